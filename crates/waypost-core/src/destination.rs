@@ -1,0 +1,227 @@
+//! Destinations: the URLs people land on, checked once and kept in the URL Standard's serialisation.
+//!
+//! What is refused here never reaches a `Location` header: other schemes than those allowed, credentials, control
+//! characters, texts that are no URL, and texts that are too long. Whether a host is one of our own (a loop) or in a
+//! private network is for the caller to ask, who knows both.
+
+use std::fmt;
+
+use serde::Serialize;
+use url::Url;
+
+/// The most bytes of a destination, as given and as serialised.
+pub const DESTINATION_BYTES_MAX: usize = 8_192;
+
+/// Schemes that no configuration can allow: they run code, read local files or wrap another URL.
+const NEVER: &[&str] =
+    &["javascript", "data", "vbscript", "file", "blob", "about", "filesystem", "view-source", "ws", "wss"];
+
+/// Which URL schemes links may lead to: `http` and `https`, and what the configuration adds.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SchemePolicy {
+    more: Vec<String>,
+}
+
+/// A scheme that cannot be allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{scheme:?} cannot be allowed as a scheme of destinations")]
+pub struct SchemeError {
+    scheme: String,
+}
+
+impl SchemePolicy {
+    /// Allows `http` and `https` only.
+    pub const fn web() -> Self {
+        Self { more: Vec::new() }
+    }
+
+    /// Allows these schemes (`mailto`, `tel`, an app's own) besides `http` and `https`.
+    ///
+    /// # Errors
+    /// Where a text is no scheme (RFC 3986 section 3.1), or one that runs code or reads local files.
+    pub fn with(schemes: &[&str]) -> Result<Self, SchemeError> {
+        let mut more = Vec::new();
+        for scheme in schemes {
+            let lower = scheme.to_ascii_lowercase();
+            let shaped = lower.starts_with(|first: char| first.is_ascii_lowercase())
+                && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+            if !shaped || NEVER.contains(&lower.as_str()) {
+                return Err(SchemeError { scheme: (*scheme).to_owned() });
+            }
+            more.push(lower);
+        }
+        Ok(Self { more })
+    }
+
+    fn allows(&self, scheme: &str) -> bool {
+        matches!(scheme, "http" | "https") || (!NEVER.contains(&scheme) && self.more.iter().any(|more| more == scheme))
+    }
+}
+
+/// A validated destination: ASCII, without control characters, at most [`DESTINATION_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Destination(String);
+
+/// Why a text cannot be a destination.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// Nothing was given.
+    #[error("a destination cannot be empty")]
+    Empty,
+    /// Longer than [`DESTINATION_BYTES_MAX`].
+    #[error("a destination has at most {DESTINATION_BYTES_MAX} bytes")]
+    Length,
+    /// A control character anywhere in the text.
+    #[error("a destination cannot contain control characters")]
+    ControlCharacter,
+    /// Not an absolute URL.
+    #[error("a destination is an absolute URL such as https://example.com/page ({reason})")]
+    NotAUrl {
+        /// What the URL parser found.
+        reason: &'static str,
+    },
+    /// A scheme that is not allowed here.
+    #[error("destinations with the scheme `{scheme}` are not allowed")]
+    Scheme {
+        /// The scheme found.
+        scheme: String,
+    },
+    /// A user name or password before the host.
+    #[error("a destination cannot carry a user name or password before its host")]
+    Userinfo,
+}
+
+impl DestinationError {
+    /// A stable word for the reason: `empty`, `length`, `control_character`, `not_a_url`, `scheme`, `userinfo`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Length => "length",
+            Self::ControlCharacter => "control_character",
+            Self::NotAUrl { .. } => "not_a_url",
+            Self::Scheme { .. } => "scheme",
+            Self::Userinfo => "userinfo",
+        }
+    }
+}
+
+impl Destination {
+    /// Reads a destination and brings it into the URL Standard's serialisation. Spaces around it are dropped.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks; nothing is repaired silently but what the URL Standard itself encodes.
+    pub fn parse(text: &str, schemes: &SchemePolicy) -> Result<Self, DestinationError> {
+        let text = text.trim_matches(' ');
+        if text.is_empty() {
+            return Err(DestinationError::Empty);
+        }
+        if text.len() > DESTINATION_BYTES_MAX {
+            return Err(DestinationError::Length);
+        }
+        if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
+            return Err(DestinationError::ControlCharacter);
+        }
+        let url = Url::parse(text).map_err(|error| DestinationError::NotAUrl { reason: reason(error) })?;
+        if !schemes.allows(url.scheme()) {
+            return Err(DestinationError::Scheme { scheme: url.scheme().chars().take(32).collect() });
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(DestinationError::Userinfo);
+        }
+        let serialised = String::from(url);
+        if serialised.len() > DESTINATION_BYTES_MAX {
+            return Err(DestinationError::Length);
+        }
+        // The serialisation is printable ASCII; this is the last gate before a header, so it is checked, not trusted.
+        if !serialised.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
+            return Err(DestinationError::ControlCharacter);
+        }
+        Ok(Self(serialised))
+    }
+
+    /// The serialised URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host in ASCII, if the scheme has one. Address literals come as the URL writes them (`[::1]`).
+    pub fn host(&self) -> Option<String> {
+        Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
+    }
+}
+
+const fn reason(error: url::ParseError) -> &'static str {
+    match error {
+        url::ParseError::EmptyHost => "it has no host",
+        url::ParseError::IdnaError => "its host is no valid international name",
+        url::ParseError::InvalidPort => "its port is no number from 0 to 65535",
+        url::ParseError::InvalidIpv4Address => "its host is no valid IPv4 address",
+        url::ParseError::InvalidIpv6Address => "its host is no valid IPv6 address",
+        url::ParseError::InvalidDomainCharacter => "its host has a character that hosts do not have",
+        url::ParseError::RelativeUrlWithoutBase => "it has no scheme",
+        _ => "it cannot be read",
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Result<&str, &str>) {
+        let found = Destination::parse(text, &SchemePolicy::web());
+        assert_eq!(found.as_ref().map(Destination::as_str).map_err(DestinationError::code), expect, "{text:?}");
+    }
+
+    #[test]
+    fn serialises_as_the_url_standard_does() {
+        check("https://example.com", Ok("https://example.com/"));
+        check("  HTTPS://EXAMPLE.com:443/a/../b?x=ä#f  ", Ok("https://example.com/b?x=%C3%A4#f"));
+        check("https://bücher.example/straße", Ok("https://xn--bcher-kva.example/stra%C3%9Fe"));
+        check("http://[2001:DB8::1]:8080/", Ok("http://[2001:db8::1]:8080/"));
+        check("https://example.com/?", Ok("https://example.com/?"));
+        check("https://example.com/#", Ok("https://example.com/#"));
+        check("https://example.com/a b?c d'e", Ok("https://example.com/a%20b?c%20d%27e"));
+    }
+
+    #[test]
+    fn refuses() {
+        check("", Err("empty"));
+        check("   ", Err("empty"));
+        check("example.com/page", Err("not_a_url"));
+        check("https://", Err("not_a_url"));
+        check("javascript:alert(1)", Err("scheme"));
+        check("JaVaScRiPt:alert(1)", Err("scheme"));
+        check("java\tscript:alert(1)", Err("control_character"));
+        check("\u{1}javascript:alert(1)", Err("control_character"));
+        check("data:text/html,x", Err("scheme"));
+        check("file:///etc/passwd", Err("scheme"));
+        check("mailto:a@example.com", Err("scheme"));
+        check("https://user@example.com/", Err("userinfo"));
+        check("https://:pw@example.com/", Err("userinfo"));
+        check("https://example.com/\r\nSet-Cookie:x", Err("control_character"));
+        check("https://example.com/\u{7f}", Err("control_character"));
+        let long = format!("https://example.com/{}", "a".repeat(DESTINATION_BYTES_MAX - 20));
+        check(&long, Ok(&long));
+        check(&format!("{long}a"), Err("length"));
+        check(&format!("https://example.com/{}", "ä".repeat(3000)), Err("length"));
+    }
+
+    #[test]
+    fn more_schemes_only_by_name_and_never_code() {
+        let policy = SchemePolicy::with(&["mailto", "myapp"]).expect("plain schemes");
+        assert!(Destination::parse("mailto:a@example.com", &policy).is_ok());
+        assert!(Destination::parse("myapp://open/1", &policy).is_ok());
+        assert!(Destination::parse("tel:1", &policy).is_err());
+        for bad in ["javascript", "DATA", "", "1a", "a:b"] {
+            assert!(SchemePolicy::with(&[bad]).is_err(), "{bad:?}");
+        }
+    }
+}

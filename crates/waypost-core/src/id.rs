@@ -1,0 +1,121 @@
+//! Ids: a text prefix that says what it names, then letters and digits. Ids made from a UUIDv7 sort by creation.
+//!
+//! Making the UUID needs a clock and randomness and is the caller's work.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The most bytes an id may have, prefix included.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// A text that is not an id of the kind asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an id of the form {prefix}_ and letters or digits")]
+pub struct IdError {
+    text: String,
+    prefix: &'static str,
+}
+
+fn check(text: &str, prefix: &'static str) -> Result<(), IdError> {
+    let rest = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
+    match rest {
+        Some(rest)
+            if !rest.is_empty() && text.len() <= ID_BYTES_MAX && rest.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            Ok(())
+        }
+        _ => Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect(), prefix }),
+    }
+}
+
+macro_rules! id {
+    ($(#[$meta:meta])* $name:ident, $prefix:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id whose text is the prefix and these 16 bytes (a UUIDv7, so that ids sort by creation) in hex.
+            pub fn from_uuid_bytes(bytes: [u8; 16]) -> Self {
+                use std::fmt::Write;
+                let mut text = String::with_capacity($prefix.len() + 33);
+                text.push_str(concat!($prefix, "_"));
+                for byte in bytes {
+                    write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+                }
+                Self(text)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                check(text, $prefix)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                check(&text, $prefix)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// Names a link for as long as anything remembers it; a slug may pass to another link, an id never does.
+    LinkId, "link");
+id!(
+    /// Names an account (a tenant).
+    AccountId, "acc");
+id!(
+    /// Names a member: one person in one account.
+    MemberId, "mem");
+id!(
+    /// Names an API key; says nothing of its secret.
+    ApiKeyId, "key");
+id!(
+    /// Names a domain that links live on.
+    DomainId, "dom");
+id!(
+    /// Names a UTM template of an account.
+    UtmTemplateId, "utm");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_prefix_and_their_order() {
+        let first = LinkId::from_uuid_bytes([1; 16]);
+        let second = LinkId::from_uuid_bytes([2; 16]);
+        assert!(first < second);
+        assert_eq!(first.as_str().parse::<LinkId>(), Ok(first.clone()));
+        assert!("link_abc123xyz".parse::<LinkId>().is_ok());
+        for bad in ["", "link_", "link", "acc_1", "link_a b", "link_a\u{0}", &format!("link_{}", "a".repeat(60))] {
+            assert!(bad.parse::<LinkId>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The link record: the JSON an edge holds for a link, and the value in Cloudflare KV.
+//!
+//! Reading is lenient where the format says so (unknown fields are ignored, absent and `null` mean "none"), and strict
+//! in types. Whether the destinations in it are fit to be followed is checked when it is compiled
+//! ([`crate::compact::compile`]); a record that was only read may still hold anything.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::{NumberOrText, null_as_default, null_as_true};
+use crate::time::Timestamp;
+
+/// The most bytes of a record's JSON that are read. A record of the largest links stays far below.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// A link as edges know it. Every field but `destination_url` may be absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    /// The link's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_id: Option<String>,
+    /// The account that owns the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// Grows with every change of what this domain and slug lead to; an edge never goes back. 0 where absent.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub version: u64,
+    /// The path part of the short link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+    /// The host of the short link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// Where visitors go when no rule sends them elsewhere.
+    pub destination_url: String,
+    /// When the link was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// When the link was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// 301, 302, 303, 307 or 308; 302 where absent.
+    #[serde(default = "default_status", deserialize_with = "null_as_302")]
+    pub redirect_status: u16,
+    /// Whether the visitor's query goes along.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub forward_query: bool,
+    /// A link that is not enabled answers as if it did not exist.
+    #[serde(default = "default_enabled", deserialize_with = "null_as_true")]
+    pub enabled: bool,
+    /// Before this the link answers as if it did not exist.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// From this on the link is gone, or leads to `expired_url`.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// Where an expired link leads.
+    #[serde(default)]
+    pub expired_url: Option<String>,
+    /// An argon2 hash (PHC string); visitors must unlock the link first.
+    #[serde(default)]
+    pub password_hash: Option<String>,
+    /// General rules: ordered, the first that applies wins.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Destinations for a time.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub evolution_rules: Vec<EvolutionRule>,
+    /// Destinations by country.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub geo_rules: Vec<GeoRule>,
+    /// A split of all visitors that no rule took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ab_test: Option<AbTest>,
+    /// UTM parameters of every redirect, unless something more specific gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_utms: Option<Utms>,
+    /// UTM parameters by referrer; the first that matches.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub utm_templates: Vec<UtmTemplate>,
+}
+
+/// A condition and where it leads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Names the rule in decisions and reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<NumberOrText>,
+    /// Every condition that is present must hold.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub when: Conditions,
+    /// Where the rule leads.
+    pub to: RuleTarget,
+}
+
+/// Conditions of a rule; a list holds where any member matches, an absent condition always.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// ISO 3166-1 alpha-2 codes, in any letter case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Vec<String>>,
+    /// `desktop`, `mobile`, `tablet`, `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Vec<String>>,
+    /// `ios`, `android`, `windows`, `macos`, `linux`, `chromeos`, `other`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<Vec<String>>,
+    /// Language tags; `de` matches a visitor's `de-AT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub languages: Option<Vec<String>>,
+    /// Referring hosts; `twitter.com` matches `m.twitter.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<Vec<String>>,
+    /// Parameters of the visitor's query that must have these values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<BTreeMap<String, String>>,
+    /// Holds from this instant on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Holds before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// Where a rule leads: exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleTarget {
+    /// One destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ab_test: Option<AbTest>,
+}
+
+/// A destination for a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvolutionRule {
+    /// Names the rule; the smallest id wins where priority and start are equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<NumberOrText>,
+    /// The highest that is active wins; 0 where absent.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub priority: i64,
+    /// Active from this instant; always has been where absent.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Active before this instant; for ever where absent.
+    #[serde(default)]
+    pub ends_at: Option<Timestamp>,
+    /// Where it leads.
+    pub destination_url: String,
+}
+
+/// A destination for a country.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeoRule {
+    /// Names the rule, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<NumberOrText>,
+    /// ISO 3166-1 alpha-2, in any letter case.
+    pub country_code: String,
+    /// Where it leads.
+    pub destination_url: String,
+}
+
+/// A split of visitors over weighted variants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AbTest {
+    /// Names the test; part of what assigns a visitor.
+    pub id: NumberOrText,
+    /// Only `active` applies.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub status: String,
+    /// In the order that assignment walks.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub variants: Vec<Variant>,
+}
+
+/// One weighted destination of a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// Names the variant.
+    pub id: NumberOrText,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it leads.
+    pub destination_url: String,
+    /// Its share of the total weight; 0 takes nobody.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub weight: u32,
+}
+
+/// UTM parameters; an empty text is as good as none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Utms {
+    /// Who sent the visitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm_source: Option<String>,
+    /// By which kind of channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm_medium: Option<String>,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm_campaign: Option<String>,
+    /// Paid search term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm_term: Option<String>,
+    /// Which of several pieces of content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utm_content: Option<String>,
+}
+
+impl Utms {
+    /// The five values in the order they are added to a destination; empty ones are none.
+    pub fn values(&self) -> [Option<&str>; 5] {
+        [&self.utm_source, &self.utm_medium, &self.utm_campaign, &self.utm_term, &self.utm_content]
+            .map(|value| value.as_deref().filter(|text| !text.is_empty()))
+    }
+}
+
+/// UTM parameters for visitors from certain sites.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UtmTemplate {
+    /// Referring hosts; `twitter.com` matches `m.twitter.com`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub platform_domains: Vec<String>,
+    /// The parameters.
+    #[serde(flatten)]
+    pub utms: Utms,
+}
+
+const fn default_status() -> u16 {
+    302
+}
+
+const fn default_enabled() -> bool {
+    true
+}
+
+fn null_as_302<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    Ok(Option::<u16>::deserialize(deserializer)?.unwrap_or(302))
+}
+
+/// Why a value is no link record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The value is too large to be read at all.
+    #[error("a link record has at most {RECORD_BYTES_MAX} bytes")]
+    TooLong,
+    /// Not UTF-8.
+    #[error("a link record is UTF-8")]
+    NotUtf8,
+    /// Not the JSON of a record.
+    #[error("not a link record: {0}")]
+    Json(#[source] serde_json::Error),
+}
+
+impl LinkRecord {
+    /// A link with only a destination, which is what a bare URL as a value means.
+    pub fn from_url(destination_url: impl Into<String>) -> Self {
+        Self {
+            link_id: None,
+            account_id: None,
+            version: 0,
+            slug: None,
+            domain: None,
+            destination_url: destination_url.into(),
+            created_at: None,
+            updated_at: None,
+            redirect_status: 302,
+            forward_query: false,
+            enabled: true,
+            starts_at: None,
+            expires_at: None,
+            expired_url: None,
+            password_hash: None,
+            rules: Vec::new(),
+            evolution_rules: Vec::new(),
+            geo_rules: Vec::new(),
+            ab_test: None,
+            link_utms: None,
+            utm_templates: Vec::new(),
+        }
+    }
+
+    /// Reads a stored value: the JSON of a record, a bare URL, or a bare URL as a JSON string.
+    ///
+    /// # Errors
+    /// Where the value is too long, not UTF-8, or JSON of another shape. A bare text is not checked to be a URL here.
+    pub fn from_value(value: &[u8]) -> Result<Self, RecordError> {
+        if value.len() > RECORD_BYTES_MAX {
+            return Err(RecordError::TooLong);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| RecordError::NotUtf8)?;
+        match text.trim_ascii_start().bytes().next() {
+            Some(b'{') => serde_json::from_str(text).map_err(RecordError::Json),
+            Some(b'"') => serde_json::from_str::<String>(text).map(Self::from_url).map_err(RecordError::Json),
+            _ => Ok(Self::from_url(text.trim_ascii())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_and_null_fields_mean_none() {
+        let bare = LinkRecord::from_value(b"https://example.com/").expect("bare URL");
+        assert_eq!(LinkRecord::from_value(br#""https://example.com/""#).expect("string"), bare);
+        assert_eq!(
+            LinkRecord::from_value(br#"{"destination_url":"https://example.com/","new":1}"#).expect("object"),
+            bare
+        );
+        let nulls = br#"{"destination_url":"https://example.com/","version":null,"redirect_status":null,"enabled":null,
+            "forward_query":null,"rules":null,"geo_rules":null,"evolution_rules":null,"ab_test":null,"link_utms":null,
+            "utm_templates":null,"password_hash":null,"starts_at":null,"expires_at":null,"expired_url":null,"slug":null}"#;
+        assert_eq!(LinkRecord::from_value(nulls).expect("nulls"), bare);
+        assert_eq!((bare.redirect_status, bare.enabled, bare.version, bare.forward_query), (302, true, 0, false));
+    }
+
+    #[test]
+    fn wrong_shapes_are_errors() {
+        for bad in [
+            &b"{"[..],
+            b"{}",
+            br#"{"destination_url":7}"#,
+            br#"{"destination_url":"x","version":-1}"#,
+            br#"{"destination_url":"x","starts_at":"tomorrow"}"#,
+            br#"{"destination_url":"x","rules":{}}"#,
+            b"\xff",
+        ] {
+            assert!(LinkRecord::from_value(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        let json = r#"{"destination_url":"https://example.com/","version":7,"rules":[{"id":"r1","when":{"countries":["DE"],
+            "query":{"ref":"mail"}},"to":{"ab_test":{"id":42,"status":"active","variants":[{"id":"v1","name":"A",
+            "destination_url":"https://a.example/","weight":50}]}}}],"utm_templates":[{"platform_domains":["t.co"],"utm_source":"x"}]}"#;
+        let record = LinkRecord::from_value(json.as_bytes()).expect("record");
+        let again = serde_json::to_vec(&record).expect("json");
+        assert_eq!(LinkRecord::from_value(&again).expect("again"), record);
+    }
+}

@@ -1,0 +1,288 @@
+//! Slugs: the path part of a short link, and the eight characters a link gets when nobody chose any.
+//!
+//! A [`Slug`] is what may be stored. What a visitor typed is only compared with it, by [`from_request_path`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_security::MixedScript;
+
+/// The most characters (Unicode scalar values) of a slug.
+pub const SLUG_CHARS_MAX: usize = 100;
+/// The most bytes of host and slug together, so that the pair fits an LMDB key (511 bytes) and a KV key (512 bytes).
+pub const HOST_AND_SLUG_BYTES_MAX: usize = 480;
+/// Characters of a generated slug.
+pub const GENERATED_CHARS: usize = 8;
+/// The alphabet of generated slugs: `0-9A-Za-z`.
+pub const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// First segments that the product answers itself. They can never be the first segment of a slug, in any letter case.
+pub const RESERVED: &[&str] = &[
+    ".well-known",
+    "_waypost",
+    "admin",
+    "api",
+    "app",
+    "apple-app-site-association",
+    "assets",
+    "docs",
+    "favicon.ico",
+    "healthz",
+    "login",
+    "logout",
+    "metrics",
+    "readyz",
+    "robots.txt",
+    "sitemap.xml",
+    "static",
+    "webhooks",
+];
+
+/// A slug that may be stored: 1 to 100 Unicode letters, digits, `-`, `_`, `.`, with `/` inside, in NFC, of one script,
+/// and with a first segment that is not reserved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Slug(String);
+
+/// Why a text cannot be a slug.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlugError {
+    /// Nothing was given.
+    #[error("a slug has at least one character")]
+    Empty,
+    /// More than [`SLUG_CHARS_MAX`] characters, or too many bytes for the keys of the stores.
+    #[error(
+        "a slug has at most {SLUG_CHARS_MAX} characters, and at most {HOST_AND_SLUG_BYTES_MAX} bytes with its host"
+    )]
+    TooLong,
+    /// A character that slugs do not have.
+    #[error("a slug has letters, digits, `-`, `_`, `.` and `/` only, not {character:?}")]
+    Character {
+        /// The first such character.
+        character: char,
+    },
+    /// `/` at the start or the end, or two in a row, or a segment `.` or `..`.
+    #[error("`/` stands only between other characters of a slug, and no part between them is `.` or `..`")]
+    Segment,
+    /// Letters of several scripts, which is how look-alike links are made.
+    #[error("a slug has letters of one script only")]
+    MixedScripts,
+    /// The first segment belongs to the product.
+    #[error("slugs cannot start with the reserved word `{word}`")]
+    Reserved {
+        /// The reserved first segment.
+        word: &'static str,
+    },
+}
+
+impl Slug {
+    /// Reads a chosen slug, bringing it to NFC first.
+    ///
+    /// # Errors
+    /// Says which rule of [`Slug`] the text breaks.
+    pub fn parse(text: &str) -> Result<Self, SlugError> {
+        // Cut off before normalising, so that a long text costs no more than a short one.
+        if text.len() > SLUG_CHARS_MAX * 12 {
+            return Err(SlugError::TooLong);
+        }
+        let text: String = text.nfc().collect();
+        if text.is_empty() {
+            return Err(SlugError::Empty);
+        }
+        if let Some(character) = text.chars().find(|&character| !is_slug_char(character)) {
+            return Err(SlugError::Character { character });
+        }
+        if text.chars().count() > SLUG_CHARS_MAX || text.len() > HOST_AND_SLUG_BYTES_MAX {
+            return Err(SlugError::TooLong);
+        }
+        if text.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(SlugError::Segment);
+        }
+        if let Some(word) = reserved_word(&text) {
+            return Err(SlugError::Reserved { word });
+        }
+        if !text.is_ascii() && !text.as_str().is_single_script() {
+            return Err(SlugError::MixedScripts);
+        }
+        Ok(Self(text))
+    }
+
+    /// Makes a slug of [`GENERATED_CHARS`] characters from bytes of a cryptographically secure generator.
+    ///
+    /// Bytes of 248 and above are passed over, so that all 62 characters are equally likely. `None` where too few
+    /// bytes were left (never seen with 32: the chance is below 10^-30): draw again.
+    pub fn generate(random: &[u8; 32]) -> Option<Self> {
+        let text: String = random
+            .iter()
+            .filter(|&&byte| byte < 248)
+            .take(GENERATED_CHARS)
+            .map(|&byte| char::from(ALPHABET[usize::from(byte % 62)]))
+            .collect();
+        // Eight letters can spell no reserved word with a dot or a dash in it, but `webhooks` has eight.
+        (text.len() == GENERATED_CHARS && reserved_word(&text).is_none()).then_some(Self(text))
+    }
+
+    /// The slug as it is stored on a domain that does not tell upper from lower case.
+    #[must_use]
+    pub fn to_case_folded(&self) -> Self {
+        Self(fold_case(&self.0).into_owned())
+    }
+
+    /// The slug as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The reserved word a path starts with, in any letter case, if its first segment is one.
+pub fn reserved_word(path: &str) -> Option<&'static str> {
+    let first = path.split('/').next().unwrap_or(path);
+    RESERVED.iter().copied().find(|word| word.eq_ignore_ascii_case(first))
+}
+
+/// Reads the slug asked for from a request path (with its leading `/`, still percent-encoded), decoding exactly once.
+///
+/// Gives the text to look up: in NFC, without one trailing `/`, and in lower case where `case_insensitive`. `None` where
+/// no stored slug could ever match: empty, too long, not UTF-8, an encoded `/`, NUL or any other character that slugs do
+/// not have. Answers the usual plain path without copying it.
+pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
+    let raw = path.strip_prefix('/').unwrap_or(path);
+    let raw = raw.strip_suffix('/').unwrap_or(raw);
+    // Percent-encoding makes at most three bytes of one, and a character has at most four.
+    if raw.is_empty() || raw.len() > SLUG_CHARS_MAX * 12 {
+        return None;
+    }
+    let text: Cow<'_, str> = if raw.contains('%') { decode_once(raw)?.into() } else { raw.into() };
+    let text = match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => text,
+        IsNormalized::No | IsNormalized::Maybe => text.nfc().collect::<String>().into(),
+    };
+    if text.len() > HOST_AND_SLUG_BYTES_MAX || !text.chars().all(is_slug_char) {
+        return None;
+    }
+    if !case_insensitive {
+        return Some(text);
+    }
+    Some(match fold_case(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(folded) => folded.into(),
+    })
+}
+
+fn decode_once(raw: &str) -> Option<String> {
+    let has_encoded_slash = raw.as_bytes().windows(3).any(|w| w[0] == b'%' && w[1] == b'2' && w[2] | 32 == b'f');
+    if has_encoded_slash {
+        return None;
+    }
+    percent_encoding::percent_decode_str(raw).decode_utf8().ok().map(Cow::into_owned)
+}
+
+fn fold_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return text.into();
+    }
+    text.to_lowercase().nfc().collect::<String>().into()
+}
+
+/// Letters and digits of any script with the marks they are written with, and `-`, `_`, `.`, `/`.
+fn is_slug_char(character: char) -> bool {
+    match character {
+        '-' | '_' | '.' | '/' | '0'..='9' | 'a'..='z' | 'A'..='Z' => true,
+        _ if character.is_ascii() => false,
+        _ => character.is_alphanumeric() || unicode_normalization::char::is_combining_mark(character),
+    }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Slug {
+    type Error = SlugError;
+    fn try_from(text: String) -> Result<Self, SlugError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Slug> for String {
+    fn from(slug: Slug) -> String {
+        slug.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Result<&str, SlugError>) {
+        assert_eq!(Slug::parse(text).map(String::from), expect.map(str::to_owned), "{text:?}");
+    }
+
+    #[test]
+    fn chosen_slugs() {
+        for good in
+            ["a", "My-Link_1.0", "a/b", "docs2", "größe", "日本語", "ひらがな漢字", "हिन्दी", "a.b/c.d", "привет"]
+        {
+            check(good, Ok(good));
+        }
+        check(&"x".repeat(100), Ok(&"x".repeat(100)));
+        check("e\u{301}t\u{e9}", Ok("\u{e9}t\u{e9}"));
+        check("", Err(SlugError::Empty));
+        check(&"x".repeat(101), Err(SlugError::TooLong));
+        check(&"x".repeat(1_000_000), Err(SlugError::TooLong));
+        for bad in ["/a", "a/", "a//b", "a/./b", "..", "."] {
+            check(bad, Err(SlugError::Segment));
+        }
+        for (bad, character) in
+            [("a b", ' '), ("a+", '+'), ("a\0", '\0'), ("a\r\n", '\r'), ("a%20", '%'), ("a\u{202e}b", '\u{202e}')]
+        {
+            check(bad, Err(SlugError::Character { character }));
+        }
+        check("api", Err(SlugError::Reserved { word: "api" }));
+        check("API/x", Err(SlugError::Reserved { word: "api" }));
+        check("healthz", Err(SlugError::Reserved { word: "healthz" }));
+        check("p\u{430}ypal", Err(SlugError::MixedScripts));
+    }
+
+    #[test]
+    fn generated_slugs_use_the_whole_alphabet_evenly() {
+        let mut seen = [0u32; 62];
+        for seed in 0..=255u8 {
+            let mut random = [255u8; 32];
+            random[..8].fill(seed);
+            match Slug::generate(&random) {
+                Some(slug) => {
+                    seen[ALPHABET.iter().position(|b| *b == slug.as_str().as_bytes()[0]).expect("in alphabet")] += 1
+                }
+                None => assert!(seed >= 248),
+            }
+        }
+        assert!(seen.iter().all(|&count| count == 4), "{seen:?}");
+    }
+
+    #[test]
+    fn request_paths() {
+        #[track_caller]
+        fn check(path: &str, folded: bool, expect: Option<&str>) {
+            assert_eq!(from_request_path(path, folded).as_deref(), expect, "{path:?}");
+        }
+        check("/abc", false, Some("abc"));
+        check("/aBc", true, Some("abc"));
+        check("/aBc", false, Some("aBc"));
+        check("/abc/", false, Some("abc"));
+        check("/a/b", false, Some("a/b"));
+        check("/gr%C3%B6%C3%9Fe", false, Some("größe"));
+        check("/gro%CC%88%C3%9Fe", false, Some("größe"));
+        check("/%41bc", false, Some("Abc"));
+        check("/ÄB", true, Some("äb"));
+        for none in ["/", "//", "", "/a%2Fb", "/a%2fb", "/a%00", "/a%0d%0ab", "/%ff", "/a%20b", "/a+", "/a%25"] {
+            check(none, false, None);
+        }
+        check(&format!("/{}", "a".repeat(5000)), false, None);
+    }
+}
