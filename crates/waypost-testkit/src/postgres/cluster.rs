@@ -1,0 +1,234 @@
+//! One private PostgreSQL cluster in a temporary folder, for the length of a test run.
+//!
+//! The server's parent is a small shell that holds the reading end of a pipe from this process. When the pipe closes,
+//! because [`Cluster`] was dropped or because this process ended in any other way (a signal, `kill -9`), the shell stops
+//! the server and removes the folder. Nothing is left to a signal handler that might not run.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::Programs;
+use crate::wait_until;
+
+/// Users that may run the server when the caller is root, whom PostgreSQL refuses.
+const SERVER_USERS: [&str; 2] = ["postgres", "nobody"];
+
+/// Limit on one start of the server.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Starts tried before giving up: another process may take the free port first.
+const STARTS_MAX: usize = 3;
+
+/// Tests need neither durability against power loss nor a large cache.
+const SETTINGS: [&str; 6] = [
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=200",
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+];
+
+/// `$1` is the folder, the rest the server's command. The loop ends when the pipe on standard input closes. SIGQUIT is
+/// the server's immediate shutdown: its data is removed anyway.
+const SUPERVISOR: &str = r#"
+folder=$1
+shift
+"$@" </dev/null &
+server=$!
+trap '' HUP INT TERM
+while read -r _; do :; done
+kill -QUIT "$server" 2>/dev/null
+wait "$server"
+rm -rf "$folder"
+"#;
+
+/// A running cluster. Dropping it stops the server and removes its folder.
+#[derive(Debug)]
+pub struct Cluster {
+    url: String,
+    folder: PathBuf,
+    supervisor: Child,
+}
+
+impl Cluster {
+    /// Makes a cluster in a new temporary folder and waits until it accepts connections, a second or two.
+    ///
+    /// As root the server runs as the user `postgres` or `nobody`.
+    ///
+    /// # Errors
+    /// When `initdb` or the server fails, with what they printed.
+    pub fn start(programs: &Programs) -> anyhow::Result<Self> {
+        let owner = Owner::for_server()?;
+        let mut failure = None;
+        for _ in 0..STARTS_MAX {
+            match Self::start_once(programs, owner.as_ref()) {
+                Ok(cluster) => return Ok(cluster),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.expect("at least one start was tried")).context("start a private PostgreSQL cluster")
+    }
+
+    /// `postgres://user:password@127.0.0.1:PORT/postgres`; the user may create databases.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The temporary folder, gone after the drop.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn start_once(programs: &Programs, owner: Option<&Owner>) -> anyhow::Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("waypost-postgres-").tempdir()?;
+        let password = random_password()?;
+        init_cluster(programs, owner, temporary.path(), &password)?;
+        let port = free_port()?;
+        let log = fs::File::create(temporary.path().join("log"))?;
+        let mut server = owned_command(owner, &programs.program("postgres"));
+        server.arg("-D").arg(temporary.path().join("data")).arg("-p").arg(port.to_string());
+        for setting in SETTINGS {
+            server.args(["-c", setting]);
+        }
+        let supervisor = Command::new("sh")
+            .args(["-c", SUPERVISOR, "sh"])
+            .arg(temporary.path())
+            .arg(server.get_program())
+            .args(server.get_args())
+            .current_dir("/")
+            .env_remove("LD_LIBRARY_PATH")
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .context("start sh")?;
+        // From here on the supervisor removes the folder.
+        let folder = temporary.keep();
+        let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
+        let cluster = Self { url, folder, supervisor };
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// The server writes `ready` into its pid file; a start that failed leaves a `FATAL` line in the log.
+    fn wait_ready(&self) -> anyhow::Result<()> {
+        let read = |name: &str| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let mut is_ready = false;
+        let waited = wait_until(START_DEADLINE, "PostgreSQL", || {
+            is_ready = read("data/postmaster.pid").lines().nth(7).is_some_and(|line| line.trim() == "ready");
+            is_ready || read("log").contains("FATAL")
+        });
+        waited.with_context(|| read("log"))?;
+        ensure!(is_ready, "PostgreSQL did not start:\n{}", read("log"));
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        // A failure to wait leaves nothing to do: the supervisor ends by itself.
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// The user that runs the server in place of root.
+#[derive(Debug)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+impl Owner {
+    /// `None` when the caller is not root and can run the server itself.
+    fn for_server() -> anyhow::Result<Option<Self>> {
+        let id = Command::new("id").arg("-u").output().context("run id")?;
+        if String::from_utf8_lossy(&id.stdout).trim() != "0" {
+            return Ok(None);
+        }
+        let passwd = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
+        let owner = SERVER_USERS.iter().find_map(|name| Self::parse(&passwd, name));
+        owner.map(Some).context("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
+    }
+
+    fn parse(passwd: &str, name: &str) -> Option<Self> {
+        let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some(Self { user: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
+    }
+}
+
+/// A command that runs as the owner, by exec, so that its process id is the program's.
+fn owned_command(owner: Option<&Owner>, program: &Path) -> Command {
+    let Some(owner) = owner else { return Command::new(program) };
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--reuid={}", owner.user)).arg(format!("--regid={}", owner.group));
+    command.arg("--clear-groups").arg(program);
+    command
+}
+
+fn init_cluster(programs: &Programs, owner: Option<&Owner>, folder: &Path, password: &str) -> anyhow::Result<()> {
+    let password_file = folder.join("password");
+    fs::write(&password_file, password)?;
+    if let Some(owner) = owner {
+        chown(folder, Some(owner.user), Some(owner.group))?;
+        chown(&password_file, Some(owner.user), Some(owner.group))?;
+    }
+    let output = owned_command(owner, &programs.program("initdb"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg(format!("--pwfile={}", password_file.display()))
+        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"])
+        .current_dir("/")
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .output()
+        .context("run initdb")?;
+    if !output.status.success() {
+        bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// 128 random bits in hexadecimal: other users of the machine reach the port, too.
+fn random_password() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn owner_is_read_from_passwd() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\n";
+        let owner = Owner::parse(passwd, "nobody").unwrap();
+        assert_eq!((owner.user, owner.group), (65534, 65533));
+        assert!(Owner::parse(passwd, "postgres").is_none());
+    }
+
+    #[test]
+    fn passwords_differ() {
+        let password = random_password().unwrap();
+        assert_eq!(password.len(), 32);
+        assert_ne!(password, random_password().unwrap());
+    }
+}
