@@ -3,17 +3,35 @@
 //! Everything here is a function of its arguments. Time, randomness and the facts of a request come in as values;
 //! there is no clock, no file, no network, no environment and no logging, so the same code runs in the native edge,
 //! in a Cloudflare Worker, behind the API's preview and in the command line, and gives the same answer in all four.
+//!
+//! The path of a link through this crate:
+//! [`record::LinkRecord`] (the JSON an edge is given) is compiled by [`compact::compile`] into one ordered plan in
+//! bytes, read without copying by [`compact::CompactLink`]; [`decide::decide`] walks that plan for a [`visit::Visit`].
 
+pub mod class;
+pub mod compact;
+pub mod decide;
 pub mod destination;
+pub mod device;
 pub mod domain;
 pub mod id;
 pub mod json;
+pub mod language;
+pub mod query;
 pub mod record;
+pub mod referrer;
 pub mod slug;
+pub mod split;
 pub mod time;
+pub mod trace;
+pub mod visit;
+pub mod wire;
 
+pub use compact::CompactLink;
+pub use decide::{Action, CachePolicy, Decision, Source, decide};
 pub use destination::{Destination, SchemePolicy};
 pub use domain::{DomainSettings, Hostname};
 pub use record::LinkRecord;
 pub use slug::Slug;
 pub use time::Timestamp;
+pub use visit::Visit;

@@ -257,7 +257,8 @@ mod tests {
             random[..8].fill(seed);
             match Slug::generate(&random) {
                 Some(slug) => {
-                    seen[ALPHABET.iter().position(|b| *b == slug.as_str().as_bytes()[0]).expect("in alphabet")] += 1
+                    let first = slug.as_str().as_bytes()[0];
+                    seen[ALPHABET.iter().position(|byte| *byte == first).expect("in alphabet")] += 1;
                 }
                 None => assert!(seed >= 248),
             }

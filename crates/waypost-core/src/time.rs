@@ -5,7 +5,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// An instant in UTC with microsecond resolution; finer digits of a text are cut off.
 ///
@@ -41,9 +45,26 @@ impl FromStr for Timestamp {
         if !has_rfc3339_shape(text.as_bytes()) {
             return Err(error());
         }
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| error())?;
-        Ok(Self(parsed.as_microsecond()))
+        // Read as a civil time and moved by the offset here, because the parser's own instants end on 9999-12-30, and
+        // 9999-12-31T23:59:59Z is what many write for "never".
+        let zone_bytes = if text.ends_with(['Z', 'z']) { 1 } else { 6 };
+        let (civil, zone) = text.split_at(text.len() - zone_bytes);
+        let civil: DateTime = civil.parse().map_err(|_| error())?;
+        let local = i64::try_from(civil.duration_since(EPOCH).as_micros()).map_err(|_| error())?;
+        Ok(Self(local - offset_micros(zone.as_bytes()).ok_or_else(error)?))
     }
+}
+
+/// Microseconds that a zone text (`Z` or `+HH:MM`) is ahead of UTC.
+fn offset_micros(zone: &[u8]) -> Option<i64> {
+    let [sign, h1, h2, _, m1, m2] = zone else { return Some(0) };
+    let two = |tens: &u8, ones: &u8| i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
+    let (hours, minutes) = (two(h1, h2), two(m1, m2));
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let micros = (hours * 60 + minutes) * 60_000_000;
+    Some(if *sign == b'-' { -micros } else { micros })
 }
 
 /// `YYYY-MM-DD`, `T` or `t` or a space, `HH:MM:SS`, an optional fraction, then `Z`, `z` or `+HH:MM` / `-HH:MM`.
@@ -74,8 +95,8 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(timestamp) => timestamp.fmt(f),
+        match EPOCH.checked_add(SignedDuration::from_micros(self.0)) {
+            Ok(civil) => write!(f, "{civil}Z"),
             Err(_) => write!(f, "{}us", self.0),
         }
     }
@@ -110,7 +131,10 @@ mod tests {
         check("2026-01-15t10:30:00z", Some("2026-01-15T10:30:00Z"));
         check("2026-01-15T12:30:00+02:00", Some("2026-01-15T10:30:00Z"));
         check("2026-01-15T10:30:00.1234567Z", Some("2026-01-15T10:30:00.123456Z"));
-        check("9999-12-30T23:59:59Z", Some("9999-12-30T23:59:59Z"));
+        check("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59Z"));
+        check("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z"));
+        check("2026-01-01T00:30:00+01:00", Some("2025-12-31T23:30:00Z"));
+        check("2026-01-15T10:30:00+24:00", None);
         check("2026-02-29T00:00:00Z", None);
         check("2026-01-15", None);
         check("2026-01-15T10:30:00", None);

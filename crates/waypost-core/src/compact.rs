@@ -1,0 +1,627 @@
+//! The compact form: a link record compiled to one ordered plan, in bytes that are read without copying.
+//!
+//! A native edge stores this form in its link table and [`crate::decide`] walks it in place. All integers are
+//! little-endian; a text is a `u16` length and that many bytes of UTF-8, an optional text has length `0xFFFF` for none.
+//!
+//! ```text
+//! offset size
+//!      0    4  checksum: the low 32 bits of XXH3-64 over all bytes from offset 4
+//!      4    1  format, 1
+//!      5    1  flags: 1 enabled, 2 forward the query, 4 answers vary between visitors
+//!      6    2  redirect status
+//!      8    8  version
+//!     16    8  starts_at in microseconds, i64::MIN for none
+//!     24    8  expires_at in microseconds, i64::MAX for none
+//!     32    4  offset of the UTM section, 0 for none
+//!     36    4  offset of the steps, 0 for none
+//!     40       texts: destination, then optional link id, account id, expired_url, password_hash
+//! UTM section: five optional texts of the link; u16 count of templates; each: u32 length of the rest, u16 count of
+//!              sites, the sites, five optional texts
+//! steps:       u16 count; each: u32 length of the rest, u8 source, u8 set of conditions, id, the conditions in the order
+//!              of their bits, the target
+//! id:          u8 0 none | 1 and an i64 | 2 and a text
+//! target:      u8 0 and a text | 1 split: id, u8 active, u64 total weight, u16 count of variants; each: u32 weight, id, text
+//! ```
+//!
+//! The steps stand in the order in which they are tried: rules as written, evolution rules by precedence, country rules
+//! as written, the split. So there is one list and one evaluator, whatever field of the record a step came from.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::destination::{Destination, DestinationError, SchemePolicy};
+use crate::device::{Device, Os};
+use crate::json::NumberOrText;
+use crate::record::{AbTest, Conditions, LinkRecord, RuleTarget, Utms};
+use crate::referrer::normalise_site;
+use crate::time::Timestamp;
+
+/// The format this module writes and reads.
+pub const FORMAT: u8 = 1;
+
+const HEADER_BYTES: usize = 40;
+const NO_TEXT: u16 = u16::MAX;
+const FLAG_ENABLED: u8 = 1;
+const FLAG_FORWARD_QUERY: u8 = 2;
+const FLAG_VARIES: u8 = 4;
+
+/// The part of a record that a step came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StepSource {
+    Rule,
+    EvolutionRule,
+    GeoRule,
+    AbTest,
+}
+
+/// Bits of a step's set of conditions, in the order in which they are written.
+pub(crate) mod condition {
+    pub(crate) const COUNTRIES: u8 = 1;
+    pub(crate) const DEVICES: u8 = 2;
+    pub(crate) const OS: u8 = 4;
+    pub(crate) const LANGUAGES: u8 = 8;
+    pub(crate) const REFERRERS: u8 = 16;
+    pub(crate) const QUERY: u8 = 32;
+    pub(crate) const FROM: u8 = 64;
+    pub(crate) const UNTIL: u8 = 128;
+}
+
+/// Why a record cannot be compiled: which field, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {fault}")]
+pub struct CompileError {
+    /// The field, as a path: `rules[0].to.url`.
+    pub field: String,
+    /// What is wrong.
+    pub fault: CompileFault,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileFault {
+    /// A destination that cannot be followed.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// Not a redirect status.
+    #[error("a redirect status is 301, 302, 303, 307 or 308, not {0}")]
+    Status(u16),
+    /// A rule leads to both or neither.
+    #[error("a rule leads to exactly one of `url` and `ab_test`")]
+    Target,
+    /// A text or a list is longer than the format can hold.
+    #[error("longer than a link record can hold")]
+    Length,
+}
+
+/// Compiles a record: checks its destinations, orders its steps, writes the compact form.
+///
+/// # Errors
+/// Names the first field that keeps the record from being followed safely. A split that cannot apply (not active, or
+/// without weight) is checked all the same, so that switching it on cannot break the link.
+pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, CompileError> {
+    if !matches!(record.redirect_status, 301 | 302 | 303 | 307 | 308) {
+        return Err(fault("redirect_status", CompileFault::Status(record.redirect_status)));
+    }
+    let mut writer = Writer { bytes: vec![0; HEADER_BYTES], schemes };
+    writer.destination("destination_url", &record.destination_url)?;
+    writer.optional_text("link_id", record.link_id.as_deref())?;
+    writer.optional_text("account_id", record.account_id.as_deref())?;
+    match record.expired_url.as_deref().filter(|url| !url.is_empty()) {
+        Some(url) => writer.destination("expired_url", url)?,
+        None => writer.put(&NO_TEXT.to_le_bytes()),
+    }
+    let password_hash = record.password_hash.as_deref().filter(|hash| !hash.is_empty());
+    writer.optional_text("password_hash", password_hash)?;
+
+    let utm_offset = writer.utm_section(record)?;
+    let steps_offset = writer.steps(record)?;
+
+    let varies = steps_offset != 0
+        || !record.utm_templates.is_empty()
+        || password_hash.is_some()
+        || record.starts_at.is_some()
+        || record.expires_at.is_some();
+    let flags = [(record.enabled, FLAG_ENABLED), (record.forward_query, FLAG_FORWARD_QUERY), (varies, FLAG_VARIES)]
+        .iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |flags, (_, flag)| flags | flag);
+
+    let mut bytes = writer.bytes;
+    bytes[4] = FORMAT;
+    bytes[5] = flags;
+    bytes[6..8].copy_from_slice(&record.redirect_status.to_le_bytes());
+    bytes[8..16].copy_from_slice(&record.version.to_le_bytes());
+    bytes[16..24].copy_from_slice(&record.starts_at.map_or(i64::MIN, Timestamp::as_micros).to_le_bytes());
+    bytes[24..32].copy_from_slice(&record.expires_at.map_or(i64::MAX, Timestamp::as_micros).to_le_bytes());
+    bytes[32..36].copy_from_slice(&utm_offset.to_le_bytes());
+    bytes[36..40].copy_from_slice(&steps_offset.to_le_bytes());
+    let sum = checksum(&bytes);
+    bytes[..4].copy_from_slice(&sum);
+    Ok(bytes)
+}
+
+fn fault(field: impl Into<String>, fault: impl Into<CompileFault>) -> CompileError {
+    CompileError { field: field.into(), fault: fault.into() }
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let hash = xxh3_64(&bytes[4..]).to_le_bytes();
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+struct Writer<'p> {
+    bytes: Vec<u8>,
+    schemes: &'p SchemePolicy,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn count(&mut self, field: &str, count: usize) -> Result<(), CompileError> {
+        let count = u16::try_from(count).map_err(|_| fault(field, CompileFault::Length))?;
+        self.put(&count.to_le_bytes());
+        Ok(())
+    }
+
+    fn text(&mut self, field: &str, text: &str) -> Result<(), CompileError> {
+        match u16::try_from(text.len()) {
+            Ok(length) if length != NO_TEXT => self.put(&length.to_le_bytes()),
+            Ok(_) | Err(_) => return Err(fault(field, CompileFault::Length)),
+        }
+        self.put(text.as_bytes());
+        Ok(())
+    }
+
+    fn optional_text(&mut self, field: &str, text: Option<&str>) -> Result<(), CompileError> {
+        match text {
+            Some(text) => self.text(field, text),
+            None => {
+                self.put(&NO_TEXT.to_le_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    fn destination(&mut self, field: &str, url: &str) -> Result<(), CompileError> {
+        let destination = Destination::parse(url, self.schemes).map_err(|error| fault(field, error))?;
+        self.text(field, destination.as_str())
+    }
+
+    fn id(&mut self, field: &str, id: Option<&NumberOrText>) -> Result<(), CompileError> {
+        match id {
+            None => self.put(&[0]),
+            Some(NumberOrText::Number(number)) => {
+                self.put(&[1]);
+                self.put(&number.to_le_bytes());
+            }
+            Some(NumberOrText::Text(text)) => {
+                self.put(&[2]);
+                self.text(field, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what `body` writes behind its length, so that a reader can pass over it.
+    fn sized(&mut self, body: impl FnOnce(&mut Self) -> Result<(), CompileError>) -> Result<(), CompileError> {
+        let at = self.bytes.len();
+        self.put(&[0; 4]);
+        body(self)?;
+        let length = self.offset(at + 4)?;
+        self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        Ok(())
+    }
+
+    /// How far the end is from `start`.
+    fn offset(&self, start: usize) -> Result<u32, CompileError> {
+        u32::try_from(self.bytes.len() - start).map_err(|_| fault("record", CompileFault::Length))
+    }
+
+    /// Writes the UTM section and gives its offset, 0 where the record has none.
+    fn utm_section(&mut self, record: &LinkRecord) -> Result<u32, CompileError> {
+        let own = record.link_utms.clone().unwrap_or_default();
+        if own.values() == [None; 5] && record.utm_templates.is_empty() {
+            return Ok(0);
+        }
+        let offset = self.offset(0)?;
+        self.utms("link_utms", &own)?;
+        self.count("utm_templates", record.utm_templates.len())?;
+        for (index, template) in record.utm_templates.iter().enumerate() {
+            let field = format!("utm_templates[{index}]");
+            self.sized(|writer| {
+                writer.sites(&field, &template.platform_domains)?;
+                writer.utms(&field, &template.utms)
+            })?;
+        }
+        Ok(offset)
+    }
+
+    fn utms(&mut self, field: &str, utms: &Utms) -> Result<(), CompileError> {
+        utms.values().into_iter().try_for_each(|value| self.optional_text(field, value))
+    }
+
+    fn sites(&mut self, field: &str, sites: &[String]) -> Result<(), CompileError> {
+        self.count(field, sites.len())?;
+        sites.iter().try_for_each(|site| self.text(field, &normalise_site(site)))
+    }
+
+    /// Writes the steps and gives their offset, 0 where the record has none.
+    fn steps(&mut self, record: &LinkRecord) -> Result<u32, CompileError> {
+        let has_split = usize::from(record.ab_test.is_some());
+        let count = record.rules.len() + record.evolution_rules.len() + record.geo_rules.len() + has_split;
+        if count == 0 {
+            return Ok(0);
+        }
+        let offset = self.offset(0)?;
+        self.count("rules", count)?;
+        for (index, rule) in record.rules.iter().enumerate() {
+            let field = format!("rules[{index}]");
+            self.step(&field, StepSource::Rule, rule.id.as_ref(), &rule.when, |writer| {
+                writer.rule_target(&field, &rule.to)
+            })?;
+        }
+        self.evolution_rules(record)?;
+        for (index, rule) in record.geo_rules.iter().enumerate() {
+            let field = format!("geo_rules[{index}]");
+            let when = Conditions { countries: Some(vec![rule.country_code.clone()]), ..Conditions::default() };
+            self.step(&field, StepSource::GeoRule, rule.id.as_ref(), &when, |writer| {
+                writer.url_target(&format!("{field}.destination_url"), &rule.destination_url)
+            })?;
+        }
+        if let Some(test) = &record.ab_test {
+            self.step("ab_test", StepSource::AbTest, None, &Conditions::default(), |writer| {
+                writer.split("ab_test", test)
+            })?;
+        }
+        Ok(offset)
+    }
+
+    /// Highest priority first, then latest start, then smallest id: the first that is active wins.
+    fn evolution_rules(&mut self, record: &LinkRecord) -> Result<(), CompileError> {
+        let mut ordered: Vec<_> = record.evolution_rules.iter().enumerate().collect();
+        ordered.sort_by_key(|(_, rule)| {
+            (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
+        });
+        for (index, rule) in ordered {
+            let field = format!("evolution_rules[{index}]");
+            let when = Conditions { from: rule.starts_at, until: rule.ends_at, ..Conditions::default() };
+            self.step(&field, StepSource::EvolutionRule, rule.id.as_ref(), &when, |writer| {
+                writer.url_target(&format!("{field}.destination_url"), &rule.destination_url)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        field: &str,
+        source: StepSource,
+        id: Option<&NumberOrText>,
+        when: &Conditions,
+        target: impl FnOnce(&mut Self) -> Result<(), CompileError>,
+    ) -> Result<(), CompileError> {
+        self.sized(|writer| {
+            writer.put(&[source as u8, present(when)]);
+            writer.id(field, id)?;
+            writer.conditions(field, when)?;
+            target(writer)
+        })
+    }
+
+    fn conditions(&mut self, field: &str, when: &Conditions) -> Result<(), CompileError> {
+        if let Some(countries) = &when.countries {
+            let codes: Vec<[u8; 2]> = countries.iter().filter_map(|code| country_code(code)).collect();
+            self.count(field, codes.len())?;
+            codes.iter().for_each(|code| self.put(code));
+        }
+        if let Some(devices) = &when.devices {
+            self.put(&[set_of(devices, &Device::NAMES, Device::bit)]);
+        }
+        if let Some(systems) = &when.os {
+            self.put(&[set_of(systems, &Os::NAMES, Os::bit)]);
+        }
+        if let Some(languages) = &when.languages {
+            self.count(field, languages.len())?;
+            languages.iter().try_for_each(|language| self.text(field, language.trim_ascii()))?;
+        }
+        if let Some(referrers) = &when.referrers {
+            self.sites(field, referrers)?;
+        }
+        if let Some(query) = &when.query {
+            self.count(field, query.len())?;
+            for (name, value) in query {
+                self.text(field, name)?;
+                self.text(field, value)?;
+            }
+        }
+        for bound in [when.from, when.until].into_iter().flatten() {
+            self.put(&bound.as_micros().to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn rule_target(&mut self, field: &str, to: &RuleTarget) -> Result<(), CompileError> {
+        match (&to.url, &to.ab_test) {
+            (Some(url), None) => self.url_target(&format!("{field}.to.url"), url),
+            (None, Some(test)) => self.split(&format!("{field}.to.ab_test"), test),
+            (Some(_), Some(_)) | (None, None) => Err(fault(format!("{field}.to"), CompileFault::Target)),
+        }
+    }
+
+    fn url_target(&mut self, field: &str, url: &str) -> Result<(), CompileError> {
+        self.put(&[0]);
+        self.destination(field, url)
+    }
+
+    fn split(&mut self, field: &str, test: &AbTest) -> Result<(), CompileError> {
+        let total: u64 = test.variants.iter().map(|variant| u64::from(variant.weight)).sum();
+        self.put(&[1]);
+        self.id(field, Some(&test.id))?;
+        self.put(&[u8::from(test.status == "active")]);
+        self.put(&total.to_le_bytes());
+        self.count(field, test.variants.len())?;
+        for (index, variant) in test.variants.iter().enumerate() {
+            let field = format!("{field}.variants[{index}].destination_url");
+            self.put(&variant.weight.to_le_bytes());
+            self.id(&field, Some(&variant.id))?;
+            self.destination(&field, &variant.destination_url)?;
+        }
+        Ok(())
+    }
+}
+
+fn present(when: &Conditions) -> u8 {
+    [
+        (when.countries.is_some(), condition::COUNTRIES),
+        (when.devices.is_some(), condition::DEVICES),
+        (when.os.is_some(), condition::OS),
+        (when.languages.is_some(), condition::LANGUAGES),
+        (when.referrers.is_some(), condition::REFERRERS),
+        (when.query.is_some(), condition::QUERY),
+        (when.from.is_some(), condition::FROM),
+        (when.until.is_some(), condition::UNTIL),
+    ]
+    .iter()
+    .filter(|(set, _)| *set)
+    .fold(0, |bits, (_, bit)| bits | bit)
+}
+
+/// A country code in upper case; `None` for a text that is not two bytes long, which no visitor's country equals.
+pub(crate) fn country_code(text: &str) -> Option<[u8; 2]> {
+    let code: [u8; 2] = text.trim_ascii().as_bytes().try_into().ok()?;
+    Some(code.map(|byte| byte.to_ascii_uppercase()))
+}
+
+/// The bits of the names that are known; an unknown name matches nobody.
+fn set_of<T: Copy>(names: &[String], known: &[(&'static str, T)], bit: fn(T) -> u8) -> u8 {
+    names
+        .iter()
+        .filter_map(|name| known.iter().find(|(known, _)| name.trim_ascii().eq_ignore_ascii_case(known)))
+        .fold(0, |bits, (_, value)| bits | bit(*value))
+}
+
+/// Bytes that are not the compact form of a link: damaged, cut short, or of another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored link record is damaged or of another format")]
+pub struct CorruptRecord;
+
+/// An id inside the compact form; shown as it was written, number or text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum CompactId<'a> {
+    /// A whole number.
+    Number(i64),
+    /// Any text.
+    Text(&'a str),
+}
+
+impl CompactId<'_> {
+    /// The id as text; `42` and `"42"` have the same.
+    pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Number(number) => number.to_string().into(),
+            Self::Text(text) => (*text).into(),
+        }
+    }
+}
+
+/// A link in compact form. Its checksum has been verified; texts are read where they lie.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactLink<'a> {
+    bytes: &'a [u8],
+    destination: &'a str,
+    /// The texts behind the destination.
+    texts: Reader<'a>,
+}
+
+impl<'a> CompactLink<'a> {
+    /// Takes stored bytes as a link.
+    ///
+    /// # Errors
+    /// Where the checksum or the format does not fit: the bytes are damaged and must not be followed.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, CorruptRecord> {
+        if bytes.len() < HEADER_BYTES || bytes[4] != FORMAT || bytes[..4] != checksum(bytes) {
+            return Err(CorruptRecord);
+        }
+        let mut texts = Reader { bytes: &bytes[HEADER_BYTES..] };
+        let destination = texts.text()?;
+        Ok(Self { bytes, destination, texts })
+    }
+
+    /// The version; an edge never goes back to a smaller one.
+    pub fn version(&self) -> u64 {
+        u64::from_le_bytes(self.header(8))
+    }
+
+    /// Where visitors go when no rule sends them elsewhere.
+    pub fn destination(&self) -> &'a str {
+        self.destination
+    }
+
+    /// Whether the link answers at all.
+    pub fn enabled(&self) -> bool {
+        self.bytes[5] & FLAG_ENABLED != 0
+    }
+
+    /// The link's id, where the record had one.
+    pub fn link_id(&self) -> Option<&'a str> {
+        self.optional_text(0)
+    }
+
+    /// The account's id, where the record had one.
+    pub fn account_id(&self) -> Option<&'a str> {
+        self.optional_text(1)
+    }
+
+    /// Where the link leads once it has expired.
+    pub fn expired_url(&self) -> Option<&'a str> {
+        self.optional_text(2)
+    }
+
+    /// The hash that an unlock is checked against.
+    pub fn password_hash(&self) -> Option<&'a str> {
+        self.optional_text(3)
+    }
+
+    pub(crate) fn forward_query(&self) -> bool {
+        self.bytes[5] & FLAG_FORWARD_QUERY != 0
+    }
+
+    pub(crate) fn varies(&self) -> bool {
+        self.bytes[5] & FLAG_VARIES != 0
+    }
+
+    pub(crate) fn redirect_status(&self) -> u16 {
+        u16::from_le_bytes(self.header(6))
+    }
+
+    pub(crate) fn starts_at(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.header(16))).filter(|micros| *micros != i64::MIN)
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.header(24))).filter(|micros| *micros != i64::MAX)
+    }
+
+    /// The link's UTM parameters and its templates, where it has any.
+    pub(crate) fn utm_section(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        self.section(32)
+    }
+
+    /// The count of steps, then the steps, where it has any.
+    pub(crate) fn steps(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        self.section(36)
+    }
+
+    fn section(&self, at: usize) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        match u32::from_le_bytes(self.header(at)) as usize {
+            0 => Ok(None),
+            offset => Ok(Some(Reader { bytes: self.bytes.get(offset..).ok_or(CorruptRecord)? })),
+        }
+    }
+
+    fn header<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.bytes[at..at + N].try_into().expect("the header was measured when the link was read")
+    }
+
+    /// The optional text `index` places behind the destination. A checksum that fits makes damage here impossible, so
+    /// damage reads as absence.
+    fn optional_text(&self, index: usize) -> Option<&'a str> {
+        let mut reader = self.texts;
+        for _ in 0..index {
+            reader.skip_optional_text().ok()?;
+        }
+        reader.optional_text().ok()?
+    }
+}
+
+/// Reads the compact form from front to back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], CorruptRecord> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(CorruptRecord)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CorruptRecord> {
+        let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(CorruptRecord)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, CorruptRecord> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, CorruptRecord> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, CorruptRecord> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, CorruptRecord> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, CorruptRecord> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, CorruptRecord> {
+        self.optional_text()?.ok_or(CorruptRecord)
+    }
+
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>, CorruptRecord> {
+        match self.u16()? {
+            NO_TEXT => Ok(None),
+            length => std::str::from_utf8(self.take(usize::from(length))?).map(Some).map_err(|_| CorruptRecord),
+        }
+    }
+
+    pub(crate) fn skip_optional_text(&mut self) -> Result<(), CorruptRecord> {
+        match self.u16()? {
+            NO_TEXT => Ok(()),
+            length => self.take(usize::from(length)).map(|_| ()),
+        }
+    }
+
+    pub(crate) fn skip_texts(&mut self, count: usize) -> Result<(), CorruptRecord> {
+        (0..count).try_for_each(|_| self.skip_optional_text())
+    }
+
+    pub(crate) fn id(&mut self) -> Result<Option<CompactId<'a>>, CorruptRecord> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(CompactId::Number(self.i64()?))),
+            2 => Ok(Some(CompactId::Text(self.text()?))),
+            _ => Err(CorruptRecord),
+        }
+    }
+
+    /// What stands behind a length, as a reader of its own; this one moves past it.
+    pub(crate) fn sized(&mut self) -> Result<Self, CorruptRecord> {
+        let length = self.u32()? as usize;
+        Ok(Self { bytes: self.take(length)? })
+    }
+
+    pub(crate) fn source(&mut self) -> Result<StepSource, CorruptRecord> {
+        match self.u8()? {
+            0 => Ok(StepSource::Rule),
+            1 => Ok(StepSource::EvolutionRule),
+            2 => Ok(StepSource::GeoRule),
+            3 => Ok(StepSource::AbTest),
+            _ => Err(CorruptRecord),
+        }
+    }
+}

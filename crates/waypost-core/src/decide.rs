@@ -1,0 +1,517 @@
+//! The one function that says where a visit goes.
+//!
+//! [`decide`] walks a compiled link in a fixed order; the first step that applies wins:
+//!
+//! | step | applies | outcome |
+//! |---|---|---|
+//! | method | not `GET` or `HEAD` (nor `POST` on a password link) | 405 |
+//! | enabled, starts_at | switched off, or too early | 404 |
+//! | expires_at | too late | `expired_url` (302), else 410 |
+//! | password | set, and not unlocked | the unlock form, 200, or 401 after a wrong password |
+//! | steps of the plan | all conditions hold | that destination |
+//! | default | always | the destination |
+//!
+//! It is total: every link and every visit give a decision; and deterministic: the same two give the same one.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use serde::Serialize;
+
+use crate::compact::{CompactId, CompactLink, CorruptRecord, Reader, StepSource, condition, country_code};
+use crate::device::{self, Device, Os};
+use crate::time::Timestamp;
+use crate::trace::TraceStep;
+use crate::visit::{Method, Unlock, Visit};
+use crate::{language, query, referrer, split};
+
+/// What to do with a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Send the visitor on.
+    Redirect,
+    /// Answer as if there were no such link.
+    NotFound,
+    /// Say that the link has ended.
+    Gone,
+    /// Ask for the password.
+    Unlock,
+    /// Refuse the method.
+    MethodNotAllowed,
+}
+
+/// What supplied the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A general rule.
+    Rule,
+    /// A destination for a time.
+    EvolutionRule,
+    /// A destination for a country.
+    GeoRule,
+    /// The link's split.
+    AbTest,
+    /// The link's own destination.
+    Default,
+    /// The destination of an expired link.
+    Expired,
+}
+
+/// How an answer may be kept by browsers and caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CachePolicy {
+    /// Never kept: temporary redirects, everything that varies between visitors, and every answer that is no redirect.
+    NoStore,
+    /// Kept by the visitor's own browser for a minute: permanent redirects, so that edits and counts still work.
+    ShortPrivate,
+}
+
+impl CachePolicy {
+    /// The value of `Cache-Control`.
+    pub const fn header_value(self) -> &'static str {
+        match self {
+            Self::NoStore => "private, no-store",
+            Self::ShortPrivate => "private, max-age=60",
+        }
+    }
+
+    /// The policy's name in JSON and tests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoStore => "no_store",
+            Self::ShortPrivate => "short_private",
+        }
+    }
+}
+
+/// Where a visit goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Decision<'a> {
+    /// What to do.
+    pub action: Action,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The `Location` of a redirect: printable ASCII, the URL Standard's serialisation.
+    pub location: Option<Cow<'a, str>>,
+    /// What supplied the destination, of a redirect.
+    pub source: Option<Source>,
+    /// The rule that did, where it has an id.
+    pub rule_id: Option<CompactId<'a>>,
+    /// The split that did.
+    pub ab_test_id: Option<CompactId<'a>>,
+    /// The variant of that split.
+    pub variant_id: Option<CompactId<'a>>,
+    /// How the answer may be kept.
+    pub cache_policy: CachePolicy,
+}
+
+/// Says where a visit to a link goes.
+///
+/// # Errors
+/// Where the link's bytes are damaged in spite of their checksum: nothing of them may be followed.
+pub fn decide<'a>(link: &CompactLink<'a>, visit: &Visit<'_>) -> Result<Decision<'a>, CorruptRecord> {
+    Evaluation { link, visit, facts: Facts::default(), trace: None }.run()
+}
+
+/// [`decide`], and every step that led there.
+///
+/// # Errors
+/// As [`decide`].
+pub fn explain<'a>(
+    link: &CompactLink<'a>,
+    visit: &Visit<'_>,
+) -> Result<(Decision<'a>, Vec<TraceStep<'a>>), CorruptRecord> {
+    let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Some(Vec::new()) };
+    let decision = evaluation.run()?;
+    Ok((decision, evaluation.trace.unwrap_or_default()))
+}
+
+/// What a rule may ask of a visit and is costly to read: read once, when first asked.
+#[derive(Default)]
+struct Facts<'v> {
+    device: OnceCell<Device>,
+    os: OnceCell<Os>,
+    referrer_host: OnceCell<Option<&'v str>>,
+}
+
+struct Evaluation<'e, 'a, 'v> {
+    link: &'e CompactLink<'a>,
+    visit: &'e Visit<'v>,
+    facts: Facts<'v>,
+    trace: Option<Vec<TraceStep<'a>>>,
+}
+
+/// A destination and what supplied it.
+struct Supplied<'a> {
+    destination: &'a str,
+    source: Source,
+    rule_id: Option<CompactId<'a>>,
+    variant: Option<Chosen<'a>>,
+}
+
+/// A variant of a split.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    test: Option<CompactId<'a>>,
+    variant: Option<CompactId<'a>>,
+    destination: &'a str,
+}
+
+impl<'a> Evaluation<'_, 'a, '_> {
+    fn run(&mut self) -> Result<Decision<'a>, CorruptRecord> {
+        if let Some(refusal) = self.refusal() {
+            return Ok(refusal);
+        }
+        let supplied = match self.expired() {
+            Some(None) => return Ok(answer(Action::Gone, 410)),
+            Some(Some(destination)) => Supplied { destination, source: Source::Expired, rule_id: None, variant: None },
+            None => match self.locked() {
+                Some(decision) => return Ok(decision),
+                None => self.destination()?,
+            },
+        };
+        let location = self.complete(supplied.destination)?;
+        let status = if supplied.source == Source::Expired { 302 } else { self.link.redirect_status() };
+        let permanent = matches!(status, 301 | 308);
+        Ok(Decision {
+            action: Action::Redirect,
+            status,
+            location: Some(location),
+            source: Some(supplied.source),
+            rule_id: supplied.rule_id,
+            ab_test_id: supplied.variant.and_then(|chosen| chosen.test),
+            variant_id: supplied.variant.and_then(|chosen| chosen.variant),
+            cache_policy: if permanent && !self.link.varies() {
+                CachePolicy::ShortPrivate
+            } else {
+                CachePolicy::NoStore
+            },
+        })
+    }
+
+    /// Steps `method`, `enabled` and `starts_at`: reasons to answer as if there were nothing here.
+    fn refusal(&mut self) -> Option<Decision<'a>> {
+        let allowed = match self.visit.method {
+            Method::Get | Method::Head => true,
+            Method::Post => self.link.password_hash().is_some(),
+            Method::Other => false,
+        };
+        let method = self.visit.method;
+        self.note("method", None, !allowed, || (Some(format!("{method:?}").to_uppercase()), allowed_text(allowed)));
+        if !allowed {
+            return Some(answer(Action::MethodNotAllowed, 405));
+        }
+        let enabled = self.link.enabled();
+        self.note("enabled", None, !enabled, || {
+            (None, if enabled { "the link is on" } else { "the link is off" }.into())
+        });
+        if !enabled {
+            return Some(answer(Action::NotFound, 404));
+        }
+        let now = self.visit.now;
+        let starts_at = self.link.starts_at();
+        let early = starts_at.is_some_and(|starts_at| now.as_micros() < starts_at);
+        self.note("starts_at", None, early, || (Some(now.to_string()), compared("the link starts", starts_at)));
+        early.then(|| answer(Action::NotFound, 404))
+    }
+
+    /// Step `expires_at`: `None` for a link that has not ended; else where it leads now, if anywhere.
+    fn expired(&mut self) -> Option<Option<&'a str>> {
+        let now = self.visit.now;
+        let expires_at = self.link.expires_at();
+        let late = expires_at.is_some_and(|expires_at| now.as_micros() >= expires_at);
+        self.note("expires_at", None, late, || (Some(now.to_string()), compared("the link ends", expires_at)));
+        late.then(|| self.link.expired_url())
+    }
+
+    /// Step `password`.
+    fn locked(&mut self) -> Option<Decision<'a>> {
+        let locked = self.link.password_hash().is_some() && self.visit.unlock != Unlock::Granted;
+        let has_password = self.link.password_hash().is_some();
+        let unlock = self.visit.unlock;
+        self.note("password", None, locked, || {
+            let why = match (has_password, unlock) {
+                (false, _) => "the link has no password",
+                (true, Unlock::Granted) => "the visit carries a valid unlock",
+                (true, Unlock::None) => "the visit carries no unlock",
+                (true, Unlock::Refused) => "the password was wrong",
+            };
+            (None, why.into())
+        });
+        let status = if unlock == Unlock::Refused { 401 } else { 200 };
+        locked.then(|| answer(Action::Unlock, status))
+    }
+
+    /// The steps of the plan, then the link's own destination.
+    fn destination(&mut self) -> Result<Supplied<'a>, CorruptRecord> {
+        if let Some(mut steps) = self.link.steps()? {
+            for _ in 0..steps.u16()? {
+                if let Some(supplied) = self.step(steps.sized()?)? {
+                    return Ok(supplied);
+                }
+            }
+        }
+        self.note("default", None, true, || (None, "nothing before it applied".into()));
+        Ok(Supplied { destination: self.link.destination(), source: Source::Default, rule_id: None, variant: None })
+    }
+
+    fn step(&mut self, mut step: Reader<'a>) -> Result<Option<Supplied<'a>>, CorruptRecord> {
+        let source = step.source()?;
+        let conditions = step.u8()?;
+        let rule_id = step.id()?;
+        let failed = self.failed_condition(&mut step, conditions)?;
+        let (name, source) = match source {
+            StepSource::Rule => ("rule", Source::Rule),
+            StepSource::EvolutionRule => ("evolution_rule", Source::EvolutionRule),
+            StepSource::GeoRule => ("geo_rule", Source::GeoRule),
+            StepSource::AbTest => ("ab_test", Source::AbTest),
+        };
+        if let Some(failed) = failed {
+            let looked_at = self.trace.is_some().then(|| self.seen(failed)).flatten();
+            self.note(name, rule_id, false, || (looked_at, failed_text(failed)));
+            return Ok(None);
+        }
+        if step.u8()? == 0 {
+            self.note(name, rule_id, true, || (None, "every condition holds".into()));
+            return Ok(Some(Supplied { destination: step.text()?, source, rule_id, variant: None }));
+        }
+        let chosen = self.variant(&mut step)?;
+        let shown = if source == Source::AbTest { chosen.ok().and_then(|chosen| chosen.test) } else { rule_id };
+        self.note(name, shown, chosen.is_ok(), || match chosen {
+            Ok(chosen) => (None, format!("the visitor belongs to variant {}", text_of(chosen.variant))),
+            Err(why) => (None, why.into()),
+        });
+        Ok(chosen.ok().map(|chosen| Supplied {
+            destination: chosen.destination,
+            source,
+            rule_id,
+            variant: Some(chosen),
+        }))
+    }
+
+    /// The first condition that does not hold. Reads past all of them.
+    fn failed_condition(&self, step: &mut Reader<'a>, present: u8) -> Result<Option<u8>, CorruptRecord> {
+        let mut failed = None;
+        let mut check = |bit: u8, holds: bool| {
+            if !holds && failed.is_none() {
+                failed = Some(bit);
+            }
+        };
+        let has = |bit: u8| present & bit != 0;
+        if has(condition::COUNTRIES) {
+            let country = self.visit.country.and_then(country_code);
+            let count = step.u16()?;
+            let mut any = false;
+            for _ in 0..count {
+                any |= Some(step.array::<2>()?) == country;
+            }
+            check(condition::COUNTRIES, any);
+        }
+        if has(condition::DEVICES) {
+            check(condition::DEVICES, step.u8()? & self.device().bit() != 0);
+        }
+        if has(condition::OS) {
+            check(condition::OS, step.u8()? & self.os().bit() != 0);
+        }
+        if has(condition::LANGUAGES) {
+            let accepted = self.visit.accept_language.unwrap_or("");
+            check(condition::LANGUAGES, any_text(step, |range| language::accepts(accepted, range))?);
+        }
+        if has(condition::REFERRERS) {
+            let host = self.referrer_host();
+            check(
+                condition::REFERRERS,
+                any_text(step, |site| host.is_some_and(|host| referrer::is_within(host, site)))?,
+            );
+        }
+        if has(condition::QUERY) {
+            let query = self.visit.query.unwrap_or("");
+            let mut all = true;
+            for _ in 0..step.u16()? {
+                let (name, value) = (step.text()?, step.text()?);
+                all = all && query::has_pair(query, name, value);
+            }
+            check(condition::QUERY, all);
+        }
+        let now = self.visit.now.as_micros();
+        if has(condition::FROM) {
+            check(condition::FROM, now >= step.i64()?);
+        }
+        if has(condition::UNTIL) {
+            check(condition::UNTIL, now < step.i64()?);
+        }
+        Ok(failed)
+    }
+
+    /// The visitor's variant of a split, or why the split does not apply.
+    fn variant(&self, step: &mut Reader<'a>) -> Result<Result<Chosen<'a>, &'static str>, CorruptRecord> {
+        let test = step.id()?;
+        let active = step.u8()? != 0;
+        let total = step.u64()?;
+        if !active {
+            return Ok(Err("the split is not active"));
+        }
+        if total == 0 {
+            return Ok(Err("the split has no weight"));
+        }
+        let test_text = test.as_ref().map(CompactId::to_text).unwrap_or_default();
+        let mut left = split::bucket(&test_text, self.visit, total);
+        for _ in 0..step.u16()? {
+            let weight = u64::from(step.u32()?);
+            let variant = step.id()?;
+            if left < weight {
+                return Ok(Ok(Chosen { test, variant, destination: step.text()? }));
+            }
+            left -= weight;
+            step.skip_texts(1)?;
+        }
+        Err(CorruptRecord)
+    }
+
+    /// Completes the query of a destination with UTM parameters and the visitor's own.
+    fn complete(&mut self, destination: &'a str) -> Result<Cow<'a, str>, CorruptRecord> {
+        let forwarded = if self.link.forward_query() { query::forwardable(self.visit.query) } else { None };
+        let section = self.link.utm_section()?;
+        if section.is_none() && forwarded.is_none() {
+            return Ok(Cow::Borrowed(destination));
+        }
+        let utms = match section {
+            Some(section) => self.utms(section)?,
+            None => [None; 5],
+        };
+        if forwarded.is_some() {
+            self.note("forward_query", None, true, || (None, "the visitor's query goes along".into()));
+        }
+        Ok(query::complete(destination, utms, forwarded))
+    }
+
+    /// The parameters of the first template that matches, then the link's own where that has none.
+    fn utms(&mut self, mut section: Reader<'a>) -> Result<[Option<&'a str>; 5], CorruptRecord> {
+        let own = read_utms(&mut section)?;
+        for _ in 0..section.u16()? {
+            let mut template = section.sized()?;
+            let host = self.referrer_host();
+            let matches = any_text(&mut template, |site| host.is_some_and(|host| referrer::is_within(host, site)))?;
+            let looked_at = self.trace.is_some().then(|| host.map(str::to_owned)).flatten();
+            self.note("utm_template", None, matches, || {
+                (
+                    looked_at,
+                    if matches {
+                        "the referrer is one of its platforms"
+                    } else {
+                        "the referrer is none of its platforms"
+                    }
+                    .into(),
+                )
+            });
+            if matches {
+                let values = read_utms(&mut template)?;
+                return Ok(std::array::from_fn(|at| values[at].or(own[at])));
+            }
+        }
+        Ok(own)
+    }
+
+    fn device(&self) -> Device {
+        *self.facts.device.get_or_init(|| device::device(self.visit.user_agent.unwrap_or("")))
+    }
+
+    fn os(&self) -> Os {
+        *self.facts.os.get_or_init(|| device::os(self.visit.user_agent.unwrap_or("")))
+    }
+
+    fn referrer_host(&self) -> Option<&str> {
+        *self.facts.referrer_host.get_or_init(|| self.visit.referrer.and_then(referrer::host))
+    }
+
+    /// What a condition looked at, for the trace.
+    fn seen(&self, bit: u8) -> Option<String> {
+        match bit {
+            condition::COUNTRIES => self.visit.country.map(str::to_owned),
+            condition::DEVICES => Some(self.device().name().to_owned()),
+            condition::OS => Some(self.os().name().to_owned()),
+            condition::LANGUAGES => self.visit.accept_language.map(str::to_owned),
+            condition::REFERRERS => self.referrer_host().map(str::to_owned),
+            condition::QUERY => self.visit.query.map(str::to_owned),
+            _ => Some(self.visit.now.to_string()),
+        }
+    }
+
+    /// Notes a step, where anybody asked for the trace.
+    fn note(
+        &mut self,
+        step: &'static str,
+        id: Option<CompactId<'a>>,
+        applied: bool,
+        text: impl FnOnce() -> (Option<String>, String),
+    ) {
+        if let Some(trace) = &mut self.trace {
+            let (looked_at, why) = text();
+            trace.push(TraceStep { step, id, applied, looked_at, why });
+        }
+    }
+}
+
+/// An answer that is no redirect.
+const fn answer<'a>(action: Action, status: u16) -> Decision<'a> {
+    Decision {
+        action,
+        status,
+        location: None,
+        source: None,
+        rule_id: None,
+        ab_test_id: None,
+        variant_id: None,
+        cache_policy: CachePolicy::NoStore,
+    }
+}
+
+/// Whether any text of a counted list fits. Reads past the whole list.
+fn any_text<'a>(reader: &mut Reader<'a>, fits: impl Fn(&'a str) -> bool) -> Result<bool, CorruptRecord> {
+    let mut any = false;
+    for _ in 0..reader.u16()? {
+        let text = reader.text()?;
+        any = any || fits(text);
+    }
+    Ok(any)
+}
+
+fn read_utms<'a>(reader: &mut Reader<'a>) -> Result<[Option<&'a str>; 5], CorruptRecord> {
+    let mut values = [None; 5];
+    for value in &mut values {
+        *value = reader.optional_text()?;
+    }
+    Ok(values)
+}
+
+fn text_of(id: Option<CompactId<'_>>) -> String {
+    id.map(|id| id.to_text().into_owned()).unwrap_or_default()
+}
+
+fn allowed_text(allowed: bool) -> String {
+    if allowed { "the method is allowed" } else { "links answer GET and HEAD" }.into()
+}
+
+fn compared(what: &str, bound: Option<i64>) -> String {
+    match bound {
+        Some(micros) => format!("{what} at {}", Timestamp::from_micros(micros)),
+        None => format!("{what} at no set time"),
+    }
+}
+
+fn failed_text(bit: u8) -> String {
+    match bit {
+        condition::COUNTRIES => "the visitor's country is not listed",
+        condition::DEVICES => "the visitor's device is not listed",
+        condition::OS => "the visitor's system is not listed",
+        condition::LANGUAGES => "no listed language is accepted",
+        condition::REFERRERS => "the referrer is not listed",
+        condition::QUERY => "a parameter is missing or has another value",
+        condition::FROM => "its time has not come",
+        _ => "its time is over",
+    }
+    .into()
+}

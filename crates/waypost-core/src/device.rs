@@ -1,0 +1,203 @@
+//! Device and operating system, read from a user agent as far as rules tell them apart.
+//!
+//! This is a scan for a few tokens, made for the redirect path. What reports show of browsers and versions comes from a
+//! full user-agent parser at ingest, not from here. An iPad that asks for desktop pages names itself a Mac and is read
+//! as one: nothing in the request says otherwise.
+
+use memchr::memmem;
+use serde::Serialize;
+
+/// The kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// A computer with a desktop system.
+    Desktop,
+    /// A phone.
+    Mobile,
+    /// A tablet.
+    Tablet,
+    /// A television, a console, a program, or unknown.
+    Other,
+}
+
+/// The operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Os {
+    /// iOS and iPadOS.
+    Ios,
+    /// Android.
+    Android,
+    /// Windows for computers.
+    Windows,
+    /// macOS.
+    Macos,
+    /// Desktop Linux.
+    Linux,
+    /// ChromeOS.
+    Chromeos,
+    /// Anything else, or unknown.
+    Other,
+}
+
+impl Device {
+    /// Every device with the name that rules use.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("desktop", Self::Desktop), ("mobile", Self::Mobile), ("tablet", Self::Tablet), ("other", Self::Other)];
+
+    /// The name that rules use.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// Its bit in a set of devices.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl Os {
+    /// Every system with the name that rules use.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("ios", Self::Ios),
+        ("android", Self::Android),
+        ("windows", Self::Windows),
+        ("macos", Self::Macos),
+        ("linux", Self::Linux),
+        ("chromeos", Self::Chromeos),
+        ("other", Self::Other),
+    ];
+
+    /// The name that rules use.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// Its bit in a set of systems.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+const NOT_A_COMPUTER: &[&str] =
+    &["SmartTV", "SMART-TV", "Smart TV", "Tizen", "Web0S", "CrKey", "AppleTV", "PlayStation", "Xbox", "Nintendo"];
+const ANDROID_TV: &[&str] =
+    &["Android TV", "GoogleTV", "Google TV", "BRAVIA", "; AFT", "TV Box", "SmartTV", "SMART-TV"];
+const PHONES: &[&str] = &[
+    "Windows Phone",
+    "IEMobile",
+    "BlackBerry",
+    "BB10",
+    "Opera Mini",
+    "Opera Mobi",
+    "KAIOS",
+    "Symbian",
+    "SymbOS",
+    "Mobi",
+];
+
+/// Reads the operating system from a user agent.
+pub fn os(user_agent: &str) -> Os {
+    let has = |token: &str| contains(user_agent, token);
+    // Phones first: their user agents name the desktop systems they are like.
+    if has("Windows Phone") || has("KAIOS") || has("Tizen") || has("Web0S") {
+        Os::Other
+    } else if has("iPhone") || has("iPad") || has("iPod") {
+        Os::Ios
+    } else if has("Android") {
+        Os::Android
+    } else if has("Windows") {
+        Os::Windows
+    } else if has("CrOS") {
+        Os::Chromeos
+    } else if has("Macintosh") || has("Mac OS X") || has("Mac_PowerPC") {
+        Os::Macos
+    } else if has("Linux") || has("Ubuntu") {
+        Os::Linux
+    } else {
+        Os::Other
+    }
+}
+
+/// Reads the kind of device from a user agent.
+pub fn device(user_agent: &str) -> Device {
+    let any = |tokens: &[&str]| tokens.iter().any(|token| contains(user_agent, token));
+    let system = os(user_agent);
+    match system {
+        Os::Ios if contains(user_agent, "iPad") => Device::Tablet,
+        Os::Ios => Device::Mobile,
+        Os::Android if any(ANDROID_TV) => Device::Other,
+        Os::Android if contains(user_agent, "Mobile") => Device::Mobile,
+        Os::Android => Device::Tablet,
+        Os::Windows | Os::Macos | Os::Linux | Os::Chromeos | Os::Other if any(NOT_A_COMPUTER) => Device::Other,
+        Os::Linux | Os::Other if contains(user_agent, "PlayBook") || contains(user_agent, "Tablet;") => Device::Tablet,
+        Os::Other if any(PHONES) => Device::Mobile,
+        Os::Linux if contains(user_agent, "Mobile") => Device::Mobile,
+        Os::Other => Device::Other,
+        Os::Windows | Os::Macos | Os::Linux | Os::Chromeos => Device::Desktop,
+    }
+}
+
+fn contains(text: &str, token: &str) -> bool {
+    memmem::find(text.as_bytes(), token.as_bytes()).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(user_agent: &str, expect: (Device, Os)) {
+        assert_eq!((device(user_agent), os(user_agent)), expect, "{user_agent}");
+    }
+
+    #[test]
+    fn common_browsers() {
+        check(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+            (Device::Mobile, Os::Ios),
+        );
+        check("Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15", (Device::Tablet, Os::Ios));
+        check(
+            "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+            (Device::Mobile, Os::Android),
+        );
+        check(
+            "Mozilla/5.0 (Linux; Android 14; SM-X710) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+            (Device::Tablet, Os::Android),
+        );
+        check("Mozilla/5.0 (Android 13; Tablet; rv:109.0) Gecko/113.0 Firefox/113.0", (Device::Tablet, Os::Android));
+        check(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            (Device::Desktop, Os::Windows),
+        );
+        check("Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; Tablet PC 2.0)", (Device::Desktop, Os::Windows));
+        check(
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15",
+            (Device::Desktop, Os::Macos),
+        );
+        check("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", (Device::Desktop, Os::Linux));
+        check(
+            "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 Chrome/140.0.0.0",
+            (Device::Desktop, Os::Chromeos),
+        );
+    }
+
+    #[test]
+    fn uncommon_ones() {
+        check("", (Device::Other, Os::Other));
+        check("curl/8.5.0", (Device::Other, Os::Other));
+        check("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", (Device::Other, Os::Other));
+        check(
+            "Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) Mobile Edge/15",
+            (Device::Mobile, Os::Other),
+        );
+        check("Mozilla/5.0 (Linux; Android 9; BRAVIA 4K) Chrome/90", (Device::Other, Os::Android));
+        check("Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36", (Device::Other, Os::Other));
+        check("Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) Edge/44", (Device::Other, Os::Windows));
+        check("Mozilla/5.0 (PlayStation; PlayStation 5/2.26) AppleWebKit/605.1.15", (Device::Other, Os::Other));
+        check("Opera/9.80 (J2ME/MIDP; Opera Mini/9.80; U; en) Presto/2.5", (Device::Mobile, Os::Other));
+        check("Mozilla/5.0 (Mobile; rv:48.0; KAIOS/2.5) Gecko/48.0", (Device::Mobile, Os::Other));
+    }
+}

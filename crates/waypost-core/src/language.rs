@@ -1,0 +1,60 @@
+//! Language conditions against `Accept-Language` (RFC 9110 section 12.5.4).
+
+/// Whether the visitor accepts, with a weight above 0, a language that `range` is a prefix of: `de` matches `de-AT`.
+///
+/// Compared without regard to letter case, at the boundary of a subtag. `*` names no language and matches none. A
+/// member whose weight cannot be read is passed over.
+pub fn accepts(accept_language: &str, range: &str) -> bool {
+    !matches!(range, "" | "*")
+        && accept_language.split(',').any(|member| {
+            let mut parts = member.split(';');
+            let tag = parts.next().unwrap_or("").trim_ascii();
+            starts_with_subtags(tag, range) && parts.all(has_weight)
+        })
+}
+
+fn starts_with_subtags(tag: &str, range: &str) -> bool {
+    let (tag, range) = (tag.as_bytes(), range.as_bytes());
+    tag.len() >= range.len()
+        && tag[..range.len()].eq_ignore_ascii_case(range)
+        && matches!(tag.get(range.len()), None | Some(b'-'))
+}
+
+/// Whether a parameter is no weight, or one above 0.
+fn has_weight(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim_ascii().eq_ignore_ascii_case("q") => {
+            value.trim_ascii().parse::<f32>().is_ok_and(|weight| weight > 0.0)
+        }
+        Some(_) | None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(header: &str, range: &str, expect: bool) {
+        assert_eq!(accepts(header, range), expect, "{range:?} in {header:?}");
+    }
+
+    #[test]
+    fn prefixes_and_weights() {
+        check("de-AT,en;q=0.8", "de", true);
+        check("de-AT,en;q=0.8", "DE-at", true);
+        check("de", "de-AT", false);
+        check("den", "de", false);
+        check("en;q=0.8, de ; q=0.1", "de", true);
+        check("en, de;q=0", "de", false);
+        check("en, de;q=0.000", "de", false);
+        check("de;q=0, de-CH", "de", true);
+        check("de;q=x", "de", false);
+        check("de;q=nan", "de", false);
+        check("*", "de", false);
+        check("*", "*", false);
+        check("", "de", false);
+        check("de", "", false);
+        check("zh-Hant-TW", "zh-hant", true);
+    }
+}

@@ -1,0 +1,180 @@
+//! Query strings: reading parameters, and completing a destination with UTM parameters and the visitor's own.
+//!
+//! Precedence by parameter name: what the destination carries, then what the visitor brought, then the UTM template,
+//! then the link's UTM parameters. The destination's own text is never rewritten.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
+
+/// The most pairs of a visitor's query that are forwarded; with more, none is.
+pub const FORWARDED_PAIRS_MAX: usize = 50;
+/// The most bytes of a visitor's query that are forwarded; with more, none is.
+pub const FORWARDED_BYTES_MAX: usize = 2_048;
+
+/// The five parameters in the order they are added.
+pub const UTM_NAMES: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
+
+/// The URL Standard's special-query percent-encode set.
+const SPECIAL_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
+
+/// The pairs of a query as they are written, empty ones left out.
+fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.is_empty())
+}
+
+/// A name or value with `+` and percent-encoding undone.
+fn decoded(text: &str) -> Cow<'_, [u8]> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+}
+
+fn name_of(pair: &str) -> Cow<'_, [u8]> {
+    decoded(pair.split_once('=').map_or(pair, |(name, _)| name))
+}
+
+/// Whether a query has the parameter `name` with the value `value`, in any of its occurrences.
+pub fn has_pair(query: &str, name: &str, value: &str) -> bool {
+    pairs(query).any(|pair| {
+        let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
+        *decoded(raw_name) == *name.as_bytes() && *decoded(raw_value) == *value.as_bytes()
+    })
+}
+
+fn has_name(query: &str, name: &[u8]) -> bool {
+    pairs(query).any(|pair| *name_of(pair) == *name)
+}
+
+/// The visitor's query, if it is small enough to be forwarded.
+pub fn forwardable(query: Option<&str>) -> Option<&str> {
+    query.filter(|query| {
+        !query.is_empty() && query.len() <= FORWARDED_BYTES_MAX && pairs(query).count() <= FORWARDED_PAIRS_MAX
+    })
+}
+
+/// Completes a destination: `utms` in the order of [`UTM_NAMES`], then the visitor's pairs.
+///
+/// `destination` is a serialised URL. `forwarded` is what [`forwardable`] let through. What the destination's query
+/// already names is not added again. Gives the destination itself where nothing is added.
+pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Option<&str>) -> Cow<'a, str> {
+    let (before_fragment, fragment) = match destination.find('#') {
+        Some(at) => destination.split_at(at),
+        None => (destination, ""),
+    };
+    let own = before_fragment.split_once('?').map(|(_, query)| query);
+    let forwarded = forwarded.unwrap_or("");
+
+    let mut added = String::new();
+    for (name, value) in UTM_NAMES.into_iter().zip(utms) {
+        let Some(value) = value else { continue };
+        if !has_name(own.unwrap_or(""), name.as_bytes()) && !has_name(forwarded, name.as_bytes()) {
+            push_pair(
+                &mut added,
+                [name, "="].into_iter().chain(url::form_urlencoded::byte_serialize(value.as_bytes())),
+            );
+        }
+    }
+    for pair in pairs(forwarded) {
+        // The URL Standard drops tabs and line breaks before it encodes anything.
+        let pair: Cow<'_, str> =
+            if pair.contains(['\t', '\n', '\r']) { pair.replace(['\t', '\n', '\r'], "").into() } else { pair.into() };
+        if !pair.is_empty() && !has_name(own.unwrap_or(""), &name_of(&pair)) {
+            push_pair(&mut added, utf8_percent_encode(&pair, SPECIAL_QUERY));
+        }
+    }
+    if added.is_empty() {
+        return Cow::Borrowed(destination);
+    }
+    let joint = match own {
+        None => "?",
+        Some(query) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    Cow::Owned([before_fragment, joint, &added, fragment].concat())
+}
+
+fn push_pair<'p>(added: &mut String, parts: impl Iterator<Item = &'p str>) {
+    if !added.is_empty() {
+        added.push('&');
+    }
+    added.extend(parts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [Option<&str>; 5] = [None; 5];
+
+    #[track_caller]
+    fn check(destination: &str, utms: [Option<&str>; 5], forwarded: Option<&str>, expect: &str) {
+        let completed = complete(destination, utms, forwardable(forwarded));
+        assert_eq!(completed, expect);
+        let url = url::Url::parse(&completed).expect("still a URL");
+        assert_eq!(url.as_str(), completed, "still the serialisation");
+    }
+
+    #[test]
+    fn nothing_to_add_is_nothing_changed() {
+        check("https://e.example/?a=1#f", NONE, None, "https://e.example/?a=1#f");
+        check("https://e.example/", NONE, Some(""), "https://e.example/");
+        check("https://e.example/", NONE, Some("&&"), "https://e.example/");
+        assert!(matches!(complete("https://e.example/", NONE, None), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn order_precedence_and_joints() {
+        let utms = [Some("news letter"), None, Some("späti&co"), None, Some("c")];
+        check(
+            "https://e.example/p#f",
+            utms,
+            None,
+            "https://e.example/p?utm_source=news+letter&utm_campaign=sp%C3%A4ti%26co&utm_content=c#f",
+        );
+        check(
+            "https://e.example/p?utm_source=own&x=%20y",
+            utms,
+            Some("utm_content=visitor&z=1&x=2"),
+            "https://e.example/p?utm_source=own&x=%20y&utm_campaign=sp%C3%A4ti%26co&utm_content=visitor&z=1",
+        );
+        check("https://e.example/?", NONE, Some("a=1"), "https://e.example/?a=1");
+        check("https://e.example/?b&", NONE, Some("a=1"), "https://e.example/?b&a=1");
+        check(
+            "https://e.example/?utm%5Fsource=own",
+            utms,
+            None,
+            "https://e.example/?utm%5Fsource=own&utm_campaign=sp%C3%A4ti%26co&utm_content=c",
+        );
+        check("https://e.example/", NONE, Some("a=1&a=2&flag&=v"), "https://e.example/?a=1&a=2&flag&=v");
+        check("https://e.example/?a=0", NONE, Some("a=1&a=2&b=3"), "https://e.example/?a=0&b=3");
+    }
+
+    #[test]
+    fn the_visitors_text_is_kept_but_never_breaks_a_header() {
+        check("https://e.example/", NONE, Some("a=%41&b=c+d&e='\"<>"), "https://e.example/?a=%41&b=c+d&e=%27%22%3C%3E");
+        check("https://e.example/", NONE, Some("a=1\r\nSet-Cookie: x"), "https://e.example/?a=1Set-Cookie:%20x");
+        check("https://e.example/", NONE, Some("a=ä\0\u{7f}#x"), "https://e.example/?a=%C3%A4%00%7F%23x");
+    }
+
+    #[test]
+    fn limits() {
+        let fifty = vec!["a=1"; 50].join("&");
+        assert!(forwardable(Some(&fifty)).is_some());
+        assert!(forwardable(Some(&format!("{fifty}&a=1"))).is_none());
+        assert!(forwardable(Some(&format!("a={}", "x".repeat(2046)))).is_some());
+        assert!(forwardable(Some(&format!("a={}", "x".repeat(2047)))).is_none());
+    }
+
+    #[test]
+    fn conditions_read_decoded_pairs() {
+        assert!(has_pair("x=1&ref=mail", "ref", "mail"));
+        assert!(has_pair("ref=web&ref=mail", "ref", "mail"));
+        assert!(has_pair("r%65f=m+l", "ref", "m l"));
+        assert!(has_pair("flag", "flag", ""));
+        assert!(!has_pair("ref=mail2", "ref", "mail"));
+        assert!(!has_pair("", "ref", ""));
+    }
+}

@@ -1,0 +1,22 @@
+//! The trace of a decision: each step in order, what it looked at, and why it did or did not apply.
+
+use serde::Serialize;
+
+use crate::compact::CompactId;
+
+/// One step of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TraceStep<'a> {
+    /// The step: `method`, `enabled`, `starts_at`, `expires_at`, `password`, `rule`, `evolution_rule`, `geo_rule`,
+    /// `ab_test`, `default`, `utm_template`, `link_utms`, `forward_query`.
+    pub step: &'static str,
+    /// The rule's or test's id, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<CompactId<'a>>,
+    /// Whether the step took part in the outcome.
+    pub applied: bool,
+    /// What it looked at in the visit, as text; `null` where it looked at nothing.
+    pub looked_at: Option<String>,
+    /// Why it did or did not apply, for people.
+    pub why: String,
+}

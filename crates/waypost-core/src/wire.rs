@@ -1,0 +1,196 @@
+//! Decisions over JSON lines: `{"record": ..., "visit": {...}}` in, one decision out. The command line, the API's preview
+//! and the tests of other targets all speak this.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::class::{Class, classify};
+use crate::compact::{CompactLink, compile};
+use crate::decide::{Decision, decide, explain};
+use crate::destination::SchemePolicy;
+use crate::record::LinkRecord;
+use crate::time::Timestamp;
+use crate::trace::TraceStep;
+use crate::visit::{Method, Unlock, Visit};
+
+/// The most bytes of one line: a record of the largest size and a visit with long headers.
+pub const LINE_BYTES_MAX: usize = 2 << 20;
+
+#[derive(Deserialize)]
+struct Line<'l> {
+    #[serde(borrow)]
+    record: &'l RawValue,
+    visit: VisitFacts,
+}
+
+/// A visit as JSON. All but `now` may be absent or `null`; unknown fields are ignored.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VisitFacts {
+    /// When it happens.
+    pub now: Timestamp,
+    /// `GET` where absent.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The host asked for.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The path asked for.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// The query as it came, without `?`.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// The visitor's address.
+    #[serde(default)]
+    pub ip: Option<IpAddr>,
+    /// ISO 3166-1 alpha-2.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// The `User-Agent` header.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// The `Referer` header.
+    #[serde(default)]
+    pub referrer: Option<String>,
+    /// The `Accept-Language` header.
+    #[serde(default)]
+    pub accept_language: Option<String>,
+    /// A stable id of the visitor.
+    #[serde(default)]
+    pub visitor_id: Option<String>,
+    /// The `Sec-Purpose`, `Purpose` or `X-Moz` header.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// Whether the visit carries a valid unlock; `"refused"` right after a wrong password.
+    #[serde(default)]
+    pub unlocked: Option<UnlockFact>,
+}
+
+/// How a visit as JSON says what it has shown of a password.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum UnlockFact {
+    /// Whether there is a valid grant.
+    Granted(bool),
+    /// `refused`.
+    Word(RefusedWord),
+}
+
+/// The word `refused`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefusedWord {
+    /// A wrong password was given.
+    Refused,
+}
+
+impl VisitFacts {
+    /// The visit, borrowing these facts.
+    pub fn as_visit(&self) -> Visit<'_> {
+        Visit {
+            now: self.now,
+            method: self.method.as_deref().map_or(Method::Get, Method::from_name),
+            host: self.host.as_deref(),
+            path: self.path.as_deref(),
+            query: self.query.as_deref(),
+            ip: self.ip,
+            country: self.country.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+            referrer: self.referrer.as_deref(),
+            accept_language: self.accept_language.as_deref(),
+            visitor_id: self.visitor_id.as_deref(),
+            purpose: self.purpose.as_deref(),
+            unlock: match self.unlocked {
+                Some(UnlockFact::Granted(true)) => Unlock::Granted,
+                Some(UnlockFact::Word(RefusedWord::Refused)) => Unlock::Refused,
+                Some(UnlockFact::Granted(false)) | None => Unlock::None,
+            },
+        }
+    }
+}
+
+/// A decision as JSON: the decision's own fields, the visit's class, and the trace where it was asked for.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    decision: Decision<'a>,
+    class: Class,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Vec<TraceStep<'a>>>,
+}
+
+/// Decides for a record and a visit, and writes the decision as one line of JSON without its line break.
+///
+/// # Errors
+/// The text says what is wrong with the record.
+pub fn decide_record(
+    record: &LinkRecord,
+    visit: &Visit<'_>,
+    schemes: &SchemePolicy,
+    with_trace: bool,
+) -> Result<String, String> {
+    let bytes = compile(record, schemes).map_err(|error| format!("record: {error}"))?;
+    let link = CompactLink::read(&bytes).map_err(|error| error.to_string())?;
+    let (decision, trace) = if with_trace {
+        explain(&link, visit).map(|(decision, trace)| (decision, Some(trace)))
+    } else {
+        decide(&link, visit).map(|decision| (decision, None))
+    }
+    .map_err(|error| error.to_string())?;
+    let answer = Answer { decision, class: classify(visit).class, trace };
+    serde_json::to_string(&answer).map_err(|error| error.to_string())
+}
+
+/// Decides one line; a line that cannot be decided gives `{"error": "..."}`.
+pub fn decide_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> String {
+    try_line(line, schemes, with_trace).unwrap_or_else(|error| {
+        serde_json::to_string(&serde_json::json!({ "error": error })).unwrap_or_else(|_| r#"{"error":""}"#.to_owned())
+    })
+}
+
+fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<String, String> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
+    }
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("not a record and a visit: {error}"))?;
+    // The record as an object, or as a string for a bare URL; in any other form it is a mistake, not a URL.
+    if !line.record.get().starts_with(['{', '"']) {
+        return Err("record: an object, or a string for a bare URL".to_owned());
+    }
+    let record = LinkRecord::from_value(line.record.get().as_bytes()).map_err(|error| format!("record: {error}"))?;
+    decide_record(&record, &line.visit.as_visit(), schemes, with_trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, expect: &str) {
+        assert_eq!(decide_line(line.as_bytes(), &SchemePolicy::web(), false), expect);
+    }
+
+    #[test]
+    fn lines() {
+        check(
+            r#"{"record":"https://example.com","visit":{"now":"2026-01-01T00:00:00Z"}}"#,
+            r#"{"action":"redirect","status":302,"location":"https://example.com/","source":"default","rule_id":null,"ab_test_id":null,"variant_id":null,"cache_policy":"no_store","class":"human"}"#,
+        );
+        for bad in [
+            "",
+            "{",
+            "null",
+            "[]",
+            r#"{"record":"https://example.com"}"#,
+            r#"{"record":"https://example.com","visit":{}}"#,
+            r#"{"record":7,"visit":{"now":"2026-01-01T00:00:00Z"}}"#,
+            r#"{"record":"javascript:alert(1)","visit":{"now":"2026-01-01T00:00:00Z"}}"#,
+            r#"{"record":"https://example.com","visit":{"now":"2026-01-01T00:00:00Z","ip":"999"}}"#,
+        ] {
+            let answer = decide_line(bad.as_bytes(), &SchemePolicy::web(), true);
+            assert!(answer.starts_with(r#"{"error":""#), "{bad}: {answer}");
+        }
+    }
+}
