@@ -1,0 +1,77 @@
+//! `tidy`: the house rules that a machine can hold.
+//!
+//! Each rule is a function from what it looks at to findings, so that a test shows it can fail. Format and lints are the
+//! toolchain's business (`cargo xtask lint`).
+
+mod architecture;
+mod edges;
+mod floor;
+mod functions;
+mod licences;
+mod metadata;
+mod purity;
+mod rust_text;
+mod text;
+mod tree;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use crate::no_arguments;
+use crate::run::root;
+use functions::Ratchet;
+use metadata::Metadata;
+use tree::Tree;
+
+/// One broken rule, as a line for a person: where, and what to do.
+type Finding = String;
+
+/// Runs every check and fails when there is a finding.
+pub(crate) fn tidy(arguments: &[String]) -> anyhow::Result<()> {
+    no_arguments(arguments)?;
+    let tree = Tree::read()?;
+    let metadata = Metadata::read()?;
+    let lock = fs::read_to_string(root()?.join("Cargo.lock")).context("read Cargo.lock")?;
+    let mut findings = Vec::new();
+    for file in &tree.files {
+        findings.extend(text::check(file));
+        findings.extend(purity::check(file));
+    }
+    findings.extend(functions::check(&tree, &read_ratchet()?));
+    findings.extend(edges::check(&metadata));
+    findings.extend(edges::check_reach(edges::reachable)?);
+    findings.extend(licences::check(&metadata));
+    findings.extend(floor::check(&lock)?);
+    match tree.text_of("ARCHITECTURE.md") {
+        Some(page) => findings.extend(architecture::check(page, &metadata)),
+        None => println!("note: no ARCHITECTURE.md yet, so the crates named in it are not checked"),
+    }
+    for note in text::long_files(&tree) {
+        println!("note: {note}");
+    }
+    println!("tidy: {} files, {} packages", tree.files.len(), metadata.packages.len());
+    if findings.is_empty() {
+        return Ok(());
+    }
+    for finding in &findings {
+        println!("{finding}");
+    }
+    bail!("{} findings", findings.len())
+}
+
+/// Lowers the entries of the ratchet to what the code now needs. It never raises or adds one: that takes an edit by hand,
+/// which a reviewer sees.
+pub(crate) fn shrink_ratchet() -> anyhow::Result<()> {
+    let ratchet = read_ratchet()?.shrunk(&functions::long_functions(&Tree::read()?));
+    fs::write(ratchet_path()?, ratchet.to_string()).context("write the ratchet")
+}
+
+fn read_ratchet() -> anyhow::Result<Ratchet> {
+    Ratchet::parse(&fs::read_to_string(ratchet_path()?).context("read the ratchet")?)
+}
+
+fn ratchet_path() -> anyhow::Result<PathBuf> {
+    Ok(root()?.join("xtask/ratchet.txt"))
+}

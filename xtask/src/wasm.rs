@@ -1,0 +1,90 @@
+//! `wasm`: `waypost-core` must build and link for wasm32, where it decides redirects in a Worker.
+//!
+//! The toolchain's own target is used where it is installed. Else Debian's second Rust toolchain builds the standard
+//! library from source; its packages are installed where they may be. Where neither is to be had the task says SKIPPED.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::apt;
+use crate::no_arguments;
+use crate::run::{cargo, program, read, root, run, succeeds, target_folder};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Debian's Rust toolchain with sources, and the linker that it expects.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+
+/// What came of a build that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Built,
+    Skipped,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Built => "",
+            Self::Skipped => "SKIPPED: no compiler for wasm32",
+        })
+    }
+}
+
+/// The task.
+pub(crate) fn wasm(arguments: &[String]) -> anyhow::Result<()> {
+    no_arguments(arguments)?;
+    build().map(|_| ())
+}
+
+/// Builds with what can be had here.
+pub(crate) fn build() -> anyhow::Result<Outcome> {
+    if is_target_installed()? {
+        run(cargo(["rustc", "--quiet"])?.args(BUILD))?;
+        return Ok(Outcome::Built);
+    }
+    if !is_debian_ready() && apt::is_available() && !Path::new(DEBIAN_CARGO).exists() {
+        // A failure here is no failure of the code: the line below says what is missing.
+        if let Err(error) = apt::install(&DEBIAN_PACKAGES) {
+            println!("could not install {}: {error:#}", DEBIAN_PACKAGES.join(", "));
+        }
+    }
+    if is_debian_ready() {
+        run(&mut debian_build()?)?;
+        return Ok(Outcome::Built);
+    }
+    println!("SKIPPED: nothing here builds for {TARGET}; install it with `rustup target add {TARGET}`");
+    Ok(Outcome::Skipped)
+}
+
+/// A dynamic library is linked, so that a missing import shows. Files go to a folder of the target's own.
+const BUILD: [&str; 7] = ["--package=waypost-core", "--lib", "--target", TARGET, "--crate-type", "cdylib", "--locked"];
+
+fn is_target_installed() -> anyhow::Result<bool> {
+    let sysroot = read(program("rustc", ["--print", "sysroot"]).current_dir(root()?))?;
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).is_dir())
+}
+
+/// Whether Debian's compiler, its library's sources and the linker are installed.
+fn is_debian_ready() -> bool {
+    let Ok(sysroot) = read(&mut program(DEBIAN_RUSTC, ["--print", "sysroot"])) else { return false };
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    sources.is_dir()
+        && Path::new(DEBIAN_CARGO).exists()
+        && succeeds(&mut program("rust-lld", ["-flavor", "wasm", "--version"]))
+}
+
+/// Building the standard library is an unstable option, which `RUSTC_BOOTSTRAP` allows on a stable compiler. The folder
+/// is apart from the main one: two compilers in one folder would rebuild each other's work.
+fn debian_build() -> anyhow::Result<Command> {
+    let mut command = program(DEBIAN_CARGO, ["rustc", "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
+    command.arg(target_folder()?.join("wasm")).args(BUILD).current_dir(root()?);
+    command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
