@@ -1,1 +1,48 @@
-//! stub
+//! The native edge's link table: every link an edge serves, in an LMDB file that look-ups read in place.
+//!
+//! The table answers one question, "what is stored for this slug on this domain?", from many threads at once, without
+//! copying the record and without waiting for whoever is writing. It is a copy: the truth is in `waypost-store`, and the
+//! table carries the outbox [`Table::cursor`] up to which it is current, committed together with the links, so that a
+//! table that fell behind catches up and a table that was lost is filled again.
+//!
+//! What it does not do: it does not read what a record says (`waypost-core` does), speak SQL or HTTP, or decide when
+//! to catch up.
+//!
+//! # Promises
+//!
+//! - **Never older.** A change is written only when its version is higher than the one stored for that link, deleted
+//!   links included: a tombstone keeps the version of the deletion.
+//! - **Readers never wait.** A write, a rebuild and a growth of the table all leave look-ups undisturbed.
+//! - **A crash leaves a valid table.** A commit is atomic; a new generation is complete and synced before it is live.
+//! - **Nothing foreign is overwritten.** A folder or file that is not this table is refused with its path.
+//!
+//! # Files
+//!
+//! ```text
+//! CURRENT                 "waypost-table 1\ngen-000002\n": format version, live generation
+//! LOCK                    held (flock) by the one process that has the table open
+//! gen-000002/data.mdb     the live LMDB file; lock.mdb beside it is LMDB's reader table
+//! gen-000003.building/    a generation that is not complete: removed at the next open
+//! gen-000003.runs/        sorted runs of a rebuild: removed at the next open
+//! ```
+//!
+//! The entries of the LMDB file are specified in the `entry` and `meta` modules.
+
+mod directory;
+mod domains;
+mod entry;
+mod environment;
+mod error;
+mod generation;
+mod lmdb_file;
+mod load;
+mod meta;
+mod rebuild;
+mod runs;
+mod table;
+
+pub use domains::{DOMAINS_MAX, Domains};
+pub use entry::{Change, NAME_BYTES_MAX, RECORD_BYTES_MAX};
+pub use error::TableError;
+pub use rebuild::Rebuild;
+pub use table::{Applied, BATCH_CHANGES_MAX, Durability, Table, TableOptions, TableStats};

@@ -1,0 +1,255 @@
+//! The table's folder: its lock, the names of generations, and which one `CURRENT` says is live.
+//!
+//! A switch is: complete folder synced, `CURRENT.tmp` written and synced, renamed over `CURRENT`, folder synced. What a
+//! crash leaves behind is recognised by its name and removed at the next open; nothing else in the folder is touched.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use crate::TableError;
+use crate::meta::FORMAT;
+
+const CURRENT: &str = "CURRENT";
+const CURRENT_NEXT: &str = "CURRENT.tmp";
+const LOCK: &str = "LOCK";
+const PREFIX: &str = "gen-";
+const BUILDING: &str = ".building";
+const RUNS: &str = ".runs";
+const CURRENT_MAGIC: &str = "waypost-table ";
+
+/// A table's folder, locked for this `Table`.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Holds the lock until it is dropped.
+    _lock: File,
+}
+
+/// What a name in the folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Complete(u64),
+    Unfinished(u64),
+    Ours,
+    Foreign,
+}
+
+/// What the folder holds.
+#[derive(Debug, Default)]
+struct Listing {
+    complete: Vec<u64>,
+    unfinished: Vec<PathBuf>,
+    number_max: u64,
+    has_current: bool,
+    foreign: Option<PathBuf>,
+}
+
+impl Directory {
+    /// Takes the folder, creating it where absent.
+    ///
+    /// # Errors
+    /// [`TableError::NotATable`] for a folder with other contents, [`TableError::InUse`], [`TableError::Io`]. A refused
+    /// folder is left as it was.
+    pub(crate) fn lock(path: &Path) -> Result<Directory, TableError> {
+        match fs::create_dir_all(path) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
+                return Err(not_a_table(path, "it is a file"));
+            }
+            Err(error) => return Err(TableError::io("create the folder", path)(error)),
+        }
+        let listing = list(path)?;
+        if let Some(foreign) = listing.foreign.filter(|_| !listing.has_current) {
+            return Err(not_a_table(path, &format!("it holds {}", foreign.display())));
+        }
+        let lock_path = path.join(LOCK);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(TableError::io("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Directory { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(TableError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(TableError::io("lock", &lock_path)(error)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The live generation, or `None` in a folder that has none yet.
+    pub(crate) fn current(&self) -> Result<Option<u64>, TableError> {
+        let path = self.path.join(CURRENT);
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| not_a_table(&path, "it is not text"))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.only_generation(),
+            Err(error) => return Err(TableError::io("read", &path)(error)),
+        };
+        let Some((format, name)) =
+            text.strip_prefix(CURRENT_MAGIC).and_then(|rest| rest.trim_end_matches('\n').split_once('\n'))
+        else {
+            return Err(not_a_table(&path, "it does not name a generation"));
+        };
+        if format != FORMAT.to_string() {
+            return Err(TableError::OtherFormat { path, found: format.to_owned(), expected: FORMAT });
+        }
+        match name_kind(name) {
+            Name::Complete(number) => Ok(Some(number)),
+            Name::Unfinished(_) | Name::Ours | Name::Foreign => {
+                Err(not_a_table(&path, "it does not name a generation"))
+            }
+        }
+    }
+
+    /// Without `CURRENT` a single complete generation is the first one, whose creation ended before `CURRENT` was
+    /// written. Of several, none can be told to be the live one.
+    fn only_generation(&self) -> Result<Option<u64>, TableError> {
+        match list(&self.path)?.complete.as_slice() {
+            [] => Ok(None),
+            [number] => Ok(Some(*number)),
+            [..] => Err(TableError::Damaged {
+                path: self.path.join(CURRENT),
+                reason: "it is missing, and there are several generations".to_owned(),
+            }),
+        }
+    }
+
+    /// Makes `number` the live generation, atomically and durably.
+    pub(crate) fn set_current(&self, number: u64) -> Result<(), TableError> {
+        let next = self.path.join(CURRENT_NEXT);
+        let mut file = File::create(&next).map_err(TableError::io("create", &next))?;
+        let text = format!("{CURRENT_MAGIC}{FORMAT}\n{}\n", generation_name(number));
+        file.write_all(text.as_bytes()).map_err(TableError::io("write", &next))?;
+        file.sync_all().map_err(TableError::io("sync", &next))?;
+        let current = self.path.join(CURRENT);
+        fs::rename(&next, &current).map_err(TableError::io("replace", &current))?;
+        sync_folder(&self.path)
+    }
+
+    /// Writes `CURRENT` for a first generation whose creation was interrupted before it.
+    pub(crate) fn set_current_if_absent(&self, number: u64) -> Result<(), TableError> {
+        if self.path.join(CURRENT).exists() { Ok(()) } else { self.set_current(number) }
+    }
+
+    pub(crate) fn generation_path(&self, number: u64) -> PathBuf {
+        self.path.join(generation_name(number))
+    }
+
+    /// Where generation `number` lies until it is complete.
+    pub(crate) fn building_path(&self, number: u64) -> PathBuf {
+        self.path.join(generation_name(number) + BUILDING)
+    }
+
+    /// Where the sorted runs for generation `number` lie.
+    pub(crate) fn runs_path(&self, number: u64) -> PathBuf {
+        self.path.join(generation_name(number) + RUNS)
+    }
+
+    /// Renames a complete generation from its building name to `number`, durably. It must be synced and closed.
+    pub(crate) fn promote(&self, building: &Path, number: u64) -> Result<PathBuf, TableError> {
+        let complete = self.generation_path(number);
+        sync_folder(building)?;
+        fs::rename(building, &complete).map_err(TableError::io("rename", building))?;
+        sync_folder(&self.path)?;
+        Ok(complete)
+    }
+
+    /// Removes what is neither live nor complete, and complete generations other than `current`. Returns the highest
+    /// generation number seen, so that none is used twice.
+    pub(crate) fn remove_leftovers(&self, current: Option<u64>) -> Result<u64, TableError> {
+        let listing = list(&self.path)?;
+        let stale = listing.complete.iter().filter(|number| Some(**number) != current);
+        for path in stale.map(|number| self.generation_path(*number)).chain(listing.unfinished) {
+            remove_folder(&path);
+        }
+        Ok(listing.number_max)
+    }
+}
+
+/// Removes a folder of this crate's making. What cannot be removed is reported and left for the next open.
+pub(crate) fn remove_folder(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "could not remove an old folder of the link table");
+        }
+    }
+}
+
+fn list(path: &Path) -> Result<Listing, TableError> {
+    let mut listing = Listing::default();
+    for item in fs::read_dir(path).map_err(TableError::io("list", path))? {
+        let item = item.map_err(TableError::io("list", path))?;
+        let name = item.file_name();
+        match name_kind(&name.to_string_lossy()) {
+            Name::Complete(number) => {
+                listing.complete.push(number);
+                listing.number_max = listing.number_max.max(number);
+            }
+            Name::Unfinished(number) => {
+                listing.unfinished.push(item.path());
+                listing.number_max = listing.number_max.max(number);
+            }
+            Name::Ours => listing.has_current |= name == CURRENT,
+            Name::Foreign => listing.foreign = Some(item.path()),
+        }
+    }
+    Ok(listing)
+}
+
+fn generation_name(number: u64) -> String {
+    format!("{PREFIX}{number:06}")
+}
+
+fn name_kind(name: &str) -> Name {
+    if matches!(name, CURRENT | CURRENT_NEXT | LOCK) {
+        return Name::Ours;
+    }
+    let stem = name.strip_suffix(BUILDING).or_else(|| name.strip_suffix(RUNS));
+    let number = stem.unwrap_or(name).strip_prefix(PREFIX).and_then(|digits| digits.parse::<u64>().ok());
+    match number {
+        // Comparing with the name as written keeps `gen-+1` and `gen-1` foreign.
+        Some(number) if stem.unwrap_or(name) == generation_name(number) => {
+            if stem.is_some() {
+                Name::Unfinished(number)
+            } else {
+                Name::Complete(number)
+            }
+        }
+        Some(_) | None => Name::Foreign,
+    }
+}
+
+fn not_a_table(path: &Path, reason: &str) -> TableError {
+    TableError::NotATable { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+fn sync_folder(path: &Path) -> Result<(), TableError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(TableError::io("sync", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_crate_are_its_own() {
+        let check = |name: &str, expect: Name| assert_eq!(name_kind(name), expect, "{name}");
+        check("CURRENT", Name::Ours);
+        check("CURRENT.tmp", Name::Ours);
+        check("LOCK", Name::Ours);
+        check("gen-000001", Name::Complete(1));
+        check("gen-1234567", Name::Complete(1_234_567));
+        check("gen-000002.building", Name::Unfinished(2));
+        check("gen-000002.runs", Name::Unfinished(2));
+        for foreign in ["gen-1", "gen-+00001", "gen-", "gen-000001.bak", "gen-000001.runs.runs", "data.mdb", "current"]
+        {
+            check(foreign, Name::Foreign);
+        }
+    }
+}

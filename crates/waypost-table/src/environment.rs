@@ -1,0 +1,99 @@
+//! The unsafe calls of this crate, all of them: opening an LMDB environment, and enlarging its map while nothing uses it.
+//!
+//! Why they are sound:
+//!
+//! - *Opening* maps a file that must not change behind the map. The table's folder is locked for one process (`LOCK`),
+//!   only this crate's code writes to the file, and only through LMDB; the one other call on it (`Generation::reserve`)
+//!   makes it longer, which the map does not see. The file's length has been compared with its meta page before
+//!   (`lmdb_file`), so that no page of it lies past the end.
+//! - *Flags*: without `NO_META_SYNC` and `NO_SYNC` LMDB only syncs more. `NO_META_SYNC` keeps the file consistent after
+//!   a power loss, at most the last commit is gone. `NO_SYNC` is used for generations under construction, which no
+//!   reader sees before they are synced and whose folder is discarded after a crash. Locking is never switched off.
+//! - *Enlarging* a map moves it. LMDB requires that no transaction exists; [`Environment::enlarge`] takes `&mut self`,
+//!   and every transaction borrows the environment.
+#![allow(unsafe_code)]
+
+use std::path::Path;
+
+use heed::{CompactionOption, Env, EnvFlags, EnvInfo, EnvOpenOptions, RoTxn, RwTxn, WithTls};
+
+/// Map sizes are multiples of this, which is a multiple of every page size in use.
+const MAP_STEP_BYTES: usize = 64 * 1024;
+
+/// When a commit is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncMode {
+    /// Pages and the meta page, at each commit.
+    Full,
+    /// Pages at each commit, the meta page with the next one.
+    DataOnly,
+    /// Only on [`Environment::sync`].
+    OnRequest,
+}
+
+/// An open LMDB environment. Not cloneable, so that `&mut` really is the only access.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    env: Env<WithTls>,
+}
+
+impl Environment {
+    /// Opens the LMDB files in the folder `path`, creating them in an empty one.
+    ///
+    /// The caller holds the table's lock and has verified an existing file.
+    pub(crate) fn open(path: &Path, map_bytes: usize, readers_max: u32, sync: SyncMode) -> heed::Result<Environment> {
+        let sync_flags = match sync {
+            SyncMode::Full => EnvFlags::empty(),
+            SyncMode::DataOnly => EnvFlags::NO_META_SYNC,
+            SyncMode::OnRequest => EnvFlags::NO_SYNC,
+        };
+        let mut options = EnvOpenOptions::new();
+        options.map_size(rounded_map_bytes(map_bytes)).max_readers(readers_max);
+        // SAFETY: see the head of this file.
+        let env = unsafe { options.flags(EnvFlags::NO_READ_AHEAD | sync_flags).open(path)? };
+        Ok(Environment { env })
+    }
+
+    /// The environment for everything that is safe.
+    pub(crate) fn env(&self) -> &Env<WithTls> {
+        &self.env
+    }
+
+    pub(crate) fn read_txn(&self) -> heed::Result<RoTxn<'_, WithTls>> {
+        self.env.read_txn()
+    }
+
+    pub(crate) fn write_txn(&self) -> heed::Result<RwTxn<'_>> {
+        self.env.write_txn()
+    }
+
+    pub(crate) fn info(&self) -> EnvInfo {
+        self.env.info()
+    }
+
+    /// Writes everything committed so far to the disk.
+    pub(crate) fn sync(&self) -> heed::Result<()> {
+        self.env.force_sync()
+    }
+
+    /// Writes a compact copy of the newest snapshot to the file `path`, synced.
+    pub(crate) fn copy_to(&self, path: &Path) -> heed::Result<()> {
+        let file = self.env.copy_to_path(path, CompactionOption::Enabled)?;
+        file.sync_all()?;
+        Ok(())
+    }
+
+    /// Makes the map at least `map_bytes` long.
+    pub(crate) fn enlarge(&mut self, map_bytes: usize) -> heed::Result<()> {
+        let map_bytes = rounded_map_bytes(map_bytes);
+        if self.info().map_size >= map_bytes {
+            return Ok(());
+        }
+        // SAFETY: `&mut self` excludes every transaction; see the head of this file.
+        unsafe { self.env.resize(map_bytes) }
+    }
+}
+
+fn rounded_map_bytes(map_bytes: usize) -> usize {
+    map_bytes.max(MAP_STEP_BYTES).checked_next_multiple_of(MAP_STEP_BYTES).unwrap_or(usize::MAX - (MAP_STEP_BYTES - 1))
+}

@@ -1,0 +1,299 @@
+//! One LMDB file of the table, complete or under construction: look-ups, and transactions that obey the never-older rule.
+//!
+//! Which generation is live, and when one follows another, is `table`'s business.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Database, PutFlags, RwTxn};
+
+use crate::entry::{Change, Entry, Key, is_tombstone, version_of};
+use crate::environment::{Environment, SyncMode};
+use crate::meta::{self, DOMAINS_KEY, FORMAT, META_ENTRIES, META_KEY, Meta, MetaFault};
+use crate::{Applied, TableError, lmdb_file};
+
+/// LMDB's name for the file inside its folder.
+pub(crate) const LMDB_FILE: &str = "data.mdb";
+/// The file grows in steps of this; see [`Generation::reserve`].
+const FILE_STEP_BYTES: u64 = 4 << 20;
+/// Pages that one change may touch: the leaf, its branches, the free list.
+const PAGES_PER_CHANGE: u64 = 4;
+
+/// How to open a generation's environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) map_bytes: usize,
+    pub(crate) readers_max: u32,
+    pub(crate) sync: SyncMode,
+}
+
+/// An open generation.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    number: u64,
+    folder: PathBuf,
+    entries: Database<'static, Bytes, Bytes>,
+    environment: Environment,
+    /// The same file as the environment's, only ever made longer.
+    file: File,
+    /// A lower bound of the file's length.
+    file_bytes: AtomicU64,
+    page_bytes: u64,
+}
+
+/// What a transaction did to the entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) applied: Applied,
+    tombstones_added: u64,
+    tombstones_removed: u64,
+}
+
+impl Generation {
+    /// Makes an empty generation in the existing, empty folder. It holds no meta entries until [`Generation::seal`].
+    pub(crate) fn create(folder: PathBuf, number: u64, settings: Settings) -> Result<Generation, TableError> {
+        let environment = open_environment(&folder, settings)?;
+        let tx = environment.write_txn().map_err(TableError::lmdb("begin the first write"))?;
+        let entries = environment
+            .env()
+            .create_databases_and_commit(tx, |opener, tx| {
+                opener.create_database::<Bytes, Bytes>(tx, None).map(CommitOrAbort::<_, ()>::Commit)
+            })
+            .map_err(TableError::lmdb("create its database"))?
+            .commit();
+        Self::assemble(folder, number, environment, entries)
+    }
+
+    /// Opens a complete generation, after checking that its file is what it should be.
+    pub(crate) fn open(folder: PathBuf, number: u64, settings: Settings) -> Result<Generation, TableError> {
+        let path = folder.join(LMDB_FILE);
+        lmdb_file::verify(&path)?;
+        // No reader exists yet, so room for growth costs nothing here, and a copy of the whole file later.
+        let file_bytes = fs::metadata(&path).map_err(TableError::io("read the length of", &path))?.len();
+        let roomy_bytes = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
+        let map_bytes = if file_bytes > settings.map_bytes as u64 / 2 {
+            roomy_bytes.max(settings.map_bytes)
+        } else {
+            settings.map_bytes
+        };
+        let environment = open_environment(&folder, Settings { map_bytes, ..settings })?;
+        let tx = environment.read_txn().map_err(TableError::lmdb("begin the first read"))?;
+        let entries = environment
+            .env()
+            .open_databases_and_commit(tx, |opener, tx| {
+                opener.open_database::<Bytes, Bytes>(tx, None).map(CommitOrAbort::<_, ()>::Commit)
+            })
+            .map_err(TableError::lmdb("open its database"))?
+            .commit()
+            .flatten();
+        let generation = Self::assemble(folder, number, environment, entries)?;
+        generation.meta()?;
+        Ok(generation)
+    }
+
+    fn assemble(
+        folder: PathBuf,
+        number: u64,
+        environment: Environment,
+        entries: Option<Database<'static, Bytes, Bytes>>,
+    ) -> Result<Generation, TableError> {
+        let path = folder.join(LMDB_FILE);
+        let entries = entries
+            .ok_or_else(|| TableError::Damaged { path: path.clone(), reason: "it has no main database".to_owned() })?;
+        let file = File::options().write(true).open(&path).map_err(TableError::io("open", &path))?;
+        let file_bytes = file.metadata().map_err(TableError::io("read the length of", &path))?.len();
+        let page_bytes = u64::from(environment.env().unnamed_database_stat().page_size);
+        Ok(Generation { number, folder, entries, environment, file, file_bytes: file_bytes.into(), page_bytes })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn environment_mut(&mut self) -> &mut Environment {
+        &mut self.environment
+    }
+
+    pub(crate) fn entries(&self) -> Database<'static, Bytes, Bytes> {
+        self.entries
+    }
+
+    pub(crate) fn map_bytes(&self) -> usize {
+        self.environment.info().map_size
+    }
+
+    /// Bytes of the file's pages in use, free ones inside it included.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        (self.environment.info().last_page_number as u64 + 1) * self.page_bytes
+    }
+
+    /// Hands the record under `key` to `read`, in place.
+    pub(crate) fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
+        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a look-up"))?;
+        match self.entries.get(&tx, key.as_bytes()).map_err(TableError::lmdb("look a link up"))? {
+            Some(value) => Ok(Entry::decode(key.as_bytes(), value)?.record.map(read)),
+            None => Ok(None),
+        }
+    }
+
+    /// The generation's own entry.
+    pub(crate) fn meta(&self) -> Result<Meta, TableError> {
+        let path = || self.folder.join(LMDB_FILE);
+        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
+        let bytes = self.entries.get(&tx, META_KEY).map_err(TableError::lmdb("read its own entry"))?;
+        match Meta::decode(bytes.unwrap_or_default()) {
+            Ok(meta) => Ok(meta),
+            Err(MetaFault::Damaged) => {
+                Err(TableError::Damaged { path: path(), reason: "its own entry failed its checksum".to_owned() })
+            }
+            Err(MetaFault::OtherFormat(found)) => {
+                Err(TableError::OtherFormat { path: path(), found: found.to_string(), expected: FORMAT })
+            }
+        }
+    }
+
+    /// The domain settings' JSON.
+    pub(crate) fn domains_json(&self) -> Result<Vec<u8>, TableError> {
+        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
+        let sealed = self.entries.get(&tx, DOMAINS_KEY).map_err(TableError::lmdb("read the domain settings"))?;
+        match sealed.and_then(meta::unseal) {
+            Some(json) => Ok(json.to_vec()),
+            None => Err(TableError::Damaged {
+                path: self.folder.join(LMDB_FILE),
+                reason: "the domain settings failed their checksum".to_owned(),
+            }),
+        }
+    }
+
+    /// Links and tombstones together.
+    pub(crate) fn entry_count(&self) -> u64 {
+        (self.environment.env().unnamed_database_stat().entries as u64).saturating_sub(META_ENTRIES)
+    }
+
+    /// Applies a batch and moves the cursor forward, in one transaction. Nothing is changed on an error.
+    pub(crate) fn apply(&self, changes: &[Change<'_>], cursor: u64) -> Result<(Applied, Meta), TableError> {
+        let stored_bytes: usize = changes.iter().map(Change::stored_bytes).sum();
+        self.reserve(self.room_bytes(changes.len(), stored_bytes))?;
+        let old = self.meta()?;
+        let mut tx = self.environment.write_txn().map_err(TableError::lmdb("begin a write"))?;
+        let mut tally = Tally::default();
+        let mut value = Vec::new();
+        for change in changes {
+            let key = Key::new(change.domain, change.slug)
+                .ok_or(TableError::NameTooLong { size_bytes: change.domain.len() + change.slug.len() })?;
+            change.encode_value(key.as_bytes(), &mut value);
+            self.put_newer(&mut tx, key.as_bytes(), &value, &mut tally)?;
+        }
+        let meta = tally.added_to(Meta { cursor: old.cursor.max(cursor), ..old });
+        self.put(&mut tx, META_KEY, &meta.encode())?;
+        tx.commit().map_err(TableError::lmdb("commit a write"))?;
+        Ok((tally.applied, meta))
+    }
+
+    /// Replaces the domain settings, in one transaction.
+    pub(crate) fn set_domains_json(&self, json: &[u8]) -> Result<(), TableError> {
+        self.reserve(self.room_bytes(1, json.len()))?;
+        let mut tx = self.environment.write_txn().map_err(TableError::lmdb("begin a write"))?;
+        self.put(&mut tx, DOMAINS_KEY, &meta::seal(json))?;
+        tx.commit().map_err(TableError::lmdb("commit the domain settings"))
+    }
+
+    /// Makes a generation under construction complete: its own entry and the domain settings.
+    pub(crate) fn seal(&self, meta: Meta, domains_json: &[u8]) -> Result<(), TableError> {
+        self.reserve(self.room_bytes(2, domains_json.len()))?;
+        let mut tx = self.environment.write_txn().map_err(TableError::lmdb("begin a write"))?;
+        self.put(&mut tx, META_KEY, &meta.encode())?;
+        self.put(&mut tx, DOMAINS_KEY, &meta::seal(domains_json))?;
+        tx.commit().map_err(TableError::lmdb("complete a generation"))
+    }
+
+    /// Writes an encoded value where its version is higher than the stored one.
+    ///
+    /// A stored value that fails its check is replaced whatever it claims: its version cannot be believed.
+    pub(crate) fn put_newer(
+        &self,
+        tx: &mut RwTxn<'_>,
+        key: &[u8],
+        value: &[u8],
+        tally: &mut Tally,
+    ) -> Result<(), TableError> {
+        let stored = self.entries.get(tx, key).map_err(TableError::lmdb("look a link up"))?;
+        match stored.map(|stored| Entry::decode(key, stored)) {
+            Some(Ok(stored)) if stored.version >= version_of(value) => {
+                tally.applied.stale += 1;
+                return Ok(());
+            }
+            Some(Ok(Entry { record: None, .. })) => tally.tombstones_removed += 1,
+            Some(Ok(Entry { record: Some(_), .. })) | None => {}
+            Some(Err(_)) => {
+                tracing::warn!(generation.number = self.number, "replacing a damaged entry of the link table");
+            }
+        }
+        self.put(tx, key, value)?;
+        tally.applied.written += 1;
+        tally.tombstones_added += u64::from(is_tombstone(value));
+        Ok(())
+    }
+
+    /// Writes an encoded value whose key is greater than every key stored, at the cost of no search.
+    pub(crate) fn append(&self, tx: &mut RwTxn<'_>, key: &[u8], value: &[u8]) -> Result<(), TableError> {
+        self.entries.put_with_flags(tx, PutFlags::APPEND, key, value).map_err(TableError::lmdb("append a link"))
+    }
+
+    fn put(&self, tx: &mut RwTxn<'_>, key: &[u8], value: &[u8]) -> Result<(), TableError> {
+        self.entries.put(tx, key, value).map_err(TableError::lmdb("write an entry"))
+    }
+
+    /// An upper bound of the file's growth by a transaction of `changes` changes with `stored_bytes` bytes.
+    pub(crate) fn room_bytes(&self, changes: usize, stored_bytes: usize) -> u64 {
+        (changes as u64 + 16) * PAGES_PER_CHANGE * self.page_bytes + 2 * stored_bytes as u64
+    }
+
+    /// Makes the file long enough for a transaction that adds up to `room_bytes` to it.
+    ///
+    /// LMDB leaves pages at the end of its file unwritten when they were freed in the transaction that took them, so the
+    /// file may be shorter than the meta page says and still be sound; a truncated one looks just the same. With the
+    /// length set in advance (as a hole, which takes no space) a file that is too short is a damaged one.
+    pub(crate) fn reserve(&self, room_bytes: u64) -> Result<(), TableError> {
+        let needed_bytes = self.used_bytes() + room_bytes;
+        if needed_bytes <= self.file_bytes.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = || self.folder.join(LMDB_FILE);
+        let now_bytes =
+            self.file.metadata().map_err(|source| TableError::io("read the length of", &path())(source))?.len();
+        let wanted_bytes = (needed_bytes + FILE_STEP_BYTES).next_multiple_of(FILE_STEP_BYTES).max(now_bytes);
+        if wanted_bytes > now_bytes {
+            self.file.set_len(wanted_bytes).map_err(|source| TableError::io("extend", &path())(source))?;
+        }
+        self.file_bytes.store(wanted_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Tally {
+    /// `meta` after the transaction.
+    pub(crate) fn added_to(&self, meta: Meta) -> Meta {
+        let tombstones = (meta.tombstones + self.tombstones_added).saturating_sub(self.tombstones_removed);
+        Meta { tombstones, ..meta }
+    }
+}
+
+fn open_environment(folder: &Path, settings: Settings) -> Result<Environment, TableError> {
+    Environment::open(folder, settings.map_bytes, settings.readers_max, settings.sync).map_err(|source| match source {
+        heed::Error::Io(source) => {
+            TableError::Io { operation: "open the LMDB files in", path: folder.to_owned(), source }
+        }
+        source => TableError::Lmdb { operation: "open its LMDB file", source },
+    })
+}
