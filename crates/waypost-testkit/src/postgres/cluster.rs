@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use super::Programs;
 use crate::wait_until;
@@ -21,33 +21,31 @@ use crate::wait_until;
 /// Users that may run the server when the caller is root, whom PostgreSQL refuses.
 const SERVER_USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// Limit on one start of the server.
+/// Limit on making the cluster and one start of the server.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Starts tried before giving up: another process may take the free port first.
 const STARTS_MAX: usize = 3;
 
-/// Tests need neither durability against power loss nor a large cache.
-const SETTINGS: [&str; 6] = [
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "max_connections=200",
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-];
-
-/// `$1` is the folder, the rest the server's command. The loop ends when the pipe on standard input closes. SIGQUIT is
-/// the server's immediate shutdown: its data is removed anyway.
+/// `$1` is the folder, `$2` that of the programs, `$3` the port; the rest is a command that runs another as the server's
+/// user. Tests need neither durability against power loss nor a large cache.
+///
+/// The loop in the middle ends when the pipe on standard input closes. SIGQUIT is the server's immediate shutdown (its
+/// data is removed anyway); it is repeated because it does nothing while `initdb` runs.
 const SUPERVISOR: &str = r#"
-folder=$1
-shift
-"$@" </dev/null &
+folder=$1 programs=$2 port=$3
+shift 3
+cd /
+(
+    "$@" "$programs/initdb" -D "$folder/data" --pwfile="$folder/password" --username=postgres --auth=scram-sha-256 \
+        --encoding=UTF8 --no-locale --no-sync || { echo 'FATAL: initdb failed'; exit 1; }
+    exec "$@" "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200
+) </dev/null >"$folder/log" 2>&1 &
 server=$!
 trap '' HUP INT TERM
 while read -r _; do :; done
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
+while kill -QUIT "$server" 2>/dev/null; do sleep 0.05; done
 rm -rf "$folder"
 "#;
 
@@ -91,27 +89,21 @@ impl Cluster {
     fn start_once(programs: &Programs, owner: Option<&Owner>) -> anyhow::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("waypost-postgres-").tempdir()?;
         let password = random_password()?;
-        init_cluster(programs, owner, temporary.path(), &password)?;
+        let password_file = temporary.path().join("password");
+        fs::write(&password_file, &password)?;
         let port = free_port()?;
-        let log = fs::File::create(temporary.path().join("log"))?;
-        let mut server = owned_command(owner, &programs.program("postgres"));
-        server.arg("-D").arg(temporary.path().join("data")).arg("-p").arg(port.to_string());
-        for setting in SETTINGS {
-            server.args(["-c", setting]);
+        let mut supervisor = Command::new("sh");
+        supervisor.args(["-c", SUPERVISOR, "sh"]).arg(temporary.path()).arg(programs.folder()).arg(port.to_string());
+        if let Some(owner) = owner {
+            chown(temporary.path(), Some(owner.user), Some(owner.group))?;
+            chown(&password_file, Some(owner.user), Some(owner.group))?;
+            // Unlike su and runuser, setpriv becomes the program that it starts.
+            supervisor.arg("setpriv").arg(format!("--reuid={}", owner.user)).arg(format!("--regid={}", owner.group));
+            supervisor.arg("--clear-groups");
         }
-        let supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, "sh"])
-            .arg(temporary.path())
-            .arg(server.get_program())
-            .args(server.get_args())
-            .current_dir("/")
-            .env_remove("LD_LIBRARY_PATH")
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .context("start sh")?;
+        supervisor.env_remove("LD_LIBRARY_PATH").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A process group of its own keeps the terminal's Ctrl-C away from it.
+        let supervisor = supervisor.process_group(0).spawn().context("start sh")?;
         // From here on the supervisor removes the folder.
         let folder = temporary.keep();
         let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
@@ -166,38 +158,6 @@ impl Owner {
         let mut fields = line.split(':').skip(2);
         Some(Self { user: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
     }
-}
-
-/// A command that runs as the owner, by exec, so that its process id is the program's.
-fn owned_command(owner: Option<&Owner>, program: &Path) -> Command {
-    let Some(owner) = owner else { return Command::new(program) };
-    let mut command = Command::new("setpriv");
-    command.arg(format!("--reuid={}", owner.user)).arg(format!("--regid={}", owner.group));
-    command.arg("--clear-groups").arg(program);
-    command
-}
-
-fn init_cluster(programs: &Programs, owner: Option<&Owner>, folder: &Path, password: &str) -> anyhow::Result<()> {
-    let password_file = folder.join("password");
-    fs::write(&password_file, password)?;
-    if let Some(owner) = owner {
-        chown(folder, Some(owner.user), Some(owner.group))?;
-        chown(&password_file, Some(owner.user), Some(owner.group))?;
-    }
-    let output = owned_command(owner, &programs.program("initdb"))
-        .arg("-D")
-        .arg(folder.join("data"))
-        .arg(format!("--pwfile={}", password_file.display()))
-        .args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"])
-        .current_dir("/")
-        .env_remove("LD_LIBRARY_PATH")
-        .stdin(Stdio::null())
-        .output()
-        .context("run initdb")?;
-    if !output.status.success() {
-        bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(())
 }
 
 /// 128 random bits in hexadecimal: other users of the machine reach the port, too.

@@ -22,6 +22,11 @@ impl Programs {
         Self::first_complete(folders.chain(path_folders()))
     }
 
+    /// The folder that holds the programs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The path of the program `name`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
