@@ -254,8 +254,13 @@ pub enum RecordError {
     #[error("a link record is UTF-8")]
     NotUtf8,
     /// Not the JSON of a record.
-    #[error("not a link record: {0}")]
-    Json(#[source] serde_json::Error),
+    #[error("not a link record: {field}: {fault}")]
+    Json {
+        /// The field, as a path; `.` for the whole.
+        field: String,
+        /// What the JSON reader found.
+        fault: serde_json::Error,
+    },
 }
 
 impl LinkRecord {
@@ -296,11 +301,20 @@ impl LinkRecord {
         }
         let text = std::str::from_utf8(value).map_err(|_| RecordError::NotUtf8)?;
         match text.trim_ascii_start().bytes().next() {
-            Some(b'{') => serde_json::from_str(text).map_err(RecordError::Json),
-            Some(b'"') => serde_json::from_str::<String>(text).map(Self::from_url).map_err(RecordError::Json),
+            Some(b'{') => read_json(text),
+            Some(b'"') => read_json::<String>(text).map(Self::from_url),
             _ => Ok(Self::from_url(text.trim_ascii())),
         }
     }
+}
+
+/// Reads one JSON document to its end; an error names the field it is in.
+fn read_json<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, RecordError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| RecordError::Json { field: error.path().to_string(), fault: error.into_inner() })?;
+    reader.end().map_err(|fault| RecordError::Json { field: ".".to_owned(), fault })?;
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -327,6 +341,7 @@ mod tests {
         for bad in [
             &b"{"[..],
             b"{}",
+            br#"{"destination_url":"x"} x"#,
             br#"{"destination_url":7}"#,
             br#"{"destination_url":"x","version":-1}"#,
             br#"{"destination_url":"x","starts_at":"tomorrow"}"#,
