@@ -12,12 +12,12 @@
 //! | 0..8 | version, u64 little-endian |
 //! | 8 | kind: 1 record, 2 tombstone |
 //! | 9..12 | zero |
-//! | 12..16 | check, u32 little-endian: low half of XXH3-64 of the key, seeded with version and kind |
+//! | 12..16 | check, u32 little-endian: low half of XXH3-64 of the key, seeded with version, kind and record length |
 //! | 16.. | the record; nothing for a tombstone |
 //!
-//! The header's length keeps the record on an 8-byte boundary within the value. The check binds header and key, so a
-//! damaged page never answers for another link; the record's own bytes carry a checksum of their own, which
-//! `waypost-core` verifies.
+//! The header's length keeps the record on an 8-byte boundary within the value. The check binds header, key and length, so
+//! a damaged page never answers for another link and a damaged length is found before anything is read by it. The record's
+//! own bytes carry a checksum of their own, which `waypost-core` verifies.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -75,10 +75,11 @@ impl Change<'_> {
     pub(crate) fn encode_value(&self, key: &[u8], value: &mut Vec<u8>) {
         value.clear();
         let kind = if self.record.is_some() { KIND_RECORD } else { KIND_TOMBSTONE };
+        let record = self.record.unwrap_or_default();
         value.extend_from_slice(&self.version.to_le_bytes());
         value.extend_from_slice(&[kind, 0, 0, 0]);
-        value.extend_from_slice(&check(key, self.version, kind).to_le_bytes());
-        value.extend_from_slice(self.record.unwrap_or_default());
+        value.extend_from_slice(&check(key, self.version, kind, record.len()).to_le_bytes());
+        value.extend_from_slice(record);
     }
 }
 
@@ -127,7 +128,7 @@ impl<'a> Entry<'a> {
         let version = version_in(header);
         let kind = header[8];
         let stored_check = [header[12], header[13], header[14], header[15]];
-        if header[9..12] != [0; 3] || stored_check != check(key, version, kind).to_le_bytes() {
+        if header[9..12] != [0; 3] || stored_check != check(key, version, kind, record.len()).to_le_bytes() {
             return Err(damaged(key));
         }
         match kind {
@@ -153,9 +154,9 @@ fn version_in(header: &[u8; HEADER_BYTES]) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Any single change of key, version or kind changes the seed or the input.
-fn check(key: &[u8], version: u64, kind: u8) -> u32 {
-    let seed = version.rotate_left(8) ^ u64::from(kind);
+/// Any change of one of the four changes the seed or the input.
+fn check(key: &[u8], version: u64, kind: u8, record_bytes: usize) -> u32 {
+    let seed = version.rotate_left(8) ^ u64::from(kind) ^ (record_bytes as u64).rotate_left(40);
     (xxh3_64_with_seed(key, seed) & u64::from(u32::MAX)) as u32
 }
 
@@ -187,9 +188,11 @@ mod tests {
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(Entry::decode(&other, &value).is_err(), "key bit {bit}");
         }
-        for len in 0..HEADER_BYTES {
+        for len in 0..value.len() {
             assert!(Entry::decode(key.as_bytes(), &value[..len]).is_err(), "value of {len} bytes");
         }
+        value.push(b'!');
+        assert!(Entry::decode(key.as_bytes(), &value).is_err(), "a record that became longer");
     }
 
     #[test]

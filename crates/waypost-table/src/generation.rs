@@ -2,7 +2,7 @@
 //!
 //! Which generation is live, and when one follows another, is `table`'s business.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,7 +24,10 @@ const PAGES_PER_CHANGE: u64 = 4;
 /// How to open a generation's environment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
+    /// At least this much, and room to double what is there.
     pub(crate) map_bytes: usize,
+    /// That room ends here.
+    pub(crate) map_bytes_max: usize,
     pub(crate) readers_max: u32,
     pub(crate) sync: SyncMode,
 }
@@ -69,15 +72,9 @@ impl Generation {
     /// Opens a complete generation, after checking that its file is what it should be.
     pub(crate) fn open(folder: PathBuf, number: u64, settings: Settings) -> Result<Generation, TableError> {
         let path = folder.join(LMDB_FILE);
-        lmdb_file::verify(&path)?;
+        let used_bytes = usize::try_from(lmdb_file::verify(&path)?).unwrap_or(usize::MAX);
         // No reader exists yet, so room for growth costs nothing here, and a copy of the whole file later.
-        let file_bytes = fs::metadata(&path).map_err(TableError::io("read the length of", &path))?.len();
-        let roomy_bytes = usize::try_from(file_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
-        let map_bytes = if file_bytes > settings.map_bytes as u64 / 2 {
-            roomy_bytes.max(settings.map_bytes)
-        } else {
-            settings.map_bytes
-        };
+        let map_bytes = used_bytes.saturating_mul(2).min(settings.map_bytes_max).max(settings.map_bytes);
         let environment = open_environment(&folder, Settings { map_bytes, ..settings })?;
         let tx = environment.read_txn().map_err(TableError::lmdb("begin the first read"))?;
         let entries = environment

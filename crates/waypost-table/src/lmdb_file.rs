@@ -29,11 +29,11 @@ struct MetaPage {
     txn_id: u64,
 }
 
-/// Checks that the LMDB file at `path` is one, and as long as its newest meta page says.
+/// Checks that the LMDB file at `path` is one, and as long as its newest meta page says. Returns the bytes it uses.
 ///
 /// # Errors
 /// [`TableError::Damaged`] with the reason, [`TableError::OtherFormat`], or [`TableError::Io`] where it cannot be read.
-pub(crate) fn verify(path: &Path) -> Result<(), TableError> {
+pub(crate) fn verify(path: &Path) -> Result<u64, TableError> {
     let damaged = |reason: String| TableError::Damaged { path: path.to_owned(), reason };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -63,7 +63,7 @@ pub(crate) fn verify(path: &Path) -> Result<(), TableError> {
     if !newest.roots.iter().copied().all(root_is_sound) {
         return Err(damaged("its root page is out of range".to_owned()));
     }
-    Ok(())
+    Ok((newest.last_page + 1) * newest.page_bytes)
 }
 
 fn read_meta_page(file: &File, path: &Path, offset: u64) -> Result<MetaPage, TableError> {

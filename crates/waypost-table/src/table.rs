@@ -75,7 +75,7 @@ impl TableOptions {
             Durability::EveryCommit => SyncMode::Full,
             Durability::AllButLast => SyncMode::DataOnly,
         };
-        Settings { map_bytes, readers_max: self.readers_max, sync }
+        Settings { map_bytes, map_bytes_max: self.map_size_max_bytes, readers_max: self.readers_max, sync }
     }
 }
 

@@ -1,0 +1,252 @@
+//! What a table's folder may hold: what is created, what is refused untouched, what a crash leaves behind.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use waypost_core::domain::DomainSettings;
+use waypost_table::{Change, Table, TableError, TableOptions};
+
+fn open(path: &Path) -> Result<Table, TableError> {
+    Table::open(path, TableOptions::default())
+}
+
+fn put(table: &Table, slug: &str, version: u64) {
+    let change = Change { domain: "", slug, version, record: Some(slug.as_bytes()) };
+    table.apply(&[change], version).unwrap();
+}
+
+fn find(table: &Table, slug: &str) -> Option<Vec<u8>> {
+    table.get("", slug, <[u8]>::to_vec).unwrap()
+}
+
+/// A closed table with some links, and its LMDB file.
+fn closed_table(path: &Path) -> PathBuf {
+    let table = open(path).unwrap();
+    let slugs: Vec<String> = (0..500).map(|index| format!("slug-{index:04}")).collect();
+    for (version, slugs) in slugs.chunks(100).enumerate() {
+        let version = version as u64 + 1;
+        let changes: Vec<Change<'_>> =
+            slugs.iter().map(|slug| Change { domain: "", slug, version, record: Some(slug.as_bytes()) }).collect();
+        table.apply(&changes, version).unwrap();
+    }
+    path.join("gen-000001/data.mdb")
+}
+
+/// Every file below `path` with its contents.
+fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for item in fs::read_dir(path).unwrap() {
+        let item = item.unwrap().path();
+        if item.is_dir() {
+            files.extend(contents(&item));
+        } else {
+            let bytes = fs::read(&item).unwrap();
+            files.insert(item, bytes);
+        }
+    }
+    files
+}
+
+/// Opening must fail with an error that `expect` accepts and whose message names a path, and leave every file as it was.
+#[track_caller]
+fn check_refused(path: &Path, expect: fn(&TableError) -> bool) {
+    let before = contents(path);
+    let error = open(path).unwrap_err();
+    assert!(expect(&error), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert_eq!(contents(path), before, "{error}");
+}
+
+#[test]
+fn an_absent_folder_is_created_and_keeps_everything_over_a_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/table");
+    let table = open(&path).unwrap();
+    assert_eq!((table.cursor(), find(&table, "s")), (0, None));
+    assert_eq!(table.stats().unwrap().links, 0);
+    put(&table, "s", 7);
+    let host = |host: &str, is_default| DomainSettings {
+        host: host.to_owned(),
+        is_default,
+        case_insensitive: false,
+        root_url: Some("https://example.com/".to_owned()),
+    };
+    table.set_domains(&[host("go.example", true), host("b.example", false)]).unwrap();
+    drop(table);
+
+    let table = open(&path).unwrap();
+    assert_eq!((table.cursor(), find(&table, "s")), (7, Some(b"s".to_vec())));
+    let domains = table.domains();
+    assert_eq!(domains.by_host("b.example"), Some(&host("b.example", false)));
+    assert_eq!(domains.by_host("B.example"), None);
+    assert_eq!(domains.default_domain().unwrap().host, "go.example");
+    let bad = table.set_domains(&[host("b.example", false), host("b.example", false)]);
+    assert!(matches!(bad, Err(TableError::BadDomains { .. })));
+    let bad = table.set_domains(&[host("a.example", true), host("b.example", true)]);
+    assert!(matches!(bad, Err(TableError::BadDomains { .. })));
+    assert_eq!(table.read_domains(|domains| domains.all().len()), 2);
+}
+
+#[test]
+fn a_second_opening_is_refused_while_the_first_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = open(folder.path()).unwrap();
+    put(&table, "s", 1);
+    assert!(matches!(open(folder.path()), Err(TableError::InUse { .. })));
+    assert_eq!(find(&table, "s"), Some(b"s".to_vec()));
+    drop(table);
+    assert_eq!(find(&open(folder.path()).unwrap(), "s"), Some(b"s".to_vec()));
+}
+
+#[test]
+fn foreign_folders_and_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("thesis.txt"), "chapter one").unwrap();
+    check_refused(path, |error| matches!(error, TableError::NotATable { .. }));
+
+    let file = path.join("thesis.txt");
+    let error = open(&file).unwrap_err();
+    assert!(matches!(error, TableError::NotATable { .. }), "{error:?}");
+    assert!(matches!(open(&file.join("below")), Err(TableError::NotATable { .. })));
+    assert_eq!(fs::read(&file).unwrap(), b"chapter one");
+}
+
+#[test]
+fn a_current_file_that_names_no_generation_is_refused() {
+    let is_not_a_table: fn(&TableError) -> bool = |error| matches!(error, TableError::NotATable { .. });
+    let is_other_format: fn(&TableError) -> bool = |error| matches!(error, TableError::OtherFormat { .. });
+    let is_damaged: fn(&TableError) -> bool = |error| matches!(error, TableError::Damaged { .. });
+    let cases: [(&[u8], _); 8] = [
+        (b"", is_not_a_table),
+        (b"gen-000001\n", is_not_a_table),
+        (b"waypost-table 1\n", is_not_a_table),
+        (b"waypost-table 1\n../../etc\n", is_not_a_table),
+        (b"waypost-table 1\ngen-000001.building\n", is_not_a_table),
+        (b"\xff\xfe\x00", is_not_a_table),
+        (b"waypost-table 2\ngen-000001\n", is_other_format),
+        (b"waypost-table 1\ngen-000002\n", is_damaged),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    closed_table(folder.path());
+    for (current, expect) in cases {
+        fs::write(folder.path().join("CURRENT"), current).unwrap();
+        check_refused(folder.path(), expect);
+    }
+}
+
+#[test]
+fn truncated_empty_and_foreign_lmdb_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = closed_table(folder.path());
+    let sound = fs::read(&data).unwrap();
+    let used_bytes = open(folder.path()).unwrap().stats().unwrap().used_bytes as usize;
+    let is_damaged: fn(&TableError) -> bool = |error| matches!(error, TableError::Damaged { .. });
+
+    let lengths = (0..used_bytes).step_by(4_096).chain([1, 100, 4_095, 4_097, used_bytes - 1]);
+    for len in lengths {
+        fs::write(&data, &sound[..len]).unwrap();
+        check_refused(folder.path(), is_damaged);
+    }
+    for foreign in [b"chapter one\n".repeat(9_000), vec![0; 100_000], vec![0xff; 100_000]] {
+        fs::write(&data, foreign).unwrap();
+        check_refused(folder.path(), is_damaged);
+    }
+    fs::remove_file(&data).unwrap();
+    check_refused(folder.path(), is_damaged);
+
+    fs::write(&data, &sound[..used_bytes]).unwrap();
+    assert_eq!(find(&open(folder.path()).unwrap(), "slug-0499"), Some(b"slug-0499".to_vec()));
+}
+
+#[test]
+fn a_damaged_meta_page_never_opens_wrongly() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = closed_table(folder.path());
+    let sound = fs::read(&data).unwrap();
+    // The fields that say where everything lies: magic, format, page size, main root and last page, in both meta pages.
+    for (page, field) in [0, 4_096].into_iter().flat_map(|page| [16, 20, 40, 128, 136].map(|field| (page, field))) {
+        let mut damaged = sound.clone();
+        damaged[page + field..page + field + 4].copy_from_slice(&0x7fff_fff1_u32.to_ne_bytes());
+        fs::write(&data, damaged).unwrap();
+        // A fault in the older of the two meta pages may go unnoticed: the newer one is read.
+        match open(folder.path()) {
+            Ok(table) => assert_eq!(find(&table, "slug-0000"), Some(b"slug-0000".to_vec())),
+            Err(error) => {
+                assert!(matches!(error, TableError::Damaged { .. } | TableError::OtherFormat { .. }), "{error:?}");
+            }
+        }
+        // Opening may have written LMDB's own lock file, never the data.
+        fs::write(&data, &sound).unwrap();
+    }
+}
+
+#[test]
+fn an_lmdb_file_of_someone_else_is_refused() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = closed_table(folder.path());
+    // A table whose own entry is gone is as good as a foreign one: take the empty file LMDB itself makes.
+    let sound = fs::read(closed_table(other.path())).unwrap();
+    let mut foreign = sound[..8_192].to_vec();
+    for page in [0, 4_096] {
+        // No roots, two pages, as LMDB creates a file.
+        foreign[page + 80..page + 88].fill(0xff);
+        foreign[page + 128..page + 136].fill(0xff);
+        foreign[page + 136..page + 144].copy_from_slice(&1_u64.to_ne_bytes());
+        foreign[page + 48..page + 80].fill(0);
+        foreign[page + 96..page + 128].fill(0);
+    }
+    fs::write(&data, &foreign).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, TableError::Damaged { .. }), "{error:?}");
+    assert_eq!(fs::read(&data).unwrap(), foreign);
+}
+
+#[test]
+fn what_a_crash_leaves_is_removed_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    closed_table(path);
+    // In the middle of a rebuild, of a promotion, and of a switch.
+    for (name, file) in
+        [("gen-000002.building", "data.mdb"), ("gen-000002.runs", "000001.run"), ("gen-000003", "data.mdb")]
+    {
+        fs::create_dir(path.join(name)).unwrap();
+        fs::write(path.join(name).join(file), "half").unwrap();
+    }
+    fs::write(path.join("CURRENT.tmp"), "waypost-ta").unwrap();
+    fs::write(path.join("notes.txt"), "someone's").unwrap();
+
+    let table = open(path).unwrap();
+    assert_eq!(find(&table, "slug-0000"), Some(b"slug-0000".to_vec()));
+    for gone in ["gen-000002.building", "gen-000002.runs", "gen-000003"] {
+        assert!(!path.join(gone).exists(), "{gone}");
+    }
+    assert_eq!(fs::read(path.join("notes.txt")).unwrap(), b"someone's");
+    // No number is used twice.
+    assert!(table.rebuild().unwrap().finish(0).unwrap().generation > 3);
+}
+
+#[test]
+fn a_creation_that_was_interrupted_is_completed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    closed_table(path);
+    fs::remove_file(path.join("CURRENT")).unwrap();
+    assert_eq!(find(&open(path).unwrap(), "slug-0001"), Some(b"slug-0001".to_vec()));
+    assert!(path.join("CURRENT").exists());
+
+    // Before the first generation was complete there is nothing to keep.
+    let fresh = path.join("fresh");
+    fs::create_dir_all(fresh.join("gen-000001.building")).unwrap();
+    fs::write(fresh.join("gen-000001.building/data.mdb"), "half").unwrap();
+    assert_eq!(open(&fresh).unwrap().stats().unwrap().links, 0);
+
+    // Of two complete generations none can be told to be the live one.
+    fs::remove_file(path.join("CURRENT")).unwrap();
+    fs::create_dir(path.join("gen-000005")).unwrap();
+    fs::remove_dir_all(&fresh).unwrap();
+    check_refused(path, |error| matches!(error, TableError::Damaged { .. }));
+}
