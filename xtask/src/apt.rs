@@ -10,7 +10,7 @@ pub(crate) fn is_available() -> bool {
     is_root && Path::new("/usr/bin/apt-get").exists()
 }
 
-/// Installs packages without their recommended ones. Package lists are fetched first: a fresh machine has none.
+/// Installs packages without their recommended ones, and removes none for them. Package lists are fetched first: a fresh machine has none.
 pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = program("apt-get", arguments);
@@ -18,5 +18,5 @@ pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
         command
     };
     run(&mut apt(&["-q", "update"]))?;
-    run(&mut apt(&[&["-q", "-y", "--no-install-recommends", "install"], packages].concat()))
+    run(&mut apt(&[&["-q", "-y", "--no-install-recommends", "--no-remove", "install"], packages].concat()))
 }

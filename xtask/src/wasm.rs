@@ -3,9 +3,13 @@
 //! The toolchain's own target is used where it is installed. Else Debian's second Rust toolchain builds the standard
 //! library from source; its packages are installed where they may be. Where neither is to be had the task says SKIPPED.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use anyhow::Context as _;
 
 use crate::apt;
 use crate::no_arguments;
@@ -13,8 +17,10 @@ use crate::run::{cargo, program, read, root, run, succeeds, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's Rust toolchain with sources, and the linker that it expects.
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+/// Debian's Rust toolchain with the library's sources, and the package with the name of its linker.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
+/// A link to the linker that `rust-web-llvm` expects; its target has the name of its package, such as `lld-22`.
+const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
@@ -46,10 +52,10 @@ pub(crate) fn build() -> anyhow::Result<Outcome> {
         run(cargo(["rustc", "--quiet"])?.args(BUILD))?;
         return Ok(Outcome::Built);
     }
-    if !is_debian_ready() && apt::is_available() && !Path::new(DEBIAN_CARGO).exists() {
+    if !is_debian_ready() && apt::is_available() {
         // A failure here is no failure of the code: the line below says what is missing.
-        if let Err(error) = apt::install(&DEBIAN_PACKAGES) {
-            println!("could not install {}: {error:#}", DEBIAN_PACKAGES.join(", "));
+        if let Err(error) = install_debian() {
+            println!("could not install Debian's Rust: {error:#}");
         }
     }
     if is_debian_ready() {
@@ -68,13 +74,28 @@ fn is_target_installed() -> anyhow::Result<bool> {
     Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).is_dir())
 }
 
-/// Whether Debian's compiler, its library's sources and the linker are installed.
+fn install_debian() -> anyhow::Result<()> {
+    apt::install(&DEBIAN_PACKAGES)?;
+    let linker = fs::read_link(DEBIAN_LINKER).context("find the name of the linker's package")?;
+    let package = linker.file_name().and_then(OsStr::to_str).context("the linker's name is text")?;
+    apt::install(&[package])
+}
+
+/// Whether Debian's compiler, new enough for the workspace, its library's sources and the linker are installed.
 fn is_debian_ready() -> bool {
-    let Ok(sysroot) = read(&mut program(DEBIAN_RUSTC, ["--print", "sysroot"])) else { return false };
-    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
-    sources.is_dir()
-        && Path::new(DEBIAN_CARGO).exists()
-        && succeeds(&mut program("rust-lld", ["-flavor", "wasm", "--version"]))
+    if !Path::new(DEBIAN_RUSTC).exists() || !Path::new(DEBIAN_CARGO).exists() {
+        return false;
+    }
+    let ask = |arguments: &[&str]| read(&mut program(DEBIAN_RUSTC, arguments)).unwrap_or_default();
+    let sources = Path::new(ask(&["--print", "sysroot"]).trim()).join("lib/rustlib/src/rust/library");
+    let is_new_enough = minor_version(&ask(&["--version"])) >= minor_version(env!("CARGO_PKG_RUST_VERSION"));
+    is_new_enough && sources.is_dir() && succeeds(&mut program(DEBIAN_LINKER, ["-flavor", "wasm", "--version"]))
+}
+
+/// The 95 in `1.95` or `rustc 1.95.0 (...)`.
+fn minor_version(text: &str) -> Option<u32> {
+    let version = text.split_whitespace().find(|word| word.starts_with("1."))?;
+    version.split('.').nth(1)?.parse().ok()
 }
 
 /// Building the standard library is an unstable option, which `RUSTC_BOOTSTRAP` allows on a stable compiler. The folder
@@ -87,4 +108,17 @@ fn debian_build() -> anyhow::Result<Command> {
         command.env_remove(name);
     }
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(minor_version("rustc 1.96.0 (ac68faa20 2026-05-25)"), Some(96));
+        assert_eq!(minor_version("1.95"), Some(95));
+        assert_eq!(minor_version(""), None);
+        assert!(minor_version("") < minor_version("1.95"));
+    }
 }
