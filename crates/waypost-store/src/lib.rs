@@ -1,1 +1,51 @@
-//! stub
+//! The truth: every SQL statement of the product, for SQLite and PostgreSQL.
+//!
+//! [`Store::open`] takes a database address, checks that the database is ours and brings its schema up to date. All work
+//! goes through named transactions: [`Store::read`] hands out a [`ReadTx`] with one consistent view, [`Store::begin`] a
+//! [`Tx`] that can also write. Their methods are the operations, each in the file of the noun it serves. On both
+//! engines one write transaction runs at a time, so a writer never works on a stale view and outbox sequences become
+//! visible in order.
+//!
+//! The same SQL text runs on both engines; what differs is in `dialect.rs`. Nothing here talks HTTP, knows a request or
+//! decides a redirect.
+
+mod accounts;
+mod api_keys;
+mod bulk;
+mod dialect;
+mod domains;
+mod edge_records;
+mod error;
+mod idempotency;
+mod links;
+mod list;
+mod members;
+mod migrate;
+mod outbox;
+mod record_json;
+mod rows;
+mod settings;
+mod setup;
+mod sqlite_file;
+mod store;
+mod tx;
+mod utm_templates;
+mod versions;
+
+pub use accounts::{Account, AccountKind};
+pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
+pub use bulk::{CreateOutcome, LINKS_PER_CALL_MAX};
+pub use dialect::Engine;
+pub use domains::{Domain, DomainChange, NewDomain};
+pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord};
+pub use error::StoreError;
+pub use idempotency::{IDEMPOTENCY_HOURS, Idempotency};
+pub use links::{Creation, Link, LinkChange, NewLink, SlugChoice};
+pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
+pub use members::{Member, NewMember, Role};
+pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
+pub use setup::Setup;
+pub use store::{Store, StoreOptions};
+pub use tx::{ReadTx, Tx};
+pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};
+pub use versions::LinkVersion;

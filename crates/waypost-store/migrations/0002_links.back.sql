@@ -1,0 +1,4 @@
+DROP TABLE utm_templates;
+DROP TABLE link_versions;
+DROP TABLE links;
+DROP TABLE domains;

@@ -1,0 +1,203 @@
+//! API keys: only a digest of the secret is kept, beside a public key id that finds the row.
+//!
+//! Making the secret and hashing it is the caller's work; comparing is done here, in constant time.
+
+use sqlx::any::AnyRow;
+use subtle::ConstantTimeEq;
+use waypost_core::Timestamp;
+use waypost_core::id::{AccountId, ApiKeyId};
+
+use crate::dialect::Constraint;
+use crate::error::StoreError;
+use crate::rows::{Columns, new_id};
+use crate::store::Store;
+use crate::tx::{ReadTx, Tx};
+
+/// Characters of a key id.
+pub const KEY_ID_CHARS: usize = 8;
+/// The most keys that one list gives.
+const API_KEYS_MAX: i64 = 1_000;
+/// `last_used_at` is written at most this often, in microseconds.
+const TOUCH_EVERY_US: i64 = 60_000_000;
+
+/// An API key to be made.
+#[derive(Clone, Debug)]
+pub struct NewApiKey {
+    /// The account.
+    pub account_id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// The public part that finds the key: [`KEY_ID_CHARS`] characters, random, unique.
+    pub key_id: String,
+    /// SHA-256 of the secret.
+    pub secret_digest: [u8; 32],
+    /// From this on the key opens nothing.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An API key as it can be shown: nothing of its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub api_key_id: ApiKeyId,
+    /// The account it opens.
+    pub account_id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// The public part of the key.
+    pub key_id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From this on it opens nothing.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    fn opens(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
+fn read_api_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
+    let columns = Columns::new(row, "api key");
+    Ok(ApiKey {
+        api_key_id: columns.id("id")?,
+        account_id: columns.id("account_id")?,
+        name: columns.get("name")?,
+        key_id: columns.get("key_id")?,
+        created_at: columns.time("created_at")?,
+        expires_at: columns.optional_time("expires_at")?,
+        last_used_at: columns.optional_time("last_used_at")?,
+        revoked_at: columns.optional_time("revoked_at")?,
+    })
+}
+
+impl ReadTx {
+    /// The account's newest 1,000 keys, revoked ones too, newest first.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn list_api_keys(&mut self, account_id: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
+        let statement = sqlx::query(
+            "SELECT id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at
+             FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2",
+        );
+        self.fetch_all(statement.bind(account_id.as_str()).bind(API_KEYS_MAX)).await?.iter().map(read_api_key).collect()
+    }
+
+    /// The key with this key id and this secret, if it opens anything at this time. An unknown key id, a wrong secret,
+    /// an expired and a revoked key look alike. The digests are compared in constant time.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn authenticate_api_key(
+        &mut self,
+        key_id: &str,
+        secret_digest: &[u8; 32],
+    ) -> Result<Option<ApiKey>, StoreError> {
+        let statement = sqlx::query(
+            "SELECT id, account_id, name, key_id, secret_digest, created_at, expires_at, last_used_at, revoked_at
+             FROM api_keys WHERE key_id = $1",
+        );
+        let Some(row) = self.fetch_optional(statement.bind(key_id)).await? else { return Ok(None) };
+        let api_key = read_api_key(&row)?;
+        let stored: Vec<u8> = Columns::new(&row, "api key").get("secret_digest")?;
+        let is_right = bool::from(stored.ct_eq(secret_digest.as_slice()));
+        Ok((is_right && api_key.opens(self.now())).then_some(api_key))
+    }
+}
+
+impl Tx {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyIdTaken`] where another key has the key id; [`StoreError::NotFound`] where there is no such
+    /// account.
+    pub async fn create_api_key(&mut self, new: &NewApiKey) -> Result<ApiKey, StoreError> {
+        let api_key_id = ApiKeyId::from_uuid_bytes(new_id());
+        let statement = sqlx::query(
+            "INSERT INTO api_keys (id, account_id, name, key_id, secret_digest, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
+        )
+        .bind(api_key_id.as_str())
+        .bind(new.account_id.as_str())
+        .bind(new.name.as_str())
+        .bind(new.key_id.as_str())
+        .bind(new.secret_digest.as_slice())
+        .bind(self.now().as_micros())
+        .bind(new.expires_at.map(Timestamp::as_micros));
+        let row = self
+            .insert_row(statement, |constraint| match constraint {
+                Constraint::Unique => StoreError::KeyIdTaken,
+                Constraint::ForeignKey => StoreError::NotFound { what: "account" },
+            })
+            .await?;
+        read_api_key(&row)
+    }
+
+    /// Revokes a key of the account for good. Revoking again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the account has no such key.
+    pub async fn revoke_api_key(
+        &mut self,
+        account_id: &AccountId,
+        api_key_id: &ApiKeyId,
+    ) -> Result<ApiKey, StoreError> {
+        let statement = sqlx::query(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE account_id = $1 AND id = $2
+             RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
+        )
+        .bind(account_id.as_str())
+        .bind(api_key_id.as_str())
+        .bind(self.now().as_micros());
+        let row = self.fetch_optional(statement).await?.ok_or(StoreError::NotFound { what: "api key" })?;
+        read_api_key(&row)
+    }
+
+    /// Notes that the key was used, unless that was noted within the last minute.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn touch_api_key(&mut self, api_key: &ApiKey) -> Result<(), StoreError> {
+        let now = self.now().as_micros();
+        let statement = sqlx::query(
+            "UPDATE api_keys SET last_used_at = $3
+             WHERE account_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)",
+        );
+        let statement = statement.bind(api_key.account_id.as_str()).bind(api_key.api_key_id.as_str());
+        self.execute(statement.bind(now).bind(now - TOUCH_EVERY_US)).await.map(drop)
+    }
+}
+
+impl Store {
+    /// Authenticates as [`ReadTx::authenticate_api_key`] does, and notes the use at most once a minute. Where the note cannot be
+    /// written the key opens all the same.
+    ///
+    /// # Errors
+    /// Where the database cannot be read: that is no verdict on the key.
+    pub async fn authenticate_api_key(
+        &self,
+        key_id: &str,
+        secret_digest: &[u8; 32],
+    ) -> Result<Option<ApiKey>, StoreError> {
+        let mut tx = self.read("authenticate_api_key").await?;
+        let found = tx.authenticate_api_key(key_id, secret_digest).await?;
+        let now = tx.now().as_micros();
+        drop(tx);
+        if let Some(api_key) = &found
+            && api_key.last_used_at.is_none_or(|used_at| used_at.as_micros() <= now - TOUCH_EVERY_US)
+        {
+            let noted = self.write("touch_api_key", async |tx| tx.touch_api_key(api_key).await).await;
+            if let Err(error) = noted {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the use of an api key was not noted");
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,363 @@
+//! Everything that differs between SQLite and PostgreSQL: addresses, connections, how a transaction begins, types in
+//! migrations, the function that unfolds a JSON parameter, and what error codes mean.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::error::{DatabaseError, ErrorKind};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+
+use crate::error::StoreError;
+use crate::links::link_columns;
+use crate::store::{StoreOptions, millis};
+
+/// The advisory lock that a PostgreSQL transaction holds while it writes: a number no other program should use.
+const WRITE_LOCK: i64 = 0x5761_7970_6f73_7401;
+/// A PostgreSQL transaction that is held open without a word for so long is ended, so that it cannot keep the turn.
+const IDLE_TRANSACTION_MS_MAX: u64 = 60_000;
+
+/// What a `sqlite://` address leaves unescaped.
+const PATH_BYTES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Which engine holds the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One file beside the program.
+    Sqlite,
+    /// A PostgreSQL server, 13 or newer.
+    Postgres,
+}
+
+/// A database constraint, as far as callers tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Constraint {
+    /// A value that must be unique is there already.
+    Unique,
+    /// A row that is referred to is not there.
+    ForeignKey,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Address {
+    /// Reads `sqlite:///path`, a plain path, or `postgres://...`.
+    pub(crate) fn parse(text: &str) -> Result<Self, StoreError> {
+        let refuse = |reason: &str| StoreError::Address { reason: reason.to_owned() };
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            // The parser's own words may repeat the address, and with it a password.
+            AnyConnectOptions::from_str(text).map_err(|_| refuse("it is not a PostgreSQL URL that can be read"))?;
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        let path = match text.strip_prefix("sqlite:") {
+            Some(rest) => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                if path.contains(['?', '#']) {
+                    return Err(refuse("an SQLite address takes no parameters"));
+                }
+                percent_decode_str(path).decode_utf8().map_err(|_| refuse("its path is not UTF-8"))?.into_owned()
+            }
+            None if text.contains("://") => return Err(refuse("it begins with neither sqlite:// nor postgres://")),
+            None => text.to_owned(),
+        };
+        if path.is_empty() || path == ":memory:" {
+            return Err(refuse("it names no file"));
+        }
+        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+
+    pub(crate) const fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// The database as errors name it: without any password.
+    pub(crate) fn display_name(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(url) => {
+                let after_user = url.rsplit_once('@').map_or_else(|| url.split_once("://"), Some);
+                let place = after_user.map_or("", |(_, place)| place);
+                place.split('?').next().unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    fn options(&self) -> Result<AnyConnectOptions, StoreError> {
+        sqlx::any::install_default_drivers();
+        let url = match self {
+            Self::Sqlite(path) => sqlite_url(path)?,
+            Self::Postgres(url) => url.clone(),
+        };
+        let options = AnyConnectOptions::from_str(&url)
+            .map_err(|_| StoreError::Address { reason: "it cannot be read".to_owned() })?;
+        Ok(options.disable_statement_logging())
+    }
+
+    /// One connection that may write, waiting up to `wait_ms` for locks.
+    pub(crate) async fn connect_once(&self, wait_ms: u64) -> Result<AnyConnection, StoreError> {
+        let mut connection =
+            AnyConnection::connect_with(&self.options()?).await.map_err(|error| failure("connect", error))?;
+        let session = self.engine().session_sql(wait_ms, true);
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await.map_err(|e| failure("connect", e))?;
+        Ok(connection)
+    }
+
+    /// The connections of writers and of readers.
+    pub(crate) async fn connect(&self, options: &StoreOptions) -> Result<(AnyPool, AnyPool), StoreError> {
+        let connect_options = self.options()?;
+        let connect = async |connections_max: u32, may_write: bool| {
+            let session = self.engine().session_sql(options.wait_ms, may_write);
+            AnyPoolOptions::new()
+                .max_connections(connections_max)
+                .acquire_timeout(millis(options.wait_ms))
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .after_connect(move |connection, _| {
+                    let session = session.clone();
+                    Box::pin(
+                        async move { connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await.map(drop) },
+                    )
+                })
+                .connect_with(connect_options.clone())
+                .await
+                .map_err(|error| failure("connect", error))
+        };
+        let connections_max = options.connections_max.max(1);
+        match self {
+            Self::Sqlite(_) => Ok((connect(1, true).await?, connect(connections_max, false).await?)),
+            Self::Postgres(_) => {
+                let pool = connect(connections_max, true).await?;
+                Ok((pool.clone(), pool))
+            }
+        }
+    }
+}
+
+/// The address under which the driver finds a file that exists.
+fn sqlite_url(path: &Path) -> Result<String, StoreError> {
+    let refuse = |reason: String| StoreError::Refused { database: path.display().to_string(), reason };
+    let path = path.canonicalize().map_err(|error| refuse(format!("it cannot be found ({error})")))?;
+    let path = path.to_str().ok_or_else(|| refuse("its path is not UTF-8".to_owned()))?;
+    Ok(format!("sqlite://{}", utf8_percent_encode(path, PATH_BYTES)))
+}
+
+impl Engine {
+    /// What a new connection is told first.
+    fn session_sql(self, wait_ms: u64, may_write: bool) -> String {
+        match self {
+            // FULL: a commit that was acknowledged survives a power cut. A write-ahead log of 4,000 pages (16 MB) between
+            // checkpoints makes imports cheaper; it is cut back to 64 MB after a long read held it open.
+            Self::Sqlite => format!(
+                "PRAGMA busy_timeout = {wait_ms}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
+                 PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA cache_size = {}; PRAGMA query_only = {}",
+                if may_write { -65_536 } else { -8_192 },
+                if may_write { "OFF" } else { "ON" },
+            ),
+            Self::Postgres => format!(
+                "SET lock_timeout = {wait_ms}; SET synchronous_commit = on; SET standard_conforming_strings = on;
+                 SET idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS_MAX}"
+            ),
+        }
+    }
+
+    /// Begins a transaction that reads.
+    pub(crate) const fn begin_read(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) const fn begin_write(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        }
+    }
+
+    /// What a writing transaction says right after its begin to be the only one, if its begin did not say so. Under READ
+    /// COMMITTED the statements after it see all that was committed before the lock was free.
+    pub(crate) fn take_turn(self) -> Option<String> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(format!("SELECT pg_advisory_xact_lock({WRITE_LOCK})")),
+        }
+    }
+
+    /// The names of all tables where ours would be.
+    pub(crate) const fn list_tables_sql(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            Self::Postgres => {
+                "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables WHERE schemaname = current_schema()"
+            }
+        }
+    }
+
+    /// A migration's text with this engine's types. Texts compare byte by byte on both engines.
+    pub(crate) fn migration_sql(self, text: &str) -> String {
+        let types = match self {
+            Self::Sqlite => [("{text}", "TEXT"), ("{blob}", "BLOB"), ("{clustered}", " WITHOUT ROWID")],
+            Self::Postgres => [("{text}", "TEXT COLLATE \"C\""), ("{blob}", "BYTEA"), ("{clustered}", "")],
+        };
+        types.into_iter().fold(text.to_owned(), |text, (token, name)| text.replace(token, name))
+    }
+
+    /// Inserts links from rows of id, account, domain, slug, record, dedupe key and creation time ($1, a JSON array of
+    /// arrays), updated at $2. Leaves out what collides; gives id and version of the others.
+    pub(crate) const fn insert_links_sql(self) -> &'static str {
+        macro_rules! text {
+            ($rows:literal) => {
+                concat!(
+                    "INSERT INTO links (id, account_id, domain_id, slug, version, record, dedupe_key, created_at, updated_at)
+                     SELECT v.value ->> 0, v.value ->> 1, v.value ->> 2, v.value ->> 3,
+                       1 + coalesce((SELECT max(o.version) FROM links AS o WHERE o.domain_id = (v.value ->> 2)
+                         AND o.slug = (v.value ->> 3) AND o.deleted_at IS NOT NULL), 0),
+                       v.value ->> 4, v.value ->> 5, CAST(v.value ->> 6 AS BIGINT), $2
+                     FROM ",
+                    $rows,
+                    " WHERE true ON CONFLICT DO NOTHING RETURNING id, version"
+                )
+            };
+        }
+        match self {
+            Self::Sqlite => text!("json_each($1) AS v"),
+            Self::Postgres => text!("jsonb_array_elements(CAST($1 AS jsonb)) AS v(value)"),
+        }
+    }
+
+    /// What is true of the slugs in rows of domain and slug ($1, a JSON array of arrays): the live link, and the highest
+    /// version of a deleted one.
+    pub(crate) const fn edge_records_sql(self) -> &'static str {
+        macro_rules! text {
+            ($rows:literal) => {
+                concat!(
+                    "SELECT v.value ->> 0 AS wanted_domain_id, v.value ->> 1 AS wanted_slug, ",
+                    link_columns!(),
+                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = (v.value ->> 0)
+                         AND o.slug = (v.value ->> 1) AND o.deleted_at IS NOT NULL) AS deleted_version
+                     FROM ",
+                    $rows,
+                    " LEFT JOIN links AS l ON l.domain_id = (v.value ->> 0) AND l.slug = (v.value ->> 1)
+                         AND l.deleted_at IS NULL
+                       LEFT JOIN domains AS d ON d.id = l.domain_id"
+                )
+            };
+        }
+        match self {
+            Self::Sqlite => text!("json_each($1) AS v"),
+            Self::Postgres => text!("jsonb_array_elements(CAST($1 AS jsonb)) AS v(value)"),
+        }
+    }
+}
+
+/// The constraint that a statement broke, if that is why it failed.
+pub(crate) fn broken_constraint(error: &sqlx::Error) -> Option<Constraint> {
+    match error.as_database_error()?.kind() {
+        ErrorKind::UniqueViolation => Some(Constraint::Unique),
+        ErrorKind::ForeignKeyViolation => Some(Constraint::ForeignKey),
+        _ => None,
+    }
+}
+
+/// Whether the database file is no database, or damaged.
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlite_code).is_some_and(|code| matches!(code & 0xff, 11 | 26))
+}
+
+/// The store's error for a failure of the driver in the transaction `operation`.
+pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError {
+    let kind = match &error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Failure::Unavailable,
+        sqlx::Error::Database(error) => match sqlite_code(error.as_ref()) {
+            Some(code) => sqlite_failure(code),
+            None => error.code().map_or(Failure::Other, |code| postgres_failure(&code)),
+        },
+        _ => Failure::Other,
+    };
+    let source = Box::new(error);
+    match kind {
+        Failure::Unavailable => StoreError::Unavailable { operation, source },
+        Failure::Conflict => StoreError::Conflict { operation, source },
+        Failure::Other => StoreError::Database { operation, source },
+    }
+}
+
+enum Failure {
+    Unavailable,
+    Conflict,
+    Other,
+}
+
+/// The extended result code, if this error is one of SQLite.
+fn sqlite_code(error: &(dyn DatabaseError + 'static)) -> Option<i32> {
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?.code()?.parse().ok()
+}
+
+fn sqlite_failure(code: i32) -> Failure {
+    match (code, code & 0xff) {
+        // BUSY_SNAPSHOT: what was read has been overtaken.
+        (517, _) => Failure::Conflict,
+        // BUSY, LOCKED, IOERR, FULL, CANTOPEN.
+        (_, 5 | 6 | 10 | 13 | 14) => Failure::Unavailable,
+        _ => Failure::Other,
+    }
+}
+
+fn postgres_failure(code: &str) -> Failure {
+    match code {
+        // serialization_failure, deadlock_detected.
+        "40001" | "40P01" => Failure::Conflict,
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout.
+        "55P03" | "57014" | "25P03" => Failure::Unavailable,
+        // Connection lost, resources used up (disk, memory, connections), shutdown and start.
+        code if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => Failure::Unavailable,
+        _ => Failure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Result<&str, &str>) {
+        match (Address::parse(text), expect) {
+            (Ok(address), Ok(name)) => assert_eq!(address.display_name(), name, "{text}"),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{text}: {error}"),
+            (found, _) => panic!("{text}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        check("sqlite:///srv/waypost.db", Ok("/srv/waypost.db"));
+        check("sqlite:///srv/a%20b.db", Ok("/srv/a b.db"));
+        check("sqlite:waypost.db", Ok("waypost.db"));
+        check("/srv/a%20b.db", Ok("/srv/a%20b.db"));
+        check("postgres://user:p%40ss@db.example:5432/links?sslmode=disable", Ok("db.example:5432/links"));
+        check("postgresql://db.example/links", Ok("db.example/links"));
+        check("mysql://x/y", Err("neither sqlite:// nor postgres://"));
+        check("sqlite::memory:", Err("no file"));
+        check("", Err("no file"));
+        check("sqlite:///a.db?mode=ro", Err("no parameters"));
+        check("postgres://user:secret@:bad:/", Err("PostgreSQL URL"));
+        assert!(!format!("{}", Address::parse("postgres://u:secret@:bad:/").unwrap_err()).contains("secret"));
+    }
+}

@@ -1,0 +1,145 @@
+//! What edges hold of the links: the state that is true now, of some slugs or of all.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::json;
+use sqlx::any::AnyRow;
+use waypost_core::LinkRecord;
+use waypost_core::id::{AccountId, DomainId};
+use waypost_core::record::UtmTemplate;
+
+use crate::domains::Domain;
+use crate::error::StoreError;
+use crate::links::{link_columns, read_link};
+use crate::outbox::OutboxEntry;
+use crate::rows::Columns;
+use crate::tx::ReadTx;
+
+/// What an edge is told of one slug.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeRecord {
+    /// The name under which edges keep the domain: empty for the default domain, else the host.
+    pub domain_key: String,
+    /// The slug.
+    pub slug: String,
+    /// Edges take this only where they hold a lower version.
+    pub version: u64,
+    /// The link's record, complete, with the account's UTM templates after its own; `None` where the slug leads nowhere.
+    pub record: Option<LinkRecord>,
+}
+
+/// Where a walk over all links stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeCursor {
+    domain_key: String,
+    slug: String,
+}
+
+/// A part of all live links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgePage {
+    /// The records, ordered as the edges' tables order their keys: by domain key, then slug, byte by byte.
+    pub records: Vec<EdgeRecord>,
+    /// Where the next page begins; absent after the last.
+    pub next: Option<EdgeCursor>,
+}
+
+/// UTM templates of the accounts met so far.
+type Templates = HashMap<AccountId, Vec<UtmTemplate>>;
+
+impl ReadTx {
+    /// What is true now of each slug in these entries, once each, ordered as the edges' tables order their keys.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn edge_records(&mut self, entries: &[OutboxEntry]) -> Result<Vec<EdgeRecord>, StoreError> {
+        let domains = self.list_all_domains().await?;
+        let domains: HashMap<&DomainId, &Domain> = domains.iter().map(|domain| (&domain.domain_id, domain)).collect();
+        let slugs: BTreeSet<_> = entries
+            .iter()
+            .filter_map(|entry| Some((domains.get(&entry.domain_id)?.key(), &entry.domain_id, entry.slug.as_str())))
+            .collect();
+        let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_id.as_str(), slug])).collect();
+        let statement = sqlx::query(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
+        let mut found = HashMap::new();
+        for row in self.fetch_all(statement).await? {
+            let columns = Columns::new(&row, "link");
+            found.insert((columns.id::<DomainId>("wanted_domain_id")?, columns.get::<String>("wanted_slug")?), row);
+        }
+        let mut templates = Templates::new();
+        let mut records = Vec::with_capacity(slugs.len());
+        for (domain_key, domain_id, slug) in slugs {
+            if let Some(row) = found.get(&(domain_id.clone(), slug.to_owned())) {
+                records.push(self.edge_record(row, (domain_key, slug), &mut templates).await?);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn edge_record(
+        &mut self,
+        row: &AnyRow,
+        (domain_key, slug): (&str, &str),
+        templates: &mut Templates,
+    ) -> Result<EdgeRecord, StoreError> {
+        let columns = Columns::new(row, "link");
+        let (domain_key, slug) = (domain_key.to_owned(), slug.to_owned());
+        if columns.get::<Option<String>>("id")?.is_none() {
+            return Ok(EdgeRecord { domain_key, slug, version: columns.count("deleted_version")?, record: None });
+        }
+        let record = self.full_record(row, templates).await?;
+        Ok(EdgeRecord { domain_key, slug, version: record.version, record: Some(record) })
+    }
+
+    /// The first `limit` live links of the instance, or those after a page's cursor; for a full rebuild of an edge's
+    /// table. The rebuilt table is current up to the [`ReadTx::outbox_last`] that was read before the first page: links
+    /// that change during the walk are in it with either state, and in the outbox after that sequence.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn edge_records_page(&mut self, after: Option<&EdgeCursor>, limit: u32) -> Result<EdgePage, StoreError> {
+        let limit = limit.max(1) as usize;
+        let mut templates = Templates::new();
+        let mut records: Vec<EdgeRecord> = Vec::new();
+        let after_domain = after.map_or("", |cursor| cursor.domain_key.as_str());
+        for domain in self.list_all_domains().await?.iter().filter(|domain| domain.key() >= after_domain) {
+            let room = limit - records.len();
+            if room == 0 {
+                break;
+            }
+            let after_slug = after.filter(|cursor| cursor.domain_key == domain.key()).map_or("", |cursor| &cursor.slug);
+            let statement = sqlx::query(EDGE_PAGE_SQL).bind(domain.domain_id.as_str()).bind(after_slug);
+            let room = i64::try_from(room).unwrap_or(i64::MAX);
+            for row in self.fetch_all(statement.bind(room)).await? {
+                let record = self.full_record(&row, &mut templates).await?;
+                let slug = record.slug.clone().unwrap_or_default();
+                let domain_key = domain.key().to_owned();
+                records.push(EdgeRecord { domain_key, slug, version: record.version, record: Some(record) });
+            }
+        }
+        let next = records
+            .last()
+            .filter(|_| records.len() == limit)
+            .map(|last| EdgeCursor { domain_key: last.domain_key.clone(), slug: last.slug.clone() });
+        Ok(EdgePage { records, next })
+    }
+
+    async fn full_record(&mut self, row: &AnyRow, templates: &mut Templates) -> Result<LinkRecord, StoreError> {
+        let link = read_link(row)?;
+        if !templates.contains_key(&link.account_id) {
+            let of_account = self.utm_templates_of(&link.account_id).await?;
+            templates.insert(link.account_id.clone(), of_account);
+        }
+        let mut record = link.record;
+        record.utm_templates.extend_from_slice(&templates[&link.account_id]);
+        Ok(record)
+    }
+}
+
+/// Live links of one domain in the order of their slugs.
+pub(crate) const EDGE_PAGE_SQL: &str = concat!(
+    "SELECT ",
+    link_columns!(),
+    " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
+     WHERE l.domain_id = $1 AND l.slug > $2 AND l.deleted_at IS NULL ORDER BY l.slug LIMIT $3"
+);

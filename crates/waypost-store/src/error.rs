@@ -1,0 +1,144 @@
+//! What can go wrong in the store. A failure keeps its identity: a broken database is never "not found".
+
+/// Why an operation of the store did not happen. Unless a variant says otherwise nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database address is of no known form.
+    #[error("the database address cannot be used: {reason}")]
+    Address {
+        /// What is wrong with it; never holds the address itself, which may carry a password.
+        reason: String,
+    },
+    /// The database is not one of ours, or is damaged. It was left as it is.
+    #[error("the database {database} is refused: {reason}")]
+    Refused {
+        /// The file, or the name of the database.
+        database: String,
+        /// What was found, and what a person can do.
+        reason: String,
+    },
+    /// The database was written by a newer release.
+    #[error("the database has schema {found} and this release knows schemas up to {known}: start the newer release")]
+    NewerSchema {
+        /// The schema found.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// A migration failed; the database has the schema it had before.
+    #[error("migration {version} ({name}) failed")]
+    Migration {
+        /// The migration's number.
+        version: i64,
+        /// The migration's name.
+        name: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
+    /// The database could not be reached, or was busy for too long. Trying again later may help. Where this comes from
+    /// a commit over a network, whether it took place is unknown.
+    #[error("the database is not available for {operation}")]
+    Unavailable {
+        /// The transaction's name.
+        operation: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
+    /// Two transactions stood in each other's way; [`crate::Store::write`] tries again by itself.
+    #[error("{operation} met a conflicting transaction")]
+    Conflict {
+        /// The transaction's name.
+        operation: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
+    /// The database failed in any other way.
+    #[error("the database failed in {operation}")]
+    Database {
+        /// The transaction's name.
+        operation: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
+    /// A stored value cannot be read: damage, or a bug.
+    #[error("{what} {id} holds a value that cannot be read: {reason}")]
+    Corrupt {
+        /// The kind of row.
+        what: &'static str,
+        /// Which one.
+        id: String,
+        /// What was found.
+        reason: String,
+    },
+    /// There is no such row in this account.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// `link`, `domain`, `account`, `api key`, `utm template`.
+        what: &'static str,
+    },
+    /// The row has another version than the caller expected.
+    #[error("the link is at version {current} by now")]
+    VersionConflict {
+        /// The version it has.
+        current: u64,
+    },
+    /// Another live link of the domain has this slug.
+    #[error("the slug {slug:?} is taken")]
+    SlugTaken {
+        /// The slug.
+        slug: String,
+    },
+    /// Host and slug together are too long for the edges' keys.
+    #[error("host and slug have at most {} bytes together", waypost_core::slug::HOST_AND_SLUG_BYTES_MAX)]
+    SlugTooLong,
+    /// Another domain has this host.
+    #[error("the domain {host} is taken")]
+    DomainTaken {
+        /// The host.
+        host: String,
+    },
+    /// The domain has links, and the change would need them to be none.
+    #[error("the domain {host} has links")]
+    DomainInUse {
+        /// The host.
+        host: String,
+    },
+    /// Another member of the account has this address.
+    #[error("the account has a member {email}")]
+    EmailTaken {
+        /// The address.
+        email: String,
+    },
+    /// Another API key has this key id: draw again.
+    #[error("the key id is taken")]
+    KeyIdTaken,
+    /// More was asked for than one call takes.
+    #[error("at most {max} {what} in one call")]
+    TooMany {
+        /// What there were too many of.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// A list cursor that this store did not hand out.
+    #[error("the cursor is not one of this list")]
+    CursorInvalid,
+    /// The outbox does not reach back to (or not up to) the reader's cursor: entries were trimmed, or the database is
+    /// another one. The reader must rebuild from all records.
+    #[error("the outbox holds the entries {first} to {last} and cannot go on from {cursor}")]
+    OutboxGap {
+        /// The reader's cursor.
+        cursor: u64,
+        /// The oldest entry kept; 0 where there is none.
+        first: u64,
+        /// The newest entry; 0 where there is none.
+        last: u64,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without any change: answer 503, not 500.
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
+    }
+}

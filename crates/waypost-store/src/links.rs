@@ -1,0 +1,282 @@
+//! Links: making, reading, changing and deleting one. Making many is in `bulk.rs`, listing in `list.rs`.
+//!
+//! A link's version grows by one with each change, deletion included, and a new link on a slug goes on counting where
+//! the last one stopped: an edge that only ever takes higher versions of a slug never goes back. Each change adds a row
+//! to `link_versions`, which is never altered, and one to the outbox, in the same transaction.
+
+use std::fmt;
+
+use sqlx::any::AnyRow;
+use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_core::{LinkRecord, Slug, Timestamp};
+
+use crate::bulk::CreateOutcome;
+use crate::error::StoreError;
+use crate::record_json;
+use crate::rows::{Columns, as_bigint};
+use crate::tx::{ReadTx, Tx};
+
+/// The slug of a link to be made.
+#[derive(Clone)]
+pub enum SlugChoice<'a> {
+    /// This one or none.
+    Chosen(Slug),
+    /// Whatever this generator gives; called again where the slug is taken.
+    Generated(&'a (dyn Fn() -> Slug + Sync)),
+}
+
+impl fmt::Debug for SlugChoice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chosen(slug) => f.debug_tuple("Chosen").field(slug).finish(),
+            Self::Generated(_) => f.write_str("Generated"),
+        }
+    }
+}
+
+/// A link to be made.
+#[derive(Clone, Debug)]
+pub struct NewLink<'a> {
+    /// The account that will own it.
+    pub account_id: AccountId,
+    /// The domain, shared or of that account.
+    pub domain_id: DomainId,
+    /// The slug; folded to lower case here where the domain does not tell cases apart.
+    pub slug: SlugChoice<'a>,
+    /// What the link does. Its ids, version, slug, domain and times are not read: those are given here.
+    pub record: LinkRecord,
+    /// Links of one account and domain with equal keys are one link, until it is edited, expires or is deleted.
+    pub dedupe_key: Option<String>,
+    /// When it was made elsewhere (imports); the transaction's time where absent.
+    pub created_at: Option<Timestamp>,
+}
+
+/// What [`Tx::create_or_get_link`] found or did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Creation {
+    /// A new link.
+    Created(Link),
+    /// The live link with the same dedupe key.
+    Existing(Link),
+}
+
+impl Creation {
+    /// The link, new or not.
+    pub fn into_link(self) -> Link {
+        match self {
+            Self::Created(link) | Self::Existing(link) => link,
+        }
+    }
+}
+
+/// A live link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// Its id.
+    pub link_id: LinkId,
+    /// The account that owns it.
+    pub account_id: AccountId,
+    /// The domain it lives on.
+    pub domain_id: DomainId,
+    /// The host of that domain.
+    pub host: String,
+    /// The slug.
+    pub slug: String,
+    /// Grows with every change.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// What it does, with its ids, version, slug, domain and times filled in; without the account's UTM templates.
+    pub record: LinkRecord,
+}
+
+/// A change of one link.
+#[derive(Clone, Debug)]
+pub struct LinkChange<'a> {
+    /// The account that owns it.
+    pub account_id: &'a AccountId,
+    /// Which link.
+    pub link_id: &'a LinkId,
+    /// Changes nothing unless the link is at this version.
+    pub expected_version: Option<u64>,
+    /// What the link does from now on, as a whole. Ids, version, slug, domain and times in it are not read.
+    pub record: &'a LinkRecord,
+    /// Who changes it, for the version row.
+    pub changed_by: Option<&'a str>,
+}
+
+/// The columns that [`read_link`] reads, of `links AS l` and `domains AS d`.
+macro_rules! link_columns {
+    () => {
+        "l.id, l.account_id, l.domain_id, d.host, l.slug, l.version, l.record, l.created_at, l.updated_at"
+    };
+}
+pub(crate) use link_columns;
+
+pub(crate) fn read_link(row: &AnyRow) -> Result<Link, StoreError> {
+    let columns = Columns::new(row, "link");
+    let link_id: LinkId = columns.id("id")?;
+    let account_id: AccountId = columns.id("account_id")?;
+    let (host, slug): (String, String) = (columns.get("host")?, columns.get("slug")?);
+    let version = columns.count("version")?;
+    let (created_at, updated_at) = (columns.time("created_at")?, columns.time("updated_at")?);
+    let mut record = record_json::read(&columns)?;
+    record.link_id = Some(link_id.as_str().to_owned());
+    record.account_id = Some(account_id.as_str().to_owned());
+    record.version = version;
+    record.slug = Some(slug.clone());
+    record.domain = Some(host.clone());
+    record.created_at = Some(created_at);
+    record.updated_at = Some(updated_at);
+    let domain_id = columns.id("domain_id")?;
+    Ok(Link { link_id, account_id, domain_id, host, slug, version, created_at, updated_at, record })
+}
+
+impl ReadTx {
+    /// The account's live link with this id.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn get_link(&mut self, account_id: &AccountId, link_id: &LinkId) -> Result<Option<Link>, StoreError> {
+        let statement = sqlx::query(concat!(
+            "SELECT ",
+            link_columns!(),
+            " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
+             WHERE l.account_id = $1 AND l.id = $2 AND l.deleted_at IS NULL"
+        ));
+        let row = self.fetch_optional(statement.bind(account_id.as_str()).bind(link_id.as_str())).await?;
+        row.as_ref().map(read_link).transpose()
+    }
+
+    /// The live link with this slug on this domain, whoever owns it: for pages that anyone may see. The slug is compared as it is
+    /// stored; see [`waypost_core::slug::from_request_path`].
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn get_link_by_slug(&mut self, domain_id: &DomainId, slug: &str) -> Result<Option<Link>, StoreError> {
+        let statement = sqlx::query(concat!(
+            "SELECT ",
+            link_columns!(),
+            " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
+             WHERE l.domain_id = $1 AND l.slug = $2 AND l.deleted_at IS NULL"
+        ));
+        let row = self.fetch_optional(statement.bind(domain_id.as_str()).bind(slug)).await?;
+        row.as_ref().map(read_link).transpose()
+    }
+
+    async fn existing_link(&mut self, account_id: &AccountId, link_id: &LinkId) -> Result<Link, StoreError> {
+        self.get_link(account_id, link_id).await?.ok_or(StoreError::NotFound { what: "link" })
+    }
+}
+
+impl Tx {
+    /// Makes a link. `changed_by` says who made it: an id, or a word such as `import`.
+    ///
+    /// # Errors
+    /// [`StoreError::SlugTaken`] where a live link has the chosen slug, or where every generated slug was taken or the
+    /// dedupe key belongs to a live link (use [`Tx::create_or_get_link`] with one); [`StoreError::SlugTooLong`];
+    /// [`StoreError::NotFound`] where the domain is not one for this account, or there is no such account.
+    pub async fn create_link(&mut self, new: &NewLink<'_>, changed_by: Option<&str>) -> Result<Link, StoreError> {
+        match self.create_or_get_link(new, changed_by).await? {
+            Creation::Created(link) => Ok(link),
+            Creation::Existing(link) => Err(StoreError::SlugTaken { slug: link.slug }),
+        }
+    }
+
+    /// Makes a link, unless there is a live one with the same dedupe key that still works: then that one.
+    ///
+    /// # Errors
+    /// As [`Tx::create_link`].
+    pub async fn create_or_get_link(
+        &mut self,
+        new: &NewLink<'_>,
+        changed_by: Option<&str>,
+    ) -> Result<Creation, StoreError> {
+        let outcome = self.create_links(std::slice::from_ref(new), changed_by).await?.pop();
+        match outcome {
+            Some(CreateOutcome::Created { link_id, .. }) => {
+                Ok(Creation::Created(self.existing_link(&new.account_id, &link_id).await?))
+            }
+            Some(CreateOutcome::Existing { link_id, .. }) => {
+                Ok(Creation::Existing(self.existing_link(&new.account_id, &link_id).await?))
+            }
+            Some(CreateOutcome::SlugTaken { slug }) => Err(StoreError::SlugTaken { slug }),
+            Some(CreateOutcome::SlugTooLong) => Err(StoreError::SlugTooLong),
+            Some(CreateOutcome::DomainNotFound) | None => Err(StoreError::NotFound { what: "domain" }),
+        }
+    }
+
+    /// Replaces what a link does and gives the link as it is then. A link whose record really changed loses its dedupe key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the account has no such live link, [`StoreError::VersionConflict`] where it is not at the
+    /// expected version.
+    pub async fn update_link(&mut self, change: &LinkChange<'_>) -> Result<Link, StoreError> {
+        let statement = sqlx::query(
+            "UPDATE links SET version = version + 1, record = $4, updated_at = $5,
+               dedupe_key = CASE WHEN record = $4 THEN dedupe_key END
+             WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)",
+        )
+        .bind(change.account_id.as_str())
+        .bind(change.link_id.as_str())
+        .bind(change.expected_version.map(as_bigint))
+        .bind(record_json::write(change.record))
+        .bind(self.now().as_micros());
+        if self.execute(statement).await? == 0 {
+            return Err(self.why_not_changed(change.account_id, change.link_id).await?);
+        }
+        self.publish_link(change.link_id, change.changed_by).await?;
+        self.existing_link(change.account_id, change.link_id).await
+    }
+
+    /// Deletes a link; its slug is free from then on. Gives the version under which edges learn of it.
+    ///
+    /// # Errors
+    /// As [`Tx::update_link`].
+    pub async fn delete_link(
+        &mut self,
+        account_id: &AccountId,
+        link_id: &LinkId,
+        expected_version: Option<u64>,
+        changed_by: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let statement = sqlx::query(
+            "UPDATE links SET version = version + 1, updated_at = $4, deleted_at = $4, dedupe_key = NULL
+             WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)
+             RETURNING id, version",
+        )
+        .bind(account_id.as_str())
+        .bind(link_id.as_str())
+        .bind(expected_version.map(as_bigint))
+        .bind(self.now().as_micros());
+        let Some(row) = self.fetch_optional(statement).await? else {
+            return Err(self.why_not_changed(account_id, link_id).await?);
+        };
+        self.publish_link(link_id, changed_by).await?;
+        Columns::new(&row, "link").count("version")
+    }
+
+    async fn why_not_changed(&mut self, account_id: &AccountId, link_id: &LinkId) -> Result<StoreError, StoreError> {
+        Ok(match self.get_link(account_id, link_id).await? {
+            Some(link) => StoreError::VersionConflict { current: link.version },
+            None => StoreError::NotFound { what: "link" },
+        })
+    }
+
+    /// Adds the version row and the outbox entry of a link that has just changed.
+    async fn publish_link(&mut self, link_id: &LinkId, changed_by: Option<&str>) -> Result<(), StoreError> {
+        let version_row = sqlx::query(
+            "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
+             SELECT id, version, CASE WHEN deleted_at IS NULL THEN record END, $2, updated_at FROM links WHERE id = $1",
+        );
+        self.execute(version_row.bind(link_id.as_str()).bind(changed_by)).await?;
+        let outbox_entry = sqlx::query(
+            "INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
+             SELECT (SELECT coalesce(max(sequence), 0) + 1 FROM outbox), id, domain_id, slug, version
+             FROM links WHERE id = $1",
+        );
+        self.execute(outbox_entry.bind(link_id.as_str())).await.map(drop)
+    }
+}

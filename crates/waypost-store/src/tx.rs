@@ -1,0 +1,141 @@
+//! Transactions: what every operation of the store takes.
+//!
+//! A [`ReadTx`] reads; a [`Tx`] is a `ReadTx` that can also write. Dropping either without [`Tx::commit`] undoes it.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Instant;
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use waypost_core::Timestamp;
+
+use crate::dialect::{self, Constraint, Engine};
+use crate::error::StoreError;
+
+/// A query of this store with its parameters.
+pub(crate) type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+/// A view of the database that does not change while it is held.
+#[derive(Debug)]
+pub struct ReadTx {
+    inner: Transaction<'static, Any>,
+    pub(crate) engine: Engine,
+    name: &'static str,
+    now: Timestamp,
+}
+
+/// A write transaction. No other one runs on the database at the same time.
+#[derive(Debug)]
+pub struct Tx {
+    read: ReadTx,
+    began: Instant,
+}
+
+impl ReadTx {
+    pub(crate) async fn begin(
+        pool: &AnyPool,
+        engine: Engine,
+        name: &'static str,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let inner = pool.begin_with(engine.begin_read()).await.map_err(|error| dialect::failure(name, error))?;
+        Ok(Self { inner, engine, name, now })
+    }
+
+    /// The time at which the transaction began: the `created_at` and `updated_at` of all it writes.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) async fn ping(&mut self) -> Result<(), StoreError> {
+        self.fetch_all(sqlx::query("SELECT 1")).await.map(drop)
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    pub(crate) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let name = self.name;
+        statement.fetch_all(self.connection()).await.map_err(|error| dialect::failure(name, error))
+    }
+
+    pub(crate) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        // Not the driver's `fetch_optional`, which leaves a statement with RETURNING half run.
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+}
+
+impl Tx {
+    pub(crate) async fn begin(
+        pool: &AnyPool,
+        engine: Engine,
+        name: &'static str,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let began = Instant::now();
+        let inner = pool.begin_with(engine.begin_write()).await.map_err(|error| dialect::failure(name, error))?;
+        let mut read = ReadTx { inner, engine, name, now };
+        if let Some(statement) = engine.take_turn() {
+            read.fetch_all(sqlx::query(sqlx::AssertSqlSafe(statement))).await?;
+        }
+        Ok(Self { read, began })
+    }
+
+    /// Makes everything durable and visible.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the connection was lost: whether the transaction took place is then unknown.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { read: ReadTx { inner, name, .. }, began } = self;
+        inner.commit().await.map_err(|error| dialect::failure(name, error))?;
+        tracing::debug!(tx.name = name, took_us = began.elapsed().as_micros(), "transaction {name} committed");
+        Ok(())
+    }
+
+    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let name = self.read.name;
+        match statement.execute(self.read.connection()).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(dialect::failure(name, error)),
+        }
+    }
+
+    /// Runs a statement that gives rows, saying what a broken constraint means for it.
+    pub(crate) async fn insert_rows(
+        &mut self,
+        statement: Statement<'_>,
+        meaning: impl FnOnce(Constraint) -> StoreError,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let name = self.read.name;
+        statement.fetch_all(self.read.connection()).await.map_err(|error| match dialect::broken_constraint(&error) {
+            Some(constraint) => meaning(constraint),
+            None => dialect::failure(name, error),
+        })
+    }
+
+    /// As [`Tx::insert_rows`], for a statement that gives one row.
+    pub(crate) async fn insert_row(
+        &mut self,
+        statement: Statement<'_>,
+        meaning: impl FnOnce(Constraint) -> StoreError,
+    ) -> Result<AnyRow, StoreError> {
+        let operation = self.read.name;
+        let row = self.insert_rows(statement, meaning).await?.into_iter().next();
+        row.ok_or_else(|| StoreError::Database { operation, source: Box::new(sqlx::Error::RowNotFound) })
+    }
+}
+
+impl Deref for Tx {
+    type Target = ReadTx;
+    fn deref(&self) -> &ReadTx {
+        &self.read
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut ReadTx {
+        &mut self.read
+    }
+}
