@@ -1,1 +1,31 @@
-//! stub
+//! The redirect server: an HTTP/1.1 request in, a redirect out.
+//!
+//! One single-threaded runtime per core, each with its own listener on the shared address; a redirect touches the link
+//! table and `waypost-core`, and nothing else: no SQL, no lock shared with writers, no other thread. Everything on the
+//! same listener that is not a redirect (API, pages, previews, unlock forms) is handed to the [`ControlHandler`], which
+//! the binary runs on a runtime of its own.
+//!
+//! What it refuses to do: decide where a link goes (`waypost_core::decide` does), write the table, speak TLS or HTTP/2,
+//! or believe a forwarded header from a peer that is not a configured proxy.
+
+mod accept;
+mod activity;
+mod admission;
+mod answer;
+pub mod client;
+mod config;
+mod connection;
+pub mod grant;
+mod host;
+mod listen;
+pub mod pages;
+mod redirect;
+mod server;
+mod service;
+mod target;
+mod wire;
+
+pub use answer::{ANSWER_HEADERS, BoxError, ControlBody, ControlFuture, ControlHandler};
+pub use client::ClientFacts;
+pub use config::{EdgeConfig, HostPolicy, Limits};
+pub use server::{DrainReport, Edge, EdgeError, start};

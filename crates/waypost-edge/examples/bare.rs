@@ -1,0 +1,71 @@
+//! An edge over a temporary table of N links, to be measured: `bare [--links N] [--threads N] [--listen ADDRESS]`.
+//!
+//! Links are `/0` to `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls
+//! through. Prints where it listens and serves until standard input ends.
+#![allow(clippy::print_stdout)]
+
+use std::io::{Read as _, stdin};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Response;
+use waypost_core::SchemePolicy;
+use waypost_core::compact::compile;
+use waypost_core::record::LinkRecord;
+use waypost_edge::grant::GrantKey;
+use waypost_edge::{ControlHandler, EdgeConfig, start};
+use waypost_table::{Change, Table, TableOptions};
+
+const RULES: &str = r#"[
+    {"id": "r1", "when": {"countries": ["DE", "AT"], "devices": ["mobile"]}, "to": {"url": "https://example.de/app"}},
+    {"id": "r2", "when": {"from": "2999-01-01T00:00:00Z"}, "to": {"url": "https://example.com/later"}}]"#;
+
+fn main() -> anyhow::Result<()> {
+    let mut links = 100_000_u64;
+    let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], GrantKey::new([0; 32]));
+    config.threads = NonZeroUsize::MIN;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--links" => links = value.parse()?,
+            "--threads" => config.threads = value.parse()?,
+            "--listen" => config.listen = vec![value.parse()?],
+            _ => bail!("unknown option {name}"),
+        }
+    }
+    let dir = tempfile::tempdir()?;
+    let table = Arc::new(Table::open(dir.path(), TableOptions::default())?);
+    fill(&table, links)?;
+    let control: ControlHandler = Arc::new(|_, _| {
+        let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+        Box::pin(async { Response::new(body) })
+    });
+    let edge = start(config, table, control)?;
+    println!("{links} links on {:?}, process {}", edge.local_addrs(), std::process::id());
+    stdin().read_to_end(&mut Vec::new())?;
+    println!("{:?}", edge.shutdown(Duration::from_secs(10)));
+    Ok(())
+}
+
+fn fill(table: &Table, links: u64) -> anyhow::Result<()> {
+    let mut rebuild = table.rebuild()?;
+    for number in 0..links {
+        let slug = number.to_string();
+        let rules = if number % 10 == 0 { RULES } else { "[]" };
+        let json = format!(
+            r#"{{"link_id": "link_{slug}", "account_id": "acc_1", "version": 1, "rules": {rules},
+                "destination_url": "https://example.com/articles/2026/{slug}?from=short"}}"#
+        );
+        let record: LinkRecord = serde_json::from_str(&json)?;
+        let bytes = compile(&record, &SchemePolicy::default())?;
+        rebuild.put(Change { domain: "", slug: &slug, version: 1, record: Some(&bytes) })?;
+    }
+    rebuild.finish(1)?;
+    Ok(())
+}

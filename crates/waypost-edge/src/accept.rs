@@ -1,0 +1,98 @@
+//! Taking connections in: admit or turn away, and survive running out of descriptors.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::admission::Admission;
+use crate::connection::{Connection, Drain};
+use crate::server::Stop;
+use crate::service::{Peer, Shared};
+
+/// Pause after an accept that failed for want of descriptors or memory: doubled each time in a row, up to the longest.
+const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+
+const OVERLOAD_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\
+      retry-after: 1\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n";
+
+/// What the accept loops of one thread share.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) drain: Rc<Drain>,
+}
+
+impl Acceptor {
+    /// Accepts until told to stop, then takes in what the kernel had already accepted, and closes the listener.
+    pub(crate) async fn run(self, listener: TcpListener, mut stop: watch::Receiver<Option<Stop>>) {
+        let mut pause = PAUSE_SHORTEST;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(Option::is_some) => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    pause = PAUSE_SHORTEST;
+                    self.admit(stream, from);
+                }
+                Err(error) if concerns_one_connection(&error) => (),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept connections; pausing");
+                    let _ = tokio::time::timeout(pause, stop.wait_for(Option::is_some)).await;
+                    pause = (pause * 2).min(PAUSE_LONGEST);
+                }
+            }
+        }
+        while let Some((stream, from)) = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
+        })
+        .await
+        {
+            self.admit(stream, from);
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, from: SocketAddr) {
+        let peer = Peer::new(from, &self.shared.proxies);
+        let is_counted = !peer.is_trusted && !peer.address.is_loopback();
+        match self.admission.admit(is_counted.then_some(peer.address)) {
+            Ok(permit) => {
+                tokio::task::spawn_local(Connection::new(stream, peer, &self.shared, &self.drain, permit));
+            }
+            Err(refusal) => {
+                tracing::debug!(?refusal, "connection turned away");
+                // Whoever does not read this at once is not waited for.
+                let _ = stream.try_write(OVERLOAD_ANSWER);
+            }
+        }
+    }
+}
+
+/// Whether an error of accept is about a connection that is already gone again, and not about us.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::PermissionDenied
+    )
+}

@@ -1,0 +1,221 @@
+//! Answers: the response types of the edge, and how redirects and pages are put together.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use tokio::time::Instant;
+use waypost_core::decide::CachePolicy;
+
+use crate::client::ClientFacts;
+use crate::pages::{self, Page};
+use crate::wire::Channel;
+
+/// Any error of a control answer's body: it ends the connection in the middle of the answer.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+/// The body of a control answer. It is polled on the edge's thread; where it comes from is its own affair.
+pub type ControlBody = UnsyncBoxBody<Bytes, BoxError>;
+/// A control answer in the making.
+pub type ControlFuture = Pin<Box<dyn Future<Output = Response<ControlBody>> + Send>>;
+/// What answers every request that is not a redirect. It is called on the edge's thread and must return at once; the
+/// future is polled there too, so it only waits for work done elsewhere. A panic in it costs the connection.
+pub type ControlHandler = Arc<dyn Fn(Request<Incoming>, ClientFacts) -> ControlFuture + Send + Sync>;
+
+/// Every header that a redirect or a page of the edge may carry, in lower case. `date`, `content-length` and
+/// `connection` are written by the HTTP engine; control answers choose their own.
+pub const ANSWER_HEADERS: &[&str] = &[
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "location",
+    "referrer-policy",
+    "retry-after",
+    "x-content-type-options",
+];
+
+/// An answer on its way out.
+pub(crate) type Answer = Response<AnswerBody>;
+
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    Empty,
+    Page(Option<Bytes>),
+    Control { body: ControlBody, _end: EndOfAnswer },
+}
+
+/// Tells the connection, when dropped with the body, that its answer has been handed over in full.
+#[derive(Debug)]
+pub(crate) struct EndOfAnswer(pub(crate) Rc<Channel>);
+
+impl Drop for EndOfAnswer {
+    fn drop(&mut self) {
+        self.0.activity.end_answer(Instant::now());
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Page(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Control { body, .. } => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Page(bytes) => bytes.is_none(),
+            Self::Control { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Page(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Control { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// The future of one answer: there already, or being made by the control plane.
+pub(crate) enum Answering {
+    Ready(Option<Answer>),
+    Control { future: ControlFuture, channel: Rc<Channel> },
+}
+
+impl Future for Answering {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Ready(answer) => Poll::Ready(Ok(answer.take().expect("a future is not polled after it is ready"))),
+            Self::Control { future, channel } => {
+                let response = ready!(future.as_mut().poll(cx));
+                let end = EndOfAnswer(channel.clone());
+                Poll::Ready(Ok(response.map(|body| AnswerBody::Control { body, _end: end })))
+            }
+        }
+    }
+}
+
+/// A redirect. `headers` are those of the request: their memory is used again, and passes on to the next request.
+pub(crate) fn redirect(
+    status: StatusCode,
+    location: HeaderValue,
+    policy: CachePolicy,
+    mut headers: HeaderMap,
+) -> Answer {
+    headers.clear();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(policy.header_value()));
+    respond(status, headers, AnswerBody::Empty)
+}
+
+/// A page, or its problem document where the request's `Accept` prefers JSON.
+pub(crate) fn page(page: Page, prefers_json: bool) -> Answer {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    match page {
+        Page::MethodNotAllowed => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        Page::Unavailable => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Page::BadRequest | Page::TargetTooLong => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Page::NotFound | Page::Gone | Page::Unlock | Page::UnlockRefused => (),
+    }
+    let text = if prefers_json {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        page.problem()
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY));
+        page.html()
+    };
+    let status = StatusCode::from_u16(page.status()).expect("pages have a status of three digits");
+    respond(status, headers, AnswerBody::Page(Some(Bytes::from_static(text.as_bytes()))))
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// Whether an `Accept` header asks for JSON rather than for a page: by the highest `q`, then by what is named first.
+pub(crate) fn prefers_json(accept: Option<&HeaderValue>) -> bool {
+    let Some(Ok(accept)) = accept.map(HeaderValue::to_str) else { return false };
+    let mut best = (0, false);
+    for range in accept.split(',').take(32) {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let is_json = media_type == "application/json" || media_type.ends_with("+json");
+        let is_page = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml" | "text/*" | "*/*");
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+        if (is_json || is_page) && quality > best.0 {
+            best = (quality, is_json);
+        }
+    }
+    best.1
+}
+
+/// A `q` value (RFC 9110 section 12.4.2) in thousandths; one that is none counts as 0.
+fn thousandths(text: &str) -> u32 {
+    match text.parse::<f32>() {
+        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0) as u32,
+        Ok(_) | Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(accept: &'static str, expect: bool) {
+        assert_eq!(prefers_json(Some(&HeaderValue::from_static(accept))), expect, "{accept}");
+    }
+
+    #[test]
+    fn json_is_for_those_who_ask() {
+        check("application/json", true);
+        check("Application/Problem+JSON; q=0.4, text/html;q=0.3", true);
+        check("application/json, text/html", true);
+        check("text/html, application/json", false);
+        check("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false);
+        check("application/json, */*", true);
+        check("*/*", false);
+        check("", false);
+        check("application/json;q=0", false);
+        check("application/json;q=x", false);
+        check("image/png", false);
+        assert!(!prefers_json(None));
+    }
+}

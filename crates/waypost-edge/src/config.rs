@@ -1,0 +1,94 @@
+//! What a running edge can be told, with the defaults it has otherwise.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use hyper::header::HeaderName;
+use ipnet::IpNet;
+
+use crate::grant::GrantKey;
+
+/// Everything [`start`](crate::start) needs beside the table and the control handler.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// Addresses to listen on. Port 0 takes a free port, the same one for all threads.
+    pub listen: Vec<SocketAddr>,
+    /// Threads, each with a runtime and a listener of its own for every address.
+    pub threads: NonZeroUsize,
+    /// Sizes, times and numbers at which the edge says no.
+    pub limits: Limits,
+    /// Peers whose forwarded headers are believed. Empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which a trusted proxy names the visitor's country, such as `cf-ipcountry`. `None`: no country.
+    pub country_header: Option<HeaderName>,
+    /// What to do with hosts that no domain is configured for.
+    pub hosts: HostPolicy,
+    /// The key that unlock grants are signed with.
+    pub grant_key: GrantKey,
+}
+
+impl EdgeConfig {
+    /// The default configuration for these addresses: a thread per core, no trusted proxy, any host served.
+    pub fn new(listen: Vec<SocketAddr>, grant_key: GrantKey) -> Self {
+        Self {
+            listen,
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+            country_header: None,
+            hosts: HostPolicy::AnyIsDefault,
+            grant_key,
+        }
+    }
+}
+
+/// What to do with a request for a host that no domain is configured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// Serve it as the default domain. For an instance that has not been told its public URL.
+    AnyIsDefault,
+    /// Answer 404, except that address literals and `localhost` are the default domain, and that health probes are
+    /// answered on any host.
+    Strict,
+}
+
+/// Sizes, times and numbers at which the edge says no.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Request line and headers of one request, in bytes; more is answered 431. At least 8,192.
+    pub head_bytes_max: usize,
+    /// The request target, in bytes; more is answered 414.
+    pub target_bytes_max: usize,
+    /// From the first byte of a request (or from the connection's start) to the end of its headers; then 408.
+    pub head_read_timeout: Duration,
+    /// Between an answer and the next request on the connection; then it is closed.
+    pub idle_timeout: Duration,
+    /// Without the peer taking a single byte of what is written to it; then the connection is closed.
+    pub write_timeout: Duration,
+    /// Age of a connection after which it is closed at the next pause. A running answer is not cut.
+    pub connection_age_max: Duration,
+    /// Requests on one connection, after which it is closed. `None`: no limit.
+    pub requests_per_connection_max: Option<u64>,
+    /// Connections open at once in the whole process; more are answered 503.
+    pub connections_max: usize,
+    /// Connections open at once from one IPv4 address or IPv6 /64. Neither loopback nor trusted proxies count.
+    pub connections_per_network_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16 * 1024,
+            target_bytes_max: 8 * 1024,
+            head_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            connection_age_max: Duration::from_secs(600),
+            requests_per_connection_max: None,
+            connections_max: 100_000,
+            connections_per_network_max: 256,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One connection from its first byte to its last: HTTP/1.1 by hyper, deadlines and draining by us.
+//!
+//! Deadlines are kept lazily: one timer, moved only when it fires or when an earlier deadline appears, so a request on
+//! a busy connection costs no timer work. (hyper's own header timeout allocates and arms one for every request.)
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::activity::Overdue;
+use crate::admission::Permit;
+use crate::config::Limits;
+use crate::service::{Peer, RequestService, Shared};
+use crate::wire::{Channel, Wire};
+
+/// What a peer is told that began a request and did not end its head in time.
+const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
+      cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n";
+/// How long, and for how many bytes, a refused request is read to its end so that its answer arrives.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// Tells the connections of one thread to finish, and counts them.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    started: Cell<bool>,
+    open: Cell<usize>,
+    /// Wakes every connection when draining starts.
+    start: Arc<Notify>,
+    /// Wakes the thread when the last connection is gone.
+    done: Notify,
+}
+
+impl Drain {
+    pub(crate) fn start(&self) {
+        self.started.set(true);
+        self.start.notify_waiters();
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    pub(crate) async fn until_done(&self) {
+        while self.open.get() > 0 {
+            self.done.notified().await;
+        }
+    }
+}
+
+/// One open connection; a future that is done when it is closed.
+pub(crate) struct Connection {
+    http: http1::Connection<TokioIo<Wire>, RequestService>,
+    channel: Rc<Channel>,
+    stage: Stage,
+    shared: Arc<Shared>,
+    timer: Pin<Box<Sleep>>,
+    /// When it is told to close after the running answer; `None` once it has been.
+    closes_at: Option<Instant>,
+    drain: Rc<Drain>,
+    drain_start: Pin<Box<OwnedNotified>>,
+    /// Whether timer and drain start know the task's waker, which stays the same: they are polled once for that.
+    is_registered: bool,
+    _permit: Permit,
+}
+
+enum Stage {
+    Serving,
+    /// Everything is said; what the peer still sends is read and dropped.
+    Lingering {
+        bytes_left: usize,
+    },
+}
+
+enum Ended {
+    Now,
+    WithInputLeft,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, peer: Peer, shared: &Arc<Shared>, drain: &Rc<Drain>, permit: Permit) -> Self {
+        let channel = Channel::new(stream);
+        let now = Instant::now();
+        let service = RequestService::new(shared.clone(), peer, channel.clone());
+        drain.open.set(drain.open.get() + 1);
+        Self {
+            http: engine(&shared.limits).serve_connection(TokioIo::new(Wire(channel.clone())), service),
+            channel,
+            stage: Stage::Serving,
+            timer: Box::pin(sleep_until(now + shared.limits.head_read_timeout)),
+            closes_at: Some(now + shared.limits.connection_age_max),
+            drain: drain.clone(),
+            drain_start: Box::pin(drain.start.clone().notified_owned()),
+            is_registered: false,
+            shared: shared.clone(),
+            _permit: permit,
+        }
+    }
+
+    /// Lets hyper and the wire work. Ready when everything is said.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut outcome = Pin::new(&mut self.http).poll(cx);
+        if outcome.is_pending() && self.drain.started.get() && self.closes_at.take().is_some() {
+            Pin::new(&mut self.http).graceful_shutdown();
+            outcome = Pin::new(&mut self.http).poll(cx);
+        }
+        let sent = self.channel.poll_send_held(cx);
+        match (outcome, sent) {
+            (Poll::Pending, Poll::Pending | Poll::Ready(Ok(()))) => Poll::Pending,
+            (Poll::Ready(Ok(())), _) if self.channel.activity.leaves_input() => Poll::Ready(Ended::WithInputLeft),
+            (Poll::Ready(Ok(())), _) => Poll::Ready(Ended::Now),
+            (Poll::Ready(Err(error)), _) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
+                Poll::Ready(Ended::Now)
+            }
+            (Poll::Pending, Poll::Ready(Err(error))) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "peer went away while it was written to");
+                Poll::Ready(Ended::Now)
+            }
+        }
+    }
+
+    /// Looks at the clock when the timer has fired, and moves the timer when it must fire earlier or again. Ready when
+    /// the connection has taken too long.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limits = &self.shared.limits;
+        if self.timer.is_elapsed() {
+            let now = Instant::now();
+            if let Some(overdue) = self.channel.activity.overdue(now, limits) {
+                if overdue == Overdue::Head {
+                    self.channel.send_last(HEAD_TIMEOUT_ANSWER);
+                }
+                return Poll::Ready(());
+            }
+            if self.closes_at.is_some_and(|at| at <= now) {
+                self.closes_at = None;
+                Pin::new(&mut self.http).graceful_shutdown();
+                // The engine acts on that when it is polled next.
+                cx.waker().wake_by_ref();
+            }
+        }
+        let deadline = [self.channel.activity.deadline(limits), self.closes_at].into_iter().flatten().min();
+        // With neither deadline the next event on the wire or in the answer comes first; it looks again.
+        let Some(deadline) = deadline else { return Poll::Pending };
+        if self.timer.is_elapsed() || deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(deadline);
+            if self.timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Stage::Lingering { bytes_left } = &mut self.stage else { return Poll::Ready(()) };
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.channel.poll_discard(cx, bytes_left)
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.is_registered {
+            let _ = this.timer.as_mut().poll(cx);
+            let _ = this.drain_start.as_mut().poll(cx);
+            this.is_registered = true;
+        }
+        if let Stage::Serving = this.stage {
+            match this.poll_serve(cx) {
+                Poll::Pending => return this.poll_deadlines(cx),
+                Poll::Ready(Ended::Now) => return Poll::Ready(()),
+                Poll::Ready(Ended::WithInputLeft) => (),
+            }
+            this.stage = Stage::Lingering { bytes_left: LINGER_BYTES_MAX };
+            this.timer.as_mut().reset(Instant::now() + LINGER_TIMEOUT);
+        }
+        this.poll_linger(cx)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.drain.open.set(self.drain.open.get() - 1);
+        if self.drain.open.get() == 0 {
+            self.drain.done.notify_one();
+        }
+    }
+}
+
+/// hyper, told our limits. Pipelined answers are batched by the wire and not by hyper, whose own batching holds back
+/// the whole of a streamed answer while another request waits behind it.
+fn engine(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .header_read_timeout(None)
+        .max_header_size(limits.head_bytes_max)
+        .max_buf_size(limits.head_bytes_max.max(8192))
+        .pipeline_flush(false)
+        .writev(false);
+    builder
+}

@@ -1,0 +1,138 @@
+//! Which domain a request is for: its host, read strictly, and the domain that this host stands for.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use waypost_core::domain::{DomainSettings, HOST_BYTES_MAX};
+use waypost_table::Domains;
+
+use crate::config::HostPolicy;
+
+/// The domain that a request is for, as the table knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Site<'d> {
+    /// Under what name the table keeps its links.
+    pub(crate) table_key: &'d str,
+    pub(crate) case_insensitive: bool,
+    pub(crate) root_url: Option<&'d str>,
+}
+
+impl<'d> Site<'d> {
+    /// The domain that serves `host` (as [`parse_host`] gives it), if any does.
+    pub(crate) fn of(host: &str, domains: &'d Domains, policy: HostPolicy) -> Option<Self> {
+        if let Some(domain) = domains.by_host(host) {
+            return Some(Self::from(domain));
+        }
+        let stands_for_default = match policy {
+            HostPolicy::AnyIsDefault => true,
+            HostPolicy::Strict => host == "localhost" || is_address(host),
+        };
+        stands_for_default.then(|| domains.default_domain().map_or_else(Self::default, Self::from))
+    }
+}
+
+impl<'d> From<&'d DomainSettings> for Site<'d> {
+    fn from(domain: &'d DomainSettings) -> Self {
+        Self {
+            table_key: domain.table_key(),
+            case_insensitive: domain.case_insensitive,
+            root_url: domain.root_url.as_deref(),
+        }
+    }
+}
+
+/// Reads `host[:port]` as it stands in a `Host` header: gives the host in lower case, without port or trailing dot, and
+/// nothing where it is not one. Internationalised names come in their ASCII form here, as browsers send them.
+pub(crate) fn parse_host(text: &[u8]) -> Option<Cow<'_, str>> {
+    let text = str::from_utf8(text).ok()?;
+    let (host, port) = if text.starts_with('[') {
+        let end = text.find(']')?;
+        let (host, rest) = text.split_at(end + 1);
+        host[1..end].parse::<Ipv6Addr>().ok()?;
+        (host, if rest.is_empty() { "" } else { rest.strip_prefix(':')? })
+    } else {
+        let (host, port) = text.split_once(':').unwrap_or((text, ""));
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let is_name = !host.is_empty()
+            && host.len() <= HOST_BYTES_MAX
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+            && !host.starts_with('.')
+            && !host.contains("..");
+        (is_name.then_some(host)?, port)
+    };
+    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_port || port.parse::<u32>().is_ok_and(|number| number > 65_535) {
+        return None;
+    }
+    let has_upper_case = host.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if has_upper_case { host.to_ascii_lowercase().into() } else { host.into() })
+}
+
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Option<&str>) {
+        assert_eq!(parse_host(text.as_bytes()).as_deref(), expect, "{text:?}");
+    }
+
+    #[test]
+    fn hosts() {
+        check("go.example", Some("go.example"));
+        check("Go.EXAMPLE:8080", Some("go.example"));
+        check("go.example.", Some("go.example"));
+        check("go.example.:80", Some("go.example"));
+        check("go.example:", Some("go.example"));
+        check("127.0.0.1:80", Some("127.0.0.1"));
+        check("[::1]", Some("[::1]"));
+        check("[2001:DB8::1]:443", Some("[2001:db8::1]"));
+        for bad in [
+            "",
+            ":80",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:80:80",
+            "a:65536",
+            "a:123456",
+            "a,b",
+            "[::1",
+            "[::1]x",
+            "[1.2.3.4]",
+            "[]",
+            "::1",
+            "bücher.example",
+            "a\t",
+            "a?b",
+            "a#b",
+            "a%20b",
+            "a\\b",
+            "<a>",
+        ] {
+            check(bad, None);
+        }
+        check(&"a".repeat(253), Some(&"a".repeat(253)));
+        check(&"a".repeat(254), None);
+        assert_eq!(parse_host(b"a\xff"), None);
+    }
+
+    #[test]
+    fn unknown_hosts_by_policy() {
+        let domains = Domains::default();
+        for host in ["go.example", "localhost", "127.0.0.1", "[::1]"] {
+            assert_eq!(Site::of(host, &domains, HostPolicy::AnyIsDefault), Some(Site::default()), "{host}");
+            let strict = (host != "go.example").then(Site::default);
+            assert_eq!(Site::of(host, &domains, HostPolicy::Strict), strict, "{host}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The few pages the edge shows itself: static texts, without anything of the request in them, and so without anything
+//! to escape. Each exists as HTML (one inline style sheet, no script, nothing from elsewhere) and as a problem document
+//! (RFC 9457).
+//!
+//! The landing page, previews and the dashboard are the control plane's.
+
+/// The policy of every page here: no source but the style sheet below, by its hash.
+///
+/// `form-action` names more than `'self'` because browsers apply it to the redirects that follow a form, and the
+/// unlock form leads to the link's destination in the end.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-V9n5KgJUry5qGw2uuclRk5aC92yaYGSVSMzRfkzz04Y='; \
+     form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page of the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// 404: no such link, or none that may be known of.
+    NotFound,
+    /// 410: the link has expired.
+    Gone,
+    /// 405: links take GET and HEAD.
+    MethodNotAllowed,
+    /// 400: a request that cannot be understood.
+    BadRequest,
+    /// 414: a request target over the limit.
+    TargetTooLong,
+    /// 503: the link could not be read.
+    Unavailable,
+    /// 200: the form that asks for a link's password.
+    Unlock,
+    /// 401: the same form, after a wrong password.
+    UnlockRefused,
+}
+
+struct Text {
+    status: u16,
+    html: &'static str,
+    problem: &'static str,
+}
+
+macro_rules! text {
+    ($status:literal, $title:literal, $heading:literal, $detail:literal) => {
+        text!($status, $title, $heading, $detail, "")
+    };
+    ($status:literal, $title:literal, $heading:literal, $detail:literal, $extra:expr) => {
+        Text {
+            status: $status,
+            html: concat!(
+                "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+                "<meta name=\"robots\" content=\"noindex\">\n<title>",
+                $heading,
+                "</title>\n<style>",
+                include_str!("pages/page.css"),
+                "</style>\n</head>\n<body>\n<main>\n<p class=\"status\">",
+                $title,
+                "</p>\n<h1>",
+                $heading,
+                "</h1>\n<p>",
+                $detail,
+                "</p>\n",
+                $extra,
+                "</main>\n</body>\n</html>\n"
+            ),
+            problem: concat!(
+                "{\"type\":\"about:blank\",\"title\":\"",
+                $title,
+                "\",\"status\":",
+                stringify!($status),
+                ",\"detail\":\"",
+                $detail,
+                "\"}\n"
+            ),
+        }
+    };
+}
+
+macro_rules! form {
+    () => {
+        "<form method=\"post\">\n<label for=\"password\">Password</label>\n\
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"off\" required autofocus>\n\
+         <button>Open the link</button>\n</form>\n"
+    };
+}
+
+impl Page {
+    /// All pages.
+    pub const ALL: [Self; 8] = [
+        Self::NotFound,
+        Self::Gone,
+        Self::MethodNotAllowed,
+        Self::BadRequest,
+        Self::TargetTooLong,
+        Self::Unavailable,
+        Self::Unlock,
+        Self::UnlockRefused,
+    ];
+
+    /// The HTTP status the page comes with.
+    pub const fn status(self) -> u16 {
+        self.text().status
+    }
+
+    /// The page for people.
+    pub const fn html(self) -> &'static str {
+        self.text().html
+    }
+
+    /// The page for programs, as `application/problem+json`.
+    pub const fn problem(self) -> &'static str {
+        self.text().problem
+    }
+
+    const fn text(self) -> &'static Text {
+        match self {
+            Self::NotFound => {
+                &text!(404, "Not Found", "There is no link here", "Check the address for a typing mistake.")
+            }
+            Self::Gone => &text!(410, "Gone", "This link has expired", "It no longer leads anywhere."),
+            Self::MethodNotAllowed => {
+                &text!(405, "Method Not Allowed", "Links are followed with GET", "This address takes GET and HEAD.")
+            }
+            Self::BadRequest => {
+                &text!(400, "Bad Request", "This request makes no sense", "The request is not one that HTTP allows.")
+            }
+            Self::TargetTooLong => {
+                &text!(414, "URI Too Long", "This address is too long", "The request target is over the size limit.")
+            }
+            Self::Unavailable => &text!(
+                503,
+                "Service Unavailable",
+                "This link cannot be read just now",
+                "The fault is on this side. Try again in a moment."
+            ),
+            Self::Unlock => &text!(200, "Protected", "This link has a password", "Enter it to go on.", form!()),
+            Self::UnlockRefused => &text!(
+                401,
+                "Unauthorized",
+                "This link has a password",
+                "Enter it to go on.",
+                concat!("<p class=\"fault\" role=\"alert\">That password is wrong.</p>\n", form!())
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    fn base64(bytes: &[u8]) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for chunk in bytes.chunks(3) {
+            let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+            for index in 0..4 {
+                let sextet = (word >> (18 - 6 * index)) & 63;
+                text.push(if index <= chunk.len() { char::from(ALPHABET[sextet as usize]) } else { '=' });
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_policy_admits_the_style_sheet_and_nothing_else() {
+        let style = format!("style-src 'sha256-{}'", base64(&Sha256::digest(include_str!("pages/page.css"))));
+        assert!(CONTENT_SECURITY_POLICY.contains(&style), "the style sheet has changed: write {style}");
+        for page in Page::ALL {
+            assert_eq!(page.html().matches("<style>").count(), 1, "{page:?}");
+            for source in ["<script", " style=", "src=", "href=", "url(", "@import"] {
+                assert!(!page.html().contains(source), "{page:?} has {source}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_page_is_told_in_both_forms() {
+        for page in Page::ALL {
+            assert!(page.problem().contains(&format!("\"status\":{}", page.status())), "{page:?}");
+            assert!(page.html().starts_with("<!doctype html>"), "{page:?}");
+            let has_form = matches!(page, Page::Unlock | Page::UnlockRefused);
+            assert_eq!(page.html().contains("<form method=\"post\">"), has_form, "{page:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The redirect itself: find the link, collect the facts of the visit, ask `decide`, and check what may be sent.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use waypost_core::Timestamp;
+use waypost_core::compact::{CompactLink, CorruptRecord};
+use waypost_core::decide::{Action, CachePolicy, Decision, decide};
+use waypost_core::slug::from_request_path;
+use waypost_core::visit::{self, Unlock, Visit};
+use waypost_table::TableError;
+
+use crate::grant::GrantedLink;
+use crate::host::Site;
+use crate::pages::Page;
+use crate::service::{Shared, Visitor};
+use crate::target::Target;
+
+const PURPOSE_HEADERS: [HeaderName; 3] =
+    [HeaderName::from_static("sec-purpose"), HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Redirect(Redirect),
+    Page(Page),
+    /// The control plane answers.
+    Control,
+}
+
+/// Where to send a visitor.
+#[derive(Debug)]
+pub(crate) struct Redirect {
+    pub(crate) status: StatusCode,
+    pub(crate) location: HeaderValue,
+    pub(crate) cache_policy: CachePolicy,
+}
+
+impl Redirect {
+    /// A 302 to this URL, or 503 where it cannot stand in a header.
+    pub(crate) fn found(url: &str, cache_policy: CachePolicy) -> Outcome {
+        match location_value(Cow::Borrowed(url)) {
+            Some(location) => Outcome::Redirect(Self { status: StatusCode::FOUND, location, cache_policy }),
+            None => Outcome::Page(Page::Unavailable),
+        }
+    }
+}
+
+/// Why a link that may exist was not followed: always 503, never 404.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the link table cannot be read")]
+    Table(#[source] TableError),
+    #[error("the link's record is damaged")]
+    Record(#[source] CorruptRecord),
+    #[error("the decision cannot be sent: status {status}, and a Location that is missing or not printable ASCII")]
+    Unsendable { status: u16 },
+}
+
+impl Shared {
+    /// Follows the link a GET or HEAD asks for.
+    pub(crate) fn follow(
+        &self,
+        request: &Request<Incoming>,
+        target: &Target<'_>,
+        site: Site<'_>,
+        visitor: Visitor<'_>,
+    ) -> Outcome {
+        let Some(slug) = from_request_path(target.path, site.case_insensitive) else {
+            return Outcome::Page(Page::NotFound);
+        };
+        let facts = VisitFacts::of(request.headers());
+        let followed = self.table.get(site.table_key, &slug, |bytes| {
+            let link = CompactLink::read(bytes).map_err(Fault::Record)?;
+            let is_head = *request.method() == Method::HEAD;
+            let visit = Visit {
+                method: if is_head { visit::Method::Head } else { visit::Method::Get },
+                unlock: self.unlock(&link, request.headers(), site, &slug, visitor.now),
+                ..facts.visit(target, visitor)
+            };
+            outcome_of(decide(&link, &visit).map_err(Fault::Record)?)
+        });
+        match followed.map_err(Fault::Table) {
+            Ok(Some(Ok(outcome))) => outcome,
+            Ok(None) => Outcome::Page(Page::NotFound),
+            Ok(Some(Err(fault))) | Err(fault) => self.unavailable(&fault, site, &slug, visitor.now),
+        }
+    }
+
+    /// Whether a POST to this path is for the control plane, because the link there takes a password. Where that cannot
+    /// be read, the control plane says so.
+    pub(crate) fn takes_password(&self, target: &Target<'_>, site: Site<'_>) -> bool {
+        let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return false };
+        let found = self.table.get(site.table_key, &slug, |bytes| {
+            CompactLink::read(bytes).map_or(true, |link| link.password_hash().is_some())
+        });
+        match found {
+            Ok(takes) => takes.unwrap_or(false),
+            Err(_) => true,
+        }
+    }
+
+    fn unlock(
+        &self,
+        link: &CompactLink<'_>,
+        headers: &HeaderMap,
+        site: Site<'_>,
+        slug: &str,
+        now: Timestamp,
+    ) -> Unlock {
+        if link.password_hash().is_none() {
+            return Unlock::None;
+        }
+        let subject = link.link_id().map_or_else(|| format!("{}/{slug}", site.table_key).into(), Cow::Borrowed);
+        let granted = GrantedLink { subject: &subject, version: link.version() };
+        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let is_granted = cookies.any(|cookies| self.grant_key.is_granted(cookies, granted, now));
+        if is_granted { Unlock::Granted } else { Unlock::None }
+    }
+
+    #[cold]
+    fn unavailable(&self, fault: &Fault, site: Site<'_>, slug: &str, now: Timestamp) -> Outcome {
+        if self.faults.may_log(now) {
+            tracing::error!(
+                domain.name = site.table_key,
+                link.slug = slug,
+                error = fault as &dyn Error,
+                "link not followed; further faults of this second are not logged"
+            );
+        }
+        Outcome::Page(Page::Unavailable)
+    }
+}
+
+/// Lets one fault a second into the log: a broken table breaks every request.
+#[derive(Debug, Default)]
+pub(crate) struct FaultLog {
+    logged_second: AtomicI64,
+}
+
+impl FaultLog {
+    fn may_log(&self, now: Timestamp) -> bool {
+        let second = now.as_micros().div_euclid(1_000_000);
+        self.logged_second.swap(second, Ordering::Relaxed) != second
+    }
+}
+
+fn outcome_of(decision: Decision<'_>) -> Result<Outcome, Fault> {
+    let status = decision.status;
+    match decision.action {
+        Action::Redirect => {
+            let location = decision.location.and_then(location_value);
+            let code = StatusCode::from_u16(status).ok().filter(StatusCode::is_redirection);
+            let (Some(location), Some(status)) = (location, code) else { return Err(Fault::Unsendable { status }) };
+            Ok(Outcome::Redirect(Redirect { status, location, cache_policy: decision.cache_policy }))
+        }
+        Action::NotFound => Ok(Outcome::Page(Page::NotFound)),
+        Action::Gone => Ok(Outcome::Page(Page::Gone)),
+        Action::Unlock if status == 401 => Ok(Outcome::Page(Page::UnlockRefused)),
+        Action::Unlock => Ok(Outcome::Page(Page::Unlock)),
+        Action::MethodNotAllowed => Ok(Outcome::Page(Page::MethodNotAllowed)),
+    }
+}
+
+/// The value of `Location`. Nothing but printable ASCII gets through, whatever was stored or asked for.
+fn location_value(url: Cow<'_, str>) -> Option<HeaderValue> {
+    if url.is_empty() || !url.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        return None;
+    }
+    let bytes = match url {
+        Cow::Borrowed(url) => Bytes::copy_from_slice(url.as_bytes()),
+        Cow::Owned(url) => Bytes::from(url),
+    };
+    HeaderValue::from_maybe_shared(bytes).ok()
+}
+
+/// The headers that a decision may look at. Text that is not UTF-8 is read with replacement characters.
+#[derive(Debug)]
+struct VisitFacts<'r> {
+    user_agent: Option<Cow<'r, str>>,
+    referrer: Option<Cow<'r, str>>,
+    accept_language: Option<Cow<'r, str>>,
+    purpose: Option<Cow<'r, str>>,
+}
+
+impl<'r> VisitFacts<'r> {
+    fn of(headers: &'r HeaderMap) -> Self {
+        let text = |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Self {
+            user_agent: text(&USER_AGENT),
+            referrer: text(&REFERER),
+            accept_language: text(&ACCEPT_LANGUAGE),
+            purpose: PURPOSE_HEADERS.iter().find_map(text),
+        }
+    }
+
+    fn visit<'v>(&'v self, target: &'v Target<'_>, visitor: Visitor<'v>) -> Visit<'v> {
+        Visit {
+            host: Some(&target.host),
+            path: Some(target.path),
+            query: target.query,
+            ip: Some(visitor.address),
+            country: visitor.country,
+            // A real request without the header is told from a visit of which it is not known.
+            user_agent: Some(self.user_agent.as_deref().unwrap_or_default()),
+            referrer: self.referrer.as_deref(),
+            accept_language: self.accept_language.as_deref(),
+            purpose: self.purpose.as_deref(),
+            ..Visit::at(visitor.now)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_printable_ascii_becomes_a_location() {
+        assert!(location_value("https://example.com/a b?c=%0D%0A#d".into()).is_some());
+        for byte in 0..=0x7f_u8 {
+            let url = format!("https://example.com/{}", char::from(byte));
+            assert_eq!(location_value(url.clone().into()).is_some(), (0x20..0x7f).contains(&byte), "{url:?}");
+        }
+        assert!(location_value("https://bücher.example/".into()).is_none());
+        assert!(location_value("".into()).is_none());
+    }
+
+    #[test]
+    fn one_fault_a_second_is_logged() {
+        let log = FaultLog::default();
+        let logged: Vec<bool> = [10, 11, 1_000_000, 1_999_999, 2_000_000]
+            .into_iter()
+            .map(|micros| log.may_log(Timestamp::from_micros(micros + 5_000_000)))
+            .collect();
+        assert_eq!(logged, [true, false, true, false, true]);
+    }
+}

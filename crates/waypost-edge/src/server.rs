@@ -1,0 +1,208 @@
+//! Starting and stopping: the threads, their runtimes, and the way they finish what they began.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use waypost_table::Table;
+
+use crate::accept::Acceptor;
+use crate::admission::Admission;
+use crate::answer::ControlHandler;
+use crate::client::Proxies;
+use crate::config::EdgeConfig;
+use crate::connection::Drain;
+use crate::listen::Listeners;
+use crate::redirect::FaultLog;
+use crate::service::Shared;
+
+/// A running edge. Dropping it cuts every connection; [`Edge::shutdown`] lets them finish.
+#[derive(Debug)]
+pub struct Edge {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<Option<Stop>>,
+    threads: Vec<JoinHandle<DrainReport>>,
+}
+
+/// How the connections ended that were open at a shutdown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Closed in order: idle ones at once, others after their answer.
+    pub finished: usize,
+    /// Cut at the deadline.
+    pub cut: usize,
+}
+
+/// Why an edge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// No address to listen on was given.
+    #[error("no address to listen on is configured")]
+    NoAddress,
+    /// Somebody else listens there.
+    #[error("{address} is already in use")]
+    AddressInUse {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refuses a thread or what its runtime needs.
+    #[error("cannot start an edge thread")]
+    Thread(#[source] io::Error),
+}
+
+/// The order to stop, which all threads see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    cut_at: Instant,
+}
+
+/// Starts an edge: when this returns, every address is being listened on. Requests that are not redirects go to `control`.
+///
+/// # Errors
+/// Where an address cannot be listened on, or a thread cannot be started; nothing is left running then.
+pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> Result<Edge, EdgeError> {
+    if config.listen.is_empty() {
+        return Err(EdgeError::NoAddress);
+    }
+    let listeners = Listeners::bind(&config.listen, config.threads.get())?;
+    let admission = Arc::new(Admission::new(&config.limits));
+    let shared = Arc::new(Shared {
+        table,
+        control,
+        limits: config.limits,
+        proxies: Proxies::new(config.trusted_proxies, config.country_header),
+        hosts: config.hosts,
+        grant_key: config.grant_key,
+        faults: FaultLog::default(),
+    });
+    let (stop, stopped) = watch::channel(None);
+    let mut edge = Edge { addresses: listeners.addresses, stop, threads: Vec::new() };
+    for (number, sockets) in listeners.by_thread.into_iter().enumerate() {
+        let parts =
+            ThreadParts { sockets, shared: shared.clone(), admission: admission.clone(), stop: stopped.clone() };
+        edge.threads.push(parts.spawn(number).map_err(EdgeError::Thread)?);
+    }
+    Ok(edge)
+}
+
+impl Edge {
+    /// The addresses listened on, in the order of the configuration and with the ports that were chosen.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, closes idle connections at once, lets running requests finish, and cuts what is left after
+    /// `deadline`. Blocks the calling thread that long at most.
+    pub fn shutdown(mut self, deadline: Duration) -> DrainReport {
+        self.stop_threads(deadline)
+    }
+
+    fn stop_threads(&mut self, deadline: Duration) -> DrainReport {
+        self.stop.send_replace(Some(Stop { cut_at: Instant::now() + deadline }));
+        let mut total = DrainReport::default();
+        for thread in self.threads.drain(..) {
+            match thread.join() {
+                Ok(report) => {
+                    total.finished += report.finished;
+                    total.cut += report.cut;
+                }
+                Err(_) => tracing::error!("an edge thread had panicked"),
+            }
+        }
+        total
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.stop_threads(Duration::ZERO);
+    }
+}
+
+/// What one thread is started with.
+struct ThreadParts {
+    sockets: Vec<std::net::TcpListener>,
+    shared: Arc<Shared>,
+    admission: Arc<Admission>,
+    stop: watch::Receiver<Option<Stop>>,
+}
+
+impl ThreadParts {
+    /// Starts the thread and waits until it listens.
+    fn spawn(self, number: usize) -> io::Result<JoinHandle<DrainReport>> {
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
+            let started = Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(LocalOptions::default())
+                .and_then(|runtime| Ok((self.start(&runtime)?, runtime)));
+            match started {
+                Ok((started, runtime)) => {
+                    // A gone receiver is a gone edge; the thread sees that in `stop`.
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(started.serve())
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    DrainReport::default()
+                }
+            }
+        })?;
+        match is_ready.recv() {
+            Ok(outcome) => outcome.map(|()| thread),
+            Err(_) => Err(io::Error::other("the thread ended while it started")),
+        }
+    }
+
+    fn start(self, runtime: &LocalRuntime) -> io::Result<Started> {
+        let acceptor = Acceptor { shared: self.shared, admission: self.admission, drain: Rc::default() };
+        let _entered = runtime.handle().enter();
+        let mut accept_loops = Vec::new();
+        for socket in self.sockets {
+            let listener = tokio::net::TcpListener::from_std(socket)?;
+            accept_loops.push(runtime.spawn_local(acceptor.clone().run(listener, self.stop.clone())));
+        }
+        Ok(Started { accept_loops, drain: acceptor.drain, stop: self.stop })
+    }
+}
+
+/// One thread that accepts.
+struct Started {
+    accept_loops: Vec<tokio::task::JoinHandle<()>>,
+    drain: Rc<Drain>,
+    stop: watch::Receiver<Option<Stop>>,
+}
+
+impl Started {
+    async fn serve(mut self) -> DrainReport {
+        let cut_at = match self.stop.wait_for(Option::is_some).await {
+            Ok(stop) => stop.map_or_else(Instant::now, |stop| stop.cut_at),
+            // The edge is gone without a word.
+            Err(_) => Instant::now(),
+        };
+        for accept_loop in self.accept_loops {
+            let _ = accept_loop.await;
+        }
+        let open = self.drain.open();
+        self.drain.start();
+        let _ = tokio::time::timeout_at(cut_at, self.drain.until_done()).await;
+        let cut = self.drain.open();
+        DrainReport { finished: open - cut, cut }
+    }
+}

@@ -1,0 +1,217 @@
+//! One request: read what it asks for, and answer it here or hand it to the control plane.
+//!
+//! | asks for | is answered by |
+//! |---|---|
+//! | a target over the limit, no good host, a body on GET or HEAD | 414, 400, 400; the connection is closed |
+//! | an unknown host, with strict hosts | control for health probes, else 404 |
+//! | `/` | the domain's root redirect where it has one, else control |
+//! | a path whose first segment is reserved, or that ends in `+` | control |
+//! | any other path | the link's redirect; control where it takes the password of a link; else a page |
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ACCEPT, CONNECTION, HeaderValue};
+use hyper::service::Service;
+use hyper::{HeaderMap, Method, Request};
+use waypost_core::Timestamp;
+use waypost_core::decide::CachePolicy;
+use waypost_core::slug::reserved_word;
+use waypost_table::Table;
+
+use crate::answer::{self, Answer, Answering, ControlHandler};
+use crate::client::{ClientFacts, Proxies};
+use crate::config::{HostPolicy, Limits};
+use crate::grant::GrantKey;
+use crate::host::Site;
+use crate::pages::Page;
+use crate::redirect::{Outcome, Redirect};
+use crate::target::{BadTarget, Target};
+use crate::wire::Channel;
+
+/// Health probes ask by address or by a name that no domain has.
+const HEALTH_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// What all connections of all threads share. Nothing in it is written while serving.
+pub(crate) struct Shared {
+    pub(crate) table: Arc<Table>,
+    pub(crate) control: ControlHandler,
+    pub(crate) limits: Limits,
+    pub(crate) proxies: Proxies,
+    pub(crate) hosts: HostPolicy,
+    pub(crate) grant_key: GrantKey,
+    pub(crate) faults: crate::redirect::FaultLog,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) socket: SocketAddr,
+    /// In canonical form: an IPv4 address is never written as an IPv6 one.
+    pub(crate) address: IpAddr,
+    pub(crate) is_trusted: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(socket: SocketAddr, proxies: &Proxies) -> Self {
+        let address = socket.ip().to_canonical();
+        Self { socket, address, is_trusted: proxies.trusts(address) }
+    }
+}
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub(crate) struct RequestService {
+    shared: Arc<Shared>,
+    peer: Peer,
+    channel: Rc<Channel>,
+}
+
+/// Who answers a request.
+enum Route {
+    Here(Outcome),
+    Control { host: String },
+}
+
+impl Service<Request<Incoming>> for RequestService {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let number = self.channel.activity.begin_answer();
+        let is_last = self.shared.limits.requests_per_connection_max.is_some_and(|max| number >= max);
+        match self.route(&request) {
+            Route::Control { host } => {
+                let client = self.client(&request, host);
+                Answering::Control { future: (self.shared.control)(request, client), channel: self.channel.clone() }
+            }
+            Route::Here(outcome) => {
+                self.channel.activity.end_answer_at_once();
+                if !request.body().is_end_stream() {
+                    self.channel.activity.leave_input();
+                }
+                let mut answer = answer_here(outcome, request);
+                if is_last {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Answering::Ready(Some(answer))
+            }
+        }
+    }
+}
+
+fn answer_here(outcome: Outcome, request: Request<Incoming>) -> Answer {
+    let headers = request.into_parts().0.headers;
+    match outcome {
+        Outcome::Redirect(to) => answer::redirect(to.status, to.location, to.cache_policy, headers),
+        Outcome::Page(page) => answer::page(page, answer::prefers_json(headers.get(ACCEPT))),
+        // The route function passes these on; the page is what an address without a control plane would answer.
+        Outcome::Control => answer::page(Page::NotFound, answer::prefers_json(headers.get(ACCEPT))),
+    }
+}
+
+impl RequestService {
+    pub(crate) fn new(shared: Arc<Shared>, peer: Peer, channel: Rc<Channel>) -> Self {
+        Self { shared, peer, channel }
+    }
+
+    fn route(&self, request: &Request<Incoming>) -> Route {
+        let method = request.method();
+        if *method == Method::CONNECT {
+            return Route::Here(Outcome::Page(Page::MethodNotAllowed));
+        }
+        let target = match Target::read(request.uri(), request.headers(), self.shared.limits.target_bytes_max) {
+            Ok(target) => target,
+            Err(BadTarget::TooLong) => return Route::Here(Outcome::Page(Page::TargetTooLong)),
+            Err(BadTarget::Malformed) => return Route::Here(Outcome::Page(Page::BadRequest)),
+        };
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        if is_read && !request.body().is_end_stream() {
+            return Route::Here(Outcome::Page(Page::BadRequest));
+        }
+        let outcome =
+            self.shared.table.read_domains(|domains| match Site::of(&target.host, domains, self.shared.hosts) {
+                Some(site) => self.outcome(request, &target, site),
+                None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
+                None => Outcome::Page(Page::NotFound),
+            });
+        match outcome {
+            Outcome::Control => Route::Control { host: target.host.into_owned() },
+            outcome @ (Outcome::Redirect(_) | Outcome::Page(_)) => Route::Here(outcome),
+        }
+    }
+
+    fn outcome(&self, request: &Request<Incoming>, target: &Target<'_>, site: Site<'_>) -> Outcome {
+        let method = request.method();
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        if target.path == "/" {
+            return match site.root_url {
+                Some(url) if is_read => Redirect::found(url, CachePolicy::NoStore),
+                Some(_) | None => Outcome::Control,
+            };
+        }
+        if reserved_word(&target.path[1..]).is_some() || target.path.ends_with('+') {
+            return Outcome::Control;
+        }
+        if is_read {
+            let visitor = self.visitor(request.headers());
+            self.shared.follow(request, target, site, visitor)
+        } else if *method == Method::POST && self.shared.takes_password(target, site) {
+            Outcome::Control
+        } else {
+            Outcome::Page(Page::MethodNotAllowed)
+        }
+    }
+
+    fn visitor<'r>(&self, headers: &'r HeaderMap) -> Visitor<'r> {
+        let proxies = &self.shared.proxies;
+        if self.peer.is_trusted {
+            Visitor {
+                address: proxies.visitor_address(self.peer.address, headers),
+                country: proxies.country(headers),
+                now: now(),
+            }
+        } else {
+            Visitor { address: self.peer.address, country: None, now: now() }
+        }
+    }
+
+    fn client(&self, request: &Request<Incoming>, host: String) -> ClientFacts {
+        let visitor = self.visitor(request.headers());
+        ClientFacts {
+            peer: self.peer.socket,
+            address: visitor.address,
+            country: visitor.country.map(str::to_ascii_uppercase),
+            host,
+            is_https: self.peer.is_trusted && Proxies::is_https(request.headers()),
+        }
+    }
+}
+
+/// Who comes, from where and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor<'r> {
+    pub(crate) address: IpAddr,
+    pub(crate) country: Option<&'r str>,
+    pub(crate) now: Timestamp,
+}
+
+fn now() -> Timestamp {
+    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, i64::wrapping_neg),
+    };
+    Timestamp::from_micros(micros)
+}
