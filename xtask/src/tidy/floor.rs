@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::Finding;
 
 /// The lowest version that is safe, and the fault below it.
-const FLOOR: [(&str, &str, &str); 20] = [
+const FLOOR: [(&str, &str, &str); 21] = [
     ("aws-lc-sys", "0.39.0", "five advisories of 2026"),
     ("async-nats", "0.29.0", "TLS name check"),
     ("bytes", "1.11.1", "integer overflow"),
@@ -27,6 +27,7 @@ const FLOOR: [(&str, &str, &str); 20] = [
     ("sqlx", "0.8.1", "protocol confusion with huge values"),
     ("time", "0.3.47", "RFC 2822 parser"),
     ("url", "2.5.4", "punycode that decodes to ASCII"),
+    ("zip", "2.3.0", "path escape"),
 ];
 
 /// Crates to do without, and why.
