@@ -1,26 +1,20 @@
-//! `wasm`: `waypost-core` must build and link for wasm32, where it decides redirects in a Worker.
+//! `wasm`: `waypost-core` must build for wasm32, where it decides redirects in a Worker.
 //!
 //! The toolchain's own target is used where it is installed. Else Debian's second Rust toolchain builds the standard
 //! library from source; its packages are installed where they may be. Where neither is to be had the task says SKIPPED.
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context as _;
-
 use crate::apt;
 use crate::no_arguments;
-use crate::run::{cargo, program, read, root, run, succeeds, target_folder};
+use crate::run::{cargo, program, read, root, run, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's Rust toolchain with the library's sources, and the package with the name of its linker.
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
-/// A link to the linker that `rust-web-llvm` expects; its target has the name of its package, such as `lld-22`.
-const DEBIAN_LINKER: &str = "/usr/bin/rust-lld";
+/// Debian's second Rust toolchain with the library's sources. A library needs no linker.
+const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
@@ -49,12 +43,12 @@ pub(crate) fn wasm(arguments: &[String]) -> anyhow::Result<()> {
 /// Builds with what can be had here.
 pub(crate) fn build() -> anyhow::Result<Outcome> {
     if is_target_installed()? {
-        run(cargo(["rustc", "--quiet"])?.args(BUILD))?;
+        run(cargo(["build", "--quiet"])?.args(BUILD))?;
         return Ok(Outcome::Built);
     }
     if !is_debian_ready() && apt::is_available() {
         // A failure here is no failure of the code: the line below says what is missing.
-        if let Err(error) = install_debian() {
+        if let Err(error) = apt::install(&DEBIAN_PACKAGES) {
             println!("could not install Debian's Rust: {error:#}");
         }
     }
@@ -66,15 +60,12 @@ pub(crate) fn build() -> anyhow::Result<Outcome> {
     Ok(Outcome::Skipped)
 }
 
-/// A dynamic library is linked, so that a missing import shows. Nothing runs it, so nothing is optimised: that halves the
-/// time where the standard library is built, too.
-const BUILD: [&str; 11] = [
+/// Nothing runs the result, so nothing is optimised: that halves the time where the standard library is built, too.
+const BUILD: [&str; 9] = [
     "--package=waypost-core",
     "--lib",
     "--target",
     TARGET,
-    "--crate-type",
-    "cdylib",
     "--locked",
     "--config",
     "profile.dev.package.\"*\".opt-level=0",
@@ -87,14 +78,7 @@ fn is_target_installed() -> anyhow::Result<bool> {
     Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).is_dir())
 }
 
-fn install_debian() -> anyhow::Result<()> {
-    apt::install(&DEBIAN_PACKAGES)?;
-    let linker = fs::read_link(DEBIAN_LINKER).context("find the name of the linker's package")?;
-    let package = linker.file_name().and_then(OsStr::to_str).context("the linker's name is text")?;
-    apt::install(&[package])
-}
-
-/// Whether Debian's compiler, new enough for the workspace, its library's sources and the linker are installed.
+/// Whether Debian's compiler, new enough for the workspace, and its library's sources are installed.
 fn is_debian_ready() -> bool {
     if !Path::new(DEBIAN_RUSTC).exists() || !Path::new(DEBIAN_CARGO).exists() {
         return false;
@@ -102,7 +86,7 @@ fn is_debian_ready() -> bool {
     let ask = |arguments: &[&str]| read(&mut program(DEBIAN_RUSTC, arguments)).unwrap_or_default();
     let sources = Path::new(ask(&["--print", "sysroot"]).trim()).join("lib/rustlib/src/rust/library");
     let is_new_enough = minor_version(&ask(&["--version"])) >= minor_version(env!("CARGO_PKG_RUST_VERSION"));
-    is_new_enough && sources.is_dir() && succeeds(&mut program(DEBIAN_LINKER, ["-flavor", "wasm", "--version"]))
+    is_new_enough && sources.is_dir()
 }
 
 /// The 95 in `1.95` or `rustc 1.95.0 (...)`.
@@ -114,7 +98,7 @@ fn minor_version(text: &str) -> Option<u32> {
 /// Building the standard library is an unstable option, which `RUSTC_BOOTSTRAP` allows on a stable compiler. The folder
 /// is apart from the main one: two compilers in one folder would rebuild each other's work.
 fn debian_build() -> anyhow::Result<Command> {
-    let mut command = program(DEBIAN_CARGO, ["rustc", "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
+    let mut command = program(DEBIAN_CARGO, ["build", "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
     command.arg(target_folder()?.join("wasm")).args(BUILD).current_dir(root()?);
     command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS"] {
