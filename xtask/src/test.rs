@@ -13,7 +13,7 @@ pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     run_tests(arguments, &[])
 }
 
-/// As [`test`], with more environment variables.
+/// As [`test()`], with more environment variables.
 pub(crate) fn run_tests(arguments: &[String], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let arguments = arguments.strip_prefix(&["--".to_owned()]).unwrap_or(arguments);
     let cluster = postgres::provide()?;
