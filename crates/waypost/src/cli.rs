@@ -1,0 +1,323 @@
+//! The command line: what can be asked for, and how. What each command does is in `command`, `serve`, `decide` and
+//! `transfer`; settings that a flag can give are listed once, in `config::settings`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::flags::{CommandFlags, ServeFlags};
+
+/// A link platform: short links that lead each visitor to the right place.
+///
+/// Without a command, `waypost` serves with its default settings.
+#[derive(Debug, Parser)]
+#[command(name = "waypost", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(ServeFlags),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make, list, show, change and delete links
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Make, list and change the domains that links live on
+    #[command(subcommand)]
+    Domain(DomainCommand),
+    /// Make links from a CSV or NDJSON file, or a list of URLs
+    ///
+    /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,
+    /// `domain` and any other field of a link; rules and other lists stand in their column as JSON. NDJSON has one link
+    /// a line. A file named `.txt` has one URL a line. A line that is refused is reported and does not stop the others.
+    ///
+    /// Exit status: 0 all links were taken, 3 some lines were refused, 1 the import stopped on a fault.
+    Import(ImportArgs),
+    /// Write all links as CSV or NDJSON, in a form that `import` takes
+    Export(ExportArgs),
+    /// Decide visits without a server: `{"record": ..., "visit": {...}}` lines in, one decision a line out
+    ///
+    /// The record is the JSON of a link, or a URL as a string. Of the visit only `now` is needed; it may say `method`,
+    /// `host`, `path`, `query`, `ip`, `country`, `user_agent`, `referrer`, `accept_language`, `visitor_id`, `purpose`
+    /// and `unlocked`. A line that cannot be decided gives `{"error": "..."}`; empty lines are passed over.
+    Decide(DecideArgs),
+    /// Print the settings in force, secrets masked
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which server a command speaks to, and how it answers.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClientArgs {
+    /// Speak to the server at this URL instead of the data folder on this machine
+    #[arg(long, value_name = "URL", env = "WAYPOST_SERVER", hide_env_values = true, help_heading = "Server")]
+    pub(crate) server: Option<String>,
+    /// The API key for --server
+    #[arg(long, value_name = "KEY", env = "WAYPOST_KEY", hide_env_values = true, help_heading = "Server")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: CommandFlags,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make an API key and print it; it is shown this once
+    Create {
+        /// What to call it
+        #[arg(long, default_value = "cli")]
+        name: String,
+        /// When it ends: a time such as 2027-01-31T00:00:00Z, or a span from now such as 90d or 12h
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// List the API keys, without their secrets
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Revoke an API key, at once and for good
+    Revoke {
+        /// Its id, as `key list` shows it
+        id: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Make a link and print its short URL
+    Create {
+        /// Where it leads; may be left out where --record says so
+        #[arg(value_name = "URL", required_unless_present = "record")]
+        destination: Option<String>,
+        /// The path of the short URL [default: 8 random characters]
+        #[arg(long)]
+        slug: Option<String>,
+        /// The host of the short URL [default: the default domain]
+        #[arg(long, value_name = "HOST")]
+        domain: Option<String>,
+        #[command(flatten)]
+        fields: LinkFields,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// List links, newest first
+    List {
+        /// The most links to list
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u64,
+        /// List all links
+        #[arg(long, conflicts_with = "limit")]
+        all: bool,
+        /// Only links on this host
+        #[arg(long, value_name = "HOST")]
+        domain: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show a link
+    Show {
+        #[command(flatten)]
+        link: LinkChoice,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Change a link; what is not named stays as it is
+    Update {
+        #[command(flatten)]
+        link: LinkChoice,
+        /// Where it leads
+        #[arg(long, value_name = "URL")]
+        destination: Option<String>,
+        #[command(flatten)]
+        fields: LinkFields,
+        /// Fields to clear, such as expires_at or rules
+        #[arg(long, value_name = "FIELD")]
+        clear: Vec<String>,
+        /// Change it only while it has this version
+        #[arg(long, value_name = "N")]
+        if_version: Option<u64>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Delete a link
+    Delete {
+        #[command(flatten)]
+        link: LinkChoice,
+        /// Delete it only while it has this version
+        #[arg(long, value_name = "N")]
+        if_version: Option<u64>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+/// Names one link.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LinkChoice {
+    /// The link's id, or its slug
+    #[arg(value_name = "ID-OR-SLUG")]
+    pub(crate) link: String,
+    /// The host that the slug is on [default: the default domain]
+    #[arg(long = "on", value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+}
+
+/// Fields that `create` and `update` share.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LinkFields {
+    /// The redirect's status
+    #[arg(long, value_name = "STATUS", value_parser = ["301", "302", "303", "307", "308"])]
+    pub(crate) status: Option<String>,
+    /// Whether the visitor's query goes along
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) forward_query: Option<bool>,
+    /// Whether the link answers at all
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) enabled: Option<bool>,
+    /// From when the link answers: a time, or a span from now such as 2h
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) starts_at: Option<String>,
+    /// When the link ends: a time, or a span from now such as 30d
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires_at: Option<String>,
+    /// Where the link leads once it has ended
+    #[arg(long, value_name = "URL")]
+    pub(crate) expired_url: Option<String>,
+    /// Read a password for the link from standard input (one line)
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Take further fields (rules, geo_rules, ab_test, ...) from this JSON file; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Make a domain
+    Create {
+        /// The host, such as go.example
+        host: String,
+        /// Keep and look up slugs in lower case
+        #[arg(long)]
+        case_insensitive: bool,
+        /// Where the empty path leads
+        #[arg(long, value_name = "URL")]
+        root_url: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// List the domains
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Change a domain
+    Update {
+        /// Its host, or its id
+        domain: String,
+        /// Whether slugs are kept and looked up in lower case
+        #[arg(long, value_name = "BOOL")]
+        case_insensitive: Option<bool>,
+        /// Where the empty path leads; empty for the landing page
+        #[arg(long, value_name = "URL")]
+        root_url: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+/// Forms of a file of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Comma-separated values, the first line names the columns
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+    /// One URL a line
+    Urls,
+}
+
+/// Forms in which links are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Comma-separated values, the first line names the columns
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The file's form [default: by its name]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Check every line and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write refused lines to this CSV file (line, code, reason) instead of standard error
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Put all links on this host, whatever the file says
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// Begin at this line of the file, to go on after a fault
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) from_line: u64,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The form [default: by the file's name, else csv]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ExportFormat>,
+    /// The file to write; it must not exist [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only links on this host
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DecideArgs {
+    /// Add each step that was looked at, and why it did or did not apply
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Allow links to lead to this scheme besides http and https; may be given more than once
+    #[arg(long = "scheme", value_name = "SCHEME")]
+    pub(crate) schemes: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) settings: ServeFlags,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,317 @@
+//! The one way commands reach an instance: its API. Over HTTP to a named server; else over the local socket of the
+//! server that runs on the data folder; else, where none runs, by the same routes within this process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::{Map, Value};
+use tower::ServiceExt as _;
+use url::Url;
+use waypost_control::{App, Principal};
+
+use crate::cli::ClientArgs;
+use crate::config::Config;
+use crate::config::load::load;
+use crate::data_dir::{DataDir, DataDirError, SocketPath};
+use crate::instance::Instance;
+use crate::problem::Problem;
+use crate::serve::default_public_url;
+
+/// The largest answer that is taken, in bytes: a page of 1,000 large links fits.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a command waits for another command, or a server that is starting, to leave or open the data folder.
+const FOLDER_WAIT: Duration = Duration::from_secs(5);
+const FOLDER_PAUSE: Duration = Duration::from_millis(50);
+/// How long a command waits for the link table before it works on it.
+const READY_WAIT: Duration = Duration::from_secs(600);
+/// Calls are made again this often where the server asks for patience.
+const PATIENCE_TRIES_MAX: u32 = 20;
+const PATIENCE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Reaches an instance's API.
+pub(crate) struct Client {
+    transport: Transport,
+}
+
+enum Transport {
+    Http(HttpTransport),
+    InProcess(Box<InProcess>),
+}
+
+struct HttpTransport {
+    client: reqwest::Client,
+    /// Scheme and authority, without `/` at the end.
+    origin: String,
+    authorization: Option<HeaderValue>,
+    /// Held where the connection goes by a descriptor of the data folder.
+    _socket: Option<SocketPath>,
+}
+
+struct InProcess {
+    router: Router,
+    app: Arc<App>,
+    instance: Instance,
+}
+
+/// One call of the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: Method,
+    /// Path and query.
+    target: String,
+    if_version: Option<u64>,
+    body: Option<Bytes>,
+}
+
+impl Call {
+    /// A call with this method of this path and query.
+    pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
+        Self { method, target: target.into(), if_version: None, body: None }
+    }
+
+    /// Only while the link has this version.
+    pub(crate) fn if_version(self, version: Option<u64>) -> Self {
+        Self { if_version: version, ..self }
+    }
+
+    /// With this body.
+    pub(crate) fn body(self, body: &Map<String, Value>) -> Self {
+        let body = serde_json::to_vec(body).expect("an object of JSON values is JSON");
+        Self { body: Some(body.into()), ..self }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(version) = self.if_version {
+            let tag = HeaderValue::from_str(&format!("\"{version}\"")).expect("digits in quotes are a header value");
+            headers.insert(IF_MATCH, tag);
+        }
+        if self.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl Client {
+    /// Finds the instance that these arguments name.
+    ///
+    /// # Errors
+    /// Where the configuration has faults, or the data folder can neither be taken nor its server be reached.
+    pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Self> {
+        if let Some(server) = &args.server {
+            return Ok(Self { transport: Transport::Http(HttpTransport::to_server(server, args.key.as_deref())?) });
+        }
+        anyhow::ensure!(args.key.is_none(), "a key opens a server: give --server (or WAYPOST_SERVER), too");
+        let config = load(&args.settings.0, std::env::vars_os())?.config;
+        Self::open_folder(&config).await
+    }
+
+    async fn open_folder(config: &Config) -> anyhow::Result<Self> {
+        let path = config.data_dir()?;
+        if !path.exists() {
+            eprintln!("There is no data folder yet: making {}", path.display());
+        }
+        let data_dir = DataDir::create(path)?;
+        let deadline = Instant::now() + FOLDER_WAIT;
+        loop {
+            let in_use = match data_dir.lock() {
+                Ok(lock) => {
+                    let instance = Instance::open(config, &data_dir, lock).await?;
+                    let in_process = Box::new(InProcess::start(config, instance).await?);
+                    return Ok(Self { transport: Transport::InProcess(in_process) });
+                }
+                Err(error @ DataDirError::InUse { .. }) => error,
+                Err(error @ DataDirError::Unusable { .. }) => return Err(error.into()),
+            };
+            if let Some(transport) = HttpTransport::to_socket(&data_dir).await? {
+                return Ok(Self { transport: Transport::Http(transport) });
+            }
+            if Instant::now() >= deadline {
+                return Err(anyhow::Error::new(in_use).context("its local socket does not answer"));
+            }
+            tokio::time::sleep(FOLDER_PAUSE).await;
+        }
+    }
+
+    /// Makes a call and reads its answer; `null` where there is no body.
+    ///
+    /// # Errors
+    /// A [`Problem`] where the instance refuses, another error where it cannot be reached or does not speak the API.
+    pub(crate) async fn call(&self, call: Call) -> anyhow::Result<Value> {
+        let answer = self.send(&call).await?;
+        read_answer(&answer)
+    }
+
+    /// As [`Client::call`], and where the instance asks to come back later without having done anything, does so.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn call_patiently(&self, call: Call) -> anyhow::Result<Value> {
+        for _ in 1..PATIENCE_TRIES_MAX {
+            let answer = self.send(&call).await?;
+            // Only 429 says that nothing was done; after a 503 that is not sure.
+            if answer.status != StatusCode::TOO_MANY_REQUESTS {
+                return read_answer(&answer);
+            }
+            let wait = answer.retry_after.unwrap_or(Duration::from_secs(1));
+            tokio::time::sleep(wait.min(PATIENCE_WAIT_MAX)).await;
+        }
+        self.call(call).await
+    }
+
+    /// Lets an instance within this process finish its work.
+    pub(crate) async fn close(self) {
+        match self.transport {
+            Transport::Http(_) => {}
+            Transport::InProcess(in_process) => {
+                in_process.app.stop().await;
+                in_process.instance.store.close().await;
+            }
+        }
+    }
+
+    async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        match &self.transport {
+            Transport::Http(http) => http.send(call).await,
+            Transport::InProcess(in_process) => in_process.send(call).await,
+        }
+    }
+}
+
+fn read_answer(answer: &Answer) -> anyhow::Result<Value> {
+    if !answer.status.is_success() {
+        return Err(Problem::read(answer.status, &answer.body).into());
+    }
+    if answer.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&answer.body).context("the answer is not JSON: is this a waypost server?")
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+}
+
+impl HttpTransport {
+    fn to_server(server: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        let origin = read_server(server)?;
+        // Fails only where a provider is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = client_builder().build().context("cannot prepare the HTTP client")?;
+        let authorization = key.map(|key| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {key}"))?;
+            value.set_sensitive(true);
+            anyhow::Ok(value)
+        });
+        let authorization = authorization.transpose().context("the API key has characters that no key has")?;
+        Ok(Self { client, origin, authorization, _socket: None })
+    }
+
+    /// The server on the local socket of this data folder, if one answers.
+    async fn to_socket(data_dir: &DataDir) -> anyhow::Result<Option<Self>> {
+        let socket = SocketPath::of(data_dir)?;
+        if tokio::net::UnixStream::connect(socket.path()).await.is_err() {
+            return Ok(None);
+        }
+        // No TLS on the socket, but the client wants to know how.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = client_builder().unix_socket(socket.path()).build().context("cannot prepare the HTTP client")?;
+        let origin = "http://localhost".to_owned();
+        Ok(Some(Self { client, origin, authorization: None, _socket: Some(socket) }))
+    }
+
+    async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let mut request = self.client.request(call.method.clone(), format!("{}{}", self.origin, call.target));
+        request = request.headers(call.headers());
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(body) = &call.body {
+            request = request.body(body.clone());
+        }
+        let response = request.send().await.with_context(|| format!("cannot reach {}", self.origin))?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let body = reqwest::Body::from(response);
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(anyhow::Error::from_boxed).context("the answer was cut short or is too large")?;
+        Ok(Answer { status, retry_after, body: body.to_bytes() })
+    }
+}
+
+fn client_builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_TIMEOUT)
+        // A key is for the server that was named, and for no other.
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+fn read_server(server: &str) -> anyhow::Result<String> {
+    let url = Url::parse(server).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.with_context(|| format!("{server:?} is not the URL of a server such as https://go.example"))?;
+    anyhow::ensure!(url.path() == "/" && url.query().is_none(), "give only scheme, host and port of the server");
+    Ok(url.origin().ascii_serialization())
+}
+
+impl InProcess {
+    async fn start(config: &Config, instance: Instance) -> anyhow::Result<Self> {
+        let public_url = match &config.public_url {
+            Some(url) => url.clone(),
+            None => match instance.last_public_url().await? {
+                Some(url) => url,
+                None => default_public_url(&config.listen)?,
+            },
+        };
+        let app = instance.start_app(config, public_url).await?;
+        anyhow::ensure!(app.wait_until_ready(READY_WAIT).await, "the link table does not catch up with the database");
+        let router = waypost_control::router(Arc::clone(&app));
+        Ok(Self { router, app, instance })
+    }
+
+    async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let body = call.body.clone().map_or_else(Body::empty, Body::from);
+        let mut request = Request::builder().method(call.method.clone()).uri(&call.target).body(body)?;
+        request.headers_mut().extend(call.headers());
+        request.extensions_mut().insert(Principal::Operator);
+        let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let body = response.into_body().collect().await.context("the answer was cut short")?;
+        Ok(Answer { status, retry_after, body: body.to_bytes() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers() {
+        #[track_caller]
+        fn check(text: &str, expect: Option<&str>) {
+            assert_eq!(read_server(text).ok().as_deref(), expect, "{text}");
+        }
+        check("https://go.example", Some("https://go.example"));
+        check("http://127.0.0.1:8080/", Some("http://127.0.0.1:8080"));
+        for bad in ["", "go.example", "ftp://go.example", "https://go.example/app", "unix:/x", "https://a?b"] {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands that call the API: what each asks for and how it shows the answer.
+
+mod domain;
+mod fields;
+mod key;
+mod link;
+
+pub(crate) use domain::run_domain;
+pub(crate) use key::run_key;
+pub(crate) use link::run_link;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// What a path segment or a query value must escape.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A text as a path segment or a query value.
+pub(crate) fn component(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
+}
+
+/// `path?name=value&...` with the pairs that have a value.
+pub(crate) fn with_query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let pairs = pairs.iter().filter_map(|(name, value)| Some(format!("{name}={}", component((*value)?))));
+    let query: Vec<String> = pairs.collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
+/// A text field of an answer; empty where there is none.
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value[field].as_str().unwrap_or_default()
+}
+
+/// The items of a list in an answer.
+fn items<'v>(value: &'v Value, field: &str) -> &'v [Value] {
+    value[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Runs work with a client and closes it, whatever came of the work.
+async fn with_client<T>(client: Client, work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let outcome = work(&client).await;
+    client.close().await;
+    outcome
+}

@@ -1,0 +1,98 @@
+//! The configuration: what can be set, from where, and what it is when nothing is said.
+//!
+//! [`settings`] is the one list of settings; flags, environment variables, the file's keys and `docs/configuration.md`
+//! all follow from it. [`load`] merges them: flags over environment over file over defaults. Whatever is wrong is
+//! found in one go, and nothing starts with a wrong setting.
+
+pub(crate) mod flags;
+pub(crate) mod load;
+#[cfg(test)]
+mod reference;
+pub(crate) mod settings;
+pub(crate) mod show;
+pub(crate) mod types;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+use waypost_control::{PublicUrl, Rate};
+use waypost_core::SchemePolicy;
+use waypost_edge::Limits;
+
+use crate::config::types::{DatabaseAddress, LogFilter, RateLimit};
+use crate::data_dir::default_data_dir;
+
+/// Everything an instance can be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where database, link table, lock and local socket live. `None` where no default can be found.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Addresses to listen on.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What short URLs begin with; from the first listen address where absent.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// The database; `waypost.db` in the data folder where absent.
+    pub(crate) database_url: Option<DatabaseAddress>,
+    /// Threads that redirect; one per core where absent.
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// What is logged.
+    pub(crate) log: LogFilter,
+    /// Schemes that links may lead to besides http and https.
+    pub(crate) schemes: SchemeList,
+    /// Peers whose forwarded headers are believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The header in which a trusted proxy names the visitor's country.
+    pub(crate) country_header: Option<http::HeaderName>,
+    /// Whether anyone may make links on the landing page and by `POST /api/url`.
+    pub(crate) anonymous_links: bool,
+    /// How many links an address may make so.
+    pub(crate) anonymous_rate: RateLimit,
+    /// How many API calls a key may make.
+    pub(crate) api_rate: RateLimit,
+    /// Sizes, times and numbers at which the edge says no.
+    pub(crate) limits: Limits,
+    /// How long running requests may take once the server is told to stop.
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Config {
+    /// The data folder.
+    ///
+    /// # Errors
+    /// Where none is configured and the environment names no home.
+    pub(crate) fn data_dir(&self) -> anyhow::Result<&Path> {
+        self.data_dir.as_deref().context("no data folder: give --data-dir, or set HOME")
+    }
+}
+
+/// Schemes as they were given, and the policy that they make.
+#[derive(Clone, Debug)]
+pub(crate) struct SchemeList {
+    pub(crate) names: Vec<String>,
+    pub(crate) policy: SchemePolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: default_data_dir(),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            public_url: None,
+            database_url: None,
+            threads: None,
+            log: LogFilter::default(),
+            schemes: SchemeList { names: Vec::new(), policy: SchemePolicy::web() },
+            trusted_proxies: Vec::new(),
+            country_header: None,
+            anonymous_links: true,
+            anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
+            api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),
+            limits: Limits::default(),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

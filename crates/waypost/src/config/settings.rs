@@ -1,0 +1,434 @@
+//! The one list of settings. A long table, as it should be: a new setting is one row here and one field in
+//! [`Config`]; its flag, environment variable, key in the file and line in the reference follow.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use waypost_control::PublicUrl;
+use waypost_core::SchemePolicy;
+
+use crate::config::{Config, SchemeList};
+
+/// The least that [`waypost_edge::Limits::head_bytes_max`] may be.
+const HEAD_BYTES_LEAST: usize = 8_192;
+/// The most threads that redirect; each holds descriptors and a slot in the link table.
+const THREADS_MAX: usize = 256;
+
+/// One setting.
+pub(crate) struct Setting {
+    /// Its key in the file; a section and a name where it has a dot.
+    pub(crate) key: &'static str,
+    /// What its value is called in help texts.
+    pub(crate) value_name: &'static str,
+    /// What it does, with units.
+    pub(crate) meaning: &'static str,
+    /// The form of its value in the file.
+    pub(crate) shape: Shape,
+    /// What holds where nothing is said and no fixed value can be shown.
+    pub(crate) default_note: Option<&'static str>,
+    /// Whether commands beside `serve` need it to find their way.
+    pub(crate) is_for_commands: bool,
+    /// Reads the value, one text or for lists any number, into the configuration; the error says what to give.
+    pub(crate) set: fn(&mut Config, &[String]) -> Result<(), String>,
+    /// The value that is set, without secrets; `None` where there is none.
+    pub(crate) show: fn(&Config) -> Option<Shown>,
+}
+
+/// The form of a value in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Text,
+    Number,
+    Flag,
+    /// An array of texts; in the environment separated by commas.
+    List,
+}
+
+/// A value as it can be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+    List(Vec<String>),
+}
+
+impl Setting {
+    /// `--limits-idle-timeout-s`
+    pub(crate) fn flag(&self) -> String {
+        format!("--{}", self.key.replace(['.', '_'], "-"))
+    }
+
+    /// `WAYPOST_LIMITS_IDLE_TIMEOUT_S`
+    pub(crate) fn variable(&self) -> String {
+        format!("WAYPOST_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The section of the file that the key stands in; none for those at the top.
+    pub(crate) fn section(&self) -> Option<&'static str> {
+        self.key.split_once('.').map(|(section, _)| section)
+    }
+
+    /// The default as a reader sees it.
+    pub(crate) fn default_text(&self) -> String {
+        match self.default_note {
+            Some(note) => note.to_owned(),
+            None => (self.show)(&Config::default()).map_or_else(|| "none".to_owned(), |shown| shown.to_string()),
+        }
+    }
+}
+
+const PLAIN: Setting = Setting {
+    key: "",
+    value_name: "",
+    meaning: "",
+    shape: Shape::Text,
+    default_note: None,
+    is_for_commands: false,
+    set: |_, _| Ok(()),
+    show: |_| None,
+};
+
+/// Every setting, in the order in which they are listed to people.
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "data_dir",
+        value_name: "DIR",
+        meaning: "Folder of the database, the link table and the local socket; made with mode 0700 where there is none",
+        default_note: Some("`$XDG_DATA_HOME/waypost`, else `~/.local/share/waypost`"),
+        is_for_commands: true,
+        set: |config, values| {
+            let path = PathBuf::from(one(values)?);
+            if path.as_os_str().is_empty() {
+                return Err("give a path".to_owned());
+            }
+            config.data_dir = Some(path);
+            Ok(())
+        },
+        show: |config| config.data_dir.as_ref().map(|path| Shown::Text(path.display().to_string())),
+        ..PLAIN
+    },
+    Setting {
+        key: "listen",
+        value_name: "ADDR",
+        meaning: "Address and port to listen on; may be given more than once. Port 0 takes a free port",
+        shape: Shape::List,
+        set: |config, values| {
+            let read = |text: &String| {
+                let error = || format!("{text:?} is not an address and port such as 127.0.0.1:8080 or [::]:80");
+                text.parse::<SocketAddr>().map_err(|_| error())
+            };
+            if values.is_empty() {
+                return Err("give at least one address".to_owned());
+            }
+            config.listen = values.iter().map(read).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| list(&config.listen),
+        ..PLAIN
+    },
+    Setting {
+        key: "public_url",
+        value_name: "URL",
+        meaning: "Scheme and host of this instance as visitors reach it; every short URL begins with it. Once it is set, hosts that no domain is configured for are answered 404",
+        default_note: Some("`http://localhost` and the port, or the listen address where that is a particular one"),
+        is_for_commands: true,
+        set: |config, values| {
+            config.public_url = Some(PublicUrl::parse(one(values)?).map_err(|error| error.to_string())?);
+            Ok(())
+        },
+        show: |config| config.public_url.as_ref().map(|url| Shown::Text(url.origin().to_owned())),
+        ..PLAIN
+    },
+    Setting {
+        key: "database_url",
+        value_name: "URL",
+        meaning: "The database: `sqlite:///path/waypost.db` or `postgres://user@host/database`",
+        default_note: Some("`waypost.db` in the data folder"),
+        is_for_commands: true,
+        set: |config, values| {
+            config.database_url = Some(one(values)?.parse()?);
+            Ok(())
+        },
+        show: |config| config.database_url.as_ref().map(|address| Shown::Text(address.masked())),
+        ..PLAIN
+    },
+    Setting {
+        key: "threads",
+        value_name: "N",
+        meaning: "Threads that answer redirects, each with a listener of its own",
+        shape: Shape::Number,
+        default_note: Some("one per core"),
+        set: |config, values| {
+            let error = || format!("give a number from 1 to {THREADS_MAX}");
+            let threads: std::num::NonZeroUsize = one(values)?.parse().map_err(|_| error())?;
+            if threads.get() > THREADS_MAX {
+                return Err(error());
+            }
+            config.threads = Some(threads);
+            Ok(())
+        },
+        show: |config| config.threads.map(|threads| Shown::Number(threads.get() as u64)),
+        ..PLAIN
+    },
+    Setting {
+        key: "log",
+        value_name: "FILTER",
+        meaning: "What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or levels by target such as `info,waypost_edge=debug`",
+        is_for_commands: true,
+        set: |config, values| {
+            config.log = one(values)?.parse()?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(config.log.as_str().to_owned())),
+        ..PLAIN
+    },
+    Setting {
+        key: "schemes",
+        value_name: "SCHEME",
+        meaning: "Schemes that links may lead to besides `http` and `https`, such as `mailto`; may be given more than once",
+        shape: Shape::List,
+        set: |config, values| {
+            let names: Vec<&str> = values.iter().map(String::as_str).collect();
+            let policy = SchemePolicy::with(&names).map_err(|error| error.to_string())?;
+            config.schemes = SchemeList { names: values.to_vec(), policy };
+            Ok(())
+        },
+        show: |config| list(&config.schemes.names),
+        ..PLAIN
+    },
+    Setting {
+        key: "trusted_proxies",
+        value_name: "NET",
+        meaning: "Networks of the reverse proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and country header are believed; may be given more than once",
+        shape: Shape::List,
+        set: |config, values| {
+            config.trusted_proxies = values.iter().map(|text| read_network(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| list(&config.trusted_proxies),
+        ..PLAIN
+    },
+    Setting {
+        key: "country_header",
+        value_name: "NAME",
+        meaning: "Header in which a trusted proxy names the visitor's country, such as `cf-ipcountry`",
+        set: |config, values| {
+            let name = HeaderName::from_bytes(one(values)?.as_bytes()).map_err(|_| "give the name of a header")?;
+            config.country_header = Some(name);
+            Ok(())
+        },
+        show: |config| config.country_header.as_ref().map(|name| Shown::Text(name.to_string())),
+        ..PLAIN
+    },
+    Setting {
+        key: "anonymous_links",
+        value_name: "BOOL",
+        meaning: "Whether anyone may make links on the landing page and by `POST /api/url`",
+        shape: Shape::Flag,
+        set: |config, values| {
+            config.anonymous_links = flag(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Flag(config.anonymous_links)),
+        ..PLAIN
+    },
+    Setting {
+        key: "anonymous_rate",
+        value_name: "RATE",
+        meaning: "How many links one address may make so, such as `60/minute`, or `off`",
+        set: |config, values| {
+            config.anonymous_rate = one(values)?.parse()?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(config.anonymous_rate.to_string())),
+        ..PLAIN
+    },
+    Setting {
+        key: "api_rate",
+        value_name: "RATE",
+        meaning: "How many API calls one key may make, such as `600/minute burst 60`, or `off`",
+        set: |config, values| {
+            config.api_rate = one(values)?.parse()?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(config.api_rate.to_string())),
+        ..PLAIN
+    },
+    Setting {
+        key: "drain_timeout_s",
+        value_name: "SECONDS",
+        meaning: "How long running requests may take once the server is told to stop",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.drain_timeout),
+        show: |config| Some(Shown::Number(config.drain_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.head_bytes_max",
+        value_name: "BYTES",
+        meaning: "Request line and headers of one request; more is answered 431. At least 8192",
+        shape: Shape::Number,
+        set: |config, values| {
+            let bytes = number(values)?;
+            if bytes < HEAD_BYTES_LEAST {
+                return Err(format!("give at least {HEAD_BYTES_LEAST}"));
+            }
+            config.limits.head_bytes_max = bytes;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.head_bytes_max as u64)),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.target_bytes_max",
+        value_name: "BYTES",
+        meaning: "Path and query of one request; more is answered 414",
+        shape: Shape::Number,
+        set: |config, values| {
+            config.limits.target_bytes_max = number(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.target_bytes_max as u64)),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.head_read_timeout_s",
+        value_name: "SECONDS",
+        meaning: "How long a client may take to send a request's headers; then 408",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.limits.head_read_timeout),
+        show: |config| Some(Shown::Number(config.limits.head_read_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.idle_timeout_s",
+        value_name: "SECONDS",
+        meaning: "How long a connection may wait for its next request before it is closed",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.limits.idle_timeout),
+        show: |config| Some(Shown::Number(config.limits.idle_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.write_timeout_s",
+        value_name: "SECONDS",
+        meaning: "How long a client may take no byte of its answer before the connection is closed",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.limits.write_timeout),
+        show: |config| Some(Shown::Number(config.limits.write_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.connection_age_max_s",
+        value_name: "SECONDS",
+        meaning: "Age of a connection after which it is closed at the next pause",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.limits.connection_age_max),
+        show: |config| Some(Shown::Number(config.limits.connection_age_max.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.requests_per_connection_max",
+        value_name: "N",
+        meaning: "Requests on one connection before it is closed; 0 for no limit",
+        shape: Shape::Number,
+        set: |config, values| {
+            let count: u64 = number(values)?;
+            config.limits.requests_per_connection_max = (count > 0).then_some(count);
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.requests_per_connection_max.unwrap_or(0))),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.connections_max",
+        value_name: "N",
+        meaning: "Connections open at once; more are answered 503",
+        shape: Shape::Number,
+        set: |config, values| {
+            config.limits.connections_max = number(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.connections_max as u64)),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.connections_per_network_max",
+        value_name: "N",
+        meaning: "Connections open at once from one IPv4 address or IPv6 /64; loopback and trusted proxies do not count",
+        shape: Shape::Number,
+        set: |config, values| {
+            config.limits.connections_per_network_max = number(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.connections_per_network_max.into())),
+        ..PLAIN
+    },
+];
+
+fn one(values: &[String]) -> Result<&str, String> {
+    match values {
+        [value] => Ok(value),
+        _ => Err("give one value".to_owned()),
+    }
+}
+
+fn number<T: std::str::FromStr>(values: &[String]) -> Result<T, String> {
+    one(values)?.parse().map_err(|_| "give a whole number".to_owned())
+}
+
+fn flag(values: &[String]) -> Result<bool, String> {
+    one(values)?.parse().map_err(|_| "give true or false".to_owned())
+}
+
+/// A duration of at least one second and at most a day.
+fn seconds(values: &[String], into: &mut Duration) -> Result<(), String> {
+    let seconds = one(values)?.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    *into = Duration::from_secs(seconds.ok_or("give whole seconds, 1 to 86400")?);
+    Ok(())
+}
+
+/// A network, or an address as the network of it alone.
+fn read_network(text: &str) -> Result<ipnet::IpNet, String> {
+    let network = text.parse::<ipnet::IpNet>().ok();
+    let network = network.or_else(|| text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from));
+    network.ok_or_else(|| format!("{text:?} is not a network such as 10.0.0.0/8"))
+}
+
+fn list<T: ToString>(items: &[T]) -> Option<Shown> {
+    Some(Shown::List(items.iter().map(ToString::to_string).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_in_every_form() {
+        for (index, setting) in SETTINGS.iter().enumerate() {
+            for other in &SETTINGS[index + 1..] {
+                assert_ne!(setting.flag(), other.flag());
+                assert_ne!(setting.variable(), other.variable());
+            }
+        }
+    }
+
+    #[test]
+    fn every_default_can_be_given_back() {
+        for setting in SETTINGS {
+            let Some(shown) = (setting.show)(&Config::default()) else { continue };
+            let values = match &shown {
+                Shown::Text(text) => vec![text.clone()],
+                Shown::Number(number) => vec![number.to_string()],
+                Shown::Flag(flag) => vec![flag.to_string()],
+                Shown::List(items) => items.clone(),
+            };
+            let mut config = Config::default();
+            assert_eq!((setting.set)(&mut config, &values), Ok(()), "{}", setting.key);
+            assert_eq!((setting.show)(&config), Some(shown), "{}", setting.key);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The data folder: where it is, what is in it, and who may use it.
+//!
+//! ```text
+//! waypost.db      the database, unless another is configured
+//! table/          the link table
+//! lock            held by the one process that uses the folder; its process id as text
+//! control.sock    the running server's local socket, for commands on this machine
+//! ```
+//!
+//! The folder is made with mode 0700: whoever can read it can do everything.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a process id in the lock file.
+const PROCESS_ID_BYTES_MAX: u64 = 32;
+
+/// The most bytes of a socket's path that every system takes (`sun_path` less its end).
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// A data folder that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataDirError {
+    /// The folder could not be made or opened.
+    #[error("the data folder {} cannot be used: {source}", path.display())]
+    Unusable { path: PathBuf, source: io::Error },
+    /// Another process uses it.
+    #[error("the data folder {} is in use by another instance{}", path.display(), show_process(*process_id))]
+    InUse { path: PathBuf, process_id: Option<u32> },
+}
+
+fn show_process(process_id: Option<u32>) -> String {
+    process_id.map(|id| format!(" (process {id})")).unwrap_or_default()
+}
+
+/// The folder used when none is named: `waypost` in the user's data folder (`XDG_DATA_HOME`, else `~/.local/share`).
+/// `None` where the environment names no home.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    // The XDG specification: a path that is not absolute is as good as none.
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data_home = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
+    Some(data_home.join("waypost"))
+}
+
+impl DataDir {
+    /// The folder at `path`, made with mode 0700 where there is none.
+    ///
+    /// # Errors
+    /// [`DataDirError::Unusable`] where it cannot be made or is no folder.
+    pub(crate) fn create(path: &Path) -> Result<Self, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        Ok(Self { path: fs::canonicalize(path).map_err(unusable)? })
+    }
+
+    /// Where the folder is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The embedded database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("waypost.db")
+    }
+
+    /// The link table's folder.
+    pub(crate) fn table(&self) -> PathBuf {
+        self.path.join("table")
+    }
+
+    /// The running server's local socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
+    /// Takes the folder for this process, for as long as the lock lives. Never waits.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] where another process has it; [`DataDirError::Unusable`] where the folder cannot be
+    /// written.
+    pub(crate) fn lock(&self) -> Result<InstanceLock, DataDirError> {
+        let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.path.join("lock"))
+            .map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DataDirError::InUse { path: self.path.clone(), process_id: read_process_id(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        file.set_len(0).map_err(unusable)?;
+        file.rewind().map_err(unusable)?;
+        writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+        Ok(InstanceLock { _file: file })
+    }
+}
+
+/// A path to the local socket that the system takes, however long the data folder's own path is.
+#[derive(Debug)]
+pub(crate) struct SocketPath {
+    path: PathBuf,
+    /// The open data folder, where `path` goes by its descriptor.
+    _folder: Option<File>,
+}
+
+impl SocketPath {
+    /// The socket of this data folder.
+    ///
+    /// # Errors
+    /// Where the folder cannot be opened.
+    pub(crate) fn of(data_dir: &DataDir) -> io::Result<Self> {
+        let path = data_dir.socket();
+        if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+            return Ok(Self { path, _folder: None });
+        }
+        let folder = File::open(data_dir.path())?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd()));
+        Ok(Self { path, _folder: Some(folder) })
+    }
+
+    /// Where to bind or connect, as long as this value lives.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Keeps other processes away from a data folder. The system releases it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct InstanceLock {
+    _file: File,
+}
+
+fn read_process_id(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(PROCESS_ID_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_taken_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let folder = DataDir::create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let lock = folder.lock().unwrap();
+        let refused = DataDir::create(&path).unwrap().lock().unwrap_err().to_string();
+        assert!(
+            refused.ends_with(&format!("in use by another instance (process {})", std::process::id())),
+            "{refused}"
+        );
+        drop(lock);
+        folder.lock().unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("file");
+        fs::write(&path, "text").unwrap();
+        let refused = DataDir::create(&path).unwrap_err().to_string();
+        assert!(refused.contains(path.to_str().unwrap()), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+    }
+}

@@ -1,0 +1,78 @@
+//! `waypost decide`: decisions over lines, from one stream to another.
+//!
+//! It reads no configuration and no data folder; what a record and a visit say is all there is. The deciding is
+//! `waypost_core::wire`'s.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+
+use waypost_core::SchemePolicy;
+use waypost_core::wire::{LINE_BYTES_MAX, decide_line};
+
+use crate::lines::{Line, Lines};
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What every decision of a run has in common.
+pub(crate) struct DecideOptions {
+    pub(crate) schemes: SchemePolicy,
+    pub(crate) with_trace: bool,
+}
+
+/// Decides every line of `input` onto `output`, in order. Answers are held back only while further input is already
+/// there, so that a person or a program that waits for each answer gets it.
+///
+/// # Errors
+/// Where reading or writing fails; a bad line is an answer, not an error.
+pub(crate) fn decide_lines(input: impl Read, output: impl Write, options: &DecideOptions) -> io::Result<()> {
+    let mut lines = Lines::new(BufReader::with_capacity(BUFFER_BYTES, input), LINE_BYTES_MAX);
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);
+    while let Some(line) = lines.next_line()? {
+        let answer = match line {
+            Line::Text { bytes, .. } if bytes.trim_ascii().is_empty() => None,
+            Line::Text { bytes, .. } => Some(decide_line(bytes, &options.schemes, options.with_trace)),
+            Line::TooLong { .. } => Some(format!(r#"{{"error":"a line has at most {LINE_BYTES_MAX} bytes"}}"#)),
+        };
+        if let Some(answer) = answer {
+            output.write_all(answer.as_bytes())?;
+            output.write_all(b"\n")?;
+        }
+        if lines.is_drained() {
+            output.flush()?;
+        }
+    }
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn run(input: impl Read) -> String {
+        let options = DecideOptions { schemes: SchemePolicy::web(), with_trace: false };
+        let mut output = Vec::new();
+        decide_lines(input, &mut output, &options).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn every_line_that_is_not_empty_has_an_answer() {
+        let good = r#"{"record":"https://example.com","visit":{"now":"2026-01-01T00:00:00Z"}}"#;
+        let text = format!("{good}\n\n \r\nnonsense\n{good}\r\n\u{0}\n{good}");
+        let output = run(text.as_bytes());
+        let kinds: Vec<bool> = output.lines().map(|line| line.contains("error")).collect();
+        assert_eq!(kinds, [false, true, false, true, false]);
+        assert!(output.ends_with("\n"));
+        assert_eq!(run(&b""[..]), "");
+    }
+
+    #[test]
+    fn a_line_without_end_is_answered_and_passed_over() {
+        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+        let input = long.chain(&b"\n{}\n"[..]);
+        let output = run(input);
+        assert_eq!(output.lines().count(), 2);
+        assert!(output.starts_with(r#"{"error":"a line has at most"#), "{output}");
+    }
+}

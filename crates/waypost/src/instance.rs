@@ -1,0 +1,96 @@
+//! An instance's own parts, opened in the data folder: database, link table and control plane. Both the server and
+//! commands that run without one are built on it.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl};
+use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
+use waypost_store::{Store, StoreOptions};
+use waypost_table::{Table, TableOptions};
+
+use crate::clock;
+use crate::config::Config;
+use crate::data_dir::{DataDir, InstanceLock};
+
+/// The setting of the database that holds the key of unlock grants, in hexadecimal.
+const GRANT_KEY_SETTING: &str = "grant_key";
+/// The setting of the database that holds the public URL of the last server, for commands that are not told one.
+const PUBLIC_URL_SETTING: &str = "public_url";
+/// How long a grant holds, in seconds.
+const GRANT_SECONDS: u32 = 24 * 60 * 60;
+
+/// The opened parts.
+pub(crate) struct Instance {
+    pub(crate) store: Store,
+    pub(crate) table: Arc<Table>,
+    pub(crate) grant_key: GrantKey,
+    /// Held so that no other process opens the same folder; the last to go.
+    _lock: InstanceLock,
+}
+
+impl Instance {
+    /// Takes the data folder and opens what is in it.
+    ///
+    /// # Errors
+    /// Where the folder is in use, or its database or table cannot be opened or is refused.
+    pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
+        let address = match &config.database_url {
+            Some(address) => address.expose().to_owned(),
+            None => data_dir.database().to_str().context("the data folder's path is not UTF-8")?.to_owned(),
+        };
+        let store = Store::open(&address, StoreOptions::default()).await?;
+        let folder = data_dir.table();
+        let table = tokio::task::spawn_blocking(move || Table::open(&folder, TableOptions::default())).await??;
+        let grant_key = read_grant_key(&store).await?;
+        Ok(Self { store, table: Arc::new(table), grant_key, _lock: lock })
+    }
+
+    /// The public URL that the last server on this database had.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub(crate) async fn last_public_url(&self) -> anyhow::Result<Option<PublicUrl>> {
+        let text = self.store.read("get_public_url").await?.get_setting(PUBLIC_URL_SETTING).await?;
+        Ok(text.and_then(|text| PublicUrl::parse(&text).ok()))
+    }
+
+    /// Starts the control plane, which brings the table up to date.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub(crate) async fn start_app(&self, config: &Config, public_url: PublicUrl) -> anyhow::Result<Arc<App>> {
+        let origin = public_url.origin().to_owned();
+        let stored = self.store.write("set_public_url", async |tx| tx.set_setting(PUBLIC_URL_SETTING, &origin).await);
+        stored.await?;
+        let grant_key = self.grant_key.clone();
+        let is_https = public_url.is_https();
+        let issue = move |request: GrantRequest<'_>| issue_grant(&grant_key, request, is_https);
+        let settings = ControlSettings {
+            schemes: config.schemes.policy.clone(),
+            anonymous_links: config.anonymous_links,
+            anonymous_rate: config.anonymous_rate.0,
+            api_rate: config.api_rate.0,
+            ..ControlSettings::new(public_url, Arc::new(issue))
+        };
+        Ok(App::start(self.store.clone(), Arc::clone(&self.table), settings).await?)
+    }
+}
+
+fn issue_grant(key: &GrantKey, request: GrantRequest<'_>, is_https: bool) -> String {
+    let link = GrantedLink { subject: request.link_id, version: request.version };
+    key.set_cookie(link, CookieScope { path: request.path, is_https }, clock::now(), GRANT_SECONDS)
+}
+
+/// The key of grants: drawn by whoever comes first, the same for all processes on the database.
+async fn read_grant_key(store: &Store) -> anyhow::Result<GrantKey> {
+    let mut fresh = [0_u8; 32];
+    getrandom::fill(&mut fresh).context("draw a key for unlock grants")?;
+    let fresh: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text =
+        store.write("get_grant_key", async |tx| tx.get_or_insert_setting(GRANT_KEY_SETTING, &fresh).await).await?;
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { anyhow::bail!("the stored grant key is damaged") };
+    let read = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = pairs.iter().map(read).collect::<Option<Vec<u8>>>().and_then(|bytes| bytes.try_into().ok());
+    Ok(GrantKey::new(bytes.context("the stored grant key is damaged")?))
+}

@@ -1,0 +1,115 @@
+//! A refusal of the API (`application/problem+json`) as a person reads it: what, why, and what to do.
+
+use std::fmt;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+/// Bytes shown of an answer that is no problem document.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// A problem as the API states it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[serde(default)]
+pub(crate) struct Problem {
+    pub(crate) status: u16,
+    /// The stable name.
+    pub(crate) code: String,
+    title: String,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct FieldError {
+    field: String,
+    detail: String,
+}
+
+impl Problem {
+    /// Reads the body of a refusal; one that is no problem document stands for itself.
+    pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
+        let read: Option<Self> = serde_json::from_slice(body).ok().filter(|problem: &Self| !problem.title.is_empty());
+        read.unwrap_or_else(|| Self {
+            status: status.as_u16(),
+            code: String::new(),
+            title: format!("The server answered {status}"),
+            detail: String::from_utf8_lossy(body).chars().take(TEXT_CHARS_MAX).collect(),
+            errors: Vec::new(),
+        })
+    }
+
+    /// What is wrong, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let fields = self.errors.iter().filter(|error| !error.field.is_empty());
+        let fields: Vec<String> = fields.map(|error| format!("{}: {}", error.field, error.detail)).collect();
+        match (fields.is_empty(), self.detail.is_empty()) {
+            (false, _) => fields.join("; "),
+            (true, false) => self.detail.clone(),
+            (true, true) => self.title.clone(),
+        }
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        Some(match self.code.as_str() {
+            "unauthorized" => {
+                "Give a key by --key or WAYPOST_KEY; `waypost key create` on the server's machine makes one."
+            }
+            "forbidden" => "Run the command on the server's machine, without --server.",
+            "slug_taken" => "Choose another slug, or leave it out and get a random one.",
+            "slug_reserved" => "Choose another slug: the product answers this one itself.",
+            "domain_unknown" => "`waypost domain list` shows the domains; `waypost domain create` makes one.",
+            "stale_version" => "Somebody else changed the link: look at it with `waypost link show`, then try again.",
+            "rate_limited" | "unavailable" => "Try again in a moment.",
+            "not_at_edge" => "It is saved. The redirect server takes it as soon as it can; see the server's log.",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.title)?;
+        if !self.detail.is_empty() && self.detail != self.title {
+            write!(f, ": {}", self.detail)?;
+        }
+        // A single field is in the detail already.
+        if self.errors.len() > 1 {
+            for error in &self.errors {
+                write!(f, "\n  {}: {}", error.field, error.detail)?;
+            }
+        }
+        self.advice().map_or(Ok(()), |advice| write!(f, "\n  {advice}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: StatusCode, body: &str, expect: (&str, &str)) {
+        let problem = Problem::read(status, body.as_bytes());
+        assert_eq!((problem.to_string().as_str(), problem.reason().as_str()), expect);
+    }
+
+    #[test]
+    fn problems_say_what_and_what_to_do() {
+        check(
+            StatusCode::CONFLICT,
+            r#"{"title":"The slug is taken","status":409,"code":"slug_taken","detail":"the slug \"a\" is taken"}"#,
+            (
+                "The slug is taken: the slug \"a\" is taken\n  Choose another slug, or leave it out and get a random one.",
+                "the slug \"a\" is taken",
+            ),
+        );
+        check(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            r#"{"title":"T","detail":"2 fields","code":"x","errors":[{"field":"a","detail":"bad"},{"field":"b","detail":"worse"}]}"#,
+            ("T: 2 fields\n  a: bad\n  b: worse", "a: bad; b: worse"),
+        );
+        check(StatusCode::BAD_GATEWAY, "<html>", ("The server answered 502 Bad Gateway: <html>", "<html>"));
+    }
+}

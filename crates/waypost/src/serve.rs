@@ -1,0 +1,180 @@
+//! `waypost serve`: wires the parts, waits for the order to stop, and stops them in turn.
+//!
+//! The edge has threads of its own; everything else runs on the control runtime. Requests that are not redirects cross
+//! over in [`bridge`].
+
+mod bridge;
+mod local_socket;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use waypost_control::{App, PublicUrl};
+use waypost_edge::{Edge, EdgeConfig, EdgeError, HostPolicy};
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, default_data_dir};
+use crate::instance::Instance;
+use crate::print;
+use crate::serve::bridge::Bridge;
+use crate::serve::local_socket::LocalSocket;
+
+/// Threads of the control runtime.
+const CONTROL_THREADS: usize = 2;
+/// How long blocking work of the control plane may take to end once everything else has stopped.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Serves until the process is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where something cannot be started; nothing is left running then.
+pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the control runtime")?;
+    let served = run(&runtime, config);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    served
+}
+
+fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
+    probe_addresses(&config.listen)?;
+    let data_dir = DataDir::create(config.data_dir()?)?;
+    let lock = data_dir.lock()?;
+    // Before anything runs that an early signal would cut in the middle.
+    let signals = runtime.block_on(async { Signals::listen() })?;
+    let instance = runtime.block_on(Instance::open(config, &data_dir, lock))?;
+    let bridge = Bridge::new(runtime.handle().clone());
+    let edge = waypost_edge::start(edge_config(config, &instance), Arc::clone(&instance.table), bridge.handler())?;
+    let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
+    let app = runtime.block_on(instance.start_app(config, public_url.clone()))?;
+    let router = waypost_control::router(Arc::clone(&app));
+    bridge.open(router.clone());
+    let socket = runtime.block_on(async { LocalSocket::open(&data_dir, router) })?;
+    announce(&edge, &public_url, &data_dir)?;
+    runtime.spawn(log_readiness(Arc::clone(&app)));
+
+    let name = runtime.block_on(signals.wait());
+    tracing::info!("{name}: stopping");
+    let report = edge.shutdown(config.drain_timeout);
+    tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
+    runtime.block_on(async {
+        socket.close().await;
+        app.stop().await;
+        instance.store.close().await;
+    });
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Finds a port that is taken before anything is opened or made. The edge's own binding is what counts.
+fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {
+    for &address in addresses.iter().filter(|address| address.port() != 0) {
+        TcpListener::bind(address).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => EdgeError::AddressInUse { address },
+            _ => EdgeError::Listen { address, source },
+        })?;
+    }
+    Ok(())
+}
+
+fn edge_config(config: &Config, instance: &Instance) -> EdgeConfig {
+    let defaults = EdgeConfig::new(config.listen.clone(), instance.grant_key.clone());
+    EdgeConfig {
+        threads: config.threads.unwrap_or(defaults.threads),
+        limits: config.limits.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        country_header: config.country_header.clone(),
+        hosts: if config.public_url.is_some() { HostPolicy::Strict } else { HostPolicy::AnyIsDefault },
+        ..defaults
+    }
+}
+
+/// What short URLs begin with where nobody has said: the first listen address as this machine reaches it.
+pub(crate) fn default_public_url(addresses: &[SocketAddr]) -> anyhow::Result<PublicUrl> {
+    let address = addresses.first().context("no address to listen on is configured")?;
+    let ip = address.ip();
+    let text = match ip {
+        _ if ip.is_loopback() || ip.is_unspecified() => format!("http://localhost:{}", address.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => format!("http://{address}"),
+    };
+    Ok(PublicUrl::parse(&text)?)
+}
+
+fn announce(edge: &Edge, public_url: &PublicUrl, data_dir: &DataDir) -> anyhow::Result<()> {
+    for address in edge.local_addrs() {
+        print::line(&format!("Listening on      http://{address}"))?;
+    }
+    print::line(&format!("Short links       {}/...", public_url.origin()))?;
+    print::line(&format!("Data              {}", data_dir.path().display()))?;
+    print::line(&format!("Make an API key   waypost key create --name me{}", folder_flag(data_dir.path())))?;
+    Ok(())
+}
+
+/// What leads a command to this data folder, if it would not find it by itself.
+fn folder_flag(path: &Path) -> String {
+    let default = default_data_dir().and_then(|default| default.canonicalize().ok());
+    if default.as_deref() == Some(path) {
+        return String::new();
+    }
+    let text = path.display().to_string();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    if is_plain { format!(" --data-dir {text}") } else { format!(" --data-dir '{}'", text.replace('\'', r"'\''")) }
+}
+
+async fn log_readiness(app: Arc<App>) {
+    if app.wait_until_ready(Duration::from_secs(1)).await {
+        tracing::info!("ready");
+        return;
+    }
+    tracing::info!("the link table is catching up with the database; links that are in it already redirect meanwhile");
+    while !app.wait_until_ready(Duration::from_secs(10)).await {}
+    tracing::info!("ready");
+}
+
+/// The orders to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn default_public_urls() {
+        for (address, expect) in [
+            ("127.0.0.1:8080", "http://localhost:8080"),
+            ("[::]:80", "http://localhost"),
+            ("192.0.2.7:8080", "http://192.0.2.7:8080"),
+            ("[2001:db8::1]:8080", "http://[2001:db8::1]:8080"),
+        ] {
+            assert_eq!(default_public_url(&[address.parse().unwrap()]).unwrap().origin(), expect);
+        }
+    }
+}

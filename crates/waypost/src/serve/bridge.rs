@@ -1,0 +1,96 @@
+//! The way from the edge's threads to the control plane: each request becomes a task on the control runtime, and the
+//! edge only waits for its answer.
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+use waypost_control::ClientAddress;
+use waypost_edge::{BoxError, ClientFacts, ControlBody, ControlHandler};
+
+/// Requests that the control plane works on at once; more are answered 503.
+const REQUESTS_MAX: usize = 1_024;
+
+/// Takes requests from the edge, and has an answer even before the control plane is there.
+#[derive(Clone)]
+pub(crate) struct Bridge {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Handle,
+    /// Empty until the control plane is started.
+    router: OnceLock<Router>,
+    room: Arc<Semaphore>,
+}
+
+impl Bridge {
+    /// A bridge to the control plane on this runtime.
+    pub(crate) fn new(runtime: Handle) -> Self {
+        let room = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Self { shared: Arc::new(Shared { runtime, router: OnceLock::new(), room }) }
+    }
+
+    /// Sends requests to the control plane from now on.
+    pub(crate) fn open(&self, router: Router) {
+        // Only the first router counts; there is one start.
+        let _ = self.shared.router.set(router);
+    }
+
+    /// What the edge calls.
+    pub(crate) fn handler(&self) -> ControlHandler {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |request, client| {
+            let shared = Arc::clone(&shared);
+            Box::pin(async move { answer(&shared, request.map(Body::new), &client).await })
+        })
+    }
+}
+
+async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFacts) -> Response<ControlBody> {
+    let Some(router) = shared.router.get() else { return unavailable("the server is starting") };
+    let Ok(place) = Arc::clone(&shared.room).try_acquire_owned() else {
+        return unavailable("the server is busy");
+    };
+    request.extensions_mut().insert(ClientAddress(client.address));
+    let router = router.clone();
+    // The work goes on when the client does not wait for it: a commit is not to be cut in the middle.
+    let work = shared.runtime.spawn(async move {
+        let answered: Result<Response<Body>, Infallible> = router.oneshot(request).await;
+        drop(place);
+        answered
+    });
+    match work.await {
+        Ok(Ok(response)) => response.map(|body| body.map_err(BoxError::from).boxed_unsync()),
+        Ok(Err(never)) => match never {},
+        Err(error) => {
+            tracing::error!(%error, "a request of the control plane broke down");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here")
+        }
+    }
+}
+
+fn unavailable(title: &str) -> Response<ControlBody> {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn problem(status: StatusCode, code: &str, title: &str) -> Response<ControlBody> {
+    let text = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code });
+    let body = Full::new(Bytes::from(text.to_string())).map_err(|never: Infallible| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

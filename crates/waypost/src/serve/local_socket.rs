@@ -1,0 +1,68 @@
+//! The local socket: the control plane's router for commands on this machine. Whoever can open it is the operator, so
+//! it lies in the data folder with mode 0600.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::{Extension, Router};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use waypost_control::Principal;
+
+use crate::data_dir::{DataDir, SocketPath};
+
+/// How long running commands may take once the server stops.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// The open socket.
+pub(crate) struct LocalSocket {
+    path: PathBuf,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl LocalSocket {
+    /// Opens the socket of this data folder and serves `router` on it. The caller holds the folder's lock: a socket that
+    /// is there already is a left-over.
+    ///
+    /// # Errors
+    /// Where the socket cannot be made.
+    pub(crate) fn open(data_dir: &DataDir, router: Router) -> anyhow::Result<Self> {
+        let path = data_dir.socket();
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove the old socket {}", path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let context = || format!("cannot open the local socket {}", path.display());
+        let reachable = SocketPath::of(data_dir).with_context(context)?;
+        let listener = UnixListener::bind(reachable.path()).with_context(context)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(context)?;
+        let (stop, stopped) = oneshot::channel();
+        let router = router.layer(Extension(Principal::Operator));
+        let server = axum::serve(listener, router).with_graceful_shutdown(async {
+            // A sender that is gone means the same.
+            let _ = stopped.await;
+        });
+        let server = tokio::spawn(server.into_future());
+        Ok(Self { path, stop, server })
+    }
+
+    /// Stops accepting, lets running commands finish, and removes the socket.
+    pub(crate) async fn close(self) {
+        // Nobody listens where the server has already ended.
+        let _ = self.stop.send(());
+        if tokio::time::timeout(CLOSE_WAIT, self.server).await.is_err() {
+            tracing::warn!("a command on the local socket was cut");
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, "the local socket could not be removed");
+        }
+    }
+}

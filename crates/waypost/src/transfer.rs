@@ -1,0 +1,9 @@
+//! Links in bulk: files into links, and links into files. Everything goes through the API, in bounded memory.
+
+mod csv;
+pub(crate) mod export;
+pub(crate) mod import;
+mod progress;
+mod report;
+mod row;
+mod source;

@@ -1,0 +1,132 @@
+//! `waypost export`: all links, page by page, onto a file or standard output.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use http::Method;
+use serde_json::{Map, Value};
+
+use crate::cli::{ExportArgs, ExportFormat};
+use crate::client::{Call, Client};
+use crate::command::with_query;
+use crate::transfer::csv::CsvWriter;
+use crate::transfer::progress::Progress;
+
+const LINKS_PATH: &str = "/api/v1/links";
+const PAGE_LINKS: &str = "1000";
+
+/// Runs the command.
+///
+/// # Errors
+/// Where the instance refuses or cannot be reached, or the file exists or cannot be written.
+pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    let client = Client::connect(&args.client).await?;
+    let written = write_all(&client, args).await;
+    client.close().await;
+    written
+}
+
+async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
+    let format = args.format.or_else(|| format_of(args.output.as_deref()?)).unwrap_or(ExportFormat::Csv);
+    let target = Target::create(args.output.as_deref())?;
+    let mut writer = LinkWriter::new(format, target.writer()?)?;
+    let mut progress = Progress::start(None);
+    let mut count = 0;
+    let mut cursor: Option<String> = None;
+    loop {
+        let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
+        let page = client.call_patiently(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
+        let links = page["links"].as_array().context("the answer lists no links")?;
+        for link in links {
+            writer.write_link(link.as_object().context("the answer lists something that is no link")?)?;
+        }
+        count += links.len() as u64;
+        progress.advance(count, 0);
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    writer.finish()?;
+    target.keep()?;
+    progress.finish();
+    if args.output.is_some() {
+        progress.say(&format!("{count} links written in {:.1} s ({}/s)", progress.seconds(), progress.rate(count)));
+    }
+    Ok(())
+}
+
+fn format_of(path: &Path) -> Option<ExportFormat> {
+    match path.extension()?.to_str()? {
+        "csv" => Some(ExportFormat::Csv),
+        "ndjson" | "jsonl" => Some(ExportFormat::Ndjson),
+        _ => None,
+    }
+}
+
+/// Where an export goes. A file gets its name when it is complete, and never replaces another.
+enum Target {
+    Stdout,
+    File { path: PathBuf, partial: PathBuf },
+}
+
+impl Target {
+    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::Stdout) };
+        anyhow::ensure!(!path.exists(), "{} is there already", path.display());
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        Ok(Self::File { path: path.to_owned(), partial: partial.into() })
+    }
+
+    fn writer(&self) -> anyhow::Result<Box<dyn Write>> {
+        Ok(match self {
+            Self::Stdout => Box::new(BufWriter::new(io::stdout())),
+            Self::File { partial, .. } => {
+                let file = File::create(partial).with_context(|| format!("cannot write {}", partial.display()))?;
+                Box::new(BufWriter::new(file))
+            }
+        })
+    }
+
+    fn keep(&self) -> anyhow::Result<()> {
+        let Self::File { path, partial } = self else { return Ok(()) };
+        // A hard link, unlike a rename, fails where the name is taken by now.
+        fs::hard_link(partial, path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(fs::remove_file(partial)?)
+    }
+}
+
+enum LinkWriter {
+    Csv(CsvWriter<Box<dyn Write>>),
+    Ndjson(Box<dyn Write>),
+}
+
+impl LinkWriter {
+    fn new(format: ExportFormat, output: Box<dyn Write>) -> io::Result<Self> {
+        Ok(match format {
+            ExportFormat::Csv => Self::Csv(CsvWriter::new(output)?),
+            ExportFormat::Ndjson => Self::Ndjson(output),
+        })
+    }
+
+    fn write_link(&mut self, link: &Map<String, Value>) -> anyhow::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.write_link(link)?,
+            Self::Ndjson(output) => {
+                serde_json::to_writer(&mut *output, link)?;
+                output.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.into_inner().flush(),
+            Self::Ndjson(mut output) => output.flush(),
+        }
+    }
+}
