@@ -1,5 +1,5 @@
 CREATE TABLE accounts (
-  id {text} NOT NULL PRIMARY KEY,
+  id BIGINT NOT NULL PRIMARY KEY,
   name {text} NOT NULL,
   kind {text} NOT NULL,
   created_at BIGINT NOT NULL
@@ -8,7 +8,7 @@ CREATE UNIQUE INDEX accounts_special_kind ON accounts (kind) WHERE kind <> 'stan
 
 CREATE TABLE members (
   id {text} NOT NULL PRIMARY KEY,
-  account_id {text} NOT NULL REFERENCES accounts (id),
+  account_id BIGINT NOT NULL REFERENCES accounts (id),
   email {text} NOT NULL,
   role {text} NOT NULL,
   created_at BIGINT NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE members (
 
 CREATE TABLE api_keys (
   id {text} NOT NULL PRIMARY KEY,
-  account_id {text} NOT NULL REFERENCES accounts (id),
+  account_id BIGINT NOT NULL REFERENCES accounts (id),
   name {text} NOT NULL,
   key_id {text} NOT NULL UNIQUE,
   secret_digest {blob} NOT NULL,

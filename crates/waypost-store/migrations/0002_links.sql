@@ -1,6 +1,6 @@
 CREATE TABLE domains (
-  id {text} NOT NULL PRIMARY KEY,
-  account_id {text} REFERENCES accounts (id),
+  id BIGINT NOT NULL PRIMARY KEY,
+  account_id BIGINT REFERENCES accounts (id),
   host {text} NOT NULL UNIQUE,
   is_default BIGINT NOT NULL,
   case_insensitive BIGINT NOT NULL,
@@ -11,9 +11,9 @@ CREATE UNIQUE INDEX domains_default ON domains (is_default) WHERE is_default = 1
 CREATE INDEX domains_account ON domains (account_id, host);
 
 CREATE TABLE links (
-  id {text} NOT NULL PRIMARY KEY,
-  account_id {text} NOT NULL REFERENCES accounts (id),
-  domain_id {text} NOT NULL REFERENCES domains (id),
+  id {blob} NOT NULL PRIMARY KEY,
+  account_id BIGINT NOT NULL REFERENCES accounts (id),
+  domain_id BIGINT NOT NULL REFERENCES domains (id),
   slug {text} NOT NULL,
   version BIGINT NOT NULL,
   record {text} NOT NULL,
@@ -28,7 +28,7 @@ CREATE UNIQUE INDEX links_dedupe_key ON links (dedupe_key) WHERE dedupe_key IS N
 CREATE INDEX links_newest ON links (account_id, created_at, id) WHERE deleted_at IS NULL;
 
 CREATE TABLE link_versions (
-  link_id {text} NOT NULL REFERENCES links (id),
+  link_id {blob} NOT NULL REFERENCES links (id),
   version BIGINT NOT NULL,
   record {text},
   changed_by {text},
@@ -38,7 +38,7 @@ CREATE TABLE link_versions (
 
 CREATE TABLE utm_templates (
   id {text} NOT NULL PRIMARY KEY,
-  account_id {text} NOT NULL REFERENCES accounts (id),
+  account_id BIGINT NOT NULL REFERENCES accounts (id),
   position BIGINT NOT NULL,
   name {text} NOT NULL,
   platform_domains {text} NOT NULL,

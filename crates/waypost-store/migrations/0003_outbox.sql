@@ -1,7 +1,7 @@
 CREATE TABLE outbox (
-  sequence BIGINT NOT NULL PRIMARY KEY,
-  link_id {text} NOT NULL,
-  domain_id {text} NOT NULL,
+  sequence {sequence_key},
+  link_id {blob} NOT NULL,
+  domain_id BIGINT NOT NULL,
   slug {text} NOT NULL,
   version BIGINT NOT NULL
-){clustered};
+);

@@ -1,5 +1,5 @@
 CREATE TABLE idempotency_keys (
-  account_id {text} NOT NULL REFERENCES accounts (id),
+  account_id BIGINT NOT NULL REFERENCES accounts (id),
   key {text} NOT NULL,
   request_digest {blob} NOT NULL,
   status BIGINT NOT NULL,

@@ -5,7 +5,7 @@ use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 
 use crate::error::StoreError;
-use crate::rows::{Columns, new_id};
+use crate::rows::{Columns, account_number, new_number};
 use crate::tx::{ReadTx, Tx};
 
 /// The most accounts that one list gives.
@@ -52,7 +52,7 @@ pub struct Account {
 fn read_account(row: &AnyRow) -> Result<Account, StoreError> {
     let columns = Columns::new(row, "account");
     Ok(Account {
-        account_id: columns.id("id")?,
+        account_id: columns.account_id("id")?,
         name: columns.get("name")?,
         kind: columns.parsed("kind", AccountKind::parse)?,
         created_at: columns.time("created_at")?,
@@ -66,7 +66,7 @@ impl ReadTx {
     /// Where the database fails.
     pub async fn get_account(&mut self, account_id: &AccountId) -> Result<Option<Account>, StoreError> {
         let statement = sqlx::query("SELECT id, name, kind, created_at FROM accounts WHERE id = $1");
-        let row = self.fetch_optional(statement.bind(account_id.as_str())).await?;
+        let row = self.fetch_optional(statement.bind(account_number(account_id))).await?;
         row.as_ref().map(read_account).transpose()
     }
 
@@ -79,7 +79,7 @@ impl ReadTx {
         self.fetch_all(statement.bind(ACCOUNTS_MAX)).await?.iter().map(read_account).collect()
     }
 
-    pub(crate) async fn account_of_kind(&mut self, kind: AccountKind) -> Result<Option<Account>, StoreError> {
+    async fn account_of_kind(&mut self, kind: AccountKind) -> Result<Option<Account>, StoreError> {
         let statement = sqlx::query(
             "SELECT id, name, kind, created_at FROM accounts WHERE kind = $1 AND kind <> 'standard' ORDER BY id",
         );
@@ -94,22 +94,23 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn create_account(&mut self, name: &str) -> Result<Account, StoreError> {
-        let account_id = AccountId::from_uuid_bytes(new_id());
-        self.insert_account(&account_id, name, AccountKind::Standard).await?;
-        self.get_account(&account_id).await?.ok_or(StoreError::NotFound { what: "account" })
+        let statement = sqlx::query(
+            "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, $3, $4)
+             RETURNING id, name, kind, created_at",
+        );
+        let statement = statement.bind(new_number()).bind(name).bind(AccountKind::Standard.as_str());
+        let statement = statement.bind(self.now().as_micros());
+        let rows = self.fetch_all(statement).await?;
+        rows.first().ok_or(StoreError::NotFound { what: "account" }).and_then(read_account)
     }
 
-    /// Adds the account unless there is one of its kind already (which only the standard kind allows).
-    pub(crate) async fn insert_account(
-        &mut self,
-        account_id: &AccountId,
-        name: &str,
-        kind: AccountKind,
-    ) -> Result<(), StoreError> {
-        let now = self.now().as_micros();
+    /// The account of this kind, of which there is one in the instance; made here where it is missing.
+    pub(crate) async fn ensure_account(&mut self, kind: AccountKind, name: &str) -> Result<Account, StoreError> {
         let statement = sqlx::query(
             "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         );
-        self.execute(statement.bind(account_id.as_str()).bind(name).bind(kind.as_str()).bind(now)).await.map(drop)
+        let statement = statement.bind(new_number()).bind(name).bind(kind.as_str());
+        self.execute(statement.bind(self.now().as_micros())).await?;
+        self.account_of_kind(kind).await?.ok_or(StoreError::NotFound { what: "account" })
     }
 }

@@ -9,7 +9,7 @@ use waypost_core::id::{AccountId, ApiKeyId};
 
 use crate::dialect::Constraint;
 use crate::error::StoreError;
-use crate::rows::{Columns, new_id};
+use crate::rows::{Columns, account_number, new_id};
 use crate::store::Store;
 use crate::tx::{ReadTx, Tx};
 
@@ -66,7 +66,7 @@ fn read_api_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
     let columns = Columns::new(row, "api key");
     Ok(ApiKey {
         api_key_id: columns.id("id")?,
-        account_id: columns.id("account_id")?,
+        account_id: columns.account_id("account_id")?,
         name: columns.get("name")?,
         key_id: columns.get("key_id")?,
         created_at: columns.time("created_at")?,
@@ -86,7 +86,11 @@ impl ReadTx {
             "SELECT id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at
              FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2",
         );
-        self.fetch_all(statement.bind(account_id.as_str()).bind(API_KEYS_MAX)).await?.iter().map(read_api_key).collect()
+        self.fetch_all(statement.bind(account_number(account_id)).bind(API_KEYS_MAX))
+            .await?
+            .iter()
+            .map(read_api_key)
+            .collect()
     }
 
     /// The key with this key id and this secret, if it opens anything at this time. An unknown key id, a wrong secret,
@@ -125,7 +129,7 @@ impl Tx {
              RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
         )
         .bind(api_key_id.as_str())
-        .bind(new.account_id.as_str())
+        .bind(account_number(&new.account_id))
         .bind(new.name.as_str())
         .bind(new.key_id.as_str())
         .bind(new.secret_digest.as_slice())
@@ -153,7 +157,7 @@ impl Tx {
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE account_id = $1 AND id = $2
              RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
         )
-        .bind(account_id.as_str())
+        .bind(account_number(account_id))
         .bind(api_key_id.as_str())
         .bind(self.now().as_micros());
         let row = self.fetch_optional(statement).await?.ok_or(StoreError::NotFound { what: "api key" })?;
@@ -170,7 +174,7 @@ impl Tx {
             "UPDATE api_keys SET last_used_at = $3
              WHERE account_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)",
         );
-        let statement = statement.bind(api_key.account_id.as_str()).bind(api_key.api_key_id.as_str());
+        let statement = statement.bind(account_number(&api_key.account_id)).bind(api_key.api_key_id.as_str());
         self.execute(statement.bind(now).bind(now - TOUCH_EVERY_US)).await.map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that differs between SQLite and PostgreSQL: addresses, connections, how a transaction begins, types in
 //! migrations, the function that unfolds a JSON parameter, and what error codes mean.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -209,33 +210,61 @@ impl Engine {
     /// A migration's text with this engine's types. Texts compare byte by byte on both engines.
     pub(crate) fn migration_sql(self, text: &str) -> String {
         let types = match self {
-            Self::Sqlite => [("{text}", "TEXT"), ("{blob}", "BLOB"), ("{clustered}", " WITHOUT ROWID")],
-            Self::Postgres => [("{text}", "TEXT COLLATE \"C\""), ("{blob}", "BYTEA"), ("{clustered}", "")],
+            Self::Sqlite => [
+                ("{text}", "TEXT"),
+                ("{blob}", "BLOB"),
+                ("{clustered}", " WITHOUT ROWID"),
+                ("{sequence_key}", "INTEGER PRIMARY KEY"),
+            ],
+            Self::Postgres => [
+                ("{text}", "TEXT COLLATE \"C\""),
+                ("{blob}", "BYTEA"),
+                ("{clustered}", ""),
+                ("{sequence_key}", "BIGINT PRIMARY KEY"),
+            ],
         };
         types.into_iter().fold(text.to_owned(), |text, (token, name)| text.replace(token, name))
     }
 
-    /// Inserts links from rows of id, account, domain, slug, record, dedupe key and creation time ($1, a JSON array of
-    /// arrays), updated at $2. Leaves out what collides; gives id and version of the others.
-    pub(crate) const fn insert_links_sql(self) -> &'static str {
-        macro_rules! text {
-            ($rows:literal) => {
-                concat!(
-                    "INSERT INTO links (id, account_id, domain_id, slug, version, record, dedupe_key, created_at, updated_at)
-                     SELECT v.value ->> 0, v.value ->> 1, v.value ->> 2, v.value ->> 3,
-                       1 + coalesce((SELECT max(o.version) FROM links AS o WHERE o.domain_id = (v.value ->> 2)
-                         AND o.slug = (v.value ->> 3) AND o.deleted_at IS NOT NULL), 0),
-                       v.value ->> 4, v.value ->> 5, CAST(v.value ->> 6 AS BIGINT), $2
-                     FROM ",
-                    $rows,
-                    " WHERE true ON CONFLICT DO NOTHING RETURNING id, version"
-                )
+    /// Inserts `count` links of account $1 on domain $2, updated at $3; then for each link its id, slug, record, dedupe
+    /// key and creation time. Leaves out what collides.
+    pub(crate) fn insert_links_sql(self, count: usize) -> String {
+        let mut sql = String::with_capacity(700 + count * 32);
+        sql.push_str(
+            "INSERT INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
+             SELECT $1, $2, $3, v.column1, v.column2,
+               1 + coalesce((SELECT max(o.version) FROM links AS o
+                 WHERE o.domain_id = $2 AND o.slug = v.column2 AND o.deleted_at IS NOT NULL), 0),
+               v.column3, v.column4, v.column5
+             FROM (VALUES ",
+        );
+        for row in 0..count {
+            let separator = if row == 0 { "" } else { ", " };
+            // SQLite looks for a numbered parameter among all that it has seen: with thousands, most of the time goes there.
+            let written = match self {
+                Self::Sqlite => write!(sql, "{separator}(?, ?, ?, ?, ?)"),
+                Self::Postgres => {
+                    let [a, b, c, d, e] = [4, 5, 6, 7, 8].map(|first| first + row * 5);
+                    write!(sql, "{separator}(${a}, ${b}, ${c}, ${d}, ${e})")
+                }
             };
+            written.expect("writing to a String cannot fail");
         }
-        match self {
-            Self::Sqlite => text!("json_each($1) AS v"),
-            Self::Postgres => text!("jsonb_array_elements(CAST($1 AS jsonb)) AS v(value)"),
-        }
+        sql.push_str(") AS v WHERE true ON CONFLICT DO NOTHING");
+        sql
+    }
+
+    /// Adds outbox entries for the links (`l`) of which the condition holds, in the order of their ids.
+    pub(crate) fn publish_sql(self, condition: &'static str) -> String {
+        let sequence = match self {
+            // The key of an SQLite table is one more than its highest where none is given.
+            Self::Sqlite => "NULL",
+            Self::Postgres => "(SELECT coalesce(max(sequence), 0) FROM outbox) + row_number() OVER (ORDER BY l.id)",
+        };
+        format!(
+            "INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
+             SELECT {sequence}, l.id, l.domain_id, l.slug, l.version FROM links AS l WHERE {condition} ORDER BY l.id"
+        )
     }
 
     /// What is true of the slugs in rows of domain and slug ($1, a JSON array of arrays): the live link, and the highest
@@ -244,13 +273,13 @@ impl Engine {
         macro_rules! text {
             ($rows:literal) => {
                 concat!(
-                    "SELECT v.value ->> 0 AS wanted_domain_id, v.value ->> 1 AS wanted_slug, ",
+                    "SELECT CAST(v.value ->> 0 AS BIGINT) AS wanted_domain_id, v.value ->> 1 AS wanted_slug, ",
                     link_columns!(),
-                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = (v.value ->> 0)
+                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = CAST(v.value ->> 0 AS BIGINT)
                          AND o.slug = (v.value ->> 1) AND o.deleted_at IS NOT NULL) AS deleted_version
                      FROM ",
                     $rows,
-                    " LEFT JOIN links AS l ON l.domain_id = (v.value ->> 0) AND l.slug = (v.value ->> 1)
+                    " LEFT JOIN links AS l ON l.domain_id = CAST(v.value ->> 0 AS BIGINT) AND l.slug = (v.value ->> 1)
                          AND l.deleted_at IS NULL
                        LEFT JOIN domains AS d ON d.id = l.domain_id"
                 )

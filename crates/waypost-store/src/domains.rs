@@ -6,7 +6,7 @@ use waypost_core::{DomainSettings, Hostname, Timestamp};
 
 use crate::dialect::Constraint;
 use crate::error::StoreError;
-use crate::rows::{Columns, new_id};
+use crate::rows::{Columns, account_number, domain_number, new_number};
 use crate::tx::{ReadTx, Tx};
 
 /// The most domains that one list gives.
@@ -79,8 +79,8 @@ fn read_domain(row: &AnyRow) -> Result<Domain, StoreError> {
     let columns = Columns::new(row, "domain");
     let host: String = columns.get("host")?;
     Ok(Domain {
-        domain_id: columns.id("id")?,
-        account_id: columns.optional_id("account_id")?,
+        domain_id: columns.domain_id("id")?,
+        account_id: columns.optional_account_id("account_id")?,
         host: Hostname::parse(&host).map_err(|error| columns.corrupt("host", &error))?,
         is_default: columns.flag("is_default")?,
         case_insensitive: columns.flag("case_insensitive")?,
@@ -98,7 +98,7 @@ impl ReadTx {
         let statement = sqlx::query(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains WHERE id = $1",
         );
-        let row = self.fetch_optional(statement.bind(domain_id.as_str())).await?;
+        let row = self.fetch_optional(statement.bind(domain_number(domain_id))).await?;
         row.as_ref().map(read_domain).transpose()
     }
 
@@ -137,7 +137,11 @@ impl ReadTx {
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
              WHERE account_id = $1 OR account_id IS NULL ORDER BY host LIMIT $2",
         );
-        self.fetch_all(statement.bind(account_id.as_str()).bind(DOMAINS_MAX)).await?.iter().map(read_domain).collect()
+        self.fetch_all(statement.bind(account_number(account_id)).bind(DOMAINS_MAX))
+            .await?
+            .iter()
+            .map(read_domain)
+            .collect()
     }
 
     /// Every domain of the instance in the order of [`Domain::key`], for the edges.
@@ -168,14 +172,13 @@ impl Tx {
     }
 
     pub(crate) async fn insert_domain(&mut self, new: &NewDomain, is_default: bool) -> Result<Domain, StoreError> {
-        let domain_id = DomainId::from_uuid_bytes(new_id());
         let statement = sqlx::query(
             "INSERT INTO domains (id, account_id, host, is_default, case_insensitive, root_url, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
         )
-        .bind(domain_id.as_str())
-        .bind(new.account_id.as_ref().map(AccountId::as_str))
+        .bind(new_number())
+        .bind(new.account_id.as_ref().map(account_number))
         .bind(new.host.as_str())
         .bind(i64::from(is_default))
         .bind(i64::from(new.case_insensitive))
@@ -215,7 +218,7 @@ impl Tx {
             "UPDATE domains SET case_insensitive = $2, root_url = $3 WHERE id = $1
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
         )
-        .bind(domain_id.as_str())
+        .bind(domain_number(domain_id))
         .bind(i64::from(case_insensitive))
         .bind(root_url.as_deref());
         let row = self.fetch_optional(statement).await?.ok_or(not_found)?;
@@ -240,7 +243,7 @@ impl Tx {
             "SELECT id FROM links WHERE domain_id = $1 AND deleted_at IS NULL LIMIT 1",
             "SELECT id FROM links WHERE domain_id = $1 AND deleted_at IS NOT NULL LIMIT 1",
         ] {
-            if self.fetch_optional(sqlx::query(statement).bind(domain_id.as_str())).await?.is_some() {
+            if self.fetch_optional(sqlx::query(statement).bind(domain_number(domain_id))).await?.is_some() {
                 return Ok(true);
             }
         }

@@ -12,7 +12,7 @@ use crate::domains::Domain;
 use crate::error::StoreError;
 use crate::links::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
-use crate::rows::Columns;
+use crate::rows::{Columns, domain_number};
 use crate::tx::ReadTx;
 
 /// What an edge is told of one slug.
@@ -59,12 +59,12 @@ impl ReadTx {
             .iter()
             .filter_map(|entry| Some((domains.get(&entry.domain_id)?.key(), &entry.domain_id, entry.slug.as_str())))
             .collect();
-        let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_id.as_str(), slug])).collect();
+        let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_number(domain_id), slug])).collect();
         let statement = sqlx::query(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
         let mut found = HashMap::new();
         for row in self.fetch_all(statement).await? {
             let columns = Columns::new(&row, "link");
-            found.insert((columns.id::<DomainId>("wanted_domain_id")?, columns.get::<String>("wanted_slug")?), row);
+            found.insert((columns.domain_id("wanted_domain_id")?, columns.get::<String>("wanted_slug")?), row);
         }
         let mut templates = Templates::new();
         let mut records = Vec::with_capacity(slugs.len());
@@ -84,7 +84,7 @@ impl ReadTx {
     ) -> Result<EdgeRecord, StoreError> {
         let columns = Columns::new(row, "link");
         let (domain_key, slug) = (domain_key.to_owned(), slug.to_owned());
-        if columns.get::<Option<String>>("id")?.is_none() {
+        if columns.get::<Option<Vec<u8>>>("id")?.is_none() {
             return Ok(EdgeRecord { domain_key, slug, version: columns.count("deleted_version")?, record: None });
         }
         let record = self.full_record(row, templates).await?;
@@ -108,7 +108,7 @@ impl ReadTx {
                 break;
             }
             let after_slug = after.filter(|cursor| cursor.domain_key == domain.key()).map_or("", |cursor| &cursor.slug);
-            let statement = sqlx::query(EDGE_PAGE_SQL).bind(domain.domain_id.as_str()).bind(after_slug);
+            let statement = sqlx::query(EDGE_PAGE_SQL).bind(domain_number(&domain.domain_id)).bind(after_slug);
             let room = i64::try_from(room).unwrap_or(i64::MAX);
             for row in self.fetch_all(statement.bind(room)).await? {
                 let record = self.full_record(&row, &mut templates).await?;

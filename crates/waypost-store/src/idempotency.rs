@@ -6,7 +6,7 @@ use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 
 use crate::error::StoreError;
-use crate::rows::Columns;
+use crate::rows::{Columns, account_number};
 use crate::tx::Tx;
 
 /// For how many hours a key is remembered.
@@ -45,7 +45,7 @@ impl Tx {
              WHERE account_id = $1 AND key = $2 AND created_at > $3",
         );
         let since = self.now().as_micros() - REMEMBERED_US;
-        let statement = statement.bind(account_id.as_str()).bind(key).bind(since);
+        let statement = statement.bind(account_number(account_id)).bind(key).bind(since);
         let Some(row) = self.fetch_optional(statement).await? else { return Ok(Idempotency::Fresh) };
         let columns = Columns::new(&row, "idempotency key");
         if columns.get::<Vec<u8>>("request_digest")? != request_digest {
@@ -74,7 +74,7 @@ impl Tx {
                status = excluded.status, body = excluded.body, created_at = excluded.created_at
              RETURNING key AS id",
         )
-        .bind(account_id.as_str())
+        .bind(account_number(account_id))
         .bind(key)
         .bind(request_digest.as_slice())
         .bind(i64::from(status))

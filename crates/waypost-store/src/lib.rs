@@ -45,7 +45,7 @@ pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
 pub use members::{Member, NewMember, Role};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
-pub use store::{Store, StoreOptions};
+pub use store::{Clock, Store, StoreOptions};
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};
 pub use versions::LinkVersion;

@@ -13,7 +13,7 @@ use waypost_core::{LinkRecord, Slug, Timestamp};
 use crate::bulk::CreateOutcome;
 use crate::error::StoreError;
 use crate::record_json;
-use crate::rows::{Columns, as_bigint};
+use crate::rows::{Columns, account_number, as_bigint, domain_number, link_bytes};
 use crate::tx::{ReadTx, Tx};
 
 /// The slug of a link to be made.
@@ -117,8 +117,8 @@ pub(crate) use link_columns;
 
 pub(crate) fn read_link(row: &AnyRow) -> Result<Link, StoreError> {
     let columns = Columns::new(row, "link");
-    let link_id: LinkId = columns.id("id")?;
-    let account_id: AccountId = columns.id("account_id")?;
+    let link_id = columns.link_id("id")?;
+    let account_id = columns.account_id("account_id")?;
     let (host, slug): (String, String) = (columns.get("host")?, columns.get("slug")?);
     let version = columns.count("version")?;
     let (created_at, updated_at) = (columns.time("created_at")?, columns.time("updated_at")?);
@@ -130,7 +130,7 @@ pub(crate) fn read_link(row: &AnyRow) -> Result<Link, StoreError> {
     record.domain = Some(host.clone());
     record.created_at = Some(created_at);
     record.updated_at = Some(updated_at);
-    let domain_id = columns.id("domain_id")?;
+    let domain_id = columns.domain_id("domain_id")?;
     Ok(Link { link_id, account_id, domain_id, host, slug, version, created_at, updated_at, record })
 }
 
@@ -146,7 +146,7 @@ impl ReadTx {
             " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
              WHERE l.account_id = $1 AND l.id = $2 AND l.deleted_at IS NULL"
         ));
-        let row = self.fetch_optional(statement.bind(account_id.as_str()).bind(link_id.as_str())).await?;
+        let row = self.fetch_optional(statement.bind(account_number(account_id)).bind(link_bytes(link_id))).await?;
         row.as_ref().map(read_link).transpose()
     }
 
@@ -162,7 +162,7 @@ impl ReadTx {
             " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
              WHERE l.domain_id = $1 AND l.slug = $2 AND l.deleted_at IS NULL"
         ));
-        let row = self.fetch_optional(statement.bind(domain_id.as_str()).bind(slug)).await?;
+        let row = self.fetch_optional(statement.bind(domain_number(domain_id)).bind(slug)).await?;
         row.as_ref().map(read_link).transpose()
     }
 
@@ -219,8 +219,8 @@ impl Tx {
                dedupe_key = CASE WHEN record = $4 THEN dedupe_key END
              WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)",
         )
-        .bind(change.account_id.as_str())
-        .bind(change.link_id.as_str())
+        .bind(account_number(change.account_id))
+        .bind(link_bytes(change.link_id))
         .bind(change.expected_version.map(as_bigint))
         .bind(record_json::write(change.record))
         .bind(self.now().as_micros());
@@ -247,8 +247,8 @@ impl Tx {
              WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)
              RETURNING id, version",
         )
-        .bind(account_id.as_str())
-        .bind(link_id.as_str())
+        .bind(account_number(account_id))
+        .bind(link_bytes(link_id))
         .bind(expected_version.map(as_bigint))
         .bind(self.now().as_micros());
         let Some(row) = self.fetch_optional(statement).await? else {
@@ -271,12 +271,8 @@ impl Tx {
             "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
              SELECT id, version, CASE WHEN deleted_at IS NULL THEN record END, $2, updated_at FROM links WHERE id = $1",
         );
-        self.execute(version_row.bind(link_id.as_str()).bind(changed_by)).await?;
-        let outbox_entry = sqlx::query(
-            "INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
-             SELECT (SELECT coalesce(max(sequence), 0) + 1 FROM outbox), id, domain_id, slug, version
-             FROM links WHERE id = $1",
-        );
-        self.execute(outbox_entry.bind(link_id.as_str())).await.map(drop)
+        self.execute(version_row.bind(link_bytes(link_id)).bind(changed_by)).await?;
+        let outbox_entry = sqlx::query(sqlx::AssertSqlSafe(self.engine.publish_sql("l.id = $1")));
+        self.execute(outbox_entry.bind(link_bytes(link_id))).await.map(drop)
     }
 }

@@ -1,11 +1,10 @@
 //! Listing links, page by page, by key and never by offset: a page costs the same wherever it is.
 
-use std::fmt::Write as _;
-
-use waypost_core::id::{AccountId, DomainId};
+use waypost_core::id::{AccountId, DomainId, LinkId};
 
 use crate::error::StoreError;
 use crate::links::{Link, link_columns, read_link};
+use crate::rows::{account_number, domain_number, hex, link_bytes, unhex};
 use crate::tx::ReadTx;
 
 /// The most links of one page.
@@ -51,8 +50,8 @@ impl ReadTx {
         let is_last = links.len() <= limit;
         links.truncate(limit);
         let next_cursor = links.last().filter(|_| !is_last).map(|link| match filter.slug_prefix {
-            Some(_) => encode_cursor('s', &[&link.slug, link.link_id.as_str()]),
-            None => encode_cursor('t', &[&link.created_at.as_micros().to_string(), link.link_id.as_str()]),
+            Some(_) => encode_cursor('s', &link.slug, &link.link_id),
+            None => encode_cursor('t', &link.created_at.as_micros().to_string(), &link.link_id),
         });
         Ok(LinkPage { links, next_cursor })
     }
@@ -65,17 +64,17 @@ impl ReadTx {
         limit: u32,
     ) -> Result<Vec<Link>, StoreError> {
         let (created_at, id) = match cursor {
-            None => (i64::MAX, String::new()),
+            None => (i64::MAX, Vec::new()),
             Some(cursor) => {
                 let (time, id) = decode_cursor('t', cursor).ok_or(StoreError::CursorInvalid)?;
                 (time.parse().map_err(|_| StoreError::CursorInvalid)?, id)
             }
         };
         let statement = sqlx::query(LIST_NEWEST_SQL)
-            .bind(account_id.as_str())
+            .bind(account_number(account_id))
             .bind(created_at)
             .bind(id)
-            .bind(filter.domain_id.as_ref().map(DomainId::as_str))
+            .bind(filter.domain_id.as_ref().map(domain_number))
             .bind(i64::from(limit));
         self.fetch_all(statement).await?.iter().map(read_link).collect()
     }
@@ -89,15 +88,15 @@ impl ReadTx {
         limit: u32,
     ) -> Result<Vec<Link>, StoreError> {
         let (slug, id) = match cursor {
-            None => (prefix.to_owned(), String::new()),
+            None => (prefix.to_owned(), Vec::new()),
             Some(cursor) => decode_cursor('s', cursor).ok_or(StoreError::CursorInvalid)?,
         };
         let statement = sqlx::query(LIST_BY_SLUG_SQL)
-            .bind(account_id.as_str())
+            .bind(account_number(account_id))
             .bind(slug)
             .bind(id)
             .bind(format!("{prefix}{}", char::MAX))
-            .bind(filter.domain_id.as_ref().map(DomainId::as_str))
+            .bind(filter.domain_id.as_ref().map(domain_number))
             .bind(i64::from(limit));
         self.fetch_all(statement).await?.iter().map(read_link).collect()
     }
@@ -124,23 +123,17 @@ pub(crate) const LIST_BY_SLUG_SQL: &str = concat!(
      ORDER BY l.slug, l.id LIMIT $6"
 );
 
-/// Hex, so that it needs no escaping anywhere: a letter for the order, then the parts with NUL between.
-fn encode_cursor(order: char, parts: &[&str; 2]) -> String {
-    let mut text = String::from(order);
-    for byte in parts.join("\0").bytes() {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
+/// A letter for the order, the place in it and the link there, in characters that need no escaping anywhere.
+fn encode_cursor(order: char, place: &str, link_id: &LinkId) -> String {
+    format!("{order}{}{}", hex(&link_bytes(link_id)), hex(place.as_bytes()))
 }
 
-fn decode_cursor(order: char, cursor: &str) -> Option<(String, String)> {
-    let hex = cursor.strip_prefix(order)?.as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = hex.as_chunks::<2>() else { return None };
-    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect::<Option<Vec<u8>>>()?;
-    let (first, second) = std::str::from_utf8(&bytes).ok()?.split_once('\0')?;
+/// Place and link, if this is a cursor of that order.
+fn decode_cursor(order: char, cursor: &str) -> Option<(String, Vec<u8>)> {
+    let mut bytes = unhex(cursor.strip_prefix(order)?)?;
+    let place = String::from_utf8((bytes.len() > 16).then(|| bytes.split_off(16))?).ok()?;
     // A NUL would be refused by PostgreSQL with an error of its own.
-    (!second.contains('\0')).then(|| (first.to_owned(), second.to_owned()))
+    (!place.contains('\0')).then_some((place, bytes))
 }
 
 #[cfg(test)]
@@ -149,10 +142,15 @@ mod tests {
 
     #[test]
     fn cursors() {
-        let cursor = encode_cursor('s', &["größe", "link_1"]);
-        assert_eq!(decode_cursor('s', &cursor), Some(("größe".to_owned(), "link_1".to_owned())));
-        for bad in ["", "s", "s0", "szz", "sff00", "t6100", &cursor[..cursor.len() - 1], "s6161", "s610000"] {
+        let link_id = LinkId::from_uuid_bytes([7; 16]);
+        let cursor = encode_cursor('s', "größe", &link_id);
+        assert_eq!(decode_cursor('s', &cursor), Some(("größe".to_owned(), vec![7; 16])));
+        let nul = encode_cursor('s', "a\0", &link_id);
+        let no_text = format!("{}ff", encode_cursor('s', "", &link_id));
+        for bad in ["", "s", "s0", "szz", "sff00", "t6100", &cursor[..cursor.len() - 1], &cursor[..33], &nul, &no_text]
+        {
             assert_eq!(decode_cursor('s', bad), None, "{bad:?}");
         }
+        assert_eq!(decode_cursor('t', &cursor), None);
     }
 }

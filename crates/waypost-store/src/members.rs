@@ -6,7 +6,7 @@ use waypost_core::id::{AccountId, MemberId};
 
 use crate::dialect::Constraint;
 use crate::error::StoreError;
-use crate::rows::{Columns, new_id};
+use crate::rows::{Columns, account_number, new_id};
 use crate::tx::{ReadTx, Tx};
 
 /// The most members that one list gives.
@@ -72,7 +72,7 @@ fn read_member(row: &AnyRow) -> Result<Member, StoreError> {
     let columns = Columns::new(row, "member");
     Ok(Member {
         member_id: columns.id("id")?,
-        account_id: columns.id("account_id")?,
+        account_id: columns.account_id("account_id")?,
         email: columns.get("email")?,
         role: columns.parsed("role", Role::parse)?,
         created_at: columns.time("created_at")?,
@@ -88,7 +88,11 @@ impl ReadTx {
         let statement = sqlx::query(
             "SELECT id, account_id, email, role, created_at FROM members WHERE account_id = $1 ORDER BY id LIMIT $2",
         );
-        self.fetch_all(statement.bind(account_id.as_str()).bind(MEMBERS_MAX)).await?.iter().map(read_member).collect()
+        self.fetch_all(statement.bind(account_number(account_id)).bind(MEMBERS_MAX))
+            .await?
+            .iter()
+            .map(read_member)
+            .collect()
     }
 }
 
@@ -106,7 +110,7 @@ impl Tx {
              RETURNING id, account_id, email, role, created_at",
         )
         .bind(member_id.as_str())
-        .bind(new.account_id.as_str())
+        .bind(account_number(&new.account_id))
         .bind(email.as_str())
         .bind(new.role.as_str())
         .bind(self.now().as_micros());

@@ -34,8 +34,8 @@ fn read_entry(row: &AnyRow) -> Result<OutboxEntry, StoreError> {
     let columns = Columns::new(row, "outbox entry");
     Ok(OutboxEntry {
         sequence: columns.count("sequence")?,
-        link_id: columns.id("link_id")?,
-        domain_id: columns.id("domain_id")?,
+        link_id: columns.link_id("link_id")?,
+        domain_id: columns.domain_id("domain_id")?,
         slug: columns.get("slug")?,
         version: columns.count("version")?,
     })

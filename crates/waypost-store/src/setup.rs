@@ -1,12 +1,11 @@
 //! What every instance has: a default account, an anonymous account, a default domain, a name of its own.
 
 use waypost_core::Hostname;
-use waypost_core::id::AccountId;
 
 use crate::accounts::{Account, AccountKind};
 use crate::domains::{Domain, NewDomain};
 use crate::error::StoreError;
-use crate::rows::new_id;
+use crate::rows::{hex, new_id};
 use crate::tx::Tx;
 
 /// What every instance has.
@@ -33,8 +32,7 @@ impl Tx {
     pub async fn init(&mut self, default_host: &Hostname) -> Result<Setup, StoreError> {
         let default_account = self.ensure_account(AccountKind::Default, "Default").await?;
         let anonymous_account = self.ensure_account(AccountKind::Anonymous, "Anonymous").await?;
-        let fresh_id: String = new_id().iter().map(|byte| format!("{byte:02x}")).collect();
-        let instance_id = self.get_or_insert_setting("instance_id", &fresh_id).await?;
+        let instance_id = self.get_or_insert_setting("instance_id", &hex(&new_id())).await?;
         let (default_domain, renamed_from) = match self.get_default_domain().await? {
             None => {
                 let new =
@@ -45,10 +43,5 @@ impl Tx {
             Some(domain) => (self.rename_default_domain(default_host).await?, Some(domain.host)),
         };
         Ok(Setup { instance_id, default_account, anonymous_account, default_domain, renamed_from })
-    }
-
-    async fn ensure_account(&mut self, kind: AccountKind, name: &str) -> Result<Account, StoreError> {
-        self.insert_account(&AccountId::from_uuid_bytes(new_id()), name, kind).await?;
-        self.account_of_kind(kind).await?.ok_or(StoreError::NotFound { what: "account" })
     }
 }

@@ -1,5 +1,7 @@
 //! The store itself: opening a database and handing out transactions.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::AnyPool;
@@ -23,18 +25,42 @@ pub struct StoreOptions {
     /// How long the start waits for another process that is migrating the same database, in milliseconds.
     pub migration_wait_ms: u64,
     /// Where the time comes from; tests move it.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 8, wait_ms: 5_000, migration_wait_ms: 60_000, clock: system_clock }
+        Self { connections_max: 8, wait_ms: 5_000, migration_wait_ms: 60_000, clock: Clock::system() }
     }
 }
 
-fn system_clock() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+/// Where a store reads the time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::new(|| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+        })
+    }
+
+    /// A clock that shows what this function gives.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 /// An open database. Cloning is cheap and shares the connections.
@@ -45,7 +71,7 @@ pub struct Store {
     writers: AnyPool,
     /// SQLite: connections that refuse to write. PostgreSQL: the same pool as `writers`.
     readers: AnyPool,
-    clock: fn() -> Timestamp,
+    clock: Clock,
 }
 
 impl Store {
@@ -85,7 +111,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where the turn does not come in time or the database cannot be reached.
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
-        Tx::begin(&self.writers, self.engine, name, (self.clock)()).await
+        Tx::begin(&self.writers, self.engine, name, self.clock.now()).await
     }
 
     /// Begins a read transaction: all its reads see the database as it is at its first read.
@@ -93,7 +119,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where no connection is free in time or the database cannot be reached.
     pub async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
-        ReadTx::begin(&self.readers, self.engine, name, (self.clock)()).await
+        ReadTx::begin(&self.readers, self.engine, name, self.clock.now()).await
     }
 
     /// Runs `work` in a write transaction and commits it, again (at most five times) where transactions conflict.

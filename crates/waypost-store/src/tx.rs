@@ -102,28 +102,40 @@ impl Tx {
         }
     }
 
-    /// Runs a statement that gives rows, saying what a broken constraint means for it.
-    pub(crate) async fn insert_rows(
+    /// Runs an insert, saying what a broken constraint means for it; gives how many rows went in.
+    pub(crate) async fn execute_insert(
         &mut self,
         statement: Statement<'_>,
         meaning: impl FnOnce(Constraint) -> StoreError,
-    ) -> Result<Vec<AnyRow>, StoreError> {
+    ) -> Result<u64, StoreError> {
         let name = self.read.name;
-        statement.fetch_all(self.read.connection()).await.map_err(|error| match dialect::broken_constraint(&error) {
-            Some(constraint) => meaning(constraint),
-            None => dialect::failure(name, error),
-        })
+        match statement.execute(self.read.connection()).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(match dialect::broken_constraint(&error) {
+                Some(constraint) => meaning(constraint),
+                None => dialect::failure(name, error),
+            }),
+        }
     }
 
-    /// As [`Tx::insert_rows`], for a statement that gives one row.
+    /// Runs an insert or update that gives one row, saying what a broken constraint means for it.
     pub(crate) async fn insert_row(
         &mut self,
         statement: Statement<'_>,
         meaning: impl FnOnce(Constraint) -> StoreError,
     ) -> Result<AnyRow, StoreError> {
         let operation = self.read.name;
-        let row = self.insert_rows(statement, meaning).await?.into_iter().next();
-        row.ok_or_else(|| StoreError::Database { operation, source: Box::new(sqlx::Error::RowNotFound) })
+        let rows =
+            statement.fetch_all(self.read.connection()).await.map_err(|error| {
+                match dialect::broken_constraint(&error) {
+                    Some(constraint) => meaning(constraint),
+                    None => dialect::failure(operation, error),
+                }
+            });
+        rows?
+            .into_iter()
+            .next()
+            .ok_or_else(|| StoreError::Database { operation, source: Box::new(sqlx::Error::RowNotFound) })
     }
 }
 

@@ -6,7 +6,7 @@ use waypost_core::record::{UtmTemplate, Utms};
 
 use crate::dialect::Constraint;
 use crate::error::StoreError;
-use crate::rows::{Columns, new_id};
+use crate::rows::{Columns, account_number, new_id};
 use crate::tx::{ReadTx, Tx};
 
 /// The most templates of one account; each is looked at on every redirect of its links.
@@ -63,7 +63,7 @@ impl ReadTx {
             "SELECT id, name, platform_domains, utm_source, utm_medium, utm_campaign, utm_term, utm_content
              FROM utm_templates WHERE account_id = $1 ORDER BY position, id",
         );
-        self.fetch_all(statement.bind(account_id.as_str())).await?.iter().map(read_template).collect()
+        self.fetch_all(statement.bind(account_number(account_id))).await?.iter().map(read_template).collect()
     }
 
     pub(crate) async fn utm_templates_of(&mut self, account_id: &AccountId) -> Result<Vec<UtmTemplate>, StoreError> {
@@ -95,7 +95,7 @@ impl Tx {
              RETURNING id, name, platform_domains, utm_source, utm_medium, utm_campaign, utm_term, utm_content",
         )
         .bind(utm_template_id.as_str())
-        .bind(account_id.as_str())
+        .bind(account_number(account_id))
         .bind(new.name.as_str())
         .bind(domains_json(&new.template))
         .bind(utms.utm_source.as_deref())
@@ -130,7 +130,7 @@ impl Tx {
              WHERE account_id = $1 AND id = $2
              RETURNING id, name, platform_domains, utm_source, utm_medium, utm_campaign, utm_term, utm_content",
         )
-        .bind(account_id.as_str())
+        .bind(account_number(account_id))
         .bind(utm_template_id.as_str())
         .bind(new.name.as_str())
         .bind(domains_json(&new.template))
@@ -155,7 +155,7 @@ impl Tx {
         changed_by: Option<&str>,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query("DELETE FROM utm_templates WHERE account_id = $1 AND id = $2");
-        if self.execute(statement.bind(account_id.as_str()).bind(utm_template_id.as_str())).await? == 0 {
+        if self.execute(statement.bind(account_number(account_id)).bind(utm_template_id.as_str())).await? == 0 {
             return Err(StoreError::NotFound { what: "utm template" });
         }
         self.publish_all_links(account_id, changed_by).await
@@ -167,18 +167,14 @@ impl Tx {
         let links = sqlx::query(
             "UPDATE links SET version = version + 1, updated_at = $2 WHERE account_id = $1 AND deleted_at IS NULL",
         );
-        self.execute(links.bind(account_id.as_str()).bind(self.now().as_micros())).await?;
+        self.execute(links.bind(account_number(account_id)).bind(self.now().as_micros())).await?;
         let version_rows = sqlx::query(
             "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
              SELECT id, version, record, $2, updated_at FROM links WHERE account_id = $1 AND deleted_at IS NULL",
         );
-        self.execute(version_rows.bind(account_id.as_str()).bind(changed_by)).await?;
-        let outbox_entries = sqlx::query(
-            "INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
-             SELECT (SELECT coalesce(max(sequence), 0) FROM outbox) + row_number() OVER (ORDER BY created_at, id),
-               id, domain_id, slug, version
-             FROM links WHERE account_id = $1 AND deleted_at IS NULL",
-        );
-        self.execute(outbox_entries.bind(account_id.as_str())).await.map(drop)
+        self.execute(version_rows.bind(account_number(account_id)).bind(changed_by)).await?;
+        let outbox_entries = self.engine.publish_sql("l.account_id = $1 AND l.deleted_at IS NULL");
+        let outbox_entries = sqlx::query(sqlx::AssertSqlSafe(outbox_entries));
+        self.execute(outbox_entries.bind(account_number(account_id))).await.map(drop)
     }
 }

@@ -5,7 +5,7 @@ use waypost_core::{LinkRecord, Timestamp};
 
 use crate::error::StoreError;
 use crate::record_json;
-use crate::rows::{Columns, as_bigint};
+use crate::rows::{Columns, account_number, as_bigint, link_bytes};
 use crate::tx::ReadTx;
 
 /// The most versions that one call gives.
@@ -38,8 +38,8 @@ impl ReadTx {
         limit: u32,
     ) -> Result<Vec<LinkVersion>, StoreError> {
         let statement = sqlx::query(LINK_VERSIONS_SQL)
-            .bind(account_id.as_str())
-            .bind(link_id.as_str())
+            .bind(account_number(account_id))
+            .bind(link_bytes(link_id))
             .bind(before.map_or(i64::MAX, as_bigint))
             .bind(i64::from(limit.clamp(1, VERSIONS_MAX)));
         let rows = self.fetch_all(statement).await?;
