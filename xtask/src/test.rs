@@ -23,7 +23,7 @@ pub(crate) fn run_tests(arguments: &[String], environment: &[(&str, &str)]) -> a
     };
     if !selects_packages(arguments) {
         // Built first and together: tests start the programs, and one resolution of features serves all.
-        run(&mut cargo(["build", "--workspace", "--bins", "--tests"])?)?;
+        run(&mut cargo(["build", "--workspace", "--bins", "--tests", "--examples"])?)?;
     }
     if arguments.is_empty() {
         run_with_cluster(&mut cargo(["test", "--workspace", "--doc", "--quiet"])?)?;
