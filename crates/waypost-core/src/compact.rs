@@ -1,6 +1,6 @@
 //! The compact form: a link record compiled to one ordered plan, in bytes that are read without copying.
 //!
-//! A native edge stores this form in its link table and [`crate::decide`] walks it in place. All integers are
+//! A native edge stores this form in its link table and [`crate::decide::decide`] walks it in place. All integers are
 //! little-endian; a text is a `u16` length and that many bytes of UTF-8, an optional text has length `0xFFFF` for none.
 //!
 //! ```text
