@@ -40,7 +40,9 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let dir = tempfile::tempdir()?;
-    let table = Arc::new(Table::open(dir.path(), TableOptions::default())?);
+    // Sized to the links, because tools such as valgrind refuse the usual 64 GiB of address space.
+    let map_size_bytes = (links as usize * 1024).max(1 << 26);
+    let table = Arc::new(Table::open(dir.path(), TableOptions { map_size_bytes, ..TableOptions::default() })?);
     fill(&table, links)?;
     let control: ControlHandler = Arc::new(|_, _| {
         let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();

@@ -44,28 +44,52 @@ impl<'d> From<&'d DomainSettings> for Site<'d> {
 /// Reads `host[:port]` as it stands in a `Host` header: gives the host in lower case, without port or trailing dot, and
 /// nothing where it is not one. Internationalised names come in their ASCII form here, as browsers send them.
 pub(crate) fn parse_host(text: &[u8]) -> Option<Cow<'_, str>> {
-    let text = str::from_utf8(text).ok()?;
-    let (host, port) = if text.starts_with('[') {
-        let end = text.find(']')?;
+    let (host, port) = if text.first() == Some(&b'[') {
+        let end = text.iter().position(|byte| *byte == b']')?;
         let (host, rest) = text.split_at(end + 1);
-        host[1..end].parse::<Ipv6Addr>().ok()?;
-        (host, if rest.is_empty() { "" } else { rest.strip_prefix(':')? })
+        str::from_utf8(&host[1..end]).ok()?.parse::<Ipv6Addr>().ok()?;
+        (host, if rest.is_empty() { rest } else { rest.strip_prefix(b":")? })
     } else {
-        let (host, port) = text.split_once(':').unwrap_or((text, ""));
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let is_name = !host.is_empty()
-            && host.len() <= HOST_BYTES_MAX
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
-            && !host.starts_with('.')
-            && !host.contains("..");
-        (is_name.then_some(host)?, port)
+        let end = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+        let host = &text[..end];
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        (is_name(host).then_some(host)?, text.get(end + 1..).unwrap_or_default())
     };
-    let is_port = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_port || port.parse::<u32>().is_ok_and(|number| number > 65_535) {
+    if !is_port(port) {
         return None;
     }
+    let host = str::from_utf8(host).ok()?;
     let has_upper_case = host.bytes().any(|byte| byte.is_ascii_uppercase());
     Some(if has_upper_case { host.to_ascii_lowercase().into() } else { host.into() })
+}
+
+/// Letters, digits, `-` and `_` between single dots.
+fn is_name(host: &[u8]) -> bool {
+    let (mut is_name, mut last) = (true, b'.');
+    for &byte in host {
+        is_name &= NAME_BYTES[usize::from(byte)] && (byte != b'.' || last != b'.');
+        last = byte;
+    }
+    is_name && last != b'.' && host.len() <= HOST_BYTES_MAX
+}
+
+/// The bytes a host name may have; a table, because every request's host goes through it.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    table
+};
+
+fn is_port(port: &[u8]) -> bool {
+    let number = port.iter().try_fold(0_u32, |number, digit| match digit {
+        b'0'..=b'9' if number < 10_000 => Some(number * 10 + u32::from(digit - b'0')),
+        _ => None,
+    });
+    number.is_some_and(|number| number <= 65_535)
 }
 
 fn is_address(host: &str) -> bool {

@@ -15,6 +15,7 @@ mod answer;
 pub mod client;
 mod config;
 mod connection;
+mod fields;
 pub mod grant;
 mod host;
 mod listen;

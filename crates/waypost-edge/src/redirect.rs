@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use hyper::header::{COOKIE, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use waypost_core::Timestamp;
 use waypost_core::compact::{CompactLink, CorruptRecord};
@@ -15,14 +15,20 @@ use waypost_core::slug::from_request_path;
 use waypost_core::visit::{self, Unlock, Visit};
 use waypost_table::TableError;
 
+use crate::fields::Fields;
 use crate::grant::GrantedLink;
 use crate::host::Site;
 use crate::pages::Page;
 use crate::service::{Shared, Visitor};
 use crate::target::Target;
 
-const PURPOSE_HEADERS: [HeaderName; 3] =
-    [HeaderName::from_static("sec-purpose"), HeaderName::from_static("purpose"), HeaderName::from_static("x-moz")];
+/// What a request asks for, on which domain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) target: &'a Target<'a>,
+    pub(crate) fields: &'a Fields<'a>,
+    pub(crate) site: Site<'a>,
+}
 
 /// What a request comes to.
 #[derive(Debug)]
@@ -64,24 +70,19 @@ enum Fault {
 
 impl Shared {
     /// Follows the link a GET or HEAD asks for.
-    pub(crate) fn follow(
-        &self,
-        request: &Request<Incoming>,
-        target: &Target<'_>,
-        site: Site<'_>,
-        visitor: Visitor<'_>,
-    ) -> Outcome {
+    pub(crate) fn follow(&self, request: &Request<Incoming>, asked: Asked<'_>, visitor: Visitor<'_>) -> Outcome {
+        let Asked { target, fields, site } = asked;
         let Some(slug) = from_request_path(target.path, site.case_insensitive) else {
             return Outcome::Page(Page::NotFound);
         };
-        let facts = VisitFacts::of(request.headers());
+        let texts = VisitTexts::of(fields);
         let followed = self.table.get(site.table_key, &slug, |bytes| {
             let link = CompactLink::read(bytes).map_err(Fault::Record)?;
             let is_head = *request.method() == Method::HEAD;
             let visit = Visit {
                 method: if is_head { visit::Method::Head } else { visit::Method::Get },
                 unlock: self.unlock(&link, request.headers(), site, &slug, visitor.now),
-                ..facts.visit(target, visitor)
+                ..texts.visit(target, visitor)
             };
             outcome_of(decide(&link, &visit).map_err(Fault::Record)?)
         });
@@ -94,7 +95,8 @@ impl Shared {
 
     /// Whether a POST to this path is for the control plane, because the link there takes a password. Where that cannot
     /// be read, the control plane says so.
-    pub(crate) fn takes_password(&self, target: &Target<'_>, site: Site<'_>) -> bool {
+    pub(crate) fn takes_password(&self, asked: Asked<'_>) -> bool {
+        let Asked { target, site, .. } = asked;
         let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return false };
         let found = self.table.get(site.table_key, &slug, |bytes| {
             CompactLink::read(bytes).map_or(true, |link| link.password_hash().is_some())
@@ -167,9 +169,10 @@ fn outcome_of(decision: Decision<'_>) -> Result<Outcome, Fault> {
     }
 }
 
-/// The value of `Location`. Nothing but printable ASCII gets through, whatever was stored or asked for.
+/// The value of `Location`. Nothing but printable ASCII gets through, whatever was stored or asked for: a header value
+/// takes no control characters except the tab, which is excluded here with everything beyond ASCII.
 fn location_value(url: Cow<'_, str>) -> Option<HeaderValue> {
-    if url.is_empty() || !url.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+    if url.is_empty() || !url.is_ascii() || url.as_bytes().contains(&b'\t') {
         return None;
     }
     let bytes = match url {
@@ -179,23 +182,22 @@ fn location_value(url: Cow<'_, str>) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(bytes).ok()
 }
 
-/// The headers that a decision may look at. Text that is not UTF-8 is read with replacement characters.
+/// The texts that a decision may look at.
 #[derive(Debug)]
-struct VisitFacts<'r> {
+struct VisitTexts<'r> {
     user_agent: Option<Cow<'r, str>>,
     referrer: Option<Cow<'r, str>>,
     accept_language: Option<Cow<'r, str>>,
     purpose: Option<Cow<'r, str>>,
 }
 
-impl<'r> VisitFacts<'r> {
-    fn of(headers: &'r HeaderMap) -> Self {
-        let text = |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+impl<'r> VisitTexts<'r> {
+    fn of(fields: &Fields<'r>) -> Self {
         Self {
-            user_agent: text(&USER_AGENT),
-            referrer: text(&REFERER),
-            accept_language: text(&ACCEPT_LANGUAGE),
-            purpose: PURPOSE_HEADERS.iter().find_map(text),
+            user_agent: fields.user_agent(),
+            referrer: fields.referrer(),
+            accept_language: fields.accept_language(),
+            purpose: fields.purpose(),
         }
     }
 

@@ -27,10 +27,11 @@ use waypost_table::Table;
 use crate::answer::{self, Answer, Answering, ControlHandler};
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
+use crate::fields::Fields;
 use crate::grant::GrantKey;
 use crate::host::Site;
 use crate::pages::Page;
-use crate::redirect::{Outcome, Redirect};
+use crate::redirect::{Asked, Outcome, Redirect};
 use crate::target::{BadTarget, Target};
 use crate::wire::Channel;
 
@@ -132,7 +133,8 @@ impl RequestService {
         if *method == Method::CONNECT {
             return Route::Here(Outcome::Page(Page::MethodNotAllowed));
         }
-        let target = match Target::read(request.uri(), request.headers(), self.shared.limits.target_bytes_max) {
+        let fields = Fields::read(request.headers());
+        let target = match Target::read(request.uri(), &fields, self.shared.limits.target_bytes_max) {
             Ok(target) => target,
             Err(BadTarget::TooLong) => return Route::Here(Outcome::Page(Page::TargetTooLong)),
             Err(BadTarget::Malformed) => return Route::Here(Outcome::Page(Page::BadRequest)),
@@ -143,7 +145,7 @@ impl RequestService {
         }
         let outcome =
             self.shared.table.read_domains(|domains| match Site::of(&target.host, domains, self.shared.hosts) {
-                Some(site) => self.outcome(request, &target, site),
+                Some(site) => self.outcome(request, Asked { target: &target, fields: &fields, site }),
                 None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
                 None => Outcome::Page(Page::NotFound),
             });
@@ -153,22 +155,22 @@ impl RequestService {
         }
     }
 
-    fn outcome(&self, request: &Request<Incoming>, target: &Target<'_>, site: Site<'_>) -> Outcome {
+    fn outcome(&self, request: &Request<Incoming>, asked: Asked<'_>) -> Outcome {
         let method = request.method();
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        if target.path == "/" {
-            return match site.root_url {
+        let path = asked.target.path;
+        if path == "/" {
+            return match asked.site.root_url {
                 Some(url) if is_read => Redirect::found(url, CachePolicy::NoStore),
                 Some(_) | None => Outcome::Control,
             };
         }
-        if reserved_word(&target.path[1..]).is_some() || target.path.ends_with('+') {
+        if reserved_word(&path[1..]).is_some() || path.ends_with('+') {
             return Outcome::Control;
         }
         if is_read {
-            let visitor = self.visitor(request.headers());
-            self.shared.follow(request, target, site, visitor)
-        } else if *method == Method::POST && self.shared.takes_password(target, site) {
+            self.shared.follow(request, asked, self.visitor(request.headers()))
+        } else if *method == Method::POST && self.shared.takes_password(asked) {
             Outcome::Control
         } else {
             Outcome::Page(Page::MethodNotAllowed)

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use hyper::header::HOST;
-use hyper::{HeaderMap, Uri};
+use hyper::Uri;
 
+use crate::fields::Fields;
 use crate::host::parse_host;
 
 /// The place a request asks for.
@@ -29,13 +29,11 @@ pub(crate) enum BadTarget {
 
 impl<'r> Target<'r> {
     /// Reads the target. In absolute-form its host is the one that counts, and `Host` must say the same.
-    pub(crate) fn read(uri: &'r Uri, headers: &'r HeaderMap, bytes_max: usize) -> Result<Self, BadTarget> {
+    pub(crate) fn read(uri: &'r Uri, fields: &Fields<'r>, bytes_max: usize) -> Result<Self, BadTarget> {
         if target_bytes(uri) > bytes_max {
             return Err(BadTarget::TooLong);
         }
-        let mut hosts = headers.get_all(HOST).iter();
-        let (Some(value), None) = (hosts.next(), hosts.next()) else { return Err(BadTarget::Malformed) };
-        let host = parse_host(value.as_bytes()).ok_or(BadTarget::Malformed)?;
+        let host = fields.host().and_then(parse_host).ok_or(BadTarget::Malformed)?;
         if let Some(authority) = uri.authority() {
             let is_web = uri.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
             let named = parse_host(authority.as_str().as_bytes());
@@ -58,7 +56,8 @@ fn target_bytes(uri: &Uri) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::HeaderMap;
+    use hyper::header::{HOST, HeaderValue};
 
     use super::*;
 
@@ -69,7 +68,7 @@ mod tests {
             headers.append(HOST, HeaderValue::from_str(host).expect("a header value"));
         }
         let uri = target.parse::<Uri>().expect("a target the HTTP parser lets through");
-        let read = Target::read(&uri, &headers, 64);
+        let read = Target::read(&uri, &Fields::read(&headers), 64);
         assert_eq!(read.as_ref().map(|t| (&*t.host, t.path, t.query)).map_err(|bad| *bad), expect, "{target}");
     }
 
