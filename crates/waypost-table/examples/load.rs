@@ -76,17 +76,17 @@ fn measure_lookups(table: &Table, count: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn measure_batches(table: &Table, durability: &str, count: u64, record: &[u8]) -> Result<(), Box<dyn Error>> {
-    for size in [1, 100] {
+    for (size, batches) in [(1, BATCHES), (100, BATCHES), (10_000, BATCHES / 10)] {
         let began = Instant::now();
-        for batch in 0..BATCHES {
+        for batch in 0..batches {
             let slugs: Vec<String> = (0..size).map(|index| slug_of(scatter(batch * size + index, count))).collect();
             let version = table.cursor() + 2;
             let changes: Vec<Change<'_>> =
                 slugs.iter().map(|slug| Change { domain: "", slug, version, record: Some(record) }).collect();
             table.apply(&changes, version)?;
         }
-        let took_us = began.elapsed().as_micros() as f64 / BATCHES as f64;
-        println!("apply of {size:3}  {took_us:8.0} us ({durability})");
+        let took_us = began.elapsed().as_micros() as f64 / batches as f64;
+        println!("apply of {size:5} {took_us:8.0} us ({durability})");
     }
     Ok(())
 }

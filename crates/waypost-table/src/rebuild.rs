@@ -114,8 +114,7 @@ impl<'t> Rebuild<'t> {
 
     /// Brings in what was applied to the live table so far.
     fn catch_up(&self, building: &mut Building) -> Result<(), TableError> {
-        let late = self.table.take_late(&self.folder)?;
-        late.put_into(building)
+        self.table.take_late(&self.folder).put_into(building)
     }
 }
 

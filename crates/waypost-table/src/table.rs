@@ -1,21 +1,22 @@
-//! The table itself: which generation is live, who may write, and how one generation follows another.
+//! The table itself: which generation is live, and who may write.
 //!
-//! Readers take the live generation from an `ArcSwap` and never meet the writer's lock. A generation that was replaced is
-//! closed by a writer once its last reader let go, never by the reader. Two things replace a generation: a rebuild, and
-//! growth, which is a copy with a larger map. Reading rows from anywhere else is not done here.
+//! Readers take the live generation from an `ArcSwap` and never meet the writer's lock. Where the changes come from is not
+//! known here; `waypost-control` brings them.
 
-use std::path::{Path, PathBuf};
+mod switch;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use waypost_core::domain::DomainSettings;
 
-use crate::directory::{Directory, remove_folder};
+use self::switch::{close_retired, create_first};
+use crate::directory::Directory;
 use crate::entry::{Change, Key};
 use crate::environment::SyncMode;
-use crate::generation::{Generation, LMDB_FILE, Settings};
+use crate::generation::{Generation, Settings};
 use crate::load::Building;
 use crate::rebuild::{Late, Rebuild};
 use crate::runs::RunFolder;
@@ -23,13 +24,6 @@ use crate::{Domains, TableError};
 
 /// Changes that one [`Table::apply`] takes.
 pub const BATCH_CHANGES_MAX: usize = 65_536;
-/// Times a table grows for one write before the write fails.
-const GROWTHS_MAX: u32 = 8;
-/// Disk space left free by growth, for everything else that writes.
-const DISK_RESERVE_BYTES: u64 = 64 << 20;
-/// How long a switch waits for the last readers of the old generation, which read for microseconds. Past it the old
-/// generation is closed by a later write.
-const RETIRE_WAIT: Duration = Duration::from_millis(50);
 
 /// What a commit survives. Neither ever leaves a damaged table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +43,7 @@ pub struct TableOptions {
     pub map_size_bytes: usize,
     /// Growth ends here, in bytes.
     pub map_size_max_bytes: usize,
-    /// Threads that look links up, over the life of the process; each keeps 64 bytes.
+    /// Threads alive at one time that have looked links up; each takes 64 bytes of LMDB's lock file.
     pub readers_max: u32,
     /// What a commit survives.
     pub durability: Durability,
@@ -269,112 +263,7 @@ impl Table {
     }
 }
 
-/// Switching generations.
 impl Table {
-    pub(crate) fn run_bytes_max(&self) -> usize {
-        self.options.run_bytes_max
-    }
-
-    pub(crate) fn create_building(&self) -> Result<Building, TableError> {
-        let number = self.lock_writer().take_number();
-        Building::create(self.directory.building_path(number), self.rebuild_settings())
-    }
-
-    /// What was applied since the rebuild with this folder began, or since this was last called for it.
-    pub(crate) fn take_late(&self, folder: &Arc<RunFolder>) -> Result<Late, TableError> {
-        let fresh = Late::new(Arc::clone(folder));
-        let late = self.lock_writer().late.replace(fresh);
-        Ok(late.expect("a rebuild is registered from its start to its end"))
-    }
-
-    pub(crate) fn forget_rebuild(&self, folder: &Arc<RunFolder>) {
-        let mut writer = self.lock_writer();
-        if writer.late.as_ref().is_some_and(|late| late.belongs_to(folder)) {
-            writer.late = None;
-        }
-    }
-
-    /// Ends a rebuild: brings in the last changes and makes the generation live, with writers waiting.
-    pub(crate) fn switch_to_rebuilt(
-        &self,
-        mut building: Building,
-        cursor: u64,
-        start_cursor: u64,
-    ) -> Result<TableStats, TableError> {
-        let mut writer = self.lock_writer();
-        writer.late.take().expect("a rebuild is registered from its start to its end").put_into(&mut building)?;
-        let cursor = if cursor < start_cursor { cursor } else { cursor.max(self.cursor()) };
-        let (domains_json, map_bytes) = {
-            let live = self.live.load();
-            (live.domains_json()?, live.map_bytes().max(self.options.map_size_bytes))
-        };
-        let building = building.complete(cursor, &domains_json)?;
-        self.switch(&mut writer, building.folder(), map_bytes)?;
-        drop(writer);
-        let stats = self.stats()?;
-        tracing::info!(generation.number = stats.generation, links = stats.links, cursor, "link table rebuilt");
-        Ok(stats)
-    }
-
-    /// Runs a write against the live generation, growing the table as often as it is full.
-    fn write<T>(
-        &self,
-        writer: &mut Writer,
-        changes: usize,
-        stored_bytes: usize,
-        attempt: impl Fn(&Generation) -> Result<T, TableError>,
-    ) -> Result<T, TableError> {
-        for _ in 0..GROWTHS_MAX {
-            let live = self.live.load_full();
-            match attempt(&live) {
-                Err(error) if error.is_map_full() => {
-                    let room_bytes = live.room_bytes(changes, stored_bytes);
-                    self.grow(writer, &live, room_bytes)?;
-                }
-                done => return done,
-            }
-        }
-        attempt(&self.live.load_full())
-    }
-
-    /// Replaces the live generation by a copy of it with a map that is at least twice as large and has `room_bytes` free.
-    fn grow(&self, writer: &mut Writer, live: &Generation, room_bytes: u64) -> Result<(), TableError> {
-        let max_bytes = self.options.map_size_max_bytes;
-        let needed_bytes = usize::try_from(live.used_bytes() + room_bytes).unwrap_or(usize::MAX);
-        let wanted_bytes = live.map_bytes().saturating_mul(2).max(needed_bytes).min(max_bytes);
-        if wanted_bytes <= live.map_bytes() {
-            return Err(TableError::MapLimit { needed_bytes: needed_bytes.max(max_bytes + 1), max_bytes });
-        }
-        check_free_space(self.directory.path(), live.used_bytes() + DISK_RESERVE_BYTES)?;
-        let folder = self.directory.building_path(writer.take_number());
-        let grown = copy_generation(live, &folder).and_then(|()| self.switch(writer, &folder, wanted_bytes));
-        if grown.is_err() {
-            remove_folder(&folder);
-        } else {
-            tracing::info!(map_bytes = wanted_bytes, "link table grew");
-        }
-        grown
-    }
-
-    /// Makes the complete, synced and closed generation in the building `folder` the live one.
-    fn switch(&self, writer: &mut Writer, folder: &Path, map_bytes: usize) -> Result<(), TableError> {
-        let number = writer.take_number();
-        let folder = self.directory.promote(folder, number)?;
-        let generation = Generation::open(folder.clone(), number, self.options.settings(map_bytes))
-            .and_then(|generation| generation.meta().map(|meta| (generation, meta)))
-            .inspect_err(|_| remove_folder(&folder))?;
-        let (generation, meta) = generation;
-        // Past this point both generations stay: a failure leaves open which of them CURRENT names on disk.
-        self.directory.set_current(number)?;
-        writer.retired.push(self.live.swap(Arc::new(generation)));
-        self.cursor.store(meta.cursor, Ordering::Release);
-        let deadline = Instant::now() + RETIRE_WAIT;
-        while close_retired(writer) > 0 && Instant::now() < deadline {
-            std::thread::yield_now();
-        }
-        Ok(())
-    }
-
     fn rebuild_settings(&self) -> Settings {
         self.options.settings(self.options.map_size_bytes)
     }
@@ -400,49 +289,4 @@ impl Drop for Table {
             tracing::warn!(%error, "the link table's last commit was not synced");
         }
     }
-}
-
-/// Closes replaced generations that no reader is in, and removes their folders. Returns how many remain.
-///
-/// Nobody can enter a replaced generation any more, so the only `Arc` left is the last one.
-fn close_retired(writer: &mut Writer) -> usize {
-    for generation in std::mem::take(&mut writer.retired) {
-        match Arc::try_unwrap(generation) {
-            Ok(generation) => {
-                let folder: PathBuf = generation.folder().to_owned();
-                drop(generation);
-                remove_folder(&folder);
-            }
-            Err(generation) => writer.retired.push(generation),
-        }
-    }
-    writer.retired.len()
-}
-
-/// The first generation of a new table.
-fn create_first(directory: &Directory, settings: Settings) -> Result<Generation, TableError> {
-    let number = directory.remove_leftovers(None)? + 1;
-    let building = Building::create(directory.building_path(number), settings)?;
-    let building = building.complete(0, b"[]")?;
-    let folder = directory.promote(building.folder(), number)?;
-    Generation::open(folder, number, settings)
-}
-
-fn copy_generation(live: &Generation, folder: &Path) -> Result<(), TableError> {
-    std::fs::create_dir(folder).map_err(TableError::io("create the folder", folder))?;
-    let path = folder.join(LMDB_FILE);
-    live.environment().copy_to(&path).map_err(|source| match source {
-        heed::Error::Io(source) => TableError::Io { operation: "copy the link table to", path, source },
-        source => TableError::Lmdb { operation: "copy itself", source },
-    })
-}
-
-fn check_free_space(path: &Path, needed_bytes: u64) -> Result<(), TableError> {
-    let volume =
-        rustix::fs::statvfs(path).map_err(|error| TableError::io("read the free space of", path)(error.into()))?;
-    let free_bytes = volume.f_bavail.saturating_mul(volume.f_frsize);
-    if free_bytes < needed_bytes {
-        return Err(TableError::DiskFull { path: path.to_owned(), needed_bytes, free_bytes });
-    }
-    Ok(())
 }

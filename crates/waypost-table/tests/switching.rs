@@ -126,6 +126,19 @@ fn a_full_table_grows_while_it_is_read() {
 }
 
 #[test]
+fn a_growth_that_nobody_reads_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = Table::open(folder.path(), tiny()).unwrap();
+    let first = table.stats().unwrap().generation;
+    let mut version = 0;
+    while table.stats().unwrap().generation == first {
+        version += 1;
+        put(&table, version, version);
+    }
+    assert_eq!(generations(folder.path()), 1);
+}
+
+#[test]
 fn one_batch_larger_than_the_map_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let table = Table::open(folder.path(), tiny()).unwrap();
