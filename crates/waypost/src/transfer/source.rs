@@ -31,6 +31,7 @@ enum Rows {
 }
 
 type Input = Box<dyn Read + Send>;
+type ReadLine = fn(&[u8]) -> Result<Map<String, Value>, Refusal>;
 
 impl Source {
     /// Opens a file, or standard input where the path is `-`.
@@ -93,10 +94,7 @@ fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-fn next_line_row(
-    lines: &mut Lines<Input>,
-    read: fn(&[u8]) -> Result<Map<String, Value>, Refusal>,
-) -> io::Result<Option<Row>> {
+fn next_line_row(lines: &mut Lines<Input>, read: ReadLine) -> io::Result<Option<Row>> {
     while let Some(line) = lines.next_line()? {
         match line {
             Line::Text { bytes, .. } if bytes.trim_ascii().is_empty() => {}

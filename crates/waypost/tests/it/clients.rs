@@ -1,0 +1,144 @@
+//! The three ways to an instance: over HTTP with a key, by the local socket, and within the process. All the same API.
+
+use serde_json::json;
+
+use crate::support::{Folder, Run, command, finish, get, location_of, run};
+
+/// One life of a link, the same by every way.
+fn check_life_of_a_link(run: impl Fn(&[&str]) -> Run) {
+    let created = run(&["link", "create", "https://example.com/1", "--slug", "life", "--json"]).json();
+    assert_eq!((&created["version"], &created["slug"]), (&json!(1), &json!("life")));
+    let id = created["id"].as_str().unwrap();
+    assert_eq!(run(&["link", "show", "life", "--json"]).json(), created);
+    assert_eq!(run(&["link", "show", id, "--json"]).json(), created);
+    assert!(run(&["link", "show", "life"]).text().contains("https://example.com/1"));
+
+    let update = ["link", "update", "life", "--destination", "https://example.com/2", "--status", "307"];
+    let updated = run(&[&update[..], &["--if-version", "1", "--json"]].concat()).json();
+    assert_eq!((&updated["version"], &updated["redirect_status"]), (&json!(2), &json!(307)));
+    let stale = run(&[&update[..], &["--if-version", "1"]].concat());
+    assert!(stale.fault(1).contains("changed"), "{stale:?}");
+
+    let taken = run(&["link", "create", "https://example.com/3", "--slug", "life"]);
+    assert!(taken.fault(1).contains("taken"), "{taken:?}");
+    let reserved = run(&["link", "create", "https://example.com/3", "--slug", "api"]);
+    assert!(reserved.fault(1).contains("reserved"), "{reserved:?}");
+    let refused = run(&["link", "create", "javascript:alert(1)"]);
+    assert!(refused.fault(1).contains("scheme"), "{refused:?}");
+
+    let unasked = run(&["link", "delete", "life"]);
+    assert!(unasked.fault(1).contains("--yes"), "{unasked:?}");
+    assert_eq!(run(&["link", "delete", "life", "--yes", "--json"]).json(), json!({ "deleted": id }));
+    assert!(run(&["link", "show", "life"]).fault(1).contains("there is no link life"));
+    assert_eq!(run(&["link", "list", "--json"]).text(), "");
+
+    let reborn = run(&["link", "create", "https://example.com/4", "--slug", "life", "--json"]).json();
+    assert_eq!(reborn["version"], 4);
+    run(&["link", "delete", "life", "--yes"]).text();
+}
+
+#[test]
+fn within_the_process() {
+    let folder = Folder::new();
+    check_life_of_a_link(|arguments| folder.run(arguments));
+}
+
+#[test]
+fn by_the_local_socket() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    check_life_of_a_link(|arguments| folder.run(arguments));
+    folder.run(&["link", "create", "https://example.com/seen", "--slug", "seen"]).text();
+    assert_eq!(location_of(&server, "/seen").unwrap(), "https://example.com/seen");
+    folder.run(&["link", "delete", "seen", "--yes"]).text();
+    assert_eq!(get(&server, "/seen").status, 404);
+}
+
+#[test]
+fn over_http_with_a_key() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let key = folder.run(&["key", "create", "--name", "remote"]).text().to_owned();
+    let url = server.url("");
+    check_life_of_a_link(|arguments| finish(command(arguments).env("WAYPOST_SERVER", &url).env("WAYPOST_KEY", &key)));
+    let list = ["link", "list", "--server", &url];
+    assert!(run(&list).fault(1).contains("API key"), "no key");
+    let wrong = key.replace(key.chars().last().unwrap(), "x");
+    assert!(run(&[&list[..], &["--key", &wrong]].concat()).fault(1).contains("API key"), "wrong key");
+
+    let id = folder.run(&["key", "list", "--json"]).json_lines()[0]["id"].as_str().unwrap().to_owned();
+    folder.run(&["key", "revoke", &id]).text();
+    assert!(run(&[&list[..], &["--key", &key]].concat()).fault(1).contains("API key"), "revoked key");
+    assert!(!folder.run(&["key", "list"]).text().contains(&key));
+    assert!(!server.output().contains(&key), "the key is in the log");
+}
+
+#[test]
+fn a_key_can_end() {
+    let folder = Folder::new();
+    let run = folder.run(&["key", "create", "--expires", "90d", "--json"]);
+    assert!(run.json()["expires_at"].is_string(), "{run:?}");
+    let run = folder.run(&["key", "create", "--expires", "someday"]);
+    assert!(run.fault(1).contains("someday"), "{run:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let run = run(&["link", "list", "--server", "http://127.0.0.1:9"]);
+    assert!(run.fault(1).contains("cannot reach http://127.0.0.1:9"), "{run:?}");
+}
+
+#[test]
+fn commands_within_the_process_take_turns() {
+    let folder = Folder::new();
+    folder.run(&["link", "list"]).text();
+    let commands = (0..4).map(|number| {
+        let data_dir = folder.data_dir();
+        std::thread::spawn(move || {
+            let url = format!("https://example.com/{number}");
+            run(&["link", "create", &url, "--data-dir", data_dir.to_str().unwrap()]).text().to_owned()
+        })
+    });
+    let commands: Vec<_> = commands.collect();
+    for command in commands {
+        command.join().unwrap();
+    }
+    assert_eq!(folder.run(&["link", "list", "--json"]).json_lines().len(), 4);
+}
+
+#[test]
+fn a_command_keeps_the_public_url_of_the_server() {
+    let folder = Folder::new();
+    let mut server = folder.serve(&["--public-url", "https://go.example"]);
+    let online = folder.run(&["link", "create", "https://example.com/", "--slug", "a"]);
+    assert_eq!(online.text(), "https://go.example/a");
+    assert!(server.terminate().unwrap().success());
+    let offline = folder.run(&["link", "create", "https://example.com/", "--slug", "b"]);
+    assert_eq!(offline.text(), "https://go.example/b");
+    let hosts: Vec<_> = folder.run(&["domain", "list", "--json"]).json_lines();
+    assert_eq!(hosts.iter().map(|domain| domain["host"].as_str().unwrap()).collect::<Vec<_>>(), ["go.example"]);
+}
+
+#[test]
+fn domains_and_rules_from_the_command_line() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    folder.run(&["domain", "create", "other.example", "--case-insensitive"]).text();
+    let record = folder.write(
+        "rules.json",
+        r#"{"destination_url":"https://example.com/","rules":[{"id":"r1","when":{"query":{"ref":"mail"}},"to":{"url":"https://example.com/mail"}}]}"#,
+    );
+    let made = folder.run(&["link", "create", "--record", &record, "--slug", "Ruled", "--domain", "other.example"]);
+    assert!(made.text().ends_with("other.example/ruled") || made.text().contains("other.example:"), "{made:?}");
+    let host = [("Host", "other.example")];
+    let _ = host;
+    let shown = folder.run(&["link", "show", "ruled", "--on", "other.example", "--json"]).json();
+    assert_eq!(shown["rules"][0]["id"], "r1");
+    let cleared =
+        folder.run(&["link", "update", "ruled", "--on", "other.example", "--clear", "rules", "--json"]).json();
+    assert_eq!(cleared["rules"], json!([]));
+    folder.run(&["domain", "update", "other.example", "--root-url", "https://example.com/root"]).text();
+    let mut connection = waypost_testkit::http::Connection::open(server.address()).unwrap();
+    connection.send(b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n").unwrap();
+    assert_eq!(connection.read_response().unwrap().header("location"), Some("https://example.com/root"));
+}

@@ -1,0 +1,43 @@
+//! Help texts, as snapshots, and completions.
+
+use crate::support::run;
+
+#[test]
+fn help_texts() {
+    for command in [
+        "",
+        "serve",
+        "key create",
+        "key list",
+        "key revoke",
+        "link create",
+        "link list",
+        "link show",
+        "link update",
+        "link delete",
+        "domain create",
+        "domain list",
+        "domain update",
+        "import",
+        "export",
+        "decide",
+        "config",
+        "completions",
+    ] {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let name = if command.is_empty() { "waypost".to_owned() } else { command.replace(' ', "_") };
+        insta::assert_snapshot!(name, run(&arguments).text());
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(run(&["--version"]).text(), concat!("waypost ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(run(&["completions", shell]).text().contains("waypost"), "{shell}");
+    }
+}

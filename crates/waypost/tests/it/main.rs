@@ -1,0 +1,13 @@
+//! The program as its users meet it: the real binary, real folders, real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod clients;
+mod decide;
+mod help;
+mod newcomer;
+mod real_input;
+mod start;
+mod support;
+mod transfer;
+mod vectors;

@@ -1,0 +1,143 @@
+//! Starts that must fail: with one clear line, exit status 1, and nothing changed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Folder, command, finish, run};
+
+/// A free port that stays taken while the listener lives.
+fn taken_port() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let folder = Folder::new();
+    let (_listener, address) = taken_port();
+    let run = folder.run(&["serve", "--listen", &address]);
+    assert_eq!(run.fault(1), format!("waypost: {address} is already in use"));
+    assert_eq!(run.stdout, "");
+    assert!(!folder.data_dir().exists());
+}
+
+#[test]
+fn a_second_server_shares_neither_port_nor_folder() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
+    let path = folder.data_dir().canonicalize().unwrap();
+    let expect = format!(
+        "waypost: the data folder {} is in use by another instance (process {})",
+        path.display(),
+        server.process_id()
+    );
+    assert_eq!(run.fault(1), expect);
+    let other = Folder::new();
+    let run = other.run(&["serve", "--listen", &server.address().to_string()]);
+    assert_eq!(run.fault(1), format!("waypost: {} is already in use", server.address()));
+}
+
+#[test]
+fn every_fault_of_the_configuration_is_listed() {
+    let folder = Folder::new();
+    let file =
+        folder.write("waypost.toml", "listenn = [\"127.0.0.1:1\"]\nthreads = 0\n[limits]\nidle_timeout_s = \"7\"\n");
+    let mut command = command(&["serve", "--config", &file, "--listen", "nowhere"]);
+    let run =
+        finish(command.env("WAYPOST_PUBLIC_ULR", "x").env("WAYPOST_THREADS", "many").env("WAYPOST_TEST_X", "fine"));
+    let text = run.fault(1).replace(&file, "FILE");
+    let expect = [
+        "waypost: the configuration has 6 faults:",
+        "  WAYPOST_PUBLIC_ULR: there is no such setting; did you mean WAYPOST_PUBLIC_URL?",
+        "  FILE:1: listenn: there is no such setting; did you mean listen?",
+        "  FILE:4: limits.idle_timeout_s: give a whole number, without quotes",
+        "  FILE:2: threads: give a number from 1 to 256",
+        "  WAYPOST_THREADS: give a number from 1 to 256",
+        "  --listen: \"nowhere\" is not an address and port such as 127.0.0.1:8080 or [::]:80",
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expect);
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn an_unknown_flag_is_wrong_usage() {
+    assert!(run(&["serve", "--lissten", "x"]).fault(2).contains("--listen"));
+    assert!(run(&["linc"]).fault(2).contains("link"));
+}
+
+#[test]
+fn foreign_and_damaged_databases_are_left_alone() {
+    let folder = Folder::new();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "one"]).text();
+    let database = folder.data_dir().join("waypost.db");
+    let good = fs::read(&database).unwrap();
+    let bad: [(&str, Vec<u8>); 4] = [
+        ("text", b"these are my notes, not a database\n".repeat(100)),
+        ("cut", good[..good.len() / 2].to_vec()),
+        ("short", good[..50].to_vec()),
+        ("garbled", good.iter().enumerate().map(|(at, byte)| if at < 100 { byte ^ 0x55 } else { *byte }).collect()),
+    ];
+    for (what, bytes) in bad {
+        fs::write(&database, &bytes).unwrap();
+        for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["link", "list"][..]] {
+            let run = folder.run(arguments);
+            let text = run.fault(1);
+            assert!(text.contains("waypost.db") && text.lines().count() == 1, "{what}: {text}");
+            assert!(fs::read(&database).unwrap() == bytes, "{what}: the file was changed");
+        }
+    }
+    fs::write(&database, &good).unwrap();
+    assert_eq!(folder.run(&["link", "list", "--json"]).json_lines().len(), 1);
+}
+
+#[test]
+fn a_foreign_table_is_left_alone() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.data_dir().join("table")).unwrap();
+    let file = folder.data_dir().join("table/CURRENT");
+    fs::write(&file, "my notes").unwrap();
+    let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
+    let fault = run.fault(1).lines().last().unwrap();
+    assert!(fault.starts_with("waypost: ") && fault.contains("CURRENT is not a link table"), "{fault}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "my notes");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    let file = folder.write("data", "a file where the folder should be");
+    let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(run.fault(1).contains(&format!("the data folder {file} cannot be used")), "{run:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a file where the folder should be");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = Folder::new();
+    fs::create_dir(folder.data_dir()).unwrap();
+    fs::set_permissions(folder.data_dir(), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(folder.data_dir().join("probe"), "").is_ok() {
+        // The superuser may write everywhere: there is no such folder for it.
+        return;
+    }
+    let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(run.fault(1).contains("cannot be used"), "{run:?}");
+}
+
+#[test]
+fn without_a_home_a_folder_is_asked_for() {
+    let run = finish(command(&["link", "list"]).env_remove("HOME"));
+    assert!(run.fault(1).contains("--data-dir"), "{run:?}");
+}
+
+#[test]
+fn settings_in_force_are_shown_without_secrets() {
+    let mut command = command(&["config", "--threads", "3"]);
+    let run = finish(command.env("WAYPOST_DATABASE_URL", "postgres://u:planted@h/d"));
+    let text = run.text();
+    assert!(text.contains("threads = 3  # --threads") && text.contains("u:***@h/d"), "{text}");
+    assert!(!text.contains("planted"));
+}

@@ -1,0 +1,194 @@
+//! Import and export: every line has an answer, and what goes out comes back the same.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Folder, location_of, run, run_with_input};
+
+/// Links with every field that an export carries.
+fn rich_links() -> String {
+    let links = [
+        json!({ "slug": "plain", "destination_url": "https://example.com/" }),
+        json!({ "slug": "-dash", "destination_url": "https://example.com/?q=a,b\"c" }),
+        json!({ "slug": "größe/klein", "destination_url": "https://bücher.example/", "redirect_status": 308, "forward_query": true }),
+        json!({ "slug": "timed", "destination_url": "https://example.com/t", "starts_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2096-01-01T00:00:00.5Z", "expired_url": "https://example.com/over", "enabled": false }),
+        json!({ "slug": "ruled", "destination_url": "https://example.com/r",
+            "rules": [{ "id": "r1", "when": { "countries": ["DE"], "query": { "ref": "mail" } }, "to": { "url": "https://example.de/" } }],
+            "evolution_rules": [{ "id": "ev1", "priority": 10, "starts_at": "2026-02-01T00:00:00Z", "destination_url": "https://example.com/e" }],
+            "geo_rules": [{ "country_code": "GB", "destination_url": "https://example.co.uk/" }],
+            "ab_test": { "id": 42, "status": "active", "variants": [
+                { "id": "v1", "name": "=Control", "destination_url": "https://example.com/a", "weight": 50 },
+                { "id": "v2", "destination_url": "https://example.com/b", "weight": 50 }] },
+            "link_utms": { "utm_campaign": "=spring" },
+            "utm_templates": [{ "platform_domains": ["t.co"], "utm_source": "twitter" }] }),
+    ];
+    links.map(|link| link.to_string() + "\n").concat()
+}
+
+/// What an import must bring back of each link, in the order of slugs.
+fn essence(export: &str) -> Vec<Value> {
+    let mut links: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for link in &mut links {
+        let link = link.as_object_mut().unwrap();
+        for given in ["id", "account_id", "version", "created_at", "updated_at", "short_url"] {
+            assert!(link.remove(given).is_some(), "{given}");
+        }
+    }
+    links.sort_by_key(|link| link["slug"].as_str().unwrap().to_owned());
+    links
+}
+
+#[test]
+fn what_goes_out_comes_back_the_same() {
+    let first = Folder::new();
+    let file = first.write("links.ndjson", rich_links());
+    let import = first.run(&["import", &file, "--json"]).json();
+    assert_eq!((&import["taken"], &import["refused"]), (&json!(5), &json!(0)));
+    let wanted = essence(first.run(&["export", "--format", "ndjson"]).text());
+    assert_eq!(wanted.len(), 5);
+
+    for format in ["csv", "ndjson"] {
+        let export = first.file(&format!("export.{format}"));
+        first.run(&["export", "--output", export.to_str().unwrap()]).text();
+        let second = Folder::new();
+        second.run(&["import", export.to_str().unwrap()]).text();
+        assert_eq!(essence(second.run(&["export", "--format", "ndjson"]).text()), wanted, "{format}");
+        let text = fs::read_to_string(&export).unwrap();
+        assert!(!text.contains("\n-dash") && !text.contains(",-dash"), "{text}");
+        let again = first.run(&["export", "--output", export.to_str().unwrap()]);
+        assert!(again.fault(1).contains("there already"), "{again:?}");
+    }
+}
+
+#[test]
+fn an_export_has_every_link() {
+    let folder = Folder::new();
+    let urls: String = (0..2_500).map(|number| format!("https://example.com/{number}\n")).collect();
+    let file = folder.write("urls.txt", &urls);
+    folder.run(&["import", &file]).text();
+    let mut found: Vec<String> = folder
+        .run(&["export", "--format", "ndjson"])
+        .json_lines()
+        .iter()
+        .map(|link| link["destination_url"].as_str().unwrap().to_owned() + "\n")
+        .collect();
+    let mut wanted: Vec<String> = urls.lines().map(|line| format!("{line}\n")).collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert_eq!(folder.run(&["link", "list", "--all", "--json"]).json_lines().len(), 2_500);
+    assert_eq!(folder.run(&["link", "list", "--limit", "7", "--json"]).json_lines().len(), 7);
+}
+
+#[test]
+fn refused_lines_are_named_and_stop_nothing() {
+    let folder = Folder::new();
+    let text = b"slug,long_url,redirect_status\n\
+        good,https://example.com/,301\n\
+        bad,javascript:alert(1),\n\
+        \n\
+        api,https://example.com/,\n\
+        good,https://example.com/,\n\
+        odd,https://example.com/,999\n\
+        short\n\
+        invalid,https://example.com/\xff,\n\
+        last,https://example.com/,\n";
+    let file = folder.write("links.csv", text);
+    let dry = folder.run(&["import", &file, "--dry-run", "--json"]);
+    assert_eq!((dry.status, dry.stdout.contains("\"taken\":2")), (3, true), "{dry:?}");
+    assert_eq!(folder.run(&["link", "list", "--json"]).text(), "");
+
+    let report = folder.file("refused.csv");
+    let run = folder.run(&["import", &file, "--report", report.to_str().unwrap()]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(run.stdout.starts_with("2 links made, 6 lines refused"), "{run:?}");
+    let mut reader = csv::Reader::from_path(&report).unwrap();
+    let lines: Vec<(u64, String)> = reader
+        .records()
+        .map(|record| record.unwrap())
+        .map(|record| (record[0].parse().unwrap(), record[1].to_owned()))
+        .collect();
+    let expect = [
+        (3, "destination_scheme"),
+        (5, "slug_reserved"),
+        (6, "slug_taken"),
+        (7, "invalid_field"),
+        (8, "csv"),
+        (9, "utf8"),
+    ];
+    assert_eq!(lines, expect.map(|(line, code)| (line, code.to_owned())));
+
+    let again = folder.run(&["import", &file]);
+    assert!(again.fault(3).contains("line 2: ") && again.stderr.contains("slug_taken"), "{again:?}");
+    let tail = folder.run(&["import", &file, "--from-line", "10"]);
+    assert!(tail.fault(3).starts_with("line 10: "), "{tail:?}");
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_a_fault() {
+    let folder = Folder::new();
+    for (name, text, expect) in [
+        ("a.dat", "x", "--format"),
+        ("a.csv", "slug,title\n", "destination_url"),
+        ("b.csv", "", "empty"),
+        ("missing.csv", "", "cannot read"),
+    ] {
+        let file = if name == "missing.csv" { "/nonexistent/missing.csv".to_owned() } else { folder.write(name, text) };
+        let run = folder.run(&["import", &file]);
+        assert!(run.fault(1).contains(expect), "{run:?}");
+    }
+    assert!(!folder.data_dir().exists(), "a file that cannot be read makes no data folder");
+}
+
+#[test]
+fn standard_input_and_a_domain_for_all() {
+    let folder = Folder::new();
+    folder.run(&["domain", "create", "other.example"]).text();
+    let data_dir = folder.data_dir();
+    let arguments =
+        ["import", "-", "--format", "ndjson", "--domain", "other.example", "--data-dir", data_dir.to_str().unwrap()];
+    run_with_input(&arguments, br#"{"destination_url":"https://example.com/","slug":"a","domain":"third.example"}"#)
+        .text();
+    let links = folder.run(&["link", "list", "--domain", "other.example", "--json"]).json_lines();
+    assert_eq!((links.len(), links[0]["domain"].as_str().unwrap()), (1, "other.example"));
+}
+
+#[test]
+fn a_protected_link_is_not_opened_by_a_round_trip() {
+    let folder = Folder::new();
+    let data_dir = folder.data_dir();
+    let create = [
+        "link",
+        "create",
+        "https://example.com/secret",
+        "--slug",
+        "locked",
+        "--password-stdin",
+        "--data-dir",
+        data_dir.to_str().unwrap(),
+    ];
+    run_with_input(&create, b"open sesame\n").text();
+    let export = folder.file("export.csv");
+    folder.run(&["export", "--output", export.to_str().unwrap()]).text();
+    assert!(!fs::read_to_string(&export).unwrap().contains("argon2"));
+    let second = Folder::new();
+    let run = second.run(&["import", export.to_str().unwrap()]);
+    assert!(run.fault(3).contains("password_missing"), "{run:?}");
+}
+
+#[test]
+fn through_a_running_server() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let lines: String = (0..1_500)
+        .map(|number| format!("{{\"slug\":\"n{number}\",\"destination_url\":\"https://example.com/{number}\"}}\n"))
+        .collect();
+    let file = folder.write("links.ndjson", lines);
+    let key = folder.run(&["key", "create"]).text().to_owned();
+    run(&["import", &file, "--server", &server.url(""), "--key", &key]).text();
+    for number in [0, 999, 1_000, 1_499] {
+        assert_eq!(location_of(&server, &format!("/n{number}")).unwrap(), format!("https://example.com/{number}"));
+    }
+}
