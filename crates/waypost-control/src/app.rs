@@ -1,0 +1,154 @@
+//! The control plane as one value: the store, the link table and the job that keeps the table current, with the
+//! settings. Use cases are methods of [`App`], each in the file of the noun it serves; handlers call nothing else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use waypost_core::id::AccountId;
+use waypost_core::{SchemePolicy, Timestamp};
+use waypost_store::{Domain, Setup, Store, StoreError};
+use waypost_table::Table;
+
+use crate::own_hosts::OwnHosts;
+use crate::password::Passwords;
+use crate::problem::{Problem, ProblemCode};
+use crate::settings::{ControlSettings, Rate};
+use crate::sync::{NotSynced, Sync};
+use crate::throttle::{AddressKey, Throttle};
+
+/// Wrong and right passwords that one address may try on one link.
+const UNLOCK_RATE: Rate = Rate { count: 5, per_s: 60, burst: 5 };
+/// Wrong passwords that all addresses together may try on one link.
+const UNLOCK_FAILURE_RATE: Rate = Rate { count: 100, per_s: 3_600, burst: 100 };
+
+/// The control plane. Shared by `Arc`.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) store: Store,
+    pub(crate) table: Arc<Table>,
+    pub(crate) sync: Arc<Sync>,
+    pub(crate) settings: ControlSettings,
+    pub(crate) setup: Setup,
+    pub(crate) passwords: Passwords,
+    pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
+    pub(crate) api_throttle: Option<Throttle<String>>,
+    pub(crate) unlock_throttle: Throttle<(String, AddressKey)>,
+    pub(crate) unlock_failure_throttle: Throttle<String>,
+    /// The job. A std mutex: held to take the handle, never across an await.
+    job: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Why the control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What every instance has could not be read or made.
+    #[error("the database could not be prepared")]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Prepares the database, starts the job that keeps the table current, and returns at once: until the table has
+    /// caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host.
+    pub async fn start(store: Store, table: Arc<Table>, settings: ControlSettings) -> Result<Arc<Self>, StartError> {
+        let host = settings.public_url.host().clone();
+        let mut tx = store.begin("init").await?;
+        let setup = tx.init(&host).await?;
+        tx.commit().await?;
+        if let Some(old) = &setup.renamed_from {
+            tracing::warn!(domain.host = %host, old_host = %old, "the default domain has another host than before");
+        }
+        let sync = Sync::new(store.clone(), Arc::clone(&table), settings.schemes.clone(), settings.sync_poll_ms);
+        let sync = Arc::new(sync);
+        let job = tokio::spawn({
+            let sync = Arc::clone(&sync);
+            async move { sync.run().await }
+        });
+        Ok(Arc::new(Self {
+            anonymous_throttle: settings.anonymous_rate.map(Throttle::new),
+            api_throttle: settings.api_rate.map(Throttle::new),
+            unlock_throttle: Throttle::new(UNLOCK_RATE),
+            unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
+            passwords: Passwords::new(),
+            job: Mutex::new(Some(job)),
+            store,
+            table,
+            sync,
+            settings,
+            setup,
+        }))
+    }
+
+    /// Waits until the table has caught up with the store. `false` where it has not within this time.
+    pub async fn wait_until_ready(&self, wait: Duration) -> bool {
+        self.sync.wait_until_caught_up(wait).await.is_ok()
+    }
+
+    /// Ends the job, having let it finish what it is writing. Requests that change links fail from then on.
+    pub async fn stop(&self) {
+        self.sync.stop();
+        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(job) = job
+            && let Err(error) = job.await
+        {
+            tracing::error!(%error, "the job that keeps the link table current broke down");
+        }
+    }
+
+    /// Waits until the edge has everything up to this outbox sequence.
+    pub(crate) async fn wait_for_edge(&self, sequence: u64) -> Result<(), Problem> {
+        let synced = self.sync.wait_for_links(sequence, self.settings.sync_wait_ms).await;
+        synced.map_err(not_at_edge)
+    }
+
+    /// Waits until the edge has the domains as they are now.
+    pub(crate) async fn refresh_edge_domains(&self) -> Result<(), Problem> {
+        self.sync.refresh_domains(self.settings.sync_wait_ms).await.map_err(not_at_edge)
+    }
+
+    /// The domain with this host, the default domain where none is named, if links of this account may live there.
+    pub(crate) async fn domain_for(&self, account_id: &AccountId, host: Option<&str>) -> Option<Domain> {
+        let Some(host) = host else { return Some(self.setup.default_domain.clone()) };
+        if let Some(domain) = self.known_domain(account_id, host) {
+            return Some(domain);
+        }
+        // Another process may have made it just now.
+        self.sync.refresh_domains(self.settings.sync_wait_ms).await.ok()?;
+        self.known_domain(account_id, host)
+    }
+
+    fn known_domain(&self, account_id: &AccountId, host: &str) -> Option<Domain> {
+        let is_open = |domain: &&Domain| domain.account_id.as_ref().is_none_or(|owner| owner == account_id);
+        self.sync.domains().iter().filter(is_open).find(|domain| domain.host.as_str() == host).cloned()
+    }
+
+    pub(crate) fn short_url(&self, host: &str, slug: &str) -> String {
+        self.settings.public_url.short_url(host, slug)
+    }
+
+    pub(crate) fn own_hosts(&self) -> OwnHosts<'_> {
+        OwnHosts::new(&self.settings.public_url, self.sync.domains())
+    }
+
+    pub(crate) const fn schemes(&self) -> &SchemePolicy {
+        &self.settings.schemes
+    }
+}
+
+/// Now, for throttles.
+pub(crate) fn monotonic_now() -> Instant {
+    Instant::now()
+}
+
+/// Now, for what is shown and decided outside a transaction.
+pub(crate) fn wall_clock_now() -> Timestamp {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn not_at_edge(_: NotSynced) -> Problem {
+    Problem::new(ProblemCode::NotAtEdge, "saved; the edge has not taken it yet").retry_after(5)
+}

@@ -1,0 +1,51 @@
+//! The files that pages need: style, script and mark, served by this instance under names that carry a digest of what
+//! is in them, so that browsers may keep them for good.
+
+use std::sync::LazyLock;
+
+use sha2::{Digest as _, Sha256};
+
+/// A file that pages refer to.
+#[derive(Debug)]
+pub(crate) struct Asset {
+    /// The path it is served under.
+    pub(crate) path: String,
+    pub(crate) media_type: &'static str,
+    pub(crate) bytes: &'static [u8],
+}
+
+/// The paths of the files, as templates name them.
+#[derive(Debug)]
+pub(crate) struct AssetPaths {
+    pub(crate) style: &'static str,
+    pub(crate) script: &'static str,
+    pub(crate) mark: &'static str,
+}
+
+/// Where templates find the files.
+pub(crate) static ASSETS: LazyLock<AssetPaths> =
+    LazyLock::new(|| AssetPaths { style: &FILES[0].path, script: &FILES[1].path, mark: &FILES[2].path });
+
+static FILES: LazyLock<[Asset; 3]> = LazyLock::new(|| {
+    [
+        asset("site", "css", "text/css; charset=utf-8", include_bytes!("../assets/site.css")),
+        asset("landing", "js", "text/javascript; charset=utf-8", include_bytes!("../assets/landing.js")),
+        asset("mark", "svg", "image/svg+xml", include_bytes!("../assets/mark.svg")),
+    ]
+});
+
+/// The file under this path.
+pub(crate) fn find_asset(path: &str) -> Option<&'static Asset> {
+    FILES.iter().find(|asset| asset.path == path)
+}
+
+/// The mark, for browsers that ask for `/favicon.ico`.
+pub(crate) fn favicon() -> &'static Asset {
+    &FILES[2]
+}
+
+fn asset(name: &str, extension: &str, media_type: &'static str, bytes: &'static [u8]) -> Asset {
+    let digest = Sha256::digest(bytes);
+    let hash: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Asset { path: format!("/assets/{name}.{hash}.{extension}"), media_type, bytes }
+}

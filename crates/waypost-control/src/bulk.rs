@@ -1,0 +1,158 @@
+//! Making many links in one request, each with an outcome of its own. Imports use it.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+use waypost_core::id::DomainId;
+use waypost_store::{CreateOutcome, Domain, LINKS_PER_CALL_MAX, NewLink};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::link_input::NewLinkInput;
+use crate::links::CheckedLink;
+use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::request::{invalid, refuse_rest};
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct BulkInput {
+    links: Vec<Value>,
+    /// Whether to undo it all at the end.
+    dry_run: bool,
+}
+
+impl BulkInput {
+    pub(crate) fn parse(mut object: Map<String, Value>) -> Result<Self, Problem> {
+        let mut errors = Vec::new();
+        let links = match object.remove("links") {
+            Some(Value::Array(links)) if links.len() <= LINKS_PER_CALL_MAX => links,
+            Some(_) | None => {
+                errors.push(invalid("links", &format!("a list of at most {LINKS_PER_CALL_MAX} links")));
+                Vec::new()
+            }
+        };
+        let dry_run = match object.remove("dry_run") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(dry_run)) => dry_run,
+            Some(_) => {
+                errors.push(invalid("dry_run", "true or false"));
+                false
+            }
+        };
+        refuse_rest(&object, &mut errors);
+        if errors.is_empty() { Ok(Self { links, dry_run }) } else { Err(Problem::of_fields(errors)) }
+    }
+}
+
+impl App {
+    /// Makes the links that can be made and says of each what became of it, in one transaction. A dry run does the
+    /// same and undoes it, so that it sees taken slugs too.
+    pub(crate) async fn create_links(&self, caller: &Caller, input: BulkInput) -> Result<Value, Problem> {
+        let parsed: Vec<_> = input.links.into_iter().map(parse_item).collect();
+        let domains = self.domains_of(caller, &parsed).await;
+        let mut checked = Vec::with_capacity(parsed.len());
+        for item in parsed {
+            checked.push(match item.and_then(|input| self.check_item(caller, input, &domains)) {
+                Ok(mut new) => {
+                    self.hash_password(&mut new).await?;
+                    Ok(new.link)
+                }
+                Err(problem) => Err(problem),
+            });
+        }
+        let new_links: Vec<NewLink<'static>> = checked.iter().flatten().cloned().collect();
+        let outcomes = self.store_links(caller, &new_links, input.dry_run).await?;
+        let hosts: HashMap<&DomainId, &str> =
+            domains.values().flatten().map(|domain| (&domain.domain_id, domain.host.as_str())).collect();
+        let mut outcomes = outcomes.into_iter();
+        let results = checked.iter().map(|item| match item {
+            Err(problem) => refused(problem),
+            Ok(new) => match outcomes.next() {
+                Some(outcome) => self.result(outcome, hosts.get(&new.domain_id).copied().unwrap_or_default()),
+                None => refused(&Problem::internal("making links", &"an outcome is missing")),
+            },
+        });
+        let results: Vec<Value> = results.collect();
+        let created = results.iter().filter(|result| result["status"] == 201).count();
+        let refused = results.len() - created;
+        Ok(json!({ "dry_run": input.dry_run, "created": created, "refused": refused, "results": results }))
+    }
+
+    async fn store_links(
+        &self,
+        caller: &Caller,
+        new_links: &[NewLink<'_>],
+        dry_run: bool,
+    ) -> Result<Vec<CreateOutcome>, Problem> {
+        let mut tx = self.store.begin("create_links").await?;
+        let outcomes = tx.create_links(new_links, Some(&caller.changed_by)).await?;
+        if dry_run {
+            // Dropping the transaction undoes it.
+            return Ok(outcomes);
+        }
+        let sequence = tx.outbox_last().await?;
+        tx.commit().await?;
+        self.wait_for_edge(sequence).await?;
+        Ok(outcomes)
+    }
+
+    /// The domains that the items name, by the name they use.
+    async fn domains_of(
+        &self,
+        caller: &Caller,
+        items: &[Result<NewLinkInput, Problem>],
+    ) -> HashMap<Option<String>, Option<Domain>> {
+        let mut domains = HashMap::new();
+        for input in items.iter().flatten() {
+            if !domains.contains_key(&input.domain) {
+                let found = self.domain_of(caller, input.domain.as_deref()).await.ok();
+                domains.insert(input.domain.clone(), found);
+            }
+        }
+        domains
+    }
+
+    fn check_item(
+        &self,
+        caller: &Caller,
+        input: NewLinkInput,
+        domains: &HashMap<Option<String>, Option<Domain>>,
+    ) -> Result<CheckedLink, Problem> {
+        let Some(Some(domain)) = domains.get(&input.domain) else {
+            return Err(Problem::of_fields(vec![FieldError {
+                field: "domain".to_owned(),
+                code: ProblemCode::DomainUnknown,
+                detail: "there is no such domain for links of this account".to_owned(),
+            }]));
+        };
+        self.new_link(caller, input, domain).map_err(Problem::of_fields)
+    }
+
+    fn result(&self, outcome: CreateOutcome, host: &str) -> Value {
+        match outcome {
+            CreateOutcome::Created { link_id, slug, version } => json!({
+                "status": 201, "id": link_id, "version": version, "slug": slug, "short_url": self.short_url(host, &slug),
+            }),
+            CreateOutcome::SlugTaken { slug } | CreateOutcome::Existing { slug, .. } => {
+                refused(&Problem::new(ProblemCode::SlugTaken, format!("the slug {slug:?} is taken")))
+            }
+            CreateOutcome::SlugTooLong => {
+                refused(&Problem::new(ProblemCode::SlugInvalid, "host and slug together are too long"))
+            }
+            CreateOutcome::DomainNotFound => {
+                refused(&Problem::new(ProblemCode::DomainUnknown, "there is no such domain for links of this account"))
+            }
+        }
+    }
+}
+
+fn parse_item(item: Value) -> Result<NewLinkInput, Problem> {
+    match item {
+        Value::Object(object) => NewLinkInput::parse(object).map_err(Problem::of_fields),
+        _ => Err(Problem::of_fields(vec![invalid("", "an object")])),
+    }
+}
+
+fn refused(problem: &Problem) -> Value {
+    json!({ "status": problem.code().status(), "problem": problem.to_json() })
+}

@@ -1,0 +1,92 @@
+//! Who is asking: the local operator, the holder of an API key, or nobody known.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use waypost_core::id::AccountId;
+
+use crate::api_key::ApiKeyText;
+use crate::app::{App, monotonic_now};
+use crate::problem::{Problem, ProblemCode};
+use crate::throttle::AddressKey;
+
+/// The address a request came from, set by the binary as a request extension. Where it is absent all requests share one
+/// allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// Who the transport vouches for, set by the binary as a request extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Whoever runs the instance: came by the local socket, or calls in the same process. May do everything.
+    Operator,
+}
+
+/// Who is asking, as far as the API is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The account whose things are asked for.
+    pub(crate) account_id: AccountId,
+    /// What the version rows say of who made a change.
+    pub(crate) changed_by: String,
+    pub(crate) is_operator: bool,
+}
+
+impl Caller {
+    /// Refuses all but the operator.
+    pub(crate) fn require_operator(&self) -> Result<(), Problem> {
+        if self.is_operator {
+            return Ok(());
+        }
+        Err(Problem::new(ProblemCode::Forbidden, "this takes the operator of the instance, not an API key"))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        match parts.extensions.get::<Principal>() {
+            Some(Principal::Operator) => Ok(Self {
+                account_id: app.setup.default_account.account_id.clone(),
+                changed_by: "operator".to_owned(),
+                is_operator: true,
+            }),
+            None => holder_of_key(parts, app).await,
+        }
+    }
+}
+
+async fn holder_of_key(parts: &Parts, app: &App) -> Result<Caller, Problem> {
+    let refused = || Problem::new(ProblemCode::Unauthorized, "the API key is missing, unknown, expired or revoked");
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };
+    let key = header.to_str().ok().and_then(bearer).and_then(ApiKeyText::parse).ok_or_else(refused)?;
+    let mut tx = app.store.read("authenticate").await?;
+    let found = tx.authenticate_api_key(key.key_id(), &key.digest()).await?.ok_or_else(refused)?;
+    let now = tx.now();
+    drop(tx);
+    app.note_use(&found, now).await;
+    if let Some(throttle) = &app.api_throttle {
+        let id = found.api_key_id.as_str().to_owned();
+        throttle.take(id, monotonic_now()).map_err(Problem::rate_limited)?;
+    }
+    Ok(Caller { account_id: found.account_id, changed_by: found.api_key_id.as_str().to_owned(), is_operator: false })
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What requests of nobody known are counted against.
+impl FromRequestParts<Arc<App>> for AddressKey {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(parts.extensions.get::<ClientAddress>().map(|address| address.0)))
+    }
+}

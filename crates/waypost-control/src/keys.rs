@@ -1,0 +1,133 @@
+//! What callers do with the API keys of their account.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use waypost_core::Timestamp;
+use waypost_store::{ApiKey, NewApiKey, StoreError};
+
+use crate::api_key::ApiKeyText;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::link_input::take_time;
+use crate::problem::{Chain, Problem};
+use crate::request::{invalid, refuse_rest, take_text};
+
+/// Bytes of a key's name.
+const NAME_BYTES_MAX: usize = 200;
+/// How many key ids are drawn before it counts as a failure; one in 10^14 is taken.
+const DRAWS_MAX: u32 = 4;
+/// The use of a key is noted this often, in microseconds.
+const NOTE_EVERY_US: i64 = 60_000_000;
+
+/// An API key as it is shown; the secret only once, right after it was made.
+#[derive(Debug, Serialize)]
+pub(crate) struct ApiKeyView<'a> {
+    id: &'a str,
+    name: &'a str,
+    /// The part of the key that is no secret, as it stands behind `wp_`.
+    key_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl<'a> ApiKeyView<'a> {
+    pub(crate) fn new(api_key: &'a ApiKey) -> Self {
+        Self {
+            id: api_key.api_key_id.as_str(),
+            name: &api_key.name,
+            key_id: &api_key.key_id,
+            key: None,
+            created_at: api_key.created_at,
+            expires_at: api_key.expires_at,
+            last_used_at: api_key.last_used_at,
+            revoked_at: api_key.revoked_at,
+        }
+    }
+
+    pub(crate) fn with_secret(self, text: &'a ApiKeyText) -> Self {
+        Self { key: Some(text.reveal()), ..self }
+    }
+}
+
+/// A key to be made.
+struct ApiKeyInput {
+    name: String,
+    expires_at: Option<Timestamp>,
+}
+
+impl ApiKeyInput {
+    fn parse(mut object: Map<String, Value>) -> Result<Self, Problem> {
+        let mut errors = Vec::new();
+        let name = take_text(&mut object, "name", &mut errors).unwrap_or_default().trim().to_owned();
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            errors.push(invalid("name", "at most 200 bytes long, without control characters"));
+        }
+        let expires_at = take_time(&mut object, "expires_at", &mut errors);
+        refuse_rest(&object, &mut errors);
+        if errors.is_empty() { Ok(Self { name, expires_at }) } else { Err(Problem::of_fields(errors)) }
+    }
+}
+
+impl App {
+    /// Makes a key of the caller's account.
+    pub(crate) async fn create_api_key(
+        &self,
+        caller: &Caller,
+        body: Map<String, Value>,
+    ) -> Result<(ApiKey, ApiKeyText), Problem> {
+        let input = ApiKeyInput::parse(body)?;
+        for _ in 0..DRAWS_MAX {
+            let text = ApiKeyText::generate().map_err(|error| Problem::internal("drawing an API key", &error))?;
+            let new = NewApiKey {
+                account_id: caller.account_id.clone(),
+                name: input.name.clone(),
+                key_id: text.key_id().to_owned(),
+                secret_digest: text.digest(),
+                expires_at: input.expires_at,
+            };
+            let mut tx = self.store.begin("create_api_key").await?;
+            match tx.create_api_key(&new).await {
+                Ok(api_key) => {
+                    tx.commit().await?;
+                    return Ok((api_key, text));
+                }
+                Err(StoreError::KeyIdTaken) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Problem::internal("drawing an API key", &"every key id was taken"))
+    }
+
+    /// The keys of the caller's account, newest first.
+    pub(crate) async fn list_api_keys(&self, caller: &Caller) -> Result<Vec<ApiKey>, Problem> {
+        Ok(self.store.read("list_api_keys").await?.list_api_keys(&caller.account_id).await?)
+    }
+
+    /// Revokes a key for good.
+    pub(crate) async fn revoke_api_key(&self, caller: &Caller, id: &str) -> Result<(), Problem> {
+        let id = id.parse().map_err(|_| Problem::not_found("api key"))?;
+        let mut tx = self.store.begin("revoke_api_key").await?;
+        tx.revoke_api_key(&caller.account_id, &id).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same.
+    pub(crate) async fn note_use(&self, api_key: &ApiKey, now: Timestamp) {
+        let is_fresh = |used_at: Timestamp| now.as_micros() - used_at.as_micros() < NOTE_EVERY_US;
+        if api_key.last_used_at.is_some_and(is_fresh) {
+            return;
+        }
+        let note = async {
+            let mut tx = self.store.begin("touch_api_key").await?;
+            tx.touch_api_key(api_key).await?;
+            tx.commit().await
+        };
+        if let Err(error) = note.await {
+            tracing::warn!(error = %Chain(&error), "the use of an api key was not noted");
+        }
+    }
+}

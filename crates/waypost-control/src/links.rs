@@ -1,0 +1,300 @@
+//! What callers of the API do with links, one at a time. Many at once is in `bulk.rs`, listing in `link_list.rs`.
+//!
+//! Each change is one transaction of the store, and answered once the edge has it.
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use waypost_core::id::LinkId;
+use waypost_core::{LinkRecord, Slug};
+use waypost_store::{Domain, Idempotency, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, StoreError, Tx};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::link_check::{Rules, check_record};
+use crate::link_input::{LinkPatch, NewLinkInput, PasswordChange};
+use crate::link_view::LinkView;
+use crate::password::PasswordError;
+use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::request::Precondition;
+
+/// A link that was made, as it is answered: now, and again to the same request.
+#[derive(Clone, Debug)]
+pub(crate) struct CreatedLink {
+    pub(crate) id: String,
+    pub(crate) version: u64,
+    /// The link as JSON.
+    pub(crate) body: Vec<u8>,
+}
+
+/// A key under which a request may be repeated, with a digest of what was asked.
+#[derive(Clone, Debug)]
+pub(crate) struct IdempotentRequest {
+    key: String,
+    digest: [u8; 32],
+}
+
+impl IdempotentRequest {
+    pub(crate) fn new(key: String, body: &Map<String, Value>) -> Self {
+        let mut digest = Sha256::new_with_prefix(b"POST /api/v1/links\0");
+        digest.update(serde_json::to_vec(body).unwrap_or_default());
+        Self { key, digest: digest.finalize().into() }
+    }
+}
+
+impl App {
+    /// Makes a link.
+    pub(crate) async fn create_link(
+        &self,
+        caller: &Caller,
+        body: Map<String, Value>,
+        request: Option<&IdempotentRequest>,
+    ) -> Result<CreatedLink, Problem> {
+        let input = NewLinkInput::parse(body).map_err(Problem::of_fields)?;
+        let domain =
+            self.domain_of(caller, input.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
+        let mut new = self.new_link(caller, input, &domain).map_err(Problem::of_fields)?;
+        self.hash_password(&mut new).await?;
+        let new = new.link;
+        let mut tx = self.store.begin("create_link").await?;
+        let created = match request {
+            Some(request) => self.create_once(&mut tx, caller, &new, request).await?,
+            None => self.create_now(&mut tx, caller, &new).await?,
+        };
+        let sequence = tx.outbox_last().await?;
+        tx.commit().await?;
+        self.wait_for_edge(sequence).await?;
+        Ok(created)
+    }
+
+    async fn create_now(&self, tx: &mut Tx, caller: &Caller, new: &NewLink<'_>) -> Result<CreatedLink, StoreError> {
+        let link = tx.create_link(new, Some(&caller.changed_by)).await?;
+        let body = serde_json::to_vec(&self.view(&link)).unwrap_or_default();
+        Ok(CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body })
+    }
+
+    async fn create_once(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        new: &NewLink<'_>,
+        request: &IdempotentRequest,
+    ) -> Result<CreatedLink, Problem> {
+        let IdempotentRequest { key, digest } = request;
+        match tx.begin_idempotent(&caller.account_id, key, digest).await? {
+            Idempotency::Fresh => {
+                let created = self.create_now(tx, caller, new).await?;
+                tx.finish_idempotent(&caller.account_id, key, digest, (201, &created.body)).await?;
+                Ok(created)
+            }
+            Idempotency::Replay { body, .. } => {
+                replayed(body).ok_or_else(|| Problem::internal("reading a remembered answer", &"it is no link"))
+            }
+            Idempotency::Mismatch => {
+                let detail = "the Idempotency-Key was used with another body in the last 24 hours";
+                Err(Problem::new(ProblemCode::IdempotencyMismatch, detail))
+            }
+        }
+    }
+
+    /// The caller's link with this id.
+    pub(crate) async fn get_link(&self, caller: &Caller, id: &str) -> Result<Link, Problem> {
+        let link_id = parse_link_id(id)?;
+        let mut tx = self.store.read("get_link").await?;
+        tx.get_link(&caller.account_id, &link_id).await?.ok_or_else(|| Problem::not_found("link"))
+    }
+
+    /// Applies a merge patch. A patch that changes nothing makes no version.
+    pub(crate) async fn update_link(
+        &self,
+        caller: &Caller,
+        id: &str,
+        precondition: &Precondition,
+        body: Map<String, Value>,
+    ) -> Result<Link, Problem> {
+        let link_id = parse_link_id(id)?;
+        let patch = LinkPatch::parse(body)?;
+        // Hashed before the transaction, which holds up all other writers.
+        let password_hash = match &patch.password {
+            PasswordChange::Set(password) => {
+                Some(self.passwords.hash(password.clone()).await.map_err(|error| hash_problem(&error))?)
+            }
+            PasswordChange::Keep | PasswordChange::Clear => None,
+        };
+        let mut tx = self.store.begin("update_link").await?;
+        let link = find_link(&mut tx, caller, &link_id, precondition).await?;
+        let record = self.patched(&link, &patch, password_hash.as_deref()).map_err(Problem::of_fields)?;
+        if record == own_record(&link) {
+            return Ok(link);
+        }
+        let change = LinkChange {
+            account_id: &caller.account_id,
+            link_id: &link_id,
+            expected_version: Some(link.version),
+            record: &record,
+            changed_by: Some(&caller.changed_by),
+        };
+        let link = tx.update_link(&change).await?;
+        let sequence = tx.outbox_last().await?;
+        tx.commit().await?;
+        self.wait_for_edge(sequence).await?;
+        Ok(link)
+    }
+
+    /// Deletes a link; its slug is free from then on.
+    pub(crate) async fn delete_link(
+        &self,
+        caller: &Caller,
+        id: &str,
+        precondition: &Precondition,
+    ) -> Result<(), Problem> {
+        let link_id = parse_link_id(id)?;
+        let mut tx = self.store.begin("delete_link").await?;
+        find_link(&mut tx, caller, &link_id, precondition).await?;
+        tx.delete_link(&caller.account_id, &link_id, None, Some(&caller.changed_by)).await?;
+        let sequence = tx.outbox_last().await?;
+        tx.commit().await?;
+        self.wait_for_edge(sequence).await
+    }
+
+    /// The newest versions of a link, deleted or not, before this one where given.
+    pub(crate) async fn link_versions(
+        &self,
+        caller: &Caller,
+        id: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<LinkVersion>, Problem> {
+        let link_id = parse_link_id(id)?;
+        let mut tx = self.store.read("link_versions").await?;
+        let versions = tx.link_versions(&caller.account_id, &link_id, before, limit).await?;
+        if versions.is_empty() && before.is_none() {
+            return Err(Problem::not_found("link"));
+        }
+        Ok(versions)
+    }
+
+    pub(crate) fn view<'a>(&self, link: &'a Link) -> LinkView<'a> {
+        LinkView::new(link, self.short_url(&link.host, &link.slug))
+    }
+
+    /// The domain a link was asked to live on.
+    pub(crate) async fn domain_of(&self, caller: &Caller, host: Option<&str>) -> Result<Domain, FieldError> {
+        let host = host.map(str::to_ascii_lowercase);
+        self.domain_for(&caller.account_id, host.as_deref()).await.ok_or_else(|| FieldError {
+            field: "domain".to_owned(),
+            code: ProblemCode::DomainUnknown,
+            detail: "there is no such domain for links of this account".to_owned(),
+        })
+    }
+
+    /// Checks a new link. Its password is hashed by [`App::hash_password`].
+    pub(crate) fn new_link(
+        &self,
+        caller: &Caller,
+        input: NewLinkInput,
+        domain: &Domain,
+    ) -> Result<CheckedLink, Vec<FieldError>> {
+        let mut record = input.record;
+        let own_hosts = self.own_hosts();
+        let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
+        let errors = check_record(&mut record, &rules);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let link = NewLink {
+            account_id: caller.account_id.clone(),
+            domain_id: domain.domain_id.clone(),
+            slug: input.slug.map_or(SlugChoice::Generated(&generate_slug), SlugChoice::Chosen),
+            record,
+            dedupe_key: None,
+            created_at: input.created_at,
+        };
+        Ok(CheckedLink { link, password: input.password })
+    }
+
+    pub(crate) async fn hash_password(&self, new: &mut CheckedLink) -> Result<(), Problem> {
+        if let Some(password) = new.password.take() {
+            new.link.record.password_hash =
+                Some(self.passwords.hash(password).await.map_err(|error| hash_problem(&error))?);
+        }
+        Ok(())
+    }
+
+    fn patched(
+        &self,
+        link: &Link,
+        patch: &LinkPatch,
+        password_hash: Option<&str>,
+    ) -> Result<LinkRecord, Vec<FieldError>> {
+        let mut record = patch.apply(&link.record, &self.view(link).to_json())?;
+        match patch.password {
+            PasswordChange::Keep => {}
+            PasswordChange::Clear => record.password_hash = None,
+            PasswordChange::Set(_) => record.password_hash = password_hash.map(str::to_owned),
+        }
+        let own_hosts = self.own_hosts();
+        let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
+        let errors = check_record(&mut record, &rules);
+        if errors.is_empty() { Ok(record) } else { Err(errors) }
+    }
+}
+
+/// A link that may be made, but for a password that is not hashed yet.
+pub(crate) struct CheckedLink {
+    pub(crate) link: NewLink<'static>,
+    password: Option<String>,
+}
+
+/// A slug from the system's secure generator.
+pub(crate) fn generate_slug() -> Slug {
+    loop {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).expect("the system has a working source of randomness");
+        if let Some(slug) = Slug::generate(&random) {
+            return slug;
+        }
+    }
+}
+
+/// An id that is none of ours names nothing.
+pub(crate) fn parse_link_id(id: &str) -> Result<LinkId, Problem> {
+    id.parse().map_err(|_| Problem::not_found("link"))
+}
+
+async fn find_link(
+    tx: &mut ReadTx,
+    caller: &Caller,
+    link_id: &LinkId,
+    precondition: &Precondition,
+) -> Result<Link, Problem> {
+    let found = tx.get_link(&caller.account_id, link_id).await?;
+    let link = found.ok_or_else(|| Problem::not_found("link"))?;
+    precondition.check(link.version)?;
+    Ok(link)
+}
+
+/// A link's record without what names the link, as patches see it.
+fn own_record(link: &Link) -> LinkRecord {
+    LinkRecord {
+        link_id: None,
+        account_id: None,
+        version: 0,
+        slug: None,
+        domain: None,
+        created_at: None,
+        updated_at: None,
+        ..link.record.clone()
+    }
+}
+
+fn replayed(body: Vec<u8>) -> Option<CreatedLink> {
+    let link: Value = serde_json::from_slice(&body).ok()?;
+    Some(CreatedLink { id: link.get("id")?.as_str()?.to_owned(), version: link.get("version")?.as_u64()?, body })
+}
+
+pub(crate) fn hash_problem(error: &PasswordError) -> Problem {
+    match error {
+        PasswordError::Busy => Problem::rate_limited(1),
+        PasswordError::Failed(_) => Problem::internal("hashing a password", error),
+    }
+}

@@ -1,0 +1,89 @@
+//! What the preview page tells of a link: where it goes, without going there.
+
+use waypost_core::decide::{Action, Source, decide};
+use waypost_core::slug::from_request_path;
+use waypost_core::{CompactLink, Hostname, LinkRecord, Timestamp, Visit, compact};
+use waypost_store::Link;
+
+use crate::app::{App, wall_clock_now};
+use crate::problem::Problem;
+
+/// What a preview has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Preview {
+    /// There is no such link, or none that may be known of.
+    NotFound,
+    /// The link has ended.
+    Gone,
+    /// There is one.
+    Found(FoundLink),
+}
+
+/// A link for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundLink {
+    pub(crate) short_url: String,
+    pub(crate) created_at: Timestamp,
+    /// `None` where a password hides it.
+    pub(crate) destination: Option<PreviewedDestination>,
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PreviewedDestination {
+    pub(crate) url: String,
+    pub(crate) host: String,
+    /// The host in Unicode, where that differs.
+    pub(crate) host_unicode: Option<String>,
+    /// Whether some visitors are sent elsewhere.
+    pub(crate) varies: bool,
+}
+
+impl App {
+    /// Previews the link that this host and path (without the closing `+`) stand for.
+    pub(crate) async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
+        let domains = self.sync.domains();
+        let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host));
+        let domain = known.unwrap_or(&self.setup.default_domain);
+        let Some(slug) = from_request_path(path, domain.case_insensitive) else { return Ok(Preview::NotFound) };
+        let mut tx = self.store.read("preview").await?;
+        let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? else { return Ok(Preview::NotFound) };
+        drop(tx);
+        self.preview_of(&link, wall_clock_now())
+    }
+
+    fn preview_of(&self, link: &Link, now: Timestamp) -> Result<Preview, Problem> {
+        let failed = |error: &dyn std::fmt::Display| Problem::internal("previewing a link", error);
+        let record = &link.record;
+        let bytes = compact::compile(record, self.schemes()).map_err(|error| failed(&error))?;
+        let compact = CompactLink::read(&bytes).map_err(|error| failed(&error))?;
+        let locked = decide(&compact, &Visit::at(now)).map_err(|error| failed(&error))?;
+        let destination = match locked.action {
+            Action::NotFound | Action::MethodNotAllowed => return Ok(Preview::NotFound),
+            Action::Gone => return Ok(Preview::Gone),
+            Action::Unlock => None,
+            Action::Redirect if locked.source == Some(Source::Expired) => compact.expired_url(),
+            Action::Redirect => Some(compact.destination()),
+        };
+        let varies = locked.source != Some(Source::Expired) && leads_elsewhere(record);
+        Ok(Preview::Found(FoundLink {
+            short_url: self.short_url(&link.host, &link.slug),
+            created_at: link.created_at,
+            destination: destination.map(|url| PreviewedDestination::new(url, varies)),
+        }))
+    }
+}
+
+impl PreviewedDestination {
+    fn new(url: &str, varies: bool) -> Self {
+        let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let host_unicode = Hostname::parse(&host).ok().map(|host| host.to_unicode()).filter(|unicode| *unicode != host);
+        Self { url: url.to_owned(), host, host_unicode, varies }
+    }
+}
+
+/// Whether rules, times, countries or splits may send a visitor somewhere else than to the link's destination.
+fn leads_elsewhere(record: &LinkRecord) -> bool {
+    let has_split = record.ab_test.as_ref().is_some_and(|test| test.status == "active");
+    has_split || !(record.rules.is_empty() && record.evolution_rules.is_empty() && record.geo_rules.is_empty())
+}

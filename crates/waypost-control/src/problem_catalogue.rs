@@ -1,0 +1,158 @@
+//! The catalogue of problems: every error the API answers, once. A long table.
+//!
+//! `docs/problems.md` and the page at `/docs/problems` are made from it.
+
+use std::fmt::Write as _;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! problems {
+    ($($(#[$meta:meta])* $variant:ident = $name:literal, $status:literal, $title:literal, $meaning:literal;)+) => {
+        /// What kind of problem it is. Names never change their meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemCode {
+            $(#[doc = $title] $variant,)+
+        }
+
+        impl ProblemCode {
+            /// Every problem, in the order of the catalogue.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The stable name, as in `code` and at the end of `type`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The HTTP status it is answered with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// The same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// What it means and what to do, in Markdown.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+problems! {
+    BadJson = "bad_json", 400, "The body is not JSON",
+        "The body is empty, cut short, nested too deeply, or not a JSON object. Nothing of it was read.";
+    BadRequest = "bad_request", 400, "The request cannot be understood",
+        "A header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is no version.";
+    UrlInvalid = "url_invalid", 400, "The URL cannot be shortened",
+        "`originalUrl` is missing, not a string, not an absolute `http` or `https` URL, too long, carries a user name or password, or is itself one of our short links. `errors` says which.";
+    Unauthorized = "unauthorized", 401, "An API key is needed",
+        "There is no `Authorization: Bearer` header, or its key opens nothing: unknown, mistyped, expired and revoked keys look alike.";
+    Forbidden = "forbidden", 403, "Not allowed with this key",
+        "The key is good, but this takes the operator of the instance.";
+    AnonymousLinksOff = "anonymous_links_off", 403, "Links need an API key here",
+        "This instance makes links only for holders of an API key. Use `POST /api/v1/links`.";
+    NotFound = "not_found", 404, "There is no such thing",
+        "The address leads nowhere, or to a thing that is not there or not yours.";
+    MethodNotAllowed = "method_not_allowed", 405, "The address does not take this method",
+        "`Allow` lists the methods it takes.";
+    SlugTaken = "slug_taken", 409, "The slug is taken",
+        "Another live link of the domain has it. Choose another, or leave `slug` out and get one.";
+    DomainTaken = "domain_taken", 409, "The domain is taken",
+        "The instance has this domain already.";
+    DomainInUse = "domain_in_use", 409, "The domain has links",
+        "Whether letter case counts can only be changed while a domain has never had a link.";
+    IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
+        "Within 24 hours the same `Idempotency-Key` stands for the same request with the same body. Nothing was done.";
+    StaleVersion = "stale_version", 412, "The link has changed meanwhile",
+        "`If-Match` names another version than the link has. Read it again, and decide again.";
+    BodyTooLarge = "body_too_large", 413, "The body is too large",
+        "Nothing of it was read. `detail` names the limit.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON",
+        "Send `Content-Type: application/json` (for PATCH also `application/merge-patch+json`).";
+    InvalidField = "invalid_field", 422, "A field has a value it cannot have",
+        "`errors` names each field and what is wrong with it. Nothing was changed.";
+    UnknownField = "unknown_field", 422, "There is no such field",
+        "`errors` lists the fields that mean nothing here, perhaps for a spelling mistake. Nothing was changed.";
+    ImmutableField = "immutable_field", 422, "The field cannot be changed",
+        "Slug, domain and what the server itself writes stay as they are. Make a new link instead.";
+    SlugInvalid = "slug_invalid", 422, "The text cannot be a slug",
+        "A slug has 1 to 100 letters, digits, `-`, `_`, `.` and inner `/`, with letters of one script only.";
+    SlugReserved = "slug_reserved", 422, "The slug is reserved",
+        "Slugs cannot start with a path segment that the product answers itself.";
+    DomainUnknown = "domain_unknown", 422, "There is no such domain",
+        "Links can be made on the domains that `GET /api/v1/domains` lists.";
+    DestinationInvalid = "destination_invalid", 422, "The destination is not a URL",
+        "A destination is an absolute URL without control characters.";
+    DestinationScheme = "destination_scheme", 422, "The destination's scheme is not allowed",
+        "`http` and `https` are; the operator may allow more. Schemes that run code never are.";
+    DestinationUserinfo = "destination_userinfo", 422, "The destination carries credentials",
+        "A user name or password before the host misleads readers. Leave it out.";
+    DestinationLoop = "destination_loop", 422, "The destination is one of our own hosts",
+        "A short link cannot lead to short links of this instance.";
+    DestinationHost = "destination_host", 422, "The destination's host is not allowed",
+        "Where anyone may make links they cannot lead to bare addresses or `localhost`.";
+    DestinationLength = "destination_length", 422, "The destination is too long",
+        "A destination has at most 8,192 bytes, as given and as the URL standard writes it.";
+    RateLimited = "rate_limited", 429, "Too many requests",
+        "`Retry-After` says in how many seconds there is room again.";
+    Internal = "internal", 500, "Something broke here",
+        "The fault is on this side and has been logged.";
+    Unavailable = "unavailable", 503, "The database cannot be reached",
+        "Nothing was changed, unless the connection broke at the very end: send the request again, with the same `Idempotency-Key`.";
+    NotAtEdge = "not_at_edge", 503, "Saved, but the edge has not taken it yet",
+        "The change is durable, and will reach the redirect server by itself. Do not send it again without looking.";
+}
+
+impl Serialize for ProblemCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The catalogue as `docs/problems.md`.
+pub fn problems_markdown() -> String {
+    let mut text = String::from(
+        "# Problems\n\n<!-- Made from the catalogue in crates/waypost-control/src/problem_catalogue.rs. -->\n\n\
+         Errors are answered as `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail` and,\n\
+         where fields are at fault, `errors` with the `field`, `code` and `detail` of each. Programs go by `code`.\n\n\
+         | status | code | title |\n|---|---|---|\n",
+    );
+    for code in ProblemCode::ALL {
+        let (status, name, title) = (code.status(), code.name(), code.title());
+        writeln!(text, "| {status} | [`{name}`](#{name}) | {title} |").expect("writing to a String cannot fail");
+    }
+    for code in ProblemCode::ALL {
+        let (status, name, title, meaning) = (code.status(), code.name(), code.title(), code.meaning());
+        write!(text, "\n## {name}\n\n{status}: {title}. {meaning}\n").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        let mut names: Vec<_> = ProblemCode::ALL.iter().map(|code| code.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ProblemCode::ALL.len());
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+    }
+
+    /// `WAYPOST_BLESS=1` writes the page.
+    #[test]
+    fn the_page_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/problems.md");
+        let wanted = problems_markdown();
+        if std::env::var_os("WAYPOST_BLESS").is_some() {
+            std::fs::write(path, &wanted).expect("docs/problems.md is written");
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == wanted, "docs/problems.md is not current: run the tests with WAYPOST_BLESS=1");
+    }
+}

@@ -1,0 +1,106 @@
+//! The HTTP surface: which address leads to which handler, and what every answer carries.
+//!
+//! A handler extracts, authorises, calls [`App`] and answers; nothing else happens in these files.
+
+mod anonymous;
+mod assets;
+mod bulk;
+mod decide;
+mod domains;
+mod health;
+mod keys;
+mod landing;
+mod links;
+mod public;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{OriginalUri, Request};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, patch, post};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::pages;
+use crate::problem::Problem;
+
+/// Everything that is not a redirect: the API, the pages, the health checks.
+///
+/// The binary adds [`crate::ClientAddress`] and, for local callers, [`crate::Principal`] to a request's extensions.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(landing::show_landing).post(landing::shorten_url))
+        .route("/api/url", post(anonymous::create_short_url))
+        .merge(api())
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/docs/problems", get(assets::show_problems))
+        .route("/robots.txt", get(assets::robots))
+        .route("/favicon.ico", get(assets::favicon))
+        .route("/assets/{name}", get(assets::asset))
+        .fallback(public::public_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(secure))
+        .with_state(app)
+}
+
+fn api() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/links", get(links::list_links).post(links::create_link))
+        .route("/api/v1/links/bulk", post(bulk::create_links))
+        .route("/api/v1/links/{id}", get(links::get_link).patch(links::update_link).delete(links::delete_link))
+        .route("/api/v1/links/{id}/versions", get(links::list_versions))
+        .route("/api/v1/links/{id}/decide", post(decide::decide_link))
+        .route("/api/v1/decide", post(decide::decide_record))
+        .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
+        .route("/api/v1/keys/{id}", delete(keys::revoke_key))
+        .route("/api/v1/domains", get(domains::list_domains).post(domains::create_domain))
+        .route("/api/v1/domains/{id}", patch(domains::update_domain))
+}
+
+/// What every answer carries: it is what it says it is, and nobody keeps it who was not told to.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// `Allow` is added by the router, which knows the methods.
+async fn method_not_allowed(uri: OriginalUri) -> Response {
+    let detail = "Allow lists the methods that this address takes";
+    let problem = Problem::new(crate::ProblemCode::MethodNotAllowed, detail);
+    if is_api(uri.path()) { problem.into_response() } else { pages::problem(&problem) }
+}
+
+fn is_api(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
+/// The host a request asks for, in lower case, without port or trailing dot. Only ever compared with known hosts.
+fn host_of(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let host = match host.strip_prefix('[') {
+        Some(literal) => &host[..literal.find(']')? + 2],
+        None => host.split(':').next().unwrap_or(host),
+    };
+    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => json_bytes(status, body),
+        Err(error) => Problem::internal("writing an answer", &error).into_response(),
+    }
+}
+
+fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,35 @@
+//! What a visit would be answered, without visiting: of a stored link, or of a record that is sent along.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::json_bytes;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::decide::{DecideInput, RecordDecideInput};
+use crate::problem::Problem;
+use crate::request::read_json;
+
+pub(super) async fn decide_link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let decision = app.decide_link(&caller, &id, DecideInput::parse(body)?).await?;
+    Ok(json_bytes(StatusCode::OK, decision.into_bytes()))
+}
+
+pub(super) async fn decide_record(
+    State(app): State<Arc<App>>,
+    _: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let decision = app.decide_record(&RecordDecideInput::parse(body)?)?;
+    Ok(json_bytes(StatusCode::OK, decision.into_bytes()))
+}

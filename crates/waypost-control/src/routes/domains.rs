@@ -1,0 +1,44 @@
+//! `/api/v1/domains`: the hosts that links live on.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json as json_value;
+
+use super::json;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::domains::DomainView;
+use crate::problem::Problem;
+use crate::request::read_json;
+
+pub(super) async fn list_domains(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
+    let domains = app.list_domains(&caller).await?;
+    let views: Vec<_> = domains.iter().map(DomainView::new).collect();
+    Ok(json(StatusCode::OK, &json_value!({ "domains": views })))
+}
+
+pub(super) async fn create_domain(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require_operator()?;
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let domain = app.create_domain(&caller, body).await?;
+    Ok(json(StatusCode::CREATED, &DomainView::new(&domain)))
+}
+
+pub(super) async fn update_domain(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require_operator()?;
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let domain = app.update_domain(&caller, &id, body).await?;
+    Ok(json(StatusCode::OK, &DomainView::new(&domain)))
+}

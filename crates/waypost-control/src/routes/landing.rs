@@ -1,0 +1,30 @@
+//! `/`: the landing page, and its form where there is no script.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use crate::app::App;
+use crate::pages;
+use crate::request::{form_field, read_body};
+use crate::throttle::AddressKey;
+
+pub(super) async fn show_landing(State(app): State<Arc<App>>) -> Response {
+    pages::landing(app.settings.anonymous_links)
+}
+
+pub(super) async fn shorten_url(State(app): State<Arc<App>>, address: AddressKey, request: Request) -> Response {
+    let body = match read_body(request.into_body(), app.settings.anonymous_body_bytes_max).await {
+        Ok(body) => body,
+        Err(problem) => return pages::landing_fault(&problem, ""),
+    };
+    let typed = form_field(&body, "originalUrl").unwrap_or_default();
+    if let Err(problem) = app.admit_anonymous(address) {
+        return pages::landing_fault(&problem, &typed);
+    }
+    match app.shorten(typed.clone()).await {
+        Ok(result) => pages::landing_result(&result),
+        Err(problem) => pages::landing_fault(&problem, &typed),
+    }
+}

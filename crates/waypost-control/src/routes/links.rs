@@ -1,0 +1,98 @@
+//! `/api/v1/links`: the links of the caller's account.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json as json_value;
+use waypost_store::Link;
+
+use super::{json, json_bytes};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::link_view::VersionView;
+use crate::links::IdempotentRequest;
+use crate::problem::Problem;
+use crate::request::{Precondition, QueryPairs, idempotency_key, read_json};
+
+pub(super) async fn create_link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let request = key.map(|key| IdempotentRequest::new(key, &body));
+    let created = app.create_link(&caller, body, request.as_ref()).await?;
+    let mut response = json_bytes(StatusCode::CREATED, created.body);
+    let location = HeaderValue::try_from(format!("/api/v1/links/{}", created.id));
+    response.headers_mut().insert(LOCATION, location.expect("an id is ASCII"));
+    Ok(with_etag(response, created.version))
+}
+
+pub(super) async fn list_links(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(pairs): Query<QueryPairs>,
+) -> Result<Response, Problem> {
+    let page = app.list_links(&caller, &pairs.into_list_query()?).await?;
+    let views: Vec<_> = page.links.iter().map(|link| app.view(link)).collect();
+    Ok(json(StatusCode::OK, &json_value!({ "links": views, "next_cursor": page.next_cursor })))
+}
+
+pub(super) async fn get_link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(show(&app, &app.get_link(&caller, &id).await?))
+}
+
+pub(super) async fn update_link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let precondition = Precondition::read(&headers)?;
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    Ok(show(&app, &app.update_link(&caller, &id, &precondition, body).await?))
+}
+
+pub(super) async fn delete_link(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    app.delete_link(&caller, &id, &Precondition::read(&headers)?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(super) async fn list_versions(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(pairs): Query<QueryPairs>,
+) -> Result<Response, Problem> {
+    let (before, limit) = pairs.into_versions_query()?;
+    let versions = app.link_versions(&caller, &id, before, limit).await?;
+    let is_full = versions.len() == limit as usize;
+    let next_before = versions.last().map(|last| last.version).filter(|version| is_full && *version > 1);
+    let views: Vec<_> = versions.iter().map(VersionView::new).collect();
+    Ok(json(StatusCode::OK, &json_value!({ "versions": views, "next_before": next_before })))
+}
+
+fn show(app: &App, link: &Link) -> Response {
+    with_etag(json(StatusCode::OK, &app.view(link)), link.version)
+}
+
+fn with_etag(mut response: Response, version: u64) -> Response {
+    let etag = HeaderValue::try_from(format!("\"{version}\"")).expect("a number is ASCII");
+    response.headers_mut().insert(ETAG, etag);
+    response
+}

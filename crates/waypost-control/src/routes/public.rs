@@ -1,0 +1,72 @@
+//! Every other address: the preview of a link, the other end of its password form, and what is not there.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::{host_of, is_api};
+use crate::app::App;
+use crate::pages;
+use crate::preview::Preview;
+use crate::problem::Problem;
+use crate::request::{form_field, read_body};
+use crate::throttle::AddressKey;
+use crate::unlock::Unlocked;
+
+/// The largest body of the password form, in bytes.
+const UNLOCK_BODY_BYTES_MAX: usize = 1 << 10;
+
+pub(super) async fn public_path(State(app): State<Arc<App>>, address: AddressKey, request: Request) -> Response {
+    let path = request.uri().path();
+    if is_api(path) {
+        return Problem::not_found("address").into_response();
+    }
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path.strip_suffix('+') {
+        Some(slug_path) if is_get => preview(&app, host_of(request.headers()).as_deref(), slug_path).await,
+        None if request.method() == Method::POST => unlock(&app, address, request).await,
+        Some(_) | None if is_get => pages::not_found(),
+        Some(_) | None => Problem::method_not_allowed("GET, HEAD").into_response(),
+    }
+}
+
+async fn preview(app: &App, host: Option<&str>, path: &str) -> Response {
+    match app.preview(host, path).await {
+        Ok(Preview::Found(link)) => pages::preview(&link),
+        Ok(Preview::NotFound) => pages::not_found(),
+        Ok(Preview::Gone) => pages::gone(),
+        Err(problem) => pages::problem(&problem),
+    }
+}
+
+async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match read_body(body, UNLOCK_BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(problem) => return pages::problem(&problem),
+    };
+    let password = form_field(&body, "password").unwrap_or_default();
+    match app.unlock(host_of(&parts.headers).as_deref(), parts.uri.path(), address, password).await {
+        Ok(Unlocked::Granted(cookie)) => granted(&parts.uri, &cookie),
+        Ok(Unlocked::Refused) => pages::unlock_refused(),
+        Ok(Unlocked::Throttled(seconds)) => pages::unlock_throttled(seconds),
+        Ok(Unlocked::NotFound) => pages::not_found(),
+        Ok(Unlocked::Gone) => pages::gone(),
+        Ok(Unlocked::NotLocked) => Problem::method_not_allowed("GET, HEAD").into_response(),
+        Err(problem) => pages::problem(&problem),
+    }
+}
+
+/// Back to the link, with the grant. A path that begins with two slashes would name another host, so such a one names
+/// none; it has never named a link.
+fn granted(uri: &Uri, cookie: &str) -> Response {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with("//") { "/" } else { path };
+    let (Ok(location), Ok(cookie)) = (HeaderValue::try_from(path), HeaderValue::try_from(cookie)) else {
+        return pages::problem(&Problem::internal("granting a link", &"its path or cookie fits no header"));
+    };
+    (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response()
+}

@@ -1,0 +1,271 @@
+//! Keeping the link table current: one job compares what the outbox says with what the table holds, and acts.
+//!
+//! It takes no input. A request that committed a change wakes it and waits until the table's cursor has passed the
+//! change ([`Sync::wait_for_links`]); the job also looks by itself, because another process may have written. Changes that
+//! were committed while it was writing are taken together in the next batch. It is the only writer of the table.
+//!
+//! Reading what is true is the store's work, writing it the table's; what a record means is the core's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use waypost_core::{DomainSettings, SchemePolicy};
+use waypost_store::{Domain, OutboxEntry, Store, StoreError};
+use waypost_table::{Table, TableError};
+
+use crate::compiled::compile_records;
+use crate::problem::Chain;
+use crate::rebuild::rebuild;
+
+/// Outbox entries taken at once.
+const BATCH_ENTRIES: u32 = 2_000;
+/// Outbox entries kept behind the table's cursor, for other edges of the same database that are slower.
+const OUTBOX_KEPT: u64 = 200_000;
+/// How far the outbox grows beyond that before it is trimmed.
+const OUTBOX_TRIM_EVERY: u64 = 50_000;
+/// An empty table with more to read than this is filled from the links rather than from the outbox.
+const REBUILD_ENTRIES_MIN: u64 = 20_000;
+/// The pause after a failure, in milliseconds: doubled each time from the first to the second.
+const BACK_OFF_MS: (u64, u64) = (100, 5_000);
+
+/// What the job has done so far, for readiness and for whoever waits.
+#[derive(Debug)]
+pub(crate) struct Sync {
+    store: Store,
+    table: Arc<Table>,
+    schemes: SchemePolicy,
+    poll: Duration,
+    /// Wakes the job. Many wakes before it looks are one.
+    wake: Notify,
+    /// The table's cursor, once everything up to it can be looked up.
+    cursor: watch::Sender<u64>,
+    /// How often anyone asked for the domains to be read again.
+    domains_asked: AtomicU64,
+    /// Up to which of those it was done, and the domains.
+    domains: watch::Sender<(u64, Arc<Vec<Domain>>)>,
+    /// Whether the table has been current once since the start.
+    caught_up: watch::Sender<bool>,
+    /// Whether the last round failed.
+    is_failing: AtomicBool,
+    /// Records that could not be compiled since the start.
+    refused: AtomicU64,
+    /// Set once: the job ends.
+    stop: watch::Sender<bool>,
+}
+
+/// The table did not take a change in time. It is in the store, and the job goes on trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotSynced;
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SyncError {
+    #[error("the changes could not be read")]
+    Store(#[from] StoreError),
+    #[error("the link table could not be written")]
+    Table(#[from] TableError),
+    #[error("the job's thread ended")]
+    Join(#[from] tokio::task::JoinError),
+}
+
+impl Sync {
+    pub(crate) fn new(store: Store, table: Arc<Table>, schemes: SchemePolicy, poll_ms: u64) -> Self {
+        Self {
+            cursor: watch::Sender::new(table.cursor()),
+            store,
+            table,
+            schemes,
+            poll: Duration::from_millis(poll_ms.max(1)),
+            wake: Notify::new(),
+            domains_asked: AtomicU64::new(1),
+            domains: watch::Sender::new((0, Arc::default())),
+            caught_up: watch::Sender::new(false),
+            is_failing: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits until the table holds everything up to this outbox sequence.
+    pub(crate) async fn wait_for_links(&self, sequence: u64, wait_ms: u64) -> Result<(), NotSynced> {
+        self.wake.notify_one();
+        reached(self.cursor.subscribe(), |cursor| *cursor >= sequence, wait_ms).await
+    }
+
+    /// Has the domains read again and waits until the table holds them.
+    pub(crate) async fn refresh_domains(&self, wait_ms: u64) -> Result<(), NotSynced> {
+        let asked = self.domains_asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        reached(self.domains.subscribe(), |(done, _)| *done >= asked, wait_ms).await
+    }
+
+    /// Waits until the table has been current once.
+    pub(crate) async fn wait_until_caught_up(&self, wait: Duration) -> Result<(), NotSynced> {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        reached(self.caught_up.subscribe(), |caught_up| *caught_up, wait_ms).await
+    }
+
+    /// All domains of the instance, as last read.
+    pub(crate) fn domains(&self) -> Arc<Vec<Domain>> {
+        Arc::clone(&self.domains.borrow().1)
+    }
+
+    /// Whether the table was current once and the last round worked.
+    pub(crate) fn is_well(&self) -> bool {
+        *self.caught_up.borrow() && !self.is_failing.load(Ordering::SeqCst)
+    }
+
+    /// Records since the start that could not be compiled; their slugs keep what they led to.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
+    /// Ends the job after its current round.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// The job: runs until [`Sync::stop`].
+    pub(crate) async fn run(&self) {
+        let mut stop = self.stop.subscribe();
+        let mut pause = self.poll;
+        let mut tick_due = Instant::now();
+        loop {
+            let is_tick = Instant::now() >= tick_due;
+            if is_tick {
+                self.domains_asked.fetch_add(1, Ordering::SeqCst);
+                tick_due = Instant::now() + self.poll;
+            }
+            match self.round(is_tick).await {
+                Ok(()) => {
+                    self.is_failing.store(false, Ordering::SeqCst);
+                    pause = self.poll;
+                }
+                Err(error) => {
+                    self.is_failing.store(true, Ordering::SeqCst);
+                    let (first, last) = BACK_OFF_MS;
+                    let doubled = pause.as_millis().saturating_mul(2).min(last.into());
+                    let was_well = pause == self.poll;
+                    pause =
+                        Duration::from_millis(if was_well { first } else { u64::try_from(doubled).unwrap_or(last) });
+                    tracing::error!(error = %Chain(&error), "the link table could not be brought up to date");
+                }
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                // After a failure a wake does not cut the pause short: a full disk is not asked a thousand times a second.
+                () = self.wake.notified(), if !self.is_failing.load(Ordering::SeqCst) => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn round(&self, is_tick: bool) -> Result<(), SyncError> {
+        self.sync_domains().await?;
+        self.sync_links().await?;
+        self.caught_up.send_replace(true);
+        if is_tick { self.trim_outbox().await } else { Ok(()) }
+    }
+
+    /// Brings the domain settings into the table, where anyone asked since it was last done.
+    async fn sync_domains(&self) -> Result<(), SyncError> {
+        let asked = self.domains_asked.load(Ordering::SeqCst);
+        if self.domains.borrow().0 >= asked {
+            return Ok(());
+        }
+        let domains = self.store.read("sync_domains").await?.list_all_domains().await?;
+        let settings: Vec<DomainSettings> = domains.iter().map(Domain::settings).collect();
+        if self.table.read_domains(|held| held.all() != settings) {
+            let table = Arc::clone(&self.table);
+            tokio::task::spawn_blocking(move || table.set_domains(&settings)).await??;
+        }
+        self.domains.send_replace((asked, Arc::new(domains)));
+        Ok(())
+    }
+
+    async fn sync_links(&self) -> Result<(), SyncError> {
+        loop {
+            let cursor = self.table.cursor();
+            let (entries, last) = match self.read_entries(cursor).await {
+                Ok(read) => read,
+                Err(SyncError::Store(StoreError::OutboxGap { first, last, .. })) => {
+                    tracing::warn!(
+                        cursor,
+                        first,
+                        last,
+                        "the outbox does not go on from the link table: filling it anew"
+                    );
+                    self.rebuild().await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(newest) = entries.last().map(|entry| entry.sequence) else {
+                self.cursor.send_replace(cursor);
+                return Ok(());
+            };
+            if cursor == 0 && last >= REBUILD_ENTRIES_MIN {
+                self.rebuild().await?;
+                continue;
+            }
+            self.apply(&entries, newest).await?;
+            self.cursor.send_replace(newest);
+        }
+    }
+
+    /// The next entries after the cursor, and the newest sequence there is.
+    async fn read_entries(&self, cursor: u64) -> Result<(Vec<OutboxEntry>, u64), SyncError> {
+        let mut tx = self.store.read("sync_entries").await?;
+        let entries = tx.outbox_after(cursor, BATCH_ENTRIES).await?;
+        let last = if entries.is_empty() { cursor } else { tx.outbox_last().await? };
+        Ok((entries, last))
+    }
+
+    async fn apply(&self, entries: &[OutboxEntry], newest: u64) -> Result<(), SyncError> {
+        // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
+        let records = self.store.read("sync_records").await?.edge_records(entries).await?;
+        let (table, schemes) = (Arc::clone(&self.table), self.schemes.clone());
+        let refused = tokio::task::spawn_blocking(move || {
+            let batch = compile_records(records, &schemes);
+            table.apply(&batch.changes(), newest).map(|_| batch.refused)
+        });
+        self.refused.fetch_add(refused.await??, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn rebuild(&self) -> Result<(), SyncError> {
+        let (refused, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
+        self.refused.fetch_add(refused, Ordering::SeqCst);
+        self.cursor.send_replace(cursor);
+        Ok(())
+    }
+
+    async fn trim_outbox(&self) -> Result<(), SyncError> {
+        let below = self.table.cursor().saturating_sub(OUTBOX_KEPT);
+        if below == 0 {
+            return Ok(());
+        }
+        let first = self.store.read("outbox_first").await?.outbox_first().await?;
+        if below > first + OUTBOX_TRIM_EVERY {
+            let mut tx = self.store.begin("outbox_trim").await?;
+            let trimmed = tx.outbox_trim(below).await?;
+            tx.commit().await?;
+            tracing::debug!(entries = trimmed, "outbox trimmed");
+        }
+        Ok(())
+    }
+}
+
+async fn reached<T>(
+    mut receiver: watch::Receiver<T>,
+    is_reached: impl FnMut(&T) -> bool,
+    wait_ms: u64,
+) -> Result<(), NotSynced> {
+    match timeout(Duration::from_millis(wait_ms), receiver.wait_for(is_reached)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(NotSynced),
+    }
+}

@@ -1,0 +1,97 @@
+//! Unlocking a link: the password form's other end. A right password is answered with a grant, which the edge checks.
+//!
+//! The link is read from the table, as the edge does, so that both mean the same link.
+
+use waypost_core::decide::{Action, decide};
+use waypost_core::slug::from_request_path;
+use waypost_core::visit::Method;
+use waypost_core::{CompactLink, Visit};
+
+use crate::app::{App, monotonic_now, wall_clock_now};
+use crate::links::hash_problem;
+use crate::problem::Problem;
+use crate::settings::GrantRequest;
+use crate::throttle::AddressKey;
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unlocked {
+    /// There is no such link, or none that may be known of.
+    NotFound,
+    /// The link has ended.
+    Gone,
+    /// The link has no password, so there is nothing to post to.
+    NotLocked,
+    /// Too many attempts; again in this many seconds.
+    Throttled(u32),
+    /// The password is wrong.
+    Refused,
+    /// The password is right: the `Set-Cookie` value of the grant.
+    Granted(String),
+}
+
+/// A locked link.
+struct Locked {
+    /// What throttles and grants know the link by.
+    subject: String,
+    version: u64,
+    password_hash: String,
+}
+
+impl App {
+    /// Tries a password on the link that this host and path stand for.
+    pub(crate) async fn unlock(
+        &self,
+        host: Option<&str>,
+        path: &str,
+        address: AddressKey,
+        password: String,
+    ) -> Result<Unlocked, Problem> {
+        let locked = match self.find_locked(host, path)? {
+            Ok(locked) => locked,
+            Err(outcome) => return Ok(outcome),
+        };
+        let now = monotonic_now();
+        if let Err(seconds) = self.unlock_failure_throttle.ask(locked.subject.clone(), now) {
+            return Ok(Unlocked::Throttled(seconds));
+        }
+        if let Err(seconds) = self.unlock_throttle.take((locked.subject.clone(), address), now) {
+            return Ok(Unlocked::Throttled(seconds));
+        }
+        if !self.passwords.is_right(password, locked.password_hash).await.map_err(|error| hash_problem(&error))? {
+            // Spent even where others spent the last of it meanwhile: the next attempt is told so.
+            let _ = self.unlock_failure_throttle.take(locked.subject, monotonic_now());
+            return Ok(Unlocked::Refused);
+        }
+        let request = GrantRequest { link_id: &locked.subject, version: locked.version, path };
+        Ok(Unlocked::Granted((self.settings.issue_grant)(request)))
+    }
+
+    fn find_locked(&self, host: Option<&str>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {
+        let (table_key, case_insensitive) = self.table.read_domains(|domains| {
+            let domain = host.and_then(|host| domains.by_host(host)).or_else(|| domains.default_domain());
+            domain.map_or((String::new(), false), |domain| (domain.table_key().to_owned(), domain.case_insensitive))
+        });
+        let Some(slug) = from_request_path(path, case_insensitive) else { return Ok(Err(Unlocked::NotFound)) };
+        let visit = Visit { method: Method::Post, ..Visit::at(wall_clock_now()) };
+        let read = self.table.get(&table_key, &slug, |bytes| {
+            let link = CompactLink::read(bytes)?;
+            Ok::<_, waypost_core::compact::CorruptRecord>(match decide(&link, &visit)?.action {
+                Action::NotFound => Err(Unlocked::NotFound),
+                Action::Gone => Err(Unlocked::Gone),
+                Action::Redirect | Action::MethodNotAllowed => Err(Unlocked::NotLocked),
+                Action::Unlock => Ok(Locked {
+                    subject: link.link_id().map_or_else(|| format!("{table_key}/{slug}"), str::to_owned),
+                    version: link.version(),
+                    password_hash: link.password_hash().unwrap_or_default().to_owned(),
+                }),
+            })
+        });
+        match read {
+            Ok(None) => Ok(Err(Unlocked::NotFound)),
+            Ok(Some(Ok(found))) => Ok(found),
+            Ok(Some(Err(error))) => Err(Problem::internal("reading a locked link", &error)),
+            Err(error) => Err(Problem::internal("reading a locked link", &error)),
+        }
+    }
+}

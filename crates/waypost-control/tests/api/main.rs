@@ -1,0 +1,11 @@
+//! The control plane through its own router, over a real store and a real link table in a temporary folder.
+
+#![allow(clippy::unwrap_used)]
+
+mod anonymous;
+mod harness;
+mod links;
+mod pages;
+mod problems;
+mod sync;
+mod tenants;

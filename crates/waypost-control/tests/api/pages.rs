@@ -1,0 +1,172 @@
+//! What people see: the landing page, previews, the password form, and what is not there.
+
+use serde_json::json;
+
+use crate::harness::{Reply, TestApp};
+
+#[track_caller]
+fn assert_page(reply: &Reply, status: u16) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    let policy = reply.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let text = reply.text();
+    assert!(!text.contains("<style") && !text.contains("style=") && !text.contains("onclick"), "nothing inline");
+}
+
+#[tokio::test]
+async fn the_landing_page_and_its_files() {
+    let app = TestApp::new().await;
+    let page = app.call("GET", "/").send().await;
+    assert_page(&page, 200);
+    let text = page.text();
+    let mut files = 0;
+    for attribute in text.split(['"']).filter(|part| part.starts_with("/assets/")) {
+        let file = app.call("GET", attribute).send().await;
+        assert_eq!(file.status, 200, "{attribute}");
+        assert_eq!(file.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        assert!(!file.text().contains("http://") || attribute.ends_with(".svg"), "nothing from elsewhere");
+        files += 1;
+    }
+    assert!(files >= 3);
+    assert!(!text.contains("https://fonts") && !text.contains("src=\"http"), "nothing from elsewhere");
+    assert_eq!(app.call("GET", "/assets/site.000000000000.css").send().await.status, 404);
+    assert_eq!(app.call("HEAD", "/").send().await.status, 200);
+    assert_eq!(app.call("GET", "/favicon.ico").send().await.header("content-type"), Some("image/svg+xml"));
+    assert!(app.call("GET", "/robots.txt").send().await.text().starts_with("User-agent: *"));
+    let problems = app.call("GET", "/docs/problems").send().await;
+    assert_page(&problems, 200);
+    assert!(problems.text().contains("id=\"slug_taken\""));
+}
+
+#[tokio::test]
+async fn the_form_works_without_a_script() {
+    let app = TestApp::new().await;
+    let post = |body: &'static str| {
+        app.call("POST", "/").header("content-type", "application/x-www-form-urlencoded").body(body)
+    };
+    let page = post("originalUrl=https%3A%2F%2Fexample.com%2Fa%3Fb%3D1%262").await;
+    assert_page(&page, 200);
+    let text = page.text();
+    let short = text.split("data-short href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let slug = short.strip_prefix("https://go.example/").unwrap();
+    assert_eq!(app.destination("", slug).as_deref(), Some("https://example.com/a?b=1&2"));
+    let fault = post("originalUrl=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert_page(&fault, 400);
+    assert!(
+        fault.text().contains("value=\"&#34;&#62;&#60;script&#62;alert(1)"),
+        "the typed value is kept: {}",
+        fault.text()
+    );
+    assert!(!fault.text().contains("<script>alert"));
+    assert!(fault.text().contains("aria-invalid=\"true\""));
+    assert_page(&post("").await, 400);
+    let large = app.call("POST", "/").body("x".repeat(1 << 20)).await;
+    assert_page(&large, 413);
+}
+
+#[tokio::test]
+async fn previews() {
+    let app = TestApp::new().await;
+    for link in [
+        json!({"slug": "plain", "destination_url": "https://example.com/page?x=1"}),
+        json!({"slug": "idn", "destination_url": "https://bücher.example/"}),
+        json!({"slug": "ruled", "destination_url": "https://example.com/", "geo_rules":
+            [{"country_code": "DE", "destination_url": "https://example.de/"}]}),
+        json!({"slug": "locked", "destination_url": "https://hidden.example/", "password": "p"}),
+        json!({"slug": "off", "destination_url": "https://example.com/", "enabled": false}),
+        json!({"slug": "early", "destination_url": "https://example.com/", "starts_at": "9000-01-01T00:00:00Z"}),
+        json!({"slug": "late", "destination_url": "https://example.com/", "expires_at": "2020-01-01T00:00:00Z"}),
+        json!({"slug": "moved", "destination_url": "https://example.com/", "expires_at": "2020-01-01T00:00:00Z",
+            "expired_url": "https://after.example/"}),
+        json!({"slug": "größe/日", "destination_url": "https://example.com/"}),
+    ] {
+        let reply = app.operator("POST", "/api/v1/links").json(&link).await;
+        assert!(reply.status == 201 || link["slug"] == "größe/日", "{}", reply.text());
+    }
+    let get = |path: &'static str| app.call("GET", path).send();
+    let plain = get("/plain+").await;
+    assert_page(&plain, 200);
+    assert!(plain.text().contains("https://example.com/page?x=1") && plain.text().contains("go.example/plain"));
+    assert!(!plain.text().contains("elsewhere"));
+    let idn = get("/idn+").await.text();
+    assert!(idn.contains("xn--bcher-kva.example") && idn.contains("bücher.example"));
+    assert!(get("/ruled+").await.text().contains("elsewhere"));
+    let locked = get("/locked+").await;
+    assert_page(&locked, 200);
+    assert!(!locked.text().contains("hidden.example"));
+    assert!(get("/moved+").await.text().contains("after.example"));
+    for (path, status) in [
+        ("/off+", 404),
+        ("/early+", 404),
+        ("/late+", 410),
+        ("/nothing+", 404),
+        ("/+", 404),
+        ("/%ff+", 404),
+        ("/a%00+", 404),
+    ] {
+        assert_page(&get(path).await, status);
+    }
+    assert_page(&get("/plain").await, 404);
+    assert_eq!(app.call("PUT", "/plain").send().await.header("allow"), Some("GET, HEAD"));
+}
+
+#[tokio::test]
+async fn hostile_texts_stay_texts() {
+    let app = TestApp::new().await;
+    let payloads = [
+        "https://example.com/\"><script>alert(1)</script>",
+        "https://example.com/?q=<img src=x onerror=alert(1)>",
+        "https://example.com/#'><svg onload=alert(1)>",
+        "https://example.com/{{7*7}}${7*7}<%= 7 %>",
+    ];
+    for (index, payload) in payloads.iter().enumerate() {
+        app.create_link(json!({"slug": format!("x{index}"), "destination_url": payload})).await;
+        let page = app.call("GET", &format!("/x{index}+")).send().await;
+        assert_page(&page, 200);
+        let text = page.text();
+        assert!(!text.contains("<script>alert") && !text.contains("<img src=x") && !text.contains("<svg"), "{text}");
+    }
+    let page = app.call("GET", "/%22%3E%3Cscript%3Ealert(1)%3C/script%3E+").send().await;
+    assert_page(&page, 404);
+    assert!(!page.text().contains("alert"));
+}
+
+#[tokio::test]
+async fn unlocking() {
+    let app = TestApp::new().await;
+    app.create_link(json!({"slug": "geheim", "destination_url": "https://example.com/", "password": "pass wört&"}))
+        .await;
+    app.create_link(json!({"slug": "open", "destination_url": "https://example.com/"})).await;
+    let post = |path: &'static str, body: &'static str| app.call("POST", path).address("192.0.2.1").body(body);
+    let wrong = post("/geheim", "password=nope").await;
+    assert_eq!(wrong.status, 401);
+    assert!(wrong.text().contains("wrong") && wrong.text().contains("<form method=\"post\">"));
+    assert_eq!(wrong.header("cache-control"), Some("no-store"));
+    assert_eq!(wrong.header("set-cookie"), None);
+    let right = post("/geheim?ref=1", "password=pass+w%C3%B6rt%26").await;
+    assert_eq!(right.status, 303);
+    assert_eq!(right.header("location"), Some("/geheim?ref=1"));
+    let cookie = right.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("wp_unlock_test=link_") && cookie.contains(".1; Path=/geheim;"), "{cookie}");
+    assert_eq!(post("/open", "password=x").await.header("allow"), Some("GET, HEAD"));
+    assert_page(&post("/nothing", "password=x").await, 404);
+    assert_page(&app.call("POST", "/geheim").body("x".repeat(2_000)).await, 413);
+}
+
+#[tokio::test]
+async fn guessing_is_slowed() {
+    let app = TestApp::new().await;
+    app.create_link(json!({"slug": "geheim", "destination_url": "https://example.com/", "password": "right"})).await;
+    let post = |address: &str, body: &'static str| app.call("POST", "/geheim").address(address).body(body);
+    for _ in 0..5 {
+        assert_eq!(post("192.0.2.1", "password=wrong").await.status, 401);
+    }
+    let throttled = post("192.0.2.1", "password=right").await;
+    assert_eq!(throttled.status, 429);
+    assert!(throttled.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    assert_eq!(post("192.0.2.2", "password=right").await.status, 303, "another visitor is not held up");
+}

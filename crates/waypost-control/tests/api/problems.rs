@@ -1,0 +1,199 @@
+//! Every refusal of the API: its status, its code, and what else must come with it.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use waypost_store::StoreOptions;
+
+use crate::harness::TestApp;
+
+const URL: &str = "https://example.com/";
+
+#[tokio::test]
+async fn fields_of_links() {
+    let app = TestApp::new().await;
+    for (link, code, field) in [
+        (json!({}), "invalid_field", ""),
+        (json!({"destination_url": "x"}), "destination_invalid", "destination_url"),
+        (json!({"destination_url": "javascript:alert(1)"}), "destination_scheme", "destination_url"),
+        (json!({"destination_url": "https://u:p@example.com/"}), "destination_userinfo", "destination_url"),
+        (json!({"destination_url": "https://go.example/x"}), "destination_loop", "destination_url"),
+        (json!({"destination_url": format!("{URL}{}", "x".repeat(9_000))}), "destination_length", "destination_url"),
+        (json!({"destination_url": URL, "slug": "api/x"}), "slug_reserved", "slug"),
+        (json!({"destination_url": URL, "slug": ""}), "slug_invalid", "slug"),
+        (json!({"destination_url": URL, "slug": "a b"}), "slug_invalid", "slug"),
+        (json!({"destination_url": URL, "slug": "p\u{430}ypal"}), "slug_invalid", "slug"),
+        (json!({"destination_url": URL, "domain": "nowhere.example"}), "domain_unknown", "domain"),
+        (json!({"destination_url": URL, "destination": URL}), "unknown_field", "destination"),
+        (json!({"destination_url": URL, "redirect_status": 200}), "invalid_field", "redirect_status"),
+        (
+            json!({"destination_url": URL, "rules": [{"when": {"os": []}, "to": {"url": URL}}]}),
+            "invalid_field",
+            "rules[0].when.os",
+        ),
+    ] {
+        let reply = app.operator("POST", "/api/v1/links").json(&link).await;
+        reply.assert_problem(422, code);
+        assert_eq!(reply.errors(), [(field.to_owned(), code.to_owned())], "{link}");
+    }
+    let two = json!({"destination_url": URL, "colour": 1, "size": 2});
+    let reply = app.operator("POST", "/api/v1/links").json(&two).await;
+    assert_eq!(reply.errors().iter().map(|(field, _)| field.as_str()).collect::<Vec<_>>(), ["colour", "size"]);
+    let link = app.create_link(json!({"destination_url": URL, "slug": "x"})).await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    for (patch, code) in [
+        (json!({"slug": "y"}), "immutable_field"),
+        (json!({"domain": "other.example"}), "immutable_field"),
+        (json!({"id": "link_1"}), "immutable_field"),
+        (json!({"colour": 1}), "unknown_field"),
+        (json!({"destination_url": null}), "invalid_field"),
+        (json!({"destination_url": "x"}), "destination_invalid"),
+        (json!({"expires_at": "x"}), "invalid_field"),
+    ] {
+        app.operator("PATCH", &path).json(&patch).await.assert_problem(422, code);
+    }
+    app.operator("POST", "/api/v1/links")
+        .json(&json!({"destination_url": URL, "slug": "x"}))
+        .await
+        .assert_problem(409, "slug_taken");
+    assert_eq!(app.table.stats().unwrap().links, 1);
+}
+
+#[tokio::test]
+async fn bodies() {
+    let app = TestApp::new().await;
+    let post = || app.operator("POST", "/api/v1/links");
+    post().body("{}").await.assert_problem(415, "unsupported_media_type");
+    post().header("content-type", "text/plain").body("{}").await.assert_problem(415, "unsupported_media_type");
+    let json_post = || post().header("content-type", "application/json; charset=utf-8");
+    for bad in ["", "{", "[]", "null", "\u{0}", "{\"a\":1}x"] {
+        json_post().body(bad.to_owned()).await.assert_problem(400, "bad_json");
+    }
+    json_post().body("[".repeat(500_000)).await.assert_problem(400, "bad_json");
+    json_post()
+        .body(format!("{}{}", "{\"rules\":".repeat(1_000), "}".repeat(1_000)))
+        .await
+        .assert_problem(400, "bad_json");
+    json_post().body("x".repeat(10 << 20)).await.assert_problem(413, "body_too_large");
+    let deep =
+        format!("{{\"destination_url\":\"{URL}\",\"rules\":[{{\"to\":{}1{}}}]}}", "[".repeat(100), "]".repeat(100));
+    json_post().body(deep).await.assert_problem(422, "invalid_field");
+}
+
+#[tokio::test]
+async fn credentials() {
+    let app = TestApp::new().await;
+    let made = app.operator("POST", "/api/v1/keys").json(&json!({"name": "test"})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.with_key(&key, "GET", "/api/v1/links").send().await.status, 200);
+    let listed = app.operator("GET", "/api/v1/keys").send().await;
+    assert!(!listed.text().contains(&key[12..]), "the secret is shown once");
+    assert!(listed.json()["keys"][0]["last_used_at"].is_string());
+
+    let other = app.operator("POST", "/api/v1/keys").json(&json!({"expires_at": "2020-01-01T00:00:00Z"})).await.json();
+    let expired = other["key"].as_str().unwrap();
+    let mut bodies = Vec::new();
+    let mistyped = format!("{}x", &key[..key.len() - 1]);
+    for authorization in [
+        "".to_owned(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        "Bearer nonsense".to_owned(),
+        "Basic dXNlcjpwdw==".to_owned(),
+        format!("Bearer {mistyped}"),
+        format!("Bearer {expired}"),
+        key.clone(),
+    ] {
+        let reply = app.call("GET", "/api/v1/links").header("authorization", &authorization).send().await;
+        reply.assert_problem(401, "unauthorized");
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"waypost\""));
+        bodies.push(reply.body);
+    }
+    app.call("GET", "/api/v1/links").send().await.assert_problem(401, "unauthorized");
+    assert_eq!(app.with_key(&key, "DELETE", &format!("/api/v1/keys/{id}")).send().await.status, 204);
+    let revoked = app.with_key(&key, "GET", "/api/v1/links").send().await;
+    revoked.assert_problem(401, "unauthorized");
+    bodies.push(revoked.body);
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "unknown, expired and revoked keys look alike");
+    app.operator("DELETE", "/api/v1/keys/key_1").send().await.assert_problem(404, "not_found");
+    for bad in [json!({"name": 7}), json!({"expires_at": "x"}), json!({"scope": "x"}), json!({"name": "x".repeat(201)})]
+    {
+        assert_eq!(app.operator("POST", "/api/v1/keys").json(&bad).await.status, 422, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn keys_have_an_allowance() {
+    let app = TestApp::with(|settings| settings.api_rate.as_mut().unwrap().burst = 3).await;
+    let key = app.operator("POST", "/api/v1/keys").json(&json!({})).await.json()["key"].as_str().unwrap().to_owned();
+    for _ in 0..3 {
+        assert_eq!(app.with_key(&key, "GET", "/api/v1/links").send().await.status, 200);
+    }
+    let refused = app.with_key(&key, "GET", "/api/v1/links").send().await;
+    refused.assert_problem(429, "rate_limited");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(app.operator("GET", "/api/v1/links").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn addresses_and_methods() {
+    let app = TestApp::new().await;
+    for path in ["/api", "/api/", "/api/v1", "/api/v2/links", "/api/v1/links/", "/api/v1/links/x/y", "/api/%00"] {
+        app.operator("GET", path).send().await.assert_problem(404, "not_found");
+    }
+    for id in ["x", "link_1", "acc_1", "link_%00", "..", "link_%ff"] {
+        let reply = app.operator("GET", &format!("/api/v1/links/{id}")).send().await;
+        assert!(matches!(reply.status.as_u16(), 400 | 404), "{id}: {}", reply.status);
+    }
+    for (method, path, allow) in [
+        ("GET", "/api/url", &["POST"][..]),
+        ("DELETE", "/api/v1/links", &["GET", "POST"]),
+        ("POST", "/api/v1/links/link_1", &["GET", "PATCH", "DELETE"]),
+        ("PUT", "/api/v1/domains", &["GET", "POST"]),
+    ] {
+        let reply = app.operator(method, path).send().await;
+        reply.assert_problem(405, "method_not_allowed");
+        let allowed = reply.header("allow").unwrap_or_default();
+        assert!(allow.iter().all(|method| allowed.contains(method)), "{path}: {allowed}");
+    }
+    let page = app.call("DELETE", "/").send().await;
+    assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(page.header("allow").unwrap().contains("POST"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_503() {
+    let app = TestApp::new().await;
+    let link = app.create_link(json!({"destination_url": URL, "slug": "x"})).await;
+    app.store.close().await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    for (method, path) in [("GET", path.as_str()), ("DELETE", &path), ("GET", "/api/v1/links")] {
+        let reply = app.operator(method, path).send().await;
+        reply.assert_problem(503, "unavailable");
+        assert!(reply.header("retry-after").is_some());
+    }
+    let create = app.operator("POST", "/api/v1/links").json(&json!({"destination_url": URL})).await;
+    create.assert_problem(503, "unavailable");
+    app.call("POST", "/api/url").json(&json!({"originalUrl": URL})).await.assert_problem(503, "unavailable");
+    let ready = app.call("GET", "/readyz").send().await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["store"]["ok"]), (503, &json!(false)));
+    assert_eq!(app.call("GET", "/healthz").send().await.text(), "ok");
+    assert_eq!(app.call("GET", "/x+").send().await.status, 503);
+    assert_eq!(app.destination("", "x").as_deref(), Some(URL), "the edge goes on");
+}
+
+#[tokio::test]
+async fn a_locked_database_is_503_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = TestApp::over(folder, |_| {}).await;
+    let database = app.folder.path().join("waypost.db").display().to_string();
+    let options = StoreOptions { wait_ms: 200, ..StoreOptions::default() };
+    let other = waypost_store::Store::open(&database, options).await.unwrap();
+    let held = app.store.begin("db_hold").await.unwrap();
+    let refused = other.begin("db_refused").await;
+    assert!(refused.is_err_and(|error| error.is_unavailable()));
+    drop(held);
+    assert!(other.begin("db_free").await.is_ok());
+    let _: Value = app.create_link(json!({"destination_url": URL})).await;
+}

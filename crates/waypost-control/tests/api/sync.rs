@@ -1,0 +1,151 @@
+//! The link table follows the store: at once, after a crash, after it was lost, and when it cannot be written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use waypost_control::{App, router};
+use waypost_core::LinkRecord;
+use waypost_store::{NewLink, SlugChoice, Store, StoreOptions};
+use waypost_table::Table;
+
+use crate::harness::{TestApp, settings, table_options};
+
+/// Commits links to the store behind the control plane's back.
+async fn db_create_links(store: &Store, slugs: &[String]) {
+    let mut tx = store.begin("db_create").await.unwrap();
+    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let domain = tx.get_default_domain().await.unwrap().unwrap();
+    let link = |slug: &String| NewLink {
+        account_id: account_id.clone(),
+        domain_id: domain.domain_id.clone(),
+        slug: SlugChoice::Chosen(waypost_core::Slug::parse(slug).unwrap()),
+        record: LinkRecord::from_url(format!("https://example.com/{slug}")),
+        dedupe_key: None,
+        created_at: None,
+    };
+    for slugs in slugs.chunks(1_000) {
+        let links: Vec<_> = slugs.iter().map(link).collect();
+        tx.create_links(&links, None).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_crash_is_there_before_it_says_ready() {
+    let app = TestApp::new().await;
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "before"})).await;
+    app.app.stop().await;
+    let slugs: Vec<String> = (0..3_000).map(|index| format!("crash-{index}")).collect();
+    db_create_links(&app.store, &slugs).await;
+    let folder = app.stop().await;
+
+    let app = TestApp::over(folder, |_| {}).await;
+    assert_eq!(app.call("GET", "/readyz").send().await.status, 200);
+    assert_eq!(app.table.stats().unwrap().links, 3_001);
+    assert_eq!(app.destination("", "crash-2999").as_deref(), Some("https://example.com/crash-2999"));
+}
+
+#[tokio::test]
+async fn a_lost_table_is_filled_again() {
+    let app = TestApp::new().await;
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "kept"})).await;
+    let gone = app.create_link(json!({"destination_url": "https://example.com/", "slug": "gone"})).await;
+    app.operator("DELETE", &format!("/api/v1/links/{}", gone["id"].as_str().unwrap())).send().await;
+    let folder = app.stop().await;
+    std::fs::remove_dir_all(folder.path().join("table")).unwrap();
+    let app = TestApp::over(folder, |_| {}).await;
+    assert_eq!(app.destination("", "kept").as_deref(), Some("https://example.com/"));
+    assert_eq!(app.destination("", "gone"), None);
+    assert!(app.table.domains().by_host("go.example").is_some());
+}
+
+#[tokio::test]
+async fn a_trimmed_outbox_means_filling_anew() {
+    let app = TestApp::new().await;
+    let slugs: Vec<String> = (0..2_500).map(|index| format!("trimmed-{index}")).collect();
+    app.app.stop().await;
+    db_create_links(&app.store, &slugs).await;
+    let mut tx = app.store.begin("db_trim").await.unwrap();
+    tx.outbox_trim(2_000).await.unwrap();
+    tx.commit().await.unwrap();
+    let folder = app.stop().await;
+    let app = TestApp::over(folder, |_| {}).await;
+    let stats = app.table.stats().unwrap();
+    assert_eq!((stats.links, stats.cursor), (2_500, 2_500));
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "after"})).await;
+    assert_eq!(app.destination("", "after").as_deref(), Some("https://example.com/"));
+}
+
+#[tokio::test]
+async fn what_another_process_writes_is_noticed() {
+    let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
+    let database = app.folder.path().join("waypost.db").display().to_string();
+    let other = Store::open(&database, StoreOptions::default()).await.unwrap();
+    db_create_links(&other, &["elsewhere".to_owned()]).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while app.destination("", "elsewhere").is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "the job never looked");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn readiness_tells_how_far_the_table_is() {
+    let app = TestApp::new().await;
+    app.create_link(json!({"destination_url": "https://example.com/"})).await;
+    let ready = app.call("GET", "/readyz").send().await.json();
+    assert_eq!(
+        ready,
+        json!({"ready": true, "checks": {"store": {"ok": true},
+            "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0}}})
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_the_edge_cannot_take_is_saved_and_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("waypost.db").display().to_string();
+    let store = Store::open(&database, StoreOptions::default()).await.unwrap();
+    let table = Arc::new(Table::open(&folder.path().join("table"), table_options()).unwrap());
+    let mut settings = settings();
+    settings.sync_wait_ms = 50;
+    let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
+    assert!(app.wait_until_ready(Duration::from_secs(30)).await);
+    // With the job ended nothing takes the change, as when the disk is full.
+    app.stop().await;
+    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, folder };
+    let link = json!({"destination_url": "https://example.com/", "slug": "saved"});
+    let reply = app.operator("POST", "/api/v1/links").json(&link).await;
+    reply.assert_problem(503, "not_at_edge");
+    assert_eq!(reply.header("retry-after"), Some("5"));
+    assert_eq!(app.destination("", "saved"), None);
+    let found = app.operator("GET", "/api/v1/links?slug=saved").send().await.json();
+    assert_eq!(found["links"][0]["slug"], "saved", "it is durable");
+    let folder = app.stop().await;
+    let app = TestApp::over(folder, |_| {}).await;
+    assert_eq!(app.destination("", "saved").as_deref(), Some("https://example.com/"));
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_served_leaves_the_others_alone() {
+    let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
+    let mut tx = app.store.begin("db_bad").await.unwrap();
+    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let domain = tx.get_default_domain().await.unwrap().unwrap();
+    let link = |slug: &str, url: &str| NewLink {
+        account_id: account_id.clone(),
+        domain_id: domain.domain_id.clone(),
+        slug: SlugChoice::Chosen(waypost_core::Slug::parse(slug).unwrap()),
+        record: LinkRecord::from_url(url),
+        dedupe_key: None,
+        created_at: None,
+    };
+    tx.create_links(&[link("bad", "gopher://example.com/"), link("good", "https://example.com/")], None).await.unwrap();
+    tx.commit().await.unwrap();
+    app.create_link(json!({"destination_url": "https://example.com/"})).await;
+    assert_eq!(app.destination("", "bad"), None);
+    assert_eq!(app.destination("", "good").as_deref(), Some("https://example.com/"));
+    let ready = app.call("GET", "/readyz").send().await.json();
+    assert_eq!(ready["checks"]["table"]["refused"], 1);
+}
