@@ -177,7 +177,7 @@ pub(crate) struct LinkChoice {
     #[arg(value_name = "ID-OR-SLUG")]
     pub(crate) link: String,
     /// The host that the slug is on [default: the default domain]
-    #[arg(long = "on", value_name = "HOST")]
+    #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
 }
 

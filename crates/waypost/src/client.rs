@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::config::load::load;
 use crate::data_dir::{DataDir, DataDirError, SocketPath};
 use crate::instance::Instance;
+use crate::print;
 use crate::problem::Problem;
 use crate::serve::default_public_url;
 
@@ -126,7 +127,7 @@ impl Client {
     async fn open_folder(config: &Config) -> anyhow::Result<Self> {
         let path = config.data_dir()?;
         if !path.exists() {
-            eprintln!("There is no data folder yet: making {}", path.display());
+            print::note(&format!("There is no data folder yet: making {}", path.display()));
         }
         let data_dir = DataDir::create(path)?;
         let deadline = Instant::now() + FOLDER_WAIT;

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has had enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("waypost: {error:#}");
+            print::note(&format!("waypost: {error:#}"));
             ExitCode::from(EXIT_FAULT)
         }
     }

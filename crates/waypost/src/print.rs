@@ -20,6 +20,11 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     output.flush()
 }
 
+/// Writes a line to standard error, for people. Where nobody takes it nothing is lost.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
 /// Writes one JSON document in one line.
 ///
 /// # Errors

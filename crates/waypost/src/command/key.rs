@@ -34,7 +34,7 @@ async fn create(args: &ClientArgs, name: &str, expires: Option<&str>) -> anyhow:
         return Ok(print::json(&key)?);
     }
     // The key alone on standard output, so that it can be taken by a script.
-    eprintln!("API key {} ({}); it is shown this once:", text(&key, "id"), text(&key, "name"));
+    print::note(&format!("API key {} ({}); it is shown this once:", text(&key, "id"), text(&key, "name")));
     Ok(print::line(text(&key, "key"))?)
 }
 

@@ -84,7 +84,7 @@ async fn list(args: &ClientArgs, limit: u64, domain: Option<&str>) -> anyhow::Re
         if !json {
             print::table(&["SHORT URL", "DESTINATION", "VERSION", "CREATED"], &rows, "There are no links.")?;
             if cursor.is_some() {
-                eprintln!("There are more: see --limit and --all.");
+                print::note("There are more: see --limit and --all.");
             }
         }
         Ok(())
@@ -116,7 +116,7 @@ async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
         [link] => Ok(link.clone()),
         several => {
             let hosts: Vec<&str> = several.iter().map(|link| text(link, "domain")).collect();
-            bail!("several domains have a link {}: name one with --on ({})", choice.link, hosts.join(", "))
+            bail!("several domains have a link {}: name one with --domain ({})", choice.link, hosts.join(", "))
         }
     }
 }

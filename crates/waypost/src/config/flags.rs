@@ -53,13 +53,13 @@ fn add_flags(command: Command, is_shown: fn(&Setting) -> bool) -> Command {
         let flag = setting.flag().trim_start_matches("--").to_owned();
         let is_list = setting.shape == Shape::List;
         let heading = if setting.section().is_some() { "Limits" } else { "Settings" };
-        let default = setting.default_text().replace('`', "");
-        let default = if default.is_empty() { "none".to_owned() } else { default };
+        let default = setting.default_text().map(|text| format!(" [default: {text}]")).unwrap_or_default();
+        let help = format!("{}{default} [env: {}]", setting.meaning, setting.variable()).replace('`', "");
         let arg = Arg::new(setting.key)
             .long(flag)
             .value_name(setting.value_name)
             .action(if is_list { ArgAction::Append } else { ArgAction::Set })
-            .help(format!("{} [default: {default}]", setting.meaning.replace('`', "")))
+            .help(help)
             .help_heading(heading);
         command.arg(if is_list { arg.value_delimiter(',') } else { arg })
     })

@@ -18,8 +18,9 @@ An unknown key, an unknown variable that begins with `WAYPOST_`, or a bad value 
 at once. `waypost config` prints the settings in force, each with where it came from, with passwords masked; what it
 prints can serve as a file.
 
-Commands beside `serve` read `data_dir`, `public_url`, `database_url` and `log` in the same way, and two variables of their own:
-`WAYPOST_SERVER` (the URL of a server to speak to, as `--server`) and `WAYPOST_KEY` (the API key for it, as `--key`).
+Commands beside `serve` need `data_dir`, `public_url` and `database_url`, read in the same way, and two variables of their
+own: `WAYPOST_SERVER` (the URL of a server to speak to, as `--server`) and `WAYPOST_KEY` (the API key for it, as
+`--key`). They log only errors, unless `WAYPOST_LOG` says otherwise.
 
 This page is made from the code: run `cargo xtask bless` after changing a setting.
 ";
@@ -37,11 +38,7 @@ fn render() -> String {
             page.push_str("| key | environment | flag | default | meaning |\n| --- | --- | --- | --- | --- |\n");
         }
         let name = setting.key.rsplit('.').next().unwrap();
-        let default = if setting.default_note.is_some() || setting.default_text() == "none" {
-            setting.default_text()
-        } else {
-            format!("`{}`", setting.default_text())
-        };
+        let default = setting.default_text().unwrap_or_else(|| "none".to_owned());
         let (variable, flag, value) = (setting.variable(), setting.flag(), setting.value_name);
         writeln!(page, "| `{name}` | `{variable}` | `{flag} {value}` | {default} | {} |", setting.meaning).unwrap();
     }

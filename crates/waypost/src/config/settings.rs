@@ -71,11 +71,17 @@ impl Setting {
         self.key.split_once('.').map(|(section, _)| section)
     }
 
-    /// The default as a reader sees it.
-    pub(crate) fn default_text(&self) -> String {
-        match self.default_note {
-            Some(note) => note.to_owned(),
-            None => (self.show)(&Config::default()).map_or_else(|| "none".to_owned(), |shown| shown.to_string()),
+    /// The default as a reader sees it, as Markdown; `None` where there is none.
+    pub(crate) fn default_text(&self) -> Option<String> {
+        if let Some(note) = self.default_note {
+            return Some(note.to_owned());
+        }
+        match (self.show)(&Config::default())? {
+            Shown::Text(text) => Some(format!("`{text}`")),
+            Shown::Number(number) => Some(format!("`{number}`")),
+            Shown::Flag(flag) => Some(format!("`{flag}`")),
+            Shown::List(items) if items.is_empty() => None,
+            Shown::List(items) => Some(format!("`{}`", items.join(","))),
         }
     }
 }
@@ -177,7 +183,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         key: "log",
         value_name: "FILTER",
         meaning: "What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or levels by target such as `info,waypost_edge=debug`",
-        is_for_commands: true,
         set: |config, values| {
             config.log = one(values)?.parse()?;
             Ok(())

@@ -55,7 +55,10 @@ pub(crate) fn write_toml(loaded: &Loaded, output: &mut impl Write) -> io::Result
         let source = source.map_or_else(|| "default".to_owned(), |(_, source)| source.to_string());
         match (setting.show)(&loaded.config) {
             Some(shown) => writeln!(output, "{name} = {shown}  # {source}")?,
-            None => writeln!(output, "# {name} is not set: {}", setting.default_text().replace('`', ""))?,
+            None => {
+                let default = setting.default_text().unwrap_or_else(|| "none".to_owned()).replace('`', "");
+                writeln!(output, "# {name} is not set: {default}")?;
+            }
         }
     }
     Ok(())

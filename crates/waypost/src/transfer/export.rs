@@ -116,7 +116,7 @@ impl LinkWriter {
         match self {
             Self::Csv(writer) => writer.write_link(link)?,
             Self::Ndjson(output) => {
-                serde_json::to_writer(&mut *output, link)?;
+                serde_json::to_writer(&mut *output, link).map_err(io::Error::from)?;
                 output.write_all(b"\n")?;
             }
         }

@@ -1,9 +1,11 @@
 //! How far a transfer is: a bar on a terminal, a line every few seconds elsewhere.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::print;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -45,11 +47,9 @@ impl Progress {
 
     /// Writes a line without tearing the bar.
     pub(crate) fn say(&self, text: &str) {
-        // A closed standard error is no reason to stop a transfer.
-        let write = || drop(writeln!(io::stderr(), "{text}"));
         match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+            Some(bar) => bar.suspend(|| print::note(text)),
+            None => print::note(text),
         }
     }
 

@@ -130,12 +130,10 @@ fn domains_and_rules_from_the_command_line() {
     );
     let made = folder.run(&["link", "create", "--record", &record, "--slug", "Ruled", "--domain", "other.example"]);
     assert!(made.text().ends_with("other.example/ruled") || made.text().contains("other.example:"), "{made:?}");
-    let host = [("Host", "other.example")];
-    let _ = host;
-    let shown = folder.run(&["link", "show", "ruled", "--on", "other.example", "--json"]).json();
+    let shown = folder.run(&["link", "show", "ruled", "--domain", "other.example", "--json"]).json();
     assert_eq!(shown["rules"][0]["id"], "r1");
     let cleared =
-        folder.run(&["link", "update", "ruled", "--on", "other.example", "--clear", "rules", "--json"]).json();
+        folder.run(&["link", "update", "ruled", "--domain", "other.example", "--clear", "rules", "--json"]).json();
     assert_eq!(cleared["rules"], json!([]));
     folder.run(&["domain", "update", "other.example", "--root-url", "https://example.com/root"]).text();
     let mut connection = waypost_testkit::http::Connection::open(server.address()).unwrap();
