@@ -26,6 +26,7 @@
     result.querySelector("[data-preview]").href = link.shortUrl + "+";
     copy.textContent = "Copy";
     result.hidden = false;
+    result.scrollIntoView({ block: "nearest" });
   };
 
   const shorten = async () => {
@@ -39,16 +40,20 @@
     return answer;
   };
 
+  // The Clipboard API needs a secure page and may be denied; selecting and copying works on plain HTTP too.
   const copyText = async (text) => {
-    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-    const holder = document.createElement("textarea");
-    holder.value = text;
-    holder.readOnly = true;
-    document.body.append(holder);
-    holder.select();
-    const done = document.execCommand("copy");
-    holder.remove();
-    if (!done) throw new Error("not copied");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const holder = document.createElement("textarea");
+      holder.value = text;
+      holder.readOnly = true;
+      document.body.append(holder);
+      holder.select();
+      const done = document.execCommand("copy");
+      holder.remove();
+      if (!done) throw new Error("not copied");
+    }
   };
 
   // The server's own words are clearer than the browser's.
