@@ -36,12 +36,23 @@ async fn short_urls_never_come_from_the_host_header() {
 
 #[tokio::test]
 async fn one_url_gives_one_link_however_it_is_written_and_however_many_ask() {
-    let app = TestApp::with(|settings| settings.anonymous_rate = None).await;
+    check_one_link(&TestApp::new().await).await;
+}
+
+#[tokio::test]
+async fn one_url_gives_one_link_on_postgres() {
+    if let Some(app) = TestApp::on_postgres().await {
+        check_one_link(&app).await;
+        app.stop().await;
+    }
+}
+
+async fn check_one_link(app: &TestApp) {
     let urls =
         ["https://example.com", "HTTPS://EXAMPLE.COM:443/", " https://example.com/ ", "https://example.com/x/.."];
     let calls = (0..64).map(|index| {
         let body = json!({"originalUrl": urls[index % urls.len()]});
-        app.call("POST", "/api/url").json(&body)
+        app.call("POST", "/api/url").address(&format!("192.0.2.{index}")).json(&body)
     });
     let replies = join_all(calls.map(|call| async { call.await.json()["urlKey"].as_str().unwrap().to_owned() }));
     let keys: HashSet<String> = replies.await.into_iter().collect();

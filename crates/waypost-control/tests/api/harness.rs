@@ -13,6 +13,7 @@ use waypost_control::{App, ClientAddress, ControlSettings, Principal, PublicUrl,
 use waypost_core::CompactLink;
 use waypost_store::{Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
+use waypost_testkit::postgres::TestDatabase;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -22,8 +23,50 @@ pub(crate) struct TestApp {
     pub(crate) store: Store,
     pub(crate) table: Arc<Table>,
     pub(crate) router: Router,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) data: Data,
 }
+
+/// Where a control plane keeps its data.
+pub(crate) struct Data {
+    pub(crate) folder: tempfile::TempDir,
+    /// Where the truth is on PostgreSQL.
+    database: Option<TestDatabase>,
+}
+
+impl Data {
+    pub(crate) fn embedded() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), database: None }
+    }
+
+    pub(crate) fn database_address(&self) -> String {
+        match &self.database {
+            Some(database) => database.url().to_owned(),
+            None => self.folder.path().join("waypost.db").display().to_string(),
+        }
+    }
+}
+
+/// Runs each of these functions, which take a fresh [`TestApp`], as a test on either database.
+macro_rules! on_both_databases {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(&crate::harness::TestApp::new().await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(app) = crate::harness::TestApp::on_postgres().await {
+                    super::$name(&app).await;
+                    app.stop().await;
+                }
+            })+
+        }
+    };
+}
+pub(crate) use on_both_databases;
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -57,25 +100,30 @@ impl TestApp {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut ControlSettings)) -> Self {
-        Self::over(tempfile::tempdir().unwrap(), change).await
+        Self::over(Data::embedded(), change).await
     }
 
-    pub(crate) async fn over(folder: tempfile::TempDir, change: impl FnOnce(&mut ControlSettings)) -> Self {
-        let database = folder.path().join("waypost.db").display().to_string();
-        let store = Store::open(&database, StoreOptions::default()).await.unwrap();
-        let table = Arc::new(Table::open(&folder.path().join("table"), table_options()).unwrap());
+    /// `None` where tests on PostgreSQL are switched off.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let database = tokio::task::spawn_blocking(waypost_testkit::postgres::test_database).await.unwrap()?;
+        Some(Self::over(Data { database: Some(database), ..Data::embedded() }, |_| {}).await)
+    }
+
+    pub(crate) async fn over(data: Data, change: impl FnOnce(&mut ControlSettings)) -> Self {
+        let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
+        let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
         let mut settings = settings();
         change(&mut settings);
         let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
         assert!(app.wait_until_ready(READY_WITHIN).await);
-        Self { router: router(Arc::clone(&app)), app, store, table, folder }
+        Self { router: router(Arc::clone(&app)), app, store, table, data }
     }
 
     /// Ends the control plane and gives back its data.
-    pub(crate) async fn stop(self) -> tempfile::TempDir {
+    pub(crate) async fn stop(self) -> Data {
         self.app.stop().await;
         self.store.close().await;
-        self.folder
+        self.data
     }
 
     pub(crate) fn call(&self, method: &str, path: &str) -> Call<'_> {

@@ -5,13 +5,25 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, on_both_databases};
 
 const URL: &str = "https://example.com/";
 
-#[tokio::test]
-async fn create_read_change_delete() {
-    let app = TestApp::new().await;
+on_both_databases! {
+    create_read_change_delete,
+    versions_are_kept,
+    if_match,
+    of_many_who_want_one_slug_one_gets_it,
+    of_many_who_change_one_version_one_does,
+    pages_of_links_stay_whole_while_links_are_made,
+    rules_decide_and_the_preview_says_why,
+    passwords_are_never_shown,
+    a_request_that_comes_twice_is_done_once,
+    bulk_says_of_each_what_became_of_it,
+    domains_and_letter_case,
+}
+
+async fn create_read_change_delete(app: &TestApp) {
     let reply = app.operator("POST", "/api/v1/links").json(&json!({"destination_url": URL, "slug": "größe"})).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     assert_eq!(reply.header("etag"), Some("\"1\""));
@@ -70,9 +82,7 @@ async fn create_read_change_delete() {
     assert_eq!(app.destination("", "größe").as_deref(), Some(URL));
 }
 
-#[tokio::test]
-async fn versions_are_kept() {
-    let app = TestApp::new().await;
+async fn versions_are_kept(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": URL})).await;
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
     app.operator("PATCH", &path).json(&json!({"enabled": false})).await;
@@ -89,9 +99,7 @@ async fn versions_are_kept() {
     assert_eq!((&page["versions"][0]["version"], &page["next_before"]), (&json!(2), &json!(2)));
 }
 
-#[tokio::test]
-async fn if_match() {
-    let app = TestApp::new().await;
+async fn if_match(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": URL})).await;
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
     let patch = json!({"enabled": false});
@@ -107,9 +115,7 @@ async fn if_match() {
     assert_eq!(app.operator("DELETE", &path).header("if-match", "\"3\"").send().await.status, 204);
 }
 
-#[tokio::test]
-async fn of_many_who_want_one_slug_one_gets_it() {
-    let app = TestApp::new().await;
+async fn of_many_who_want_one_slug_one_gets_it(app: &TestApp) {
     let calls = (0..64).map(|index| {
         let link = json!({"destination_url": format!("https://example.com/{index}"), "slug": "wanted"});
         async { (app.operator("POST", "/api/v1/links").json(&link).await, link) }
@@ -123,9 +129,7 @@ async fn of_many_who_want_one_slug_one_gets_it() {
     }
 }
 
-#[tokio::test]
-async fn of_many_who_change_one_version_one_does() {
-    let app = TestApp::new().await;
+async fn of_many_who_change_one_version_one_does(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": URL, "slug": "raced"})).await;
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
     let calls = (0..32).map(|index| {
@@ -138,9 +142,7 @@ async fn of_many_who_change_one_version_one_does() {
     assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 31);
 }
 
-#[tokio::test]
-async fn pages_of_links_stay_whole_while_links_are_made() {
-    let app = TestApp::new().await;
+async fn pages_of_links_stay_whole_while_links_are_made(app: &TestApp) {
     for index in 0..25 {
         app.create_link(json!({"destination_url": URL, "slug": format!("old-{index}")})).await;
     }
@@ -169,9 +171,7 @@ async fn pages_of_links_stay_whole_while_links_are_made() {
     }
 }
 
-#[tokio::test]
-async fn rules_decide_and_the_preview_says_why() {
-    let app = TestApp::new().await;
+async fn rules_decide_and_the_preview_says_why(app: &TestApp) {
     let link = app
         .create_link(json!({"destination_url": URL, "rules": [{"id": "r1", "when": {"countries": ["DE"]},
             "to": {"url": "https://example.de"}}]}))
@@ -195,9 +195,7 @@ async fn rules_decide_and_the_preview_says_why() {
     }
 }
 
-#[tokio::test]
-async fn passwords_are_never_shown() {
-    let app = TestApp::new().await;
+async fn passwords_are_never_shown(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": URL, "slug": "p", "password": "hunter2"})).await;
     assert_eq!(link["has_password"], true);
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
@@ -214,9 +212,7 @@ async fn passwords_are_never_shown() {
     assert_eq!(cleared["has_password"], false);
 }
 
-#[tokio::test]
-async fn a_request_that_comes_twice_is_done_once() {
-    let app = TestApp::new().await;
+async fn a_request_that_comes_twice_is_done_once(app: &TestApp) {
     let link = json!({"destination_url": URL});
     let call = |key: &str| app.operator("POST", "/api/v1/links").header("idempotency-key", key);
     let first = call("k1").json(&link).await;
@@ -236,9 +232,7 @@ async fn a_request_that_comes_twice_is_done_once() {
     assert_eq!(ids.len(), 1);
 }
 
-#[tokio::test]
-async fn bulk_says_of_each_what_became_of_it() {
-    let app = TestApp::new().await;
+async fn bulk_says_of_each_what_became_of_it(app: &TestApp) {
     app.create_link(json!({"destination_url": URL, "slug": "taken"})).await;
     let links = json!([
         {"destination_url": URL, "slug": "one"},
@@ -283,9 +277,7 @@ async fn bulk_says_of_each_what_became_of_it() {
     assert_eq!(app.table.stats().unwrap().links, 1_004);
 }
 
-#[tokio::test]
-async fn domains_and_letter_case() {
-    let app = TestApp::new().await;
+async fn domains_and_letter_case(app: &TestApp) {
     let reply =
         app.operator("POST", "/api/v1/domains").json(&json!({"host": "Kurz.Example", "case_insensitive": true})).await;
     assert_eq!(reply.status, 201, "{}", reply.text());

@@ -185,9 +185,8 @@ async fn a_database_that_is_gone_is_503() {
 
 #[tokio::test]
 async fn a_locked_database_is_503_in_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let app = TestApp::over(folder, |_| {}).await;
-    let database = app.folder.path().join("waypost.db").display().to_string();
+    let app = TestApp::new().await;
+    let database = app.data.database_address();
     let options = StoreOptions { wait_ms: 200, ..StoreOptions::default() };
     let other = waypost_store::Store::open(&database, options).await.unwrap();
     let held = app.store.begin("db_hold").await.unwrap();

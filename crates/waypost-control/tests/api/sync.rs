@@ -9,7 +9,7 @@ use waypost_core::LinkRecord;
 use waypost_store::{NewLink, SlugChoice, Store, StoreOptions};
 use waypost_table::Table;
 
-use crate::harness::{TestApp, settings, table_options};
+use crate::harness::{Data, TestApp, settings, table_options};
 
 /// Commits links to the store behind the control plane's back.
 async fn db_create_links(store: &Store, slugs: &[String]) {
@@ -33,14 +33,24 @@ async fn db_create_links(store: &Store, slugs: &[String]) {
 
 #[tokio::test]
 async fn what_was_committed_before_a_crash_is_there_before_it_says_ready() {
-    let app = TestApp::new().await;
+    check_crash(TestApp::new().await).await;
+}
+
+#[tokio::test]
+async fn what_was_committed_before_a_crash_is_there_on_postgres() {
+    if let Some(app) = TestApp::on_postgres().await {
+        check_crash(app).await;
+    }
+}
+
+async fn check_crash(app: TestApp) {
     app.create_link(json!({"destination_url": "https://example.com/", "slug": "before"})).await;
     app.app.stop().await;
     let slugs: Vec<String> = (0..3_000).map(|index| format!("crash-{index}")).collect();
     db_create_links(&app.store, &slugs).await;
-    let folder = app.stop().await;
+    let data = app.stop().await;
 
-    let app = TestApp::over(folder, |_| {}).await;
+    let app = TestApp::over(data, |_| {}).await;
     assert_eq!(app.call("GET", "/readyz").send().await.status, 200);
     assert_eq!(app.table.stats().unwrap().links, 3_001);
     assert_eq!(app.destination("", "crash-2999").as_deref(), Some("https://example.com/crash-2999"));
@@ -52,9 +62,9 @@ async fn a_lost_table_is_filled_again() {
     app.create_link(json!({"destination_url": "https://example.com/", "slug": "kept"})).await;
     let gone = app.create_link(json!({"destination_url": "https://example.com/", "slug": "gone"})).await;
     app.operator("DELETE", &format!("/api/v1/links/{}", gone["id"].as_str().unwrap())).send().await;
-    let folder = app.stop().await;
-    std::fs::remove_dir_all(folder.path().join("table")).unwrap();
-    let app = TestApp::over(folder, |_| {}).await;
+    let data = app.stop().await;
+    std::fs::remove_dir_all(data.folder.path().join("table")).unwrap();
+    let app = TestApp::over(data, |_| {}).await;
     assert_eq!(app.destination("", "kept").as_deref(), Some("https://example.com/"));
     assert_eq!(app.destination("", "gone"), None);
     assert!(app.table.domains().by_host("go.example").is_some());
@@ -69,8 +79,8 @@ async fn a_trimmed_outbox_means_filling_anew() {
     let mut tx = app.store.begin("db_trim").await.unwrap();
     tx.outbox_trim(2_000).await.unwrap();
     tx.commit().await.unwrap();
-    let folder = app.stop().await;
-    let app = TestApp::over(folder, |_| {}).await;
+    let data = app.stop().await;
+    let app = TestApp::over(data, |_| {}).await;
     let stats = app.table.stats().unwrap();
     assert_eq!((stats.links, stats.cursor), (2_500, 2_500));
     app.create_link(json!({"destination_url": "https://example.com/", "slug": "after"})).await;
@@ -80,7 +90,7 @@ async fn a_trimmed_outbox_means_filling_anew() {
 #[tokio::test]
 async fn what_another_process_writes_is_noticed() {
     let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
-    let database = app.folder.path().join("waypost.db").display().to_string();
+    let database = app.data.database_address();
     let other = Store::open(&database, StoreOptions::default()).await.unwrap();
     db_create_links(&other, &["elsewhere".to_owned()]).await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -104,17 +114,16 @@ async fn readiness_tells_how_far_the_table_is() {
 
 #[tokio::test]
 async fn a_change_that_the_edge_cannot_take_is_saved_and_said_to_be() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("waypost.db").display().to_string();
-    let store = Store::open(&database, StoreOptions::default()).await.unwrap();
-    let table = Arc::new(Table::open(&folder.path().join("table"), table_options()).unwrap());
+    let data = Data::embedded();
+    let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
+    let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
     let mut settings = settings();
     settings.sync_wait_ms = 50;
     let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
     assert!(app.wait_until_ready(Duration::from_secs(30)).await);
     // With the job ended nothing takes the change, as when the disk is full.
     app.stop().await;
-    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, folder };
+    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, data };
     let link = json!({"destination_url": "https://example.com/", "slug": "saved"});
     let reply = app.operator("POST", "/api/v1/links").json(&link).await;
     reply.assert_problem(503, "not_at_edge");
@@ -122,8 +131,8 @@ async fn a_change_that_the_edge_cannot_take_is_saved_and_said_to_be() {
     assert_eq!(app.destination("", "saved"), None);
     let found = app.operator("GET", "/api/v1/links?slug=saved").send().await.json();
     assert_eq!(found["links"][0]["slug"], "saved", "it is durable");
-    let folder = app.stop().await;
-    let app = TestApp::over(folder, |_| {}).await;
+    let data = app.stop().await;
+    let app = TestApp::over(data, |_| {}).await;
     assert_eq!(app.destination("", "saved").as_deref(), Some("https://example.com/"));
 }
 
