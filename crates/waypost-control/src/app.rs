@@ -17,8 +17,8 @@ use crate::settings::{ControlSettings, Rate};
 use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
 
-/// Wrong and right passwords that one address may try on one link.
-const UNLOCK_RATE: Rate = Rate { count: 5, per_s: 60, burst: 5 };
+/// Passwords, right or wrong, that one address may try on one link: in a minute, and in an hour.
+const UNLOCK_RATES: [Rate; 2] = [Rate { count: 5, per_s: 60, burst: 5 }, Rate { count: 20, per_s: 3_600, burst: 20 }];
 /// Wrong passwords that all addresses together may try on one link.
 const UNLOCK_FAILURE_RATE: Rate = Rate { count: 100, per_s: 3_600, burst: 100 };
 
@@ -33,7 +33,7 @@ pub struct App {
     pub(crate) passwords: Passwords,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
-    pub(crate) unlock_throttle: Throttle<(String, AddressKey)>,
+    pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
     pub(crate) unlock_failure_throttle: Throttle<String>,
     /// The job. A std mutex: held to take the handle, never across an await.
     job: Mutex<Option<JoinHandle<()>>>,
@@ -70,7 +70,7 @@ impl App {
         Ok(Arc::new(Self {
             anonymous_throttle: settings.anonymous_rate.map(Throttle::new),
             api_throttle: settings.api_rate.map(Throttle::new),
-            unlock_throttle: Throttle::new(UNLOCK_RATE),
+            unlock_throttles: UNLOCK_RATES.map(Throttle::new),
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
             passwords: Passwords::new(),
             job: Mutex::new(Some(job)),

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
-use waypost_core::{DomainSettings, SchemePolicy};
-use waypost_store::{Domain, OutboxEntry, Store, StoreError};
+use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
+use waypost_store::{Domain, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
 use waypost_table::{Table, TableError};
 
 use crate::compiled::compile_records;
@@ -26,6 +26,8 @@ const BATCH_ENTRIES: u32 = 2_000;
 const OUTBOX_KEPT: u64 = 200_000;
 /// How far the outbox grows beyond that before it is trimmed.
 const OUTBOX_TRIM_EVERY: u64 = 50_000;
+/// How often idempotency keys that have had their day are removed.
+const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 /// An empty table with more to read than this is filled from the links rather than from the outbox.
 const REBUILD_ENTRIES_MIN: u64 = 20_000;
 /// The pause after a failure, in milliseconds: doubled each time from the first to the second.
@@ -131,35 +133,41 @@ impl Sync {
     /// The job: runs until [`Sync::stop`].
     pub(crate) async fn run(&self) {
         let mut stop = self.stop.subscribe();
-        let mut pause = self.poll;
+        let mut failures = 0;
         let mut tick_due = Instant::now();
+        let mut tidy_due = Instant::now() + TIDY_EVERY;
         loop {
             let is_tick = Instant::now() >= tick_due;
             if is_tick {
                 self.domains_asked.fetch_add(1, Ordering::SeqCst);
                 tick_due = Instant::now() + self.poll;
             }
-            match self.round(is_tick).await {
-                Ok(()) => {
-                    self.is_failing.store(false, Ordering::SeqCst);
-                    pause = self.poll;
-                }
-                Err(error) => {
-                    self.is_failing.store(true, Ordering::SeqCst);
-                    let (first, last) = BACK_OFF_MS;
-                    let doubled = pause.as_millis().saturating_mul(2).min(last.into());
-                    let was_well = pause == self.poll;
-                    pause =
-                        Duration::from_millis(if was_well { first } else { u64::try_from(doubled).unwrap_or(last) });
-                    tracing::error!(error = %Chain(&error), "the link table could not be brought up to date");
-                }
+            let outcome = self.round(is_tick).await;
+            failures = if outcome.is_ok() { 0 } else { failures + 1 };
+            self.note(outcome);
+            if failures == 0 && Instant::now() >= tidy_due {
+                self.tidy().await;
+                tidy_due = Instant::now() + TIDY_EVERY;
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 // After a failure a wake does not cut the pause short: a full disk is not asked a thousand times a second.
-                () = self.wake.notified(), if !self.is_failing.load(Ordering::SeqCst) => {}
-                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified(), if failures == 0 => {}
+                () = tokio::time::sleep(if failures == 0 { self.poll } else { back_off(failures) }) => {}
             }
+        }
+    }
+
+    /// Keeps what became of a round, and logs when that changed.
+    fn note(&self, outcome: Result<(), SyncError>) {
+        let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::SeqCst);
+        match outcome {
+            Err(error) if was_failing => tracing::debug!(error = %Chain(&error), "the link table is still behind"),
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "the link table could not be brought up to date; trying again");
+            }
+            Ok(()) if was_failing => tracing::info!(cursor = self.table.cursor(), "the link table is up to date again"),
+            Ok(()) => {}
         }
     }
 
@@ -243,6 +251,19 @@ impl Sync {
         Ok(())
     }
 
+    /// Removes what nobody will ask for again. Can wait for the next time where it fails.
+    async fn tidy(&self) {
+        let tidied = async {
+            let mut tx = self.store.begin("tidy").await?;
+            let before = tx.now().as_micros() - IDEMPOTENCY_HOURS * 3_600_000_000;
+            tx.trim_idempotency_keys(Timestamp::from_micros(before)).await?;
+            tx.commit().await
+        };
+        if let Err(error) = tidied.await {
+            tracing::warn!(error = %Chain(&error), "old idempotency keys were not removed");
+        }
+    }
+
     async fn trim_outbox(&self) -> Result<(), SyncError> {
         let below = self.table.cursor().saturating_sub(OUTBOX_KEPT);
         if below == 0 {
@@ -257,6 +278,11 @@ impl Sync {
         }
         Ok(())
     }
+}
+
+fn back_off(failures: u32) -> Duration {
+    let (first, last) = BACK_OFF_MS;
+    Duration::from_millis(first.saturating_mul(1 << (failures - 1).min(16)).min(last))
 }
 
 async fn reached<T>(

@@ -51,11 +51,7 @@ impl App {
             Ok(locked) => locked,
             Err(outcome) => return Ok(outcome),
         };
-        let now = monotonic_now();
-        if let Err(seconds) = self.unlock_failure_throttle.ask(locked.subject.clone(), now) {
-            return Ok(Unlocked::Throttled(seconds));
-        }
-        if let Err(seconds) = self.unlock_throttle.take((locked.subject.clone(), address), now) {
+        if let Err(seconds) = self.admit_unlock(&locked.subject, address) {
             return Ok(Unlocked::Throttled(seconds));
         }
         if !self.passwords.is_right(password, locked.password_hash).await.map_err(|error| hash_problem(&error))? {
@@ -65,6 +61,13 @@ impl App {
         }
         let request = GrantRequest { link_id: &locked.subject, version: locked.version, path };
         Ok(Unlocked::Granted((self.settings.issue_grant)(request)))
+    }
+
+    /// Asked first of the link as a whole, so that an attempt that is refused for others' attempts costs its address nothing.
+    fn admit_unlock(&self, subject: &str, address: AddressKey) -> Result<(), u32> {
+        let now = monotonic_now();
+        self.unlock_failure_throttle.ask(subject.to_owned(), now)?;
+        self.unlock_throttles.iter().try_for_each(|throttle| throttle.take((subject.to_owned(), address), now))
     }
 
     fn find_locked(&self, host: Option<&str>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use waypost_control::{App, router};
 use waypost_core::LinkRecord;
 use waypost_store::{NewLink, SlugChoice, Store, StoreOptions};
-use waypost_table::Table;
+use waypost_table::{Table, TableOptions};
 
 use crate::harness::{Data, TestApp, settings, table_options};
 
@@ -157,4 +157,33 @@ async fn a_record_that_cannot_be_served_leaves_the_others_alone() {
     assert_eq!(app.destination("", "good").as_deref(), Some("https://example.com/"));
     let ready = app.call("GET", "/readyz").send().await.json();
     assert_eq!(ready["checks"]["table"]["refused"], 1);
+}
+
+#[tokio::test]
+async fn a_full_table_is_said_and_redirects_go_on() {
+    let data = Data::embedded();
+    let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
+    let tiny = TableOptions { map_size_bytes: 1 << 20, map_size_max_bytes: 1 << 20, ..TableOptions::default() };
+    let table = Arc::new(Table::open(&data.folder.path().join("table"), tiny).unwrap());
+    let mut settings = settings();
+    settings.sync_wait_ms = 500;
+    let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
+    assert!(app.wait_until_ready(Duration::from_secs(30)).await);
+    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, data };
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "first"})).await;
+    let large = format!("https://example.com/{}", "x".repeat(8_000));
+    let links: Vec<_> =
+        (0..400).map(|index| json!({"destination_url": large, "slug": format!("large-{index}")})).collect();
+    let reply = app.operator("POST", "/api/v1/links/bulk").json(&json!({"links": links})).await;
+    reply.assert_problem(503, "not_at_edge");
+    let ready = app.call("GET", "/readyz").send().await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(
+        (&ready.json()["checks"]["table"]["ok"], &ready.json()["checks"]["table"]["behind"]),
+        (&json!(false), &json!(400))
+    );
+    assert_eq!(app.destination("", "first").as_deref(), Some("https://example.com/"), "what it holds it serves");
+    let data = app.stop().await;
+    let app = TestApp::over(data, |_| {}).await;
+    assert_eq!(app.destination("", "large-399").as_deref(), Some(large.as_str()), "with room it catches up");
 }
