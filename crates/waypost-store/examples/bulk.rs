@@ -1,17 +1,20 @@
-//! Measures how many links per second a fresh SQLite database takes: `bulk [LINKS] [ADDRESS]`.
+//! Measures how many links per second a fresh SQLite database takes: `bulk [LINKS] [LINKS_PER_TRANSACTION] [ADDRESS]`.
 //!
 //! With an address the links go there instead (a PostgreSQL test database, say). Prints one line of figures.
 
 use std::time::Instant;
 
 use waypost_core::{Hostname, LinkRecord, Slug};
-use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, NewLink, SlugChoice, Store, StoreError, StoreOptions};
+use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, NewLink, Setup, SlugChoice, Store, StoreOptions};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 #[allow(clippy::print_stdout)] // The figures are what the program is for.
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let links: usize = arguments.next().map_or(Ok(200_000), |count| count.parse())?;
+    let per_transaction: usize = arguments.next().map_or(Ok(10_000), |count| count.parse())?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("bulk.db");
     let address = arguments.next().unwrap_or_else(|| file.display().to_string());
@@ -21,22 +24,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let began = Instant::now();
     let mut created = 0;
-    for first in (0..links).step_by(LINKS_PER_CALL_MAX) {
-        let count = LINKS_PER_CALL_MAX.min(links - first);
-        let new_links = (first..first + count)
-            .map(|number| {
-                Ok(NewLink {
-                    account_id: setup.default_account.account_id.clone(),
-                    domain_id: setup.default_domain.domain_id.clone(),
-                    slug: SlugChoice::Chosen(Slug::parse(&scattered(number))?),
-                    record: LinkRecord::from_url(format!("https://shop.example/catalogue/article/{number}?from=list")),
-                    dedupe_key: None,
-                    created_at: None,
-                })
-            })
-            .collect::<Result<Vec<_>, waypost_core::slug::SlugError>>()?;
-        let outcomes = create(&store, &new_links).await?;
-        created += outcomes.iter().filter(|outcome| matches!(outcome, CreateOutcome::Created { .. })).count();
+    for first in (0..links).step_by(per_transaction.max(1)) {
+        let end = links.min(first + per_transaction.max(1));
+        let mut tx = store.begin("import_links").await?;
+        for first in (first..end).step_by(LINKS_PER_CALL_MAX) {
+            let new_links = new_links(&setup, first..end.min(first + LINKS_PER_CALL_MAX))?;
+            let outcomes = tx.create_links(&new_links, Some("import")).await?;
+            created += outcomes.iter().filter(|outcome| matches!(outcome, CreateOutcome::Created { .. })).count();
+        }
+        tx.commit().await?;
     }
     let took = began.elapsed();
     let per_second = created as f64 / took.as_secs_f64();
@@ -46,14 +42,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn create(store: &Store, new_links: &[NewLink<'_>]) -> Result<Vec<CreateOutcome>, StoreError> {
-    let mut tx = store.begin("import_links").await?;
-    let outcomes = tx.create_links(new_links, Some("import")).await?;
-    tx.commit().await?;
-    Ok(outcomes)
+fn new_links(setup: &Setup, numbers: std::ops::Range<usize>) -> Outcome<Vec<NewLink<'static>>> {
+    numbers
+        .map(|number| {
+            Ok(NewLink {
+                account_id: setup.default_account.account_id.clone(),
+                domain_id: setup.default_domain.domain_id.clone(),
+                slug: SlugChoice::Chosen(Slug::parse(&scattered(number))?),
+                record: LinkRecord::from_url(format!("https://shop.example/catalogue/article/{number}?from=list")),
+                dedupe_key: None,
+                created_at: None,
+            })
+        })
+        .collect()
 }
 
-/// Eight characters that do not come in order, as random slugs do not.
+/// Ten characters that do not come in order, as random slugs do not.
 fn scattered(number: usize) -> String {
     let mut rest = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (0..10)

@@ -197,11 +197,17 @@ impl Store {
         if let Some(api_key) = &found
             && api_key.last_used_at.is_none_or(|used_at| used_at.as_micros() <= now - TOUCH_EVERY_US)
         {
-            let noted = self.write("touch_api_key", async |tx| tx.touch_api_key(api_key).await).await;
+            let noted = self.note_use(api_key).await;
             if let Err(error) = noted {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the use of an api key was not noted");
             }
         }
         Ok(found)
+    }
+
+    async fn note_use(&self, api_key: &ApiKey) -> Result<(), StoreError> {
+        let mut tx = self.begin("touch_api_key").await?;
+        tx.touch_api_key(api_key).await?;
+        tx.commit().await
     }
 }

@@ -165,7 +165,6 @@ impl Tx {
         // Only the two common sizes are kept prepared.
         let is_common = matches!(rows.len(), 1 | LINKS_PER_CALL_MAX);
         let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(is_common);
-        let statement = statement.bind(account).bind(domain).bind(now.as_micros());
         let statement = rows.iter().fold(statement, |statement, row| {
             statement
                 .bind(link_bytes(&row.link_id))
@@ -174,6 +173,7 @@ impl Tx {
                 .bind(row.dedupe_key.as_deref())
                 .bind(row.new.created_at.unwrap_or(now).as_micros())
         });
+        let statement = statement.bind(account).bind(domain).bind(now.as_micros());
         self.execute_insert(statement, |_| StoreError::NotFound { what: "account" }).await
     }
 

@@ -226,25 +226,27 @@ impl Engine {
         types.into_iter().fold(text.to_owned(), |text, (token, name)| text.replace(token, name))
     }
 
-    /// Inserts `count` links of account $1 on domain $2, updated at $3; then for each link its id, slug, record, dedupe
-    /// key and creation time. Leaves out what collides.
+    /// Inserts `count` links from their ids, slugs, records, dedupe keys and creation times (parameters 1 to 5 of the first
+    /// link, 6 to 10 of the second, ...), then account, domain and time of the update (the last three parameters). Leaves out
+    /// what collides.
     pub(crate) fn insert_links_sql(self, count: usize) -> String {
-        let mut sql = String::with_capacity(700 + count * 32);
-        sql.push_str(
+        let [account, domain, now] = [1, 2, 3].map(|place| count * 5 + place);
+        let mut sql = format!(
             "INSERT INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
-             SELECT $1, $2, $3, v.column1, v.column2,
+             SELECT ${account}, ${domain}, ${now}, v.column1, v.column2,
                1 + coalesce((SELECT max(o.version) FROM links AS o
-                 WHERE o.domain_id = $2 AND o.slug = v.column2 AND o.deleted_at IS NOT NULL), 0),
+                 WHERE o.domain_id = ${domain} AND o.slug = v.column2 AND o.deleted_at IS NOT NULL), 0),
                v.column3, v.column4, v.column5
              FROM (VALUES ",
         );
         for row in 0..count {
             let separator = if row == 0 { "" } else { ", " };
-            // SQLite looks for a numbered parameter among all that it has seen: with thousands, most of the time goes there.
+            // SQLite looks for a numbered parameter among all that it has seen, which takes long where there are thousands.
+            // The driver gives nameless ones the first arguments in their order.
             let written = match self {
                 Self::Sqlite => write!(sql, "{separator}(?, ?, ?, ?, ?)"),
                 Self::Postgres => {
-                    let [a, b, c, d, e] = [4, 5, 6, 7, 8].map(|first| first + row * 5);
+                    let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|place| row * 5 + place);
                     write!(sql, "{separator}(${a}, ${b}, ${c}, ${d}, ${e})")
                 }
             };

@@ -45,6 +45,16 @@ impl Address {
         if let Self::Sqlite(path) = self {
             sqlite_file::prepare(path).await?;
         }
+        self.prepare_content(options, schema).await.map_err(|error| match error {
+            StoreError::Database { source, .. } if dialect::is_damage(&source) => StoreError::Refused {
+                database: self.display_name(),
+                reason: "it is damaged; restore it from a backup".to_owned(),
+            },
+            other => other,
+        })
+    }
+
+    async fn prepare_content(&self, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
         let mut connection = self.connect_once(options.migration_wait_ms).await?;
         if let Self::Sqlite(path) = self {
             sqlite_file::check_opened(path, &mut connection).await?;

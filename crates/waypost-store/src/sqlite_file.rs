@@ -108,10 +108,7 @@ fn has_log(path: &Path) -> bool {
 
 /// Looks for a missing end once more when the write-ahead log has been read back into the file.
 pub(crate) async fn check_opened(path: &Path, connection: &mut AnyConnection) -> Result<(), StoreError> {
-    let failed = |error: sqlx::Error| match dialect::is_damage(&error) {
-        true => refused(path, "it is damaged; restore it from a backup"),
-        false => dialect::failure("check", error),
-    };
+    let failed = |error: sqlx::Error| dialect::failure("check", error);
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await.map_err(failed)?;
     let (in_log, moved): (i64, i64) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
     if in_log != moved {

@@ -124,6 +124,10 @@ impl Store {
 
     /// Runs `work` in a write transaction and commits it, again (at most five times) where transactions conflict.
     ///
+    /// Writers take turns, so a conflict means that something else than this store writes to the database. The future
+    /// cannot be moved between threads (the compiler cannot see yet that an asynchronous closure allows it): what is
+    /// spawned on a work-stealing runtime uses [`Store::begin`].
+    ///
     /// # Errors
     /// Whatever `work` fails with, having undone it; and what beginning and committing fail with.
     pub async fn write<T, F>(&self, name: &'static str, mut work: F) -> Result<T, StoreError>

@@ -1,0 +1,13 @@
+//! The store's suite: every case runs on SQLite and on PostgreSQL, through the public operations only.
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod bulk;
+mod concurrency;
+mod edges;
+mod files;
+mod links;
+mod list;
+mod open;
+mod testbed;
+mod versions;

@@ -1,0 +1,160 @@
+//! A database of its own for each test, with what every instance has, and a clock that tests move.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection, Row, SqliteConnection};
+use waypost_core::id::{AccountId, DomainId};
+use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
+use waypost_store::{Clock, Link, NewLink, OutboxEntry, Setup, SlugChoice, Store, StoreError, StoreOptions};
+use waypost_testkit::postgres::TestDatabase;
+
+/// When a testbed's clock begins, in microseconds.
+const BEGIN_US: i64 = 1_768_473_000_000_000;
+
+/// What keeps the database there while the test runs.
+enum Place {
+    Folder(#[allow(dead_code)] tempfile::TempDir),
+    Database(TestDatabase),
+}
+
+pub(crate) struct Testbed {
+    pub(crate) store: Store,
+    pub(crate) setup: Setup,
+    pub(crate) address: String,
+    clock_us: Arc<AtomicI64>,
+    place: Place,
+}
+
+impl Testbed {
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("waypost.db").display().to_string();
+        Self::open(address, Place::Folder(folder)).await
+    }
+
+    /// `None` where the run was told to skip PostgreSQL.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = waypost_testkit::postgres::test_database()?;
+        Some(Self::open(database.url().to_owned(), Place::Database(database)).await)
+    }
+
+    async fn open(address: String, place: Place) -> Self {
+        let clock_us = Arc::new(AtomicI64::new(BEGIN_US));
+        let store = Store::open(&address, options(&clock_us)).await.unwrap();
+        let host = Hostname::parse("go.example").unwrap();
+        let setup = store.write("init", async |tx| tx.init(&host).await).await.unwrap();
+        Self { store, setup, address, clock_us, place }
+    }
+
+    /// A second store on the same database, as another process would have.
+    pub(crate) async fn second_store(&self) -> Result<Store, StoreError> {
+        Store::open(&self.address, options(&self.clock_us)).await
+    }
+
+    /// Runs SQL text past the store; gives one line a row, columns parted by `|`.
+    pub(crate) async fn db_execute(&self, sql: &'static str) -> String {
+        match &self.place {
+            Place::Folder(_) => sqlite_execute(self.address.as_ref(), sql).await,
+            Place::Database(database) => database.execute(sql).unwrap(),
+        }
+    }
+
+    pub(crate) fn account(&self) -> &AccountId {
+        &self.setup.default_account.account_id
+    }
+
+    pub(crate) fn domain(&self) -> &DomainId {
+        &self.setup.default_domain.domain_id
+    }
+
+    pub(crate) fn advance_us(&self, microseconds: i64) {
+        self.clock_us.fetch_add(microseconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.clock_us.load(Ordering::Relaxed))
+    }
+
+    /// A link of the default account on the default domain, yet to be made.
+    pub(crate) fn new_link(&self, slug: &str, destination: &str) -> NewLink<'static> {
+        NewLink {
+            account_id: self.account().clone(),
+            domain_id: self.domain().clone(),
+            slug: SlugChoice::Chosen(Slug::parse(slug).unwrap()),
+            record: LinkRecord::from_url(destination),
+            dedupe_key: None,
+            created_at: None,
+        }
+    }
+
+    pub(crate) async fn create(&self, slug: &str, destination: &str) -> Result<Link, StoreError> {
+        let new = self.new_link(slug, destination);
+        self.store.write("create_link", async |tx| tx.create_link(&new, Some("test")).await).await
+    }
+
+    pub(crate) async fn delete(&self, link: &Link) -> Result<u64, StoreError> {
+        let delete = async |tx: &mut waypost_store::Tx| {
+            tx.delete_link(&link.account_id, &link.link_id, None, Some("test")).await
+        };
+        self.store.write("delete_link", delete).await
+    }
+
+    pub(crate) async fn outbox(&self) -> Vec<OutboxEntry> {
+        self.store.read("outbox").await.unwrap().outbox_after(0, 10_000).await.unwrap()
+    }
+}
+
+/// Runs SQL text on an SQLite file, made where it is missing; gives one line a row, columns parted by `|`.
+pub(crate) async fn sqlite_execute(path: &Path, sql: &'static str) -> String {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let rows = sqlx::raw_sql(sql).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let text = |row: &SqliteRow, column| match row.try_get::<Option<String>, _>(column) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(_) => row.get::<i64, _>(column).to_string(),
+    };
+    let line = |row: &SqliteRow| (0..row.len()).map(|column| text(row, column)).collect::<Vec<_>>().join("|");
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn options(clock_us: &Arc<AtomicI64>) -> StoreOptions {
+    let clock_us = Arc::clone(clock_us);
+    let clock = Clock::new(move || Timestamp::from_micros(clock_us.load(Ordering::Relaxed)));
+    // Longer than a loaded machine makes a test's transactions queue.
+    StoreOptions { clock, wait_ms: 30_000, ..StoreOptions::default() }
+}
+
+/// Gives slugs g1, g2, ...
+pub(crate) fn counting_slugs() -> impl Fn() -> Slug + Sync {
+    let count = AtomicU64::new(0);
+    move || Slug::parse(&format!("g{}", count.fetch_add(1, Ordering::Relaxed) + 1)).unwrap()
+}
+
+/// Runs each case on SQLite and on PostgreSQL.
+macro_rules! on_both_engines {
+    ($($case:ident,)+) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(crate::testbed::Testbed::sqlite().await).await;
+                }
+            )+
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    if let Some(testbed) = crate::testbed::Testbed::postgres().await {
+                        super::$case(testbed).await;
+                    }
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_engines;
