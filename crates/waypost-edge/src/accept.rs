@@ -96,3 +96,18 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::PermissionDenied
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn being_out_of_descriptors_is_our_own_trouble() {
+        // ENFILE, EMFILE and ENOMEM have the same numbers on every Unix.
+        for number in [23, 24, 12] {
+            let error = io::Error::from_raw_os_error(number);
+            assert!(!concerns_one_connection(&error), "{error}");
+        }
+        assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+    }
+}

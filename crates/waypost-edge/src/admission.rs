@@ -54,11 +54,11 @@ impl Admission {
             return Err(Refusal::Process);
         }
         if let Some(network) = network {
-            let count = open.by_network.entry(network).or_default();
-            if *count >= self.per_network_max {
+            let count = open.by_network.get(&network).copied().unwrap_or_default();
+            if count >= self.per_network_max {
                 return Err(Refusal::Network);
             }
-            *count += 1;
+            open.by_network.insert(network, count + 1);
         }
         open.total += 1;
         Ok(Permit { admission: self.clone(), network })

@@ -101,7 +101,7 @@ impl Body for AnswerBody {
 /// The future of one answer: there already, or being made by the control plane.
 pub(crate) enum Answering {
     Ready(Option<Answer>),
-    Control { future: ControlFuture, channel: Rc<Channel> },
+    Control { future: ControlFuture, channel: Rc<Channel>, is_last: bool },
 }
 
 impl Future for Answering {
@@ -110,10 +110,14 @@ impl Future for Answering {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Ready(answer) => Poll::Ready(Ok(answer.take().expect("a future is not polled after it is ready"))),
-            Self::Control { future, channel } => {
+            Self::Control { future, channel, is_last } => {
                 let response = ready!(future.as_mut().poll(cx));
                 let end = EndOfAnswer(channel.clone());
-                Poll::Ready(Ok(response.map(|body| AnswerBody::Control { body, _end: end })))
+                let mut answer = response.map(|body| AnswerBody::Control { body, _end: end });
+                if *is_last {
+                    close_after(&mut answer);
+                }
+                Poll::Ready(Ok(answer))
             }
         }
     }
@@ -160,6 +164,11 @@ pub(crate) fn page(page: Page, prefers_json: bool) -> Answer {
     };
     let status = StatusCode::from_u16(page.status()).expect("pages have a status of three digits");
     respond(status, headers, AnswerBody::Page(Some(Bytes::from_static(text.as_bytes()))))
+}
+
+/// Makes an answer the last of its connection.
+pub(crate) fn close_after(answer: &mut Answer) {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Answer {

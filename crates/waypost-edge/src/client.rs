@@ -29,6 +29,8 @@ pub struct ClientFacts {
     pub country: Option<String>,
     /// The host asked for, in lower case, without port or trailing dot.
     pub host: String,
+    /// The domain that serves this host, as the link table names it: empty for the default domain.
+    pub domain: String,
     /// Whether a trusted proxy says that the visitor came over HTTPS.
     pub is_https: bool,
 }

@@ -7,6 +7,7 @@
 //!
 //! Checking the password and deciding how long a grant holds is the control plane's work.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -28,7 +29,7 @@ pub struct GrantKey([u8; 32]);
 /// The link that a grant is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantedLink<'a> {
-    /// What identifies the link: its `link_id`, or `domain/slug` where the record carries none.
+    /// What identifies the link, as [`subject`] gives it.
     pub subject: &'a str,
     /// The version of its record.
     pub version: u64,
@@ -91,6 +92,11 @@ impl fmt::Debug for GrantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GrantKey(***)")
     }
+}
+
+/// What identifies a link to grants: its id, or `domain/slug` as the table keeps it where the record carries no id.
+pub fn subject<'a>(link_id: Option<&'a str>, domain: &str, slug: &str) -> Cow<'a, str> {
+    link_id.map_or_else(|| Cow::Owned(format!("{domain}/{slug}")), Cow::Borrowed)
 }
 
 /// The name of the cookie that grants a link.

@@ -74,7 +74,7 @@ fn is_name(host: &[u8]) -> bool {
 }
 
 /// The bytes a host name may have; a table, because every request's host goes through it.
-const NAME_BYTES: [bool; 256] = {
+static NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {

@@ -16,7 +16,7 @@ use waypost_core::visit::{self, Unlock, Visit};
 use waypost_table::TableError;
 
 use crate::fields::Fields;
-use crate::grant::GrantedLink;
+use crate::grant::{self, GrantedLink};
 use crate::host::Site;
 use crate::pages::Page;
 use crate::service::{Shared, Visitor};
@@ -118,7 +118,7 @@ impl Shared {
         if link.password_hash().is_none() {
             return Unlock::None;
         }
-        let subject = link.link_id().map_or_else(|| format!("{}/{slug}", site.table_key).into(), Cow::Borrowed);
+        let subject = grant::subject(link.link_id(), site.table_key, slug);
         let granted = GrantedLink { subject: &subject, version: link.version() };
         let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let is_granted = cookies.any(|cookies| self.grant_key.is_granted(cookies, granted, now));

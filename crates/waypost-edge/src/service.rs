@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT, CONNECTION, HeaderValue};
+use hyper::header::ACCEPT;
 use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request};
 use waypost_core::Timestamp;
@@ -82,7 +82,7 @@ pub(crate) struct RequestService {
 /// Who answers a request.
 enum Route {
     Here(Outcome),
-    Control { host: String },
+    Control { host: String, domain: String },
 }
 
 impl Service<Request<Incoming>> for RequestService {
@@ -94,9 +94,10 @@ impl Service<Request<Incoming>> for RequestService {
         let number = self.channel.activity.begin_answer();
         let is_last = self.shared.limits.requests_per_connection_max.is_some_and(|max| number >= max);
         match self.route(&request) {
-            Route::Control { host } => {
-                let client = self.client(&request, host);
-                Answering::Control { future: (self.shared.control)(request, client), channel: self.channel.clone() }
+            Route::Control { host, domain } => {
+                let client = self.client(&request, host, domain);
+                let future = (self.shared.control)(request, client);
+                Answering::Control { future, channel: self.channel.clone(), is_last }
             }
             Route::Here(outcome) => {
                 self.channel.activity.end_answer_at_once();
@@ -105,7 +106,7 @@ impl Service<Request<Incoming>> for RequestService {
                 }
                 let mut answer = answer_here(outcome, request);
                 if is_last {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    answer::close_after(&mut answer);
                 }
                 Answering::Ready(Some(answer))
             }
@@ -143,16 +144,21 @@ impl RequestService {
         if is_read && !request.body().is_end_stream() {
             return Route::Here(Outcome::Page(Page::BadRequest));
         }
-        let outcome =
-            self.shared.table.read_domains(|domains| match Site::of(&target.host, domains, self.shared.hosts) {
+        self.shared.table.read_domains(|domains| {
+            let site = Site::of(&target.host, domains, self.shared.hosts);
+            let outcome = match site {
                 Some(site) => self.outcome(request, Asked { target: &target, fields: &fields, site }),
                 None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
                 None => Outcome::Page(Page::NotFound),
-            });
-        match outcome {
-            Outcome::Control => Route::Control { host: target.host.into_owned() },
-            outcome @ (Outcome::Redirect(_) | Outcome::Page(_)) => Route::Here(outcome),
-        }
+            };
+            match outcome {
+                Outcome::Control => Route::Control {
+                    host: target.host.clone().into_owned(),
+                    domain: site.unwrap_or_default().table_key.to_owned(),
+                },
+                outcome @ (Outcome::Redirect(_) | Outcome::Page(_)) => Route::Here(outcome),
+            }
+        })
     }
 
     fn outcome(&self, request: &Request<Incoming>, asked: Asked<'_>) -> Outcome {
@@ -190,13 +196,14 @@ impl RequestService {
         }
     }
 
-    fn client(&self, request: &Request<Incoming>, host: String) -> ClientFacts {
+    fn client(&self, request: &Request<Incoming>, host: String, domain: String) -> ClientFacts {
         let visitor = self.visitor(request.headers());
         ClientFacts {
             peer: self.peer.socket,
             address: visitor.address,
             country: visitor.country.map(str::to_ascii_uppercase),
             host,
+            domain,
             is_https: self.peer.is_trusted && Proxies::is_https(request.headers()),
         }
     }

@@ -6,6 +6,7 @@
 
 mod support;
 
+use proptest::prelude::*;
 use support::{Setup, TestEdge};
 
 fn edge() -> TestEdge {
@@ -140,4 +141,56 @@ fn raw_utf8_in_a_path_is_read_as_what_it_means() {
     }
     let answer = edge.raw(b"GET /\xff\xfe HTTP/1.1\r\nHost: go.example\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+}
+
+/// Pieces of requests, good and bad, and bytes of any kind.
+fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let known = prop::sample::select(vec![
+        "GET /abc HTTP/1.1\r\nHost: go.example\r\n\r\n",
+        "GET ",
+        "POST ",
+        "/abc",
+        "/fwd?x=",
+        "http://go.example/abc",
+        " HTTP/1.1\r\n",
+        " HTTP/1.0\r\n",
+        "Host: go.example\r\n",
+        "Host: other.example\r\n",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Location: https://evil.example/\r\n",
+        "%0d%0aLocation:%20https://evil.example/",
+        "\r\n",
+        "\n",
+        "\r",
+        "\r\n\r\n",
+        "0\r\n\r\n",
+        " ",
+        "+",
+    ]);
+    let piece = prop_oneof![
+        4 => known.prop_map(|text| text.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ];
+    prop::collection::vec(piece, 1..24)
+}
+
+#[test]
+fn whatever_comes_is_answered_or_closed_and_leads_nowhere_else() {
+    let forwarding = r#"{"destination_url": "https://example.com/fwd", "forward_query": true}"#;
+    let edge = Setup::new().plain_link("abc").link("fwd", forwarding).start();
+    proptest!(ProptestConfig::with_cases(300), |(pieces in pieces())| {
+        let mut connection = edge.connect();
+        // The edge may close before it has taken everything.
+        if connection.send(&pieces.concat()).is_ok() {
+            let _ = connection.finish_sending();
+        }
+        let answers = connection.read_to_close().unwrap();
+        // Control's answers are the test double's own; its headers begin with `x-`.
+        for line in answers.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"location:")) {
+            let line = str::from_utf8(line).unwrap();
+            prop_assert!(line.starts_with("location: https://example.com/"), "{line:?}");
+        }
+        prop_assert_eq!(edge.get("/abc").status, 302);
+    });
 }

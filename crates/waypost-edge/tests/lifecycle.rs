@@ -119,6 +119,8 @@ fn connections_have_a_last_request() {
     let answers = edge.raw(&REQUEST.repeat(5));
     assert_eq!(answers.matches("HTTP/1.1 302 ").count(), 3, "{answers:?}");
     assert_eq!(answers.matches("connection: close").count(), 1);
+    let asked = b"GET /api/x HTTP/1.1\r\nHost: go.example\r\n\r\n";
+    assert_eq!(edge.raw(&asked.repeat(5)).matches("HTTP/1.1 200 ").count(), 3);
 }
 
 #[test]

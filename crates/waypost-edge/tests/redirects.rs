@@ -5,7 +5,7 @@ mod support;
 
 use support::{KEY, Setup, TestEdge, location};
 use waypost_core::Timestamp;
-use waypost_edge::grant::{CookieScope, GrantedLink};
+use waypost_edge::grant::{CookieScope, GrantedLink, subject};
 use waypost_edge::{ANSWER_HEADERS, HostPolicy};
 
 const EXPIRED: &str = r#"{"destination_url": "https://example.com/", "expires_at": "2020-01-01T00:00:00Z"}"#;
@@ -170,6 +170,9 @@ fn hosts_choose_the_domain() {
     assert_eq!(ask(&strict, "other.example", "/healthz").status, 200);
     assert_eq!(ask(&strict, "other.example", "/readyz").status, 200);
 
+    assert_eq!(ask(&strict, "fold.example", "/api/x").header("x-domain"), Some("fold.example"));
+    assert_eq!(ask(&strict, "go.example", "/api/x").header("x-domain"), Some(""));
+
     let open = domains(Setup::new()).start();
     assert_eq!(location(&ask(&open, "other.example", "/abc")), Some("https://example.com/default"));
     assert_eq!(ask(&open, "other.example", "/api/x").status, 200);
@@ -250,7 +253,7 @@ fn a_password_is_asked_for_and_a_grant_opens() {
     assert_eq!(edge.ask("POST /locked", &[]).header("x-asked"), Some("POST /locked"), "the form goes to control");
     assert_eq!(edge.ask("PUT /locked", &[]).status, 405);
 
-    let link = GrantedLink { subject: "link_p", version: 4 };
+    let link = GrantedLink { subject: &subject(Some("link_p"), "", "locked"), version: 4 };
     let scope = CookieScope { path: "/locked", is_https: false };
     let now = Timestamp::from_micros(1_000_000 * unix_seconds());
     let cookie = |link, now| KEY.set_cookie(link, scope, now, 60).split(';').next().unwrap().to_owned();

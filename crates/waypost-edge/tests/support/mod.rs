@@ -161,6 +161,7 @@ pub fn echo() -> ControlHandler {
                 .header("x-address", client.address.to_string())
                 .header("x-country", client.country.unwrap_or_default())
                 .header("x-host", client.host)
+                .header("x-domain", client.domain)
                 .header("x-https", client.is_https.to_string())
                 .body(full(body))
                 .unwrap()
