@@ -4,6 +4,7 @@
 
 mod clients;
 mod decide;
+mod faulty_server;
 mod help;
 mod newcomer;
 mod real_input;

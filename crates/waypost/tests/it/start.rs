@@ -141,3 +141,25 @@ fn settings_in_force_are_shown_without_secrets() {
     assert!(text.contains("threads = 3  # --threads") && text.contains("u:***@h/d"), "{text}");
     assert!(!text.contains("planted"));
 }
+
+#[test]
+fn the_default_folder_is_the_users_own() {
+    let data_dir = |command: &mut std::process::Command| {
+        finish(command).json()["data_dir"].as_str().unwrap_or_default().to_owned()
+    };
+    let config = || command(&["config", "--json"]);
+    assert_eq!(data_dir(config().env("XDG_DATA_HOME", "/x/data")), "/x/data/waypost");
+    assert_eq!(data_dir(config().env("HOME", "/x/home")), "/x/home/.local/share/waypost");
+    assert_eq!(data_dir(config().env("XDG_DATA_HOME", "relative").env("HOME", "/x")), "/x/.local/share/waypost");
+}
+
+#[test]
+fn every_address_is_listened_on() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--listen", "[::1]:0"]);
+    let output = server.output();
+    assert!(output.contains("http://127.0.0.1:") && output.contains("http://[::1]:"), "{output}");
+    let second = output.lines().find_map(|line| line.strip_prefix("Listening on      http://[")).unwrap();
+    let address = format!("[{second}").parse().unwrap();
+    assert_eq!(waypost_testkit::http::get(address, "/healthz").unwrap().status, 200);
+}
