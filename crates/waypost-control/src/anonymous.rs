@@ -59,15 +59,12 @@ impl App {
             dedupe_key: Some(destination),
             created_at: None,
         };
-        let mut tx = self.store.begin("shorten").await?;
-        let outcome = tx.create_links(std::slice::from_ref(&new), Some("anonymous")).await?.pop();
-        let sequence = tx.outbox_last().await?;
-        tx.commit().await?;
-        let url_key = match outcome {
+        let mut made = self.create_queue.create(vec![new], "anonymous".to_owned()).await?;
+        let url_key = match made.outcomes.pop() {
             Some(CreateOutcome::Created { slug, .. } | CreateOutcome::Existing { slug, .. }) => slug,
             other => return Err(Problem::internal("shortening a URL", &format!("{other:?}"))),
         };
-        self.wait_for_edge(sequence).await?;
+        self.wait_for_edge(made.sequence).await?;
         let short_url = self.short_url(domain.host.as_str(), &url_key);
         Ok(ShortUrl { url_key, short_url, original_url })
     }

@@ -10,6 +10,7 @@ use waypost_core::{SchemePolicy, Timestamp};
 use waypost_store::{Domain, Setup, Store, StoreError};
 use waypost_table::Table;
 
+use crate::create_queue::CreateQueue;
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
 use crate::problem::{Problem, ProblemCode};
@@ -30,6 +31,7 @@ pub struct App {
     pub(crate) sync: Arc<Sync>,
     pub(crate) settings: ControlSettings,
     pub(crate) setup: Setup,
+    pub(crate) create_queue: CreateQueue,
     pub(crate) passwords: Passwords,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
@@ -72,6 +74,7 @@ impl App {
             api_throttle: settings.api_rate.map(Throttle::new),
             unlock_throttles: UNLOCK_RATES.map(Throttle::new),
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
+            create_queue: CreateQueue::start(store.clone()),
             passwords: Passwords::new(),
             job: Mutex::new(Some(job)),
             store,

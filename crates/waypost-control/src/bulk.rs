@@ -9,7 +9,7 @@ use waypost_store::{CreateOutcome, Domain, LINKS_PER_CALL_MAX, NewLink};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::link_input::NewLinkInput;
-use crate::links::CheckedLink;
+use crate::links::{CheckedLink, outcome_problem};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest};
 
@@ -50,25 +50,25 @@ impl App {
     pub(crate) async fn create_links(&self, caller: &Caller, input: BulkInput) -> Result<Value, Problem> {
         let parsed: Vec<_> = input.links.into_iter().map(parse_item).collect();
         let domains = self.domains_of(caller, &parsed).await;
-        let mut checked = Vec::with_capacity(parsed.len());
+        let (mut checked, mut new_links) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
         for item in parsed {
             checked.push(match item.and_then(|input| self.check_item(caller, input, &domains)) {
                 Ok(mut new) => {
                     self.hash_password(&mut new).await?;
-                    Ok(new.link)
+                    let domain_id = new.link.domain_id.clone();
+                    new_links.push(new.link);
+                    Ok(domain_id)
                 }
                 Err(problem) => Err(problem),
             });
         }
-        let new_links: Vec<NewLink<'static>> = checked.iter().flatten().cloned().collect();
-        let outcomes = self.store_links(caller, &new_links, input.dry_run).await?;
+        let mut outcomes = self.store_links(caller, new_links, input.dry_run).await?.into_iter();
         let hosts: HashMap<&DomainId, &str> =
             domains.values().flatten().map(|domain| (&domain.domain_id, domain.host.as_str())).collect();
-        let mut outcomes = outcomes.into_iter();
         let results = checked.iter().map(|item| match item {
             Err(problem) => refused(problem),
-            Ok(new) => match outcomes.next() {
-                Some(outcome) => self.result(outcome, hosts.get(&new.domain_id).copied().unwrap_or_default()),
+            Ok(domain_id) => match outcomes.next() {
+                Some(outcome) => self.result(outcome, hosts.get(domain_id).copied().unwrap_or_default()),
                 None => refused(&Problem::internal("making links", &"an outcome is missing")),
             },
         });
@@ -81,19 +81,17 @@ impl App {
     async fn store_links(
         &self,
         caller: &Caller,
-        new_links: &[NewLink<'_>],
+        new_links: Vec<NewLink<'static>>,
         dry_run: bool,
     ) -> Result<Vec<CreateOutcome>, Problem> {
-        let mut tx = self.store.begin("create_links").await?;
-        let outcomes = tx.create_links(new_links, Some(&caller.changed_by)).await?;
         if dry_run {
             // Dropping the transaction undoes it.
-            return Ok(outcomes);
+            let mut tx = self.store.begin("create_links_dry_run").await?;
+            return Ok(tx.create_links(&new_links, Some(&caller.changed_by)).await?);
         }
-        let sequence = tx.outbox_last().await?;
-        tx.commit().await?;
-        self.wait_for_edge(sequence).await?;
-        Ok(outcomes)
+        let made = self.create_queue.create(new_links, caller.changed_by.clone()).await?;
+        self.wait_for_edge(made.sequence).await?;
+        Ok(made.outcomes)
     }
 
     /// The domains that the items name, by the name they use.
@@ -133,15 +131,7 @@ impl App {
             CreateOutcome::Created { link_id, slug, version } => json!({
                 "status": 201, "id": link_id, "version": version, "slug": slug, "short_url": self.short_url(host, &slug),
             }),
-            CreateOutcome::SlugTaken { slug } | CreateOutcome::Existing { slug, .. } => {
-                refused(&Problem::new(ProblemCode::SlugTaken, format!("the slug {slug:?} is taken")))
-            }
-            CreateOutcome::SlugTooLong => {
-                refused(&Problem::new(ProblemCode::SlugInvalid, "host and slug together are too long"))
-            }
-            CreateOutcome::DomainNotFound => {
-                refused(&Problem::new(ProblemCode::DomainUnknown, "there is no such domain for links of this account"))
-            }
+            outcome => refused(&outcome_problem(&outcome)),
         }
     }
 }

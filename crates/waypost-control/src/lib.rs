@@ -13,6 +13,7 @@ mod assets;
 mod bulk;
 mod caller;
 mod compiled;
+mod create_queue;
 mod decide;
 mod domains;
 mod health;

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use waypost_core::id::LinkId;
 use waypost_core::{LinkRecord, Slug};
-use waypost_store::{Domain, Idempotency, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, StoreError, Tx};
+use waypost_store::{
+    CreateOutcome, Domain, Idempotency, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx,
+};
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -54,25 +56,63 @@ impl App {
             self.domain_of(caller, input.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
         let mut new = self.new_link(caller, input, &domain).map_err(Problem::of_fields)?;
         self.hash_password(&mut new).await?;
-        let new = new.link;
-        let mut tx = self.store.begin("create_link").await?;
-        let created = match request {
-            Some(request) => self.create_once(&mut tx, caller, &new, request).await?,
-            None => self.create_now(&mut tx, caller, &new).await?,
+        let (created, sequence) = match request {
+            Some(request) => self.create_once(caller, &new.link, request).await?,
+            None => self.create_queued(caller, new.link, &domain).await?,
         };
-        let sequence = tx.outbox_last().await?;
-        tx.commit().await?;
         self.wait_for_edge(sequence).await?;
         Ok(created)
     }
 
-    async fn create_now(&self, tx: &mut Tx, caller: &Caller, new: &NewLink<'_>) -> Result<CreatedLink, StoreError> {
-        let link = tx.create_link(new, Some(&caller.changed_by)).await?;
-        let body = serde_json::to_vec(&self.view(&link)).unwrap_or_default();
-        Ok(CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body })
+    /// Makes a link in one transaction with those that others ask for at the same time.
+    async fn create_queued(
+        &self,
+        caller: &Caller,
+        new: NewLink<'static>,
+        domain: &Domain,
+    ) -> Result<(CreatedLink, u64), Problem> {
+        let (record, created_at) = (new.record.clone(), new.created_at);
+        let mut made = self.create_queue.create(vec![new], caller.changed_by.clone()).await?;
+        match made.outcomes.pop() {
+            Some(CreateOutcome::Created { link_id, slug, version }) => {
+                let link = Link {
+                    link_id,
+                    account_id: caller.account_id.clone(),
+                    domain_id: domain.domain_id.clone(),
+                    host: domain.host.as_str().to_owned(),
+                    slug,
+                    version,
+                    created_at: created_at.unwrap_or(made.at),
+                    updated_at: made.at,
+                    record,
+                };
+                Ok((self.created(&link), made.sequence))
+            }
+            Some(outcome) => Err(outcome_problem(&outcome)),
+            None => Err(Problem::internal("making a link", &"its outcome is missing")),
+        }
     }
 
+    fn created(&self, link: &Link) -> CreatedLink {
+        let body = serde_json::to_vec(&self.view(link)).unwrap_or_default();
+        CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body }
+    }
+
+    /// Makes a link unless this request was done before: then its answer is given again.
     async fn create_once(
+        &self,
+        caller: &Caller,
+        new: &NewLink<'_>,
+        request: &IdempotentRequest,
+    ) -> Result<(CreatedLink, u64), Problem> {
+        let mut tx = self.store.begin("create_link_once").await?;
+        let created = self.create_within(&mut tx, caller, new, request).await?;
+        let sequence = tx.outbox_last().await?;
+        tx.commit().await?;
+        Ok((created, sequence))
+    }
+
+    async fn create_within(
         &self,
         tx: &mut Tx,
         caller: &Caller,
@@ -82,7 +122,7 @@ impl App {
         let IdempotentRequest { key, digest } = request;
         match tx.begin_idempotent(&caller.account_id, key, digest).await? {
             Idempotency::Fresh => {
-                let created = self.create_now(tx, caller, new).await?;
+                let created = self.created(&tx.create_link(new, Some(&caller.changed_by)).await?);
                 tx.finish_idempotent(&caller.account_id, key, digest, (201, &created.body)).await?;
                 Ok(created)
             }
@@ -243,6 +283,20 @@ impl App {
 pub(crate) struct CheckedLink {
     pub(crate) link: NewLink<'static>,
     password: Option<String>,
+}
+
+/// Why a link was not made.
+pub(crate) fn outcome_problem(outcome: &CreateOutcome) -> Problem {
+    match outcome {
+        CreateOutcome::SlugTaken { slug } | CreateOutcome::Existing { slug, .. } => {
+            Problem::new(ProblemCode::SlugTaken, format!("the slug {slug:?} is taken"))
+        }
+        CreateOutcome::SlugTooLong => Problem::new(ProblemCode::SlugInvalid, "host and slug together are too long"),
+        CreateOutcome::DomainNotFound => {
+            Problem::new(ProblemCode::DomainUnknown, "there is no such domain for links of this account")
+        }
+        CreateOutcome::Created { .. } => Problem::internal("making a link", &"it was made"),
+    }
 }
 
 /// A slug from the system's secure generator.

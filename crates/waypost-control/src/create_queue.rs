@@ -1,0 +1,164 @@
+//! Making links together: what is asked for while a transaction is being written goes into the next one, so that many
+//! callers share one commit. A caller alone does not wait for others.
+//!
+//! Checking links comes before, waiting for the edge after; neither happens here.
+
+use std::ops::Range;
+
+use tokio::sync::{mpsc, oneshot};
+use waypost_core::Timestamp;
+use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, NewLink, Store, StoreError};
+
+use crate::problem::{Problem, ProblemCode};
+
+/// Orders that wait. Past them callers wait before they are taken in.
+const ORDERS_WAITING_MAX: usize = 256;
+/// Links of one transaction. One order may go past it alone.
+const LINKS_PER_TRANSACTION: usize = 10_000;
+
+/// Takes orders for links. There is one for an instance; cloning shares it.
+#[derive(Clone, Debug)]
+pub(crate) struct CreateQueue {
+    orders: mpsc::Sender<Order>,
+}
+
+/// What became of the links of one order, in their order.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) outcomes: Vec<CreateOutcome>,
+    /// When: the `created_at` of links that name no other time, and the `updated_at` of all.
+    pub(crate) at: Timestamp,
+    /// The outbox sequence that an edge must have passed to hold them.
+    pub(crate) sequence: u64,
+}
+
+#[derive(Debug)]
+struct Order {
+    links: Vec<NewLink<'static>>,
+    changed_by: String,
+    reply: oneshot::Sender<Result<Made, Problem>>,
+}
+
+/// Orders on their way into one transaction.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The links of all orders, one order after the other.
+    links: Vec<NewLink<'static>>,
+    orders: Vec<Part>,
+}
+
+/// An order within a batch.
+#[derive(Debug)]
+struct Part {
+    links: Range<usize>,
+    changed_by: String,
+    reply: oneshot::Sender<Result<Made, Problem>>,
+}
+
+impl CreateQueue {
+    /// Starts the task that makes the links; it ends with the last clone of the queue.
+    pub(crate) fn start(store: Store) -> Self {
+        let (orders, receiver) = mpsc::channel(ORDERS_WAITING_MAX);
+        tokio::spawn(run(store, receiver));
+        Self { orders }
+    }
+
+    /// Makes at most [`LINKS_PER_CALL_MAX`] links, all committed or none.
+    pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, changed_by: String) -> Result<Made, Problem> {
+        let (reply, made) = oneshot::channel();
+        let closed = |_| Problem::new(ProblemCode::Unavailable, "the instance is shutting down").retry_after(1);
+        self.orders.send(Order { links, changed_by, reply }).await.map_err(|_| closed(()))?;
+        made.await.map_err(|_| closed(()))?
+    }
+}
+
+async fn run(store: Store, mut receiver: mpsc::Receiver<Order>) {
+    let mut waiting = Vec::new();
+    while receiver.recv_many(&mut waiting, ORDERS_WAITING_MAX).await > 0 {
+        let mut batch = Batch::default();
+        for order in waiting.drain(..) {
+            if !batch.orders.is_empty() && batch.links.len() + order.links.len() > LINKS_PER_TRANSACTION {
+                std::mem::take(&mut batch).make(&store).await;
+            }
+            batch.add(order);
+        }
+        batch.make(&store).await;
+    }
+}
+
+impl Batch {
+    fn add(&mut self, order: Order) {
+        let begin = self.links.len();
+        self.links.extend(order.links);
+        self.orders.push(Part { links: begin..self.links.len(), changed_by: order.changed_by, reply: order.reply });
+    }
+
+    /// Makes all orders together; where that fails for another reason than an absent database, each on its own, so
+    /// that nobody pays for another's order.
+    async fn make(self, store: &Store) {
+        let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), part.changed_by.as_str())).collect();
+        match make_together(store, &self.links, &parts).await {
+            Ok(mut made) => {
+                for part in self.orders.into_iter().rev() {
+                    let outcomes = made.outcomes.split_off(part.links.start);
+                    // Fails where the caller went away; the links are made all the same.
+                    let _ = part.reply.send(Ok(Made { outcomes, ..made }));
+                }
+            }
+            Err(error) if error.is_unavailable() || self.orders.len() == 1 => {
+                let problem = Problem::from(error);
+                for part in self.orders {
+                    let _ = part.reply.send(Err(problem.clone()));
+                }
+            }
+            Err(_) => {
+                for part in self.orders {
+                    let alone = &self.links[part.links.clone()];
+                    let made = make_together(store, alone, &[(0..alone.len(), part.changed_by.as_str())]).await;
+                    let _ = part.reply.send(made.map_err(Problem::from));
+                }
+            }
+        }
+    }
+}
+
+async fn make_together(
+    store: &Store,
+    links: &[NewLink<'static>],
+    parts: &[(Range<usize>, &str)],
+) -> Result<Made, StoreError> {
+    let mut tx = store.begin("create_links").await?;
+    let mut outcomes = Vec::with_capacity(links.len());
+    for (call, changed_by) in calls(parts) {
+        outcomes.extend(tx.create_links(&links[call], Some(changed_by)).await?);
+    }
+    let (at, sequence) = (tx.now(), tx.outbox_last().await?);
+    tx.commit().await?;
+    Ok(Made { outcomes, at, sequence })
+}
+
+/// Joins orders of one maker that stand side by side, as far as one call of the store takes them.
+fn calls<'p>(parts: &[(Range<usize>, &'p str)]) -> Vec<(Range<usize>, &'p str)> {
+    let mut calls: Vec<(Range<usize>, &str)> = Vec::new();
+    for (links, changed_by) in parts {
+        match calls.last_mut() {
+            Some((call, maker)) if maker == changed_by && links.end - call.start <= LINKS_PER_CALL_MAX => {
+                call.end = links.end;
+            }
+            Some(_) | None => calls.push((links.clone(), changed_by)),
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_joined_by_maker_up_to_a_call() {
+        let joined = calls(&[(0..1, "a"), (1..2, "a"), (2..3, "b"), (3..4, "a"), (4..1_003, "a"), (1_003..1_004, "a")]);
+        assert_eq!(joined, [(0..2, "a"), (2..3, "b"), (3..1_003, "a"), (1_003..1_004, "a")]);
+        assert!(calls(&[]).is_empty());
+    }
+}
