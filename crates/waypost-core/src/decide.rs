@@ -292,58 +292,55 @@ impl<'a> Evaluation<'_, 'a, '_> {
         }))
     }
 
-    /// The first condition that does not hold. Reads past all of them.
+    /// The first condition that does not hold; the reader then stands in the middle of the step. Where all hold it
+    /// stands at the target. Stops at the first, so that no rule reads facts of the visit that no longer matter to it.
     fn failed_condition(&self, step: &mut Reader<'a>, present: u8) -> Result<Option<u8>, CorruptRecord> {
-        let mut failed = None;
-        let mut check = |bit: u8, holds: bool| {
-            if !holds && failed.is_none() {
-                failed = Some(bit);
+        let mut bits = present;
+        while bits != 0 {
+            let bit = 1 << bits.trailing_zeros();
+            if !self.condition_holds(step, bit)? {
+                return Ok(Some(bit));
             }
-        };
-        let has = |bit: u8| present & bit != 0;
-        if has(condition::COUNTRIES) {
-            let country = self.visit.country.and_then(country_code);
-            let count = step.u16()?;
-            let mut any = false;
-            for _ in 0..count {
-                any |= Some(step.array::<2>()?) == country;
-            }
-            check(condition::COUNTRIES, any);
+            bits &= !bit;
         }
-        if has(condition::DEVICES) {
-            check(condition::DEVICES, step.u8()? & self.device().bit() != 0);
-        }
-        if has(condition::OS) {
-            check(condition::OS, step.u8()? & self.os().bit() != 0);
-        }
-        if has(condition::LANGUAGES) {
-            let accepted = self.visit.accept_language.unwrap_or("");
-            check(condition::LANGUAGES, any_text(step, |range| language::accepts(accepted, range))?);
-        }
-        if has(condition::REFERRERS) {
-            let host = self.referrer_host();
-            check(
-                condition::REFERRERS,
-                any_text(step, |site| host.is_some_and(|host| referrer::is_within(host, site)))?,
-            );
-        }
-        if has(condition::QUERY) {
-            let query = self.visit.query.unwrap_or("");
-            let mut all = true;
-            for _ in 0..step.u16()? {
-                let (name, value) = (step.text()?, step.text()?);
-                all = all && query::has_pair(query, name, value);
-            }
-            check(condition::QUERY, all);
-        }
+        Ok(None)
+    }
+
+    /// Whether one condition holds. Reads past it.
+    fn condition_holds(&self, step: &mut Reader<'a>, bit: u8) -> Result<bool, CorruptRecord> {
         let now = self.visit.now.as_micros();
-        if has(condition::FROM) {
-            check(condition::FROM, now >= step.i64()?);
+        match bit {
+            condition::COUNTRIES => {
+                let country = self.visit.country.and_then(country_code);
+                let mut any = false;
+                for _ in 0..step.u16()? {
+                    any |= Some(step.array::<2>()?) == country;
+                }
+                Ok(any)
+            }
+            condition::DEVICES => Ok(step.u8()? & self.device().bit() != 0),
+            condition::OS => Ok(step.u8()? & self.os().bit() != 0),
+            condition::LANGUAGES => {
+                let accepted = self.visit.accept_language.unwrap_or("");
+                any_text(step, |range| language::accepts(accepted, range))
+            }
+            condition::REFERRERS => {
+                let host = self.referrer_host();
+                any_text(step, |site| host.is_some_and(|host| referrer::is_within(host, site)))
+            }
+            condition::QUERY => {
+                let query = self.visit.query.unwrap_or("");
+                let mut all = true;
+                for _ in 0..step.u16()? {
+                    let (name, value) = (step.text()?, step.text()?);
+                    all = all && query::has_pair(query, name, value);
+                }
+                Ok(all)
+            }
+            condition::FROM => Ok(now >= step.i64()?),
+            condition::UNTIL => Ok(now < step.i64()?),
+            _ => Err(CorruptRecord),
         }
-        if has(condition::UNTIL) {
-            check(condition::UNTIL, now < step.i64()?);
-        }
-        Ok(failed)
     }
 
     /// The visitor's variant of a split, or why the split does not apply.
