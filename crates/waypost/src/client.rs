@@ -213,6 +213,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 impl HttpTransport {
     fn to_server(server: &str, key: Option<&str>) -> anyhow::Result<Self> {
         let origin = read_server(server)?;
+        if key.is_some() && is_open_to_all(&origin) {
+            print::note(&format!("The key goes to {origin} without encryption: anyone on the way can read it."));
+        }
         // Fails only where a provider is there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = client_builder().build().context("cannot prepare the HTTP client")?;
@@ -272,6 +275,18 @@ fn read_server(server: &str) -> anyhow::Result<String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// Whether what is sent there can be read on the way: plain HTTP to another machine.
+fn is_open_to_all(origin: &str) -> bool {
+    let Ok(url) = Url::parse(origin) else { return true };
+    let is_here = match url.host() {
+        Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() != "https" && !is_here
+}
+
 impl InProcess {
     async fn start(config: &Config, instance: Instance) -> anyhow::Result<Self> {
         let public_url = match &config.public_url {
@@ -311,6 +326,15 @@ mod tests {
         }
         check("https://go.example", Some("https://go.example"));
         check("http://127.0.0.1:8080/", Some("http://127.0.0.1:8080"));
+        for (origin, expect) in [
+            ("https://go.example", false),
+            ("http://localhost:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://127.0.0.1", false),
+            ("http://go.example", true),
+        ] {
+            assert_eq!(is_open_to_all(origin), expect, "{origin}");
+        }
         for bad in ["", "go.example", "ftp://go.example", "https://go.example/app", "unix:/x", "https://a?b"] {
             check(bad, None);
         }

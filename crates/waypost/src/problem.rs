@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 use serde::Deserialize;
 
-/// Bytes shown of an answer that is no problem document.
+/// Characters shown of an answer that is no problem document.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// A problem as the API states it.
@@ -36,7 +36,7 @@ impl Problem {
             status: status.as_u16(),
             code: String::new(),
             title: format!("The server answered {status}"),
-            detail: String::from_utf8_lossy(body).chars().take(TEXT_CHARS_MAX).collect(),
+            detail: show_text(body),
             errors: Vec::new(),
         })
     }
@@ -67,6 +67,13 @@ impl Problem {
             _ => return None,
         })
     }
+}
+
+/// The beginning of a text that some other server sent, in one line; nothing of a page.
+fn show_text(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text = if text.trim_start().starts_with('<') { "" } else { text.trim() };
+    text.chars().take(TEXT_CHARS_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 impl fmt::Display for Problem {
@@ -110,6 +117,12 @@ mod tests {
             r#"{"title":"T","detail":"2 fields","code":"x","errors":[{"field":"a","detail":"bad"},{"field":"b","detail":"worse"}]}"#,
             ("T: 2 fields\n  a: bad\n  b: worse", "a: bad; b: worse"),
         );
-        check(StatusCode::BAD_GATEWAY, "<html>", ("The server answered 502 Bad Gateway: <html>", "<html>"));
+        check(
+            StatusCode::BAD_GATEWAY,
+            "<html>",
+            ("The server answered 502 Bad Gateway", "The server answered 502 Bad Gateway"),
+        );
+        let expect = ("The server answered 502 Bad Gateway: no  way", "no  way");
+        check(StatusCode::BAD_GATEWAY, " no\r\nway\n", expect);
     }
 }
