@@ -6,6 +6,7 @@ use waypost_core::id::AccountId;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_number};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most accounts that one list gives.
@@ -65,7 +66,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_account(&mut self, account_id: &AccountId) -> Result<Option<Account>, StoreError> {
-        let statement = sqlx::query("SELECT id, name, kind, created_at FROM accounts WHERE id = $1");
+        let statement = Statement::new("SELECT id, name, kind, created_at FROM accounts WHERE id = $1");
         let row = self.fetch_optional(statement.bind(account_number(account_id))).await?;
         row.as_ref().map(read_account).transpose()
     }
@@ -75,12 +76,12 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_accounts(&mut self) -> Result<Vec<Account>, StoreError> {
-        let statement = sqlx::query("SELECT id, name, kind, created_at FROM accounts ORDER BY id LIMIT $1");
+        let statement = Statement::new("SELECT id, name, kind, created_at FROM accounts ORDER BY id LIMIT $1");
         self.fetch_all(statement.bind(ACCOUNTS_MAX)).await?.iter().map(read_account).collect()
     }
 
     async fn account_of_kind(&mut self, kind: AccountKind) -> Result<Option<Account>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, name, kind, created_at FROM accounts WHERE kind = $1 AND kind <> 'standard' ORDER BY id",
         );
         let row = self.fetch_optional(statement.bind(kind.as_str())).await?;
@@ -94,7 +95,7 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn create_account(&mut self, name: &str) -> Result<Account, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, $3, $4)
              RETURNING id, name, kind, created_at",
         );
@@ -106,7 +107,7 @@ impl Tx {
 
     /// The account of this kind, of which there is one in the instance; made here where it is missing.
     pub(crate) async fn ensure_account(&mut self, kind: AccountKind, name: &str) -> Result<Account, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO accounts (id, name, kind, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         );
         let statement = statement.bind(new_number()).bind(name).bind(kind.as_str());

@@ -10,6 +10,7 @@ use waypost_core::id::{AccountId, ApiKeyId};
 use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
+use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::{ReadTx, Tx};
 
@@ -82,7 +83,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_api_keys(&mut self, account_id: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at
              FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2",
         );
@@ -103,7 +104,7 @@ impl ReadTx {
         key_id: &str,
         secret_digest: &[u8; 32],
     ) -> Result<Option<ApiKey>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, name, key_id, secret_digest, created_at, expires_at, last_used_at, revoked_at
              FROM api_keys WHERE key_id = $1",
         );
@@ -123,7 +124,7 @@ impl Tx {
     /// account.
     pub async fn create_api_key(&mut self, new: &NewApiKey) -> Result<ApiKey, StoreError> {
         let api_key_id = ApiKeyId::from_uuid_bytes(new_id());
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO api_keys (id, account_id, name, key_id, secret_digest, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
              RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
@@ -153,7 +154,7 @@ impl Tx {
         account_id: &AccountId,
         api_key_id: &ApiKeyId,
     ) -> Result<ApiKey, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE account_id = $1 AND id = $2
              RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
         )
@@ -170,7 +171,7 @@ impl Tx {
     /// Where the database fails.
     pub async fn touch_api_key(&mut self, api_key: &ApiKey) -> Result<(), StoreError> {
         let now = self.now().as_micros();
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE api_keys SET last_used_at = $3
              WHERE account_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at <= $4)",
         );

@@ -10,11 +10,13 @@ use waypost_core::Slug;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
 
+use crate::dialect::FirstVersions;
 use crate::domains::Domain;
 use crate::error::StoreError;
 use crate::links::{NewLink, SlugChoice};
 use crate::record_json;
-use crate::rows::{Columns, account_number, domain_number, hex, link_bytes, new_id};
+use crate::rows::{Columns, account_number, domain_number, hex, new_id};
+use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// The most links that one call of [`Tx::create_links`] takes.
@@ -58,7 +60,7 @@ pub enum CreateOutcome {
 struct Row<'n> {
     index: usize,
     new: &'n NewLink<'n>,
-    link_id: LinkId,
+    id: u128,
     slug: Slug,
     dedupe_key: Option<String>,
 }
@@ -91,8 +93,10 @@ impl Tx {
         let mut pending: Vec<usize> = (0..new_links.len()).collect();
         for _ in 0..DRAWS_MAX {
             let mut rows = Vec::with_capacity(pending.len());
+            // Drawn once and counted up: the tail of an id is random, so there is room, and ids sort as the links do.
+            let first_id = u128::from_be_bytes(new_id());
             for index in pending.drain(..) {
-                match draw_row(index, &new_links[index], &domains) {
+                match draw_row(first_id.wrapping_add(index as u128), index, &new_links[index], &domains) {
                     Ok(row) => rows.push(row),
                     Err(outcome) => outcomes[index] = Some(outcome),
                 }
@@ -138,36 +142,44 @@ impl Tx {
         let mut collided = Vec::new();
         for ((account_id, domain_id), rows) in groups {
             let (account, domain) = (account_number(account_id), domain_number(domain_id));
-            let created = self.insert_links((account, domain), &rows).await?;
+            let first_versions = self.first_versions(domain).await?;
+            let created = self.insert_links((account, domain), &rows, first_versions).await?;
             // Where all is as it mostly is, nothing needs to be read back.
-            let versions = match created == rows.len() as u64 && !self.has_deleted_links(domain).await? {
-                true => None,
-                false => Some(self.new_versions(&rows).await?),
+            let versions = match first_versions {
+                FirstVersions::One if created == rows.len() as u64 => None,
+                FirstVersions::One | FirstVersions::AfterDeleted => Some(self.new_versions(&rows).await?),
             };
             self.publish_new_links(&rows, changed_by).await?;
             for row in rows {
-                let version = versions.as_ref().map_or(Some(1), |versions| versions.get(&row.link_id).copied());
+                let version = versions.as_ref().map_or(Some(1), |versions| versions.get(&row.id).copied());
                 let Some(version) = version else {
                     collided.push(row);
                     continue;
                 };
-                outcomes[row.index] =
-                    Some(CreateOutcome::Created { link_id: row.link_id, slug: row.slug.into(), version });
+                let link_id = LinkId::from_uuid_bytes(row.id.to_be_bytes());
+                outcomes[row.index] = Some(CreateOutcome::Created { link_id, slug: row.slug.into(), version });
             }
         }
         Ok(collided)
     }
 
     /// Inserts what collides with no live link; gives how many that were.
-    async fn insert_links(&mut self, (account, domain): (i64, i64), rows: &[Row<'_>]) -> Result<u64, StoreError> {
+    async fn insert_links(
+        &mut self,
+        (account, domain): (i64, i64),
+        rows: &[Row<'_>],
+        versions: FirstVersions,
+    ) -> Result<u64, StoreError> {
         let now = self.now();
-        let sql = self.engine.insert_links_sql(rows.len());
-        // Only the two common sizes are kept prepared.
-        let is_common = matches!(rows.len(), 1 | LINKS_PER_CALL_MAX);
-        let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(is_common);
+        let sql = self.engine.insert_links_sql(rows.len(), versions);
+        // Only the two common sizes are worth keeping.
+        let statement = match rows.len() {
+            1 | LINKS_PER_CALL_MAX => Statement::new(sql),
+            _ => Statement::once(sql),
+        };
         let statement = rows.iter().fold(statement, |statement, row| {
             statement
-                .bind(link_bytes(&row.link_id))
+                .bind(row.id.to_be_bytes().as_slice())
                 .bind(row.slug.as_str())
                 .bind(record_json::write(&row.new.record))
                 .bind(row.dedupe_key.as_deref())
@@ -177,21 +189,25 @@ impl Tx {
         self.execute_insert(statement, |_| StoreError::NotFound { what: "account" }).await
     }
 
-    async fn has_deleted_links(&mut self, domain: i64) -> Result<bool, StoreError> {
-        let statement = sqlx::query(
+    async fn first_versions(&mut self, domain: i64) -> Result<FirstVersions, StoreError> {
+        let statement = Statement::new(
             "SELECT 1 AS found FROM links WHERE domain_id = $1 AND deleted_at IS NOT NULL ORDER BY slug LIMIT 1",
         );
-        Ok(self.fetch_optional(statement.bind(domain)).await?.is_some())
+        Ok(match self.fetch_optional(statement.bind(domain)).await? {
+            None => FirstVersions::One,
+            Some(_) => FirstVersions::AfterDeleted,
+        })
     }
 
     /// The versions of those rows that were inserted.
-    async fn new_versions(&mut self, rows: &[Row<'_>]) -> Result<HashMap<LinkId, u64>, StoreError> {
+    async fn new_versions(&mut self, rows: &[Row<'_>]) -> Result<HashMap<u128, u64>, StoreError> {
         let (first, last) = id_range(rows);
-        let statement = sqlx::query(concat!("SELECT l.id, l.version FROM links AS l WHERE ", new_links_condition!()));
+        let statement =
+            Statement::new(concat!("SELECT l.id, l.version FROM links AS l WHERE ", new_links_condition!()));
         let found = self.fetch_all(statement.bind(first).bind(last)).await?;
         let read = |row| {
             let columns = Columns::new(row, "link");
-            Ok((columns.link_id("id")?, columns.count("version")?))
+            Ok((columns.link_number("id")?, columns.count("version")?))
         };
         found.iter().map(read).collect()
     }
@@ -199,9 +215,9 @@ impl Tx {
     /// Adds version rows and outbox entries for the links that were just made.
     async fn publish_new_links(&mut self, rows: &[Row<'_>], changed_by: Option<&str>) -> Result<(), StoreError> {
         let (first, last) = id_range(rows);
-        let outbox_entries = sqlx::query(sqlx::AssertSqlSafe(self.engine.publish_sql(new_links_condition!())));
+        let outbox_entries = Statement::new(self.engine.publish_sql(new_links_condition!()));
         self.execute(outbox_entries.bind(first.clone()).bind(last.clone())).await?;
-        let version_rows = sqlx::query(concat!(
+        let version_rows = Statement::new(concat!(
             "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
              SELECT l.id, l.version, l.record, $3, l.updated_at FROM links AS l WHERE ",
             new_links_condition!()
@@ -226,12 +242,12 @@ impl Tx {
 
     /// Which live link has this dedupe key. One that leads nowhere any more loses it here.
     async fn holder_of(&mut self, dedupe_key: &str) -> Result<DedupeKey, StoreError> {
-        let statement = sqlx::query("SELECT id, slug, version, record FROM links WHERE dedupe_key = $1");
+        let statement = Statement::new("SELECT id, slug, version, record FROM links WHERE dedupe_key = $1");
         let Some(found) = self.fetch_optional(statement.bind(dedupe_key)).await? else { return Ok(DedupeKey::Free) };
         let columns = Columns::new(&found, "link");
         let record = record_json::read(&columns)?;
         if !record.enabled || record.expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
-            let release = sqlx::query("UPDATE links SET dedupe_key = NULL WHERE dedupe_key = $1");
+            let release = Statement::new("UPDATE links SET dedupe_key = NULL WHERE dedupe_key = $1");
             self.execute(release.bind(dedupe_key)).await?;
             return Ok(DedupeKey::Released);
         }
@@ -249,13 +265,14 @@ enum DedupeKey {
 
 /// The least and the greatest id of the rows.
 fn id_range(rows: &[Row<'_>]) -> (Vec<u8>, Vec<u8>) {
-    let ids = rows.iter().map(|row| &row.link_id);
-    let bytes = |id: Option<&LinkId>| id.map(link_bytes).unwrap_or_default();
+    let ids = rows.iter().map(|row| row.id);
+    let bytes = |id: Option<u128>| id.unwrap_or_default().to_be_bytes().to_vec();
     (bytes(ids.clone().min()), bytes(ids.max()))
 }
 
-/// Gives the item an id and a slug, or says why it can have none.
+/// Gives the item a slug, or says why it can have none.
 fn draw_row<'n>(
+    id: u128,
     index: usize,
     new: &'n NewLink<'n>,
     domains: &HashMap<DomainId, Domain>,
@@ -272,9 +289,8 @@ fn draw_row<'n>(
     if domain.host.as_str().len() + slug.as_str().len() > HOST_AND_SLUG_BYTES_MAX {
         return Err(CreateOutcome::SlugTooLong);
     }
-    let link_id = LinkId::from_uuid_bytes(new_id());
     let dedupe_key = new.dedupe_key.as_deref().map(|key| stored_dedupe_key(new, key));
-    Ok(Row { index, new, link_id, slug, dedupe_key })
+    Ok(Row { index, new, id, slug, dedupe_key })
 }
 
 /// A dedupe key as stored: a digest, because a key may be a URL of 8 KB and indexes take less; with account and

@@ -40,6 +40,15 @@ pub(crate) enum Constraint {
     ForeignKey,
 }
 
+/// The versions that new links get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstVersions {
+    /// The domain has no deleted links, so nothing needs to be looked for.
+    One,
+    /// One more than the last link on the slug had.
+    AfterDeleted,
+}
+
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
@@ -108,8 +117,14 @@ impl Address {
         let mut connection =
             AnyConnection::connect_with(&self.options()?).await.map_err(|error| failure("connect", error))?;
         let session = self.engine().session_sql(wait_ms, true);
-        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await.map_err(|e| failure("connect", e))?;
-        Ok(connection)
+        match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
+            Ok(_) => Ok(connection),
+            Err(error) => {
+                // Closed here and not by a drop, which would leave the files of the log for a while.
+                let _ = connection.close().await;
+                Err(failure("connect", error))
+            }
+        }
     }
 
     /// The connections of writers and of readers.
@@ -229,14 +244,18 @@ impl Engine {
     /// Inserts `count` links from their ids, slugs, records, dedupe keys and creation times (parameters 1 to 5 of the first
     /// link, 6 to 10 of the second, ...), then account, domain and time of the update (the last three parameters). Leaves out
     /// what collides.
-    pub(crate) fn insert_links_sql(self, count: usize) -> String {
+    pub(crate) fn insert_links_sql(self, count: usize, versions: FirstVersions) -> String {
         let [account, domain, now] = [1, 2, 3].map(|place| count * 5 + place);
+        let version = match versions {
+            FirstVersions::AfterDeleted => format!(
+                "1 + coalesce((SELECT max(o.version) FROM links AS o
+                   WHERE o.domain_id = ${domain} AND o.slug = given.column2 AND o.deleted_at IS NOT NULL), 0)"
+            ),
+            FirstVersions::One => "1".to_owned(),
+        };
         let mut sql = format!(
             "INSERT INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
-             SELECT ${account}, ${domain}, ${now}, v.column1, v.column2,
-               1 + coalesce((SELECT max(o.version) FROM links AS o
-                 WHERE o.domain_id = ${domain} AND o.slug = v.column2 AND o.deleted_at IS NOT NULL), 0),
-               v.column3, v.column4, v.column5
+             SELECT ${account}, ${domain}, ${now}, given.column1, given.column2, {version}, given.column3, given.column4, given.column5
              FROM (VALUES ",
         );
         for row in 0..count {
@@ -252,7 +271,7 @@ impl Engine {
             };
             written.expect("writing to a String cannot fail");
         }
-        sql.push_str(") AS v WHERE true ON CONFLICT DO NOTHING");
+        sql.push_str(") AS given WHERE true ON CONFLICT DO NOTHING");
         sql
     }
 
@@ -275,21 +294,21 @@ impl Engine {
         macro_rules! text {
             ($rows:literal) => {
                 concat!(
-                    "SELECT CAST(v.value ->> 0 AS BIGINT) AS wanted_domain_id, v.value ->> 1 AS wanted_slug, ",
+                    "SELECT CAST(given.value ->> 0 AS BIGINT) AS wanted_domain_id, given.value ->> 1 AS wanted_slug, ",
                     link_columns!(),
-                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = CAST(v.value ->> 0 AS BIGINT)
-                         AND o.slug = (v.value ->> 1) AND o.deleted_at IS NOT NULL) AS deleted_version
+                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = CAST(given.value ->> 0 AS BIGINT)
+                         AND o.slug = (given.value ->> 1) AND o.deleted_at IS NOT NULL) AS deleted_version
                      FROM ",
                     $rows,
-                    " LEFT JOIN links AS l ON l.domain_id = CAST(v.value ->> 0 AS BIGINT) AND l.slug = (v.value ->> 1)
+                    " LEFT JOIN links AS l ON l.domain_id = CAST(given.value ->> 0 AS BIGINT) AND l.slug = (given.value ->> 1)
                          AND l.deleted_at IS NULL
                        LEFT JOIN domains AS d ON d.id = l.domain_id"
                 )
             };
         }
         match self {
-            Self::Sqlite => text!("json_each($1) AS v"),
-            Self::Postgres => text!("jsonb_array_elements(CAST($1 AS jsonb)) AS v(value)"),
+            Self::Sqlite => text!("json_each($1) AS given"),
+            Self::Postgres => text!("jsonb_array_elements(CAST($1 AS jsonb)) AS given(value)"),
         }
     }
 }
@@ -389,6 +408,7 @@ mod tests {
         check("", Err("no file"));
         check("sqlite:///a.db?mode=ro", Err("no parameters"));
         check("postgres://user:secret@:bad:/", Err("PostgreSQL URL"));
-        assert!(!format!("{}", Address::parse("postgres://u:secret@:bad:/").unwrap_err()).contains("secret"));
+        let refused = Address::parse("postgres://u:secret@:bad:/").expect_err("parsed").to_string();
+        assert!(!refused.contains("secret"), "{refused}");
     }
 }

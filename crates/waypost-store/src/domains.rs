@@ -7,6 +7,7 @@ use waypost_core::{DomainSettings, Hostname, Timestamp};
 use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, domain_number, new_number};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most domains that one list gives.
@@ -95,7 +96,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_domain(&mut self, domain_id: &DomainId) -> Result<Option<Domain>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains WHERE id = $1",
         );
         let row = self.fetch_optional(statement.bind(domain_number(domain_id))).await?;
@@ -107,7 +108,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_domain_by_host(&mut self, host: &Hostname) -> Result<Option<Domain>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
              WHERE host = $1",
         );
@@ -120,7 +121,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_default_domain(&mut self) -> Result<Option<Domain>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
              WHERE is_default = 1",
         );
@@ -133,7 +134,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_domains(&mut self, account_id: &AccountId) -> Result<Vec<Domain>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
              WHERE account_id = $1 OR account_id IS NULL ORDER BY host LIMIT $2",
         );
@@ -149,7 +150,7 @@ impl ReadTx {
     /// # Errors
     /// [`StoreError::TooMany`] where there are more than 10,000: edges hold them all in memory.
     pub async fn list_all_domains(&mut self) -> Result<Vec<Domain>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
              ORDER BY is_default DESC, host LIMIT $1",
         );
@@ -172,7 +173,7 @@ impl Tx {
     }
 
     pub(crate) async fn insert_domain(&mut self, new: &NewDomain, is_default: bool) -> Result<Domain, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO domains (id, account_id, host, is_default, case_insensitive, root_url, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
@@ -214,7 +215,7 @@ impl Tx {
             return Err(StoreError::DomainInUse { host: domain.host.to_string() });
         }
         let root_url = change.root_url.as_ref().unwrap_or(&domain.root_url);
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE domains SET case_insensitive = $2, root_url = $3 WHERE id = $1
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
         )
@@ -227,7 +228,7 @@ impl Tx {
 
     /// Gives the default domain another host.
     pub(crate) async fn rename_default_domain(&mut self, host: &Hostname) -> Result<Domain, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE domains SET host = $1 WHERE is_default = 1
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
         );
@@ -243,7 +244,7 @@ impl Tx {
             "SELECT id FROM links WHERE domain_id = $1 AND deleted_at IS NULL LIMIT 1",
             "SELECT id FROM links WHERE domain_id = $1 AND deleted_at IS NOT NULL LIMIT 1",
         ] {
-            if self.fetch_optional(sqlx::query(statement).bind(domain_number(domain_id))).await?.is_some() {
+            if self.fetch_optional(Statement::new(statement).bind(domain_number(domain_id))).await?.is_some() {
                 return Ok(true);
             }
         }

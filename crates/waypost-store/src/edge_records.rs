@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::links::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
 use crate::rows::{Columns, domain_number};
+use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// What an edge is told of one slug.
@@ -60,7 +61,8 @@ impl ReadTx {
             .filter_map(|entry| Some((domains.get(&entry.domain_id)?.key(), &entry.domain_id, entry.slug.as_str())))
             .collect();
         let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_number(domain_id), slug])).collect();
-        let statement = sqlx::query(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
+        let statement =
+            Statement::new(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
         let mut found = HashMap::new();
         for row in self.fetch_all(statement).await? {
             let columns = Columns::new(&row, "link");
@@ -108,7 +110,7 @@ impl ReadTx {
                 break;
             }
             let after_slug = after.filter(|cursor| cursor.domain_key == domain.key()).map_or("", |cursor| &cursor.slug);
-            let statement = sqlx::query(EDGE_PAGE_SQL).bind(domain_number(&domain.domain_id)).bind(after_slug);
+            let statement = Statement::new(EDGE_PAGE_SQL).bind(domain_number(&domain.domain_id)).bind(after_slug);
             let room = i64::try_from(room).unwrap_or(i64::MAX);
             for row in self.fetch_all(statement.bind(room)).await? {
                 let record = self.full_record(&row, &mut templates).await?;
@@ -137,7 +139,7 @@ impl ReadTx {
 }
 
 /// Live links of one domain in the order of their slugs.
-pub(crate) const EDGE_PAGE_SQL: &str = concat!(
+const EDGE_PAGE_SQL: &str = concat!(
     "SELECT ",
     link_columns!(),
     " FROM links AS l JOIN domains AS d ON d.id = l.domain_id

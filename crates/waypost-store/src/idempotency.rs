@@ -7,6 +7,7 @@ use waypost_core::id::AccountId;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number};
+use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// For how many hours a key is remembered.
@@ -40,7 +41,7 @@ impl Tx {
         key: &str,
         request_digest: &[u8; 32],
     ) -> Result<Idempotency, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT key AS id, request_digest, status, body FROM idempotency_keys
              WHERE account_id = $1 AND key = $2 AND created_at > $3",
         );
@@ -67,7 +68,7 @@ impl Tx {
         request_digest: &[u8; 32],
         (status, body): (u16, &[u8]),
     ) -> Result<(), StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO idempotency_keys (account_id, key, request_digest, status, body, created_at)
              VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (account_id, key) DO UPDATE SET request_digest = excluded.request_digest,
@@ -88,7 +89,7 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn trim_idempotency_keys(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let statement = sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1");
+        let statement = Statement::new("DELETE FROM idempotency_keys WHERE created_at < $1");
         self.execute(statement.bind(before.as_micros())).await
     }
 }

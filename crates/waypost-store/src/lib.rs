@@ -22,11 +22,14 @@ mod list;
 mod members;
 mod migrate;
 mod outbox;
+#[cfg(test)]
+mod plans;
 mod record_json;
 mod rows;
 mod settings;
 mod setup;
 mod sqlite_file;
+mod statement;
 mod store;
 mod tx;
 mod utm_templates;

@@ -14,6 +14,7 @@ use crate::bulk::CreateOutcome;
 use crate::error::StoreError;
 use crate::record_json;
 use crate::rows::{Columns, account_number, as_bigint, domain_number, link_bytes};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The slug of a link to be made.
@@ -140,7 +141,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_link(&mut self, account_id: &AccountId, link_id: &LinkId) -> Result<Option<Link>, StoreError> {
-        let statement = sqlx::query(concat!(
+        let statement = Statement::new(concat!(
             "SELECT ",
             link_columns!(),
             " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
@@ -156,7 +157,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_link_by_slug(&mut self, domain_id: &DomainId, slug: &str) -> Result<Option<Link>, StoreError> {
-        let statement = sqlx::query(concat!(
+        let statement = Statement::new(concat!(
             "SELECT ",
             link_columns!(),
             " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
@@ -214,7 +215,7 @@ impl Tx {
     /// [`StoreError::NotFound`] where the account has no such live link, [`StoreError::VersionConflict`] where it is not at the
     /// expected version.
     pub async fn update_link(&mut self, change: &LinkChange<'_>) -> Result<Link, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE links SET version = version + 1, record = $4, updated_at = $5,
                dedupe_key = CASE WHEN record = $4 THEN dedupe_key END
              WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)",
@@ -242,7 +243,7 @@ impl Tx {
         expected_version: Option<u64>,
         changed_by: Option<&str>,
     ) -> Result<u64, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE links SET version = version + 1, updated_at = $4, deleted_at = $4, dedupe_key = NULL
              WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)
              RETURNING id, version",
@@ -267,12 +268,12 @@ impl Tx {
 
     /// Adds the version row and the outbox entry of a link that has just changed.
     async fn publish_link(&mut self, link_id: &LinkId, changed_by: Option<&str>) -> Result<(), StoreError> {
-        let version_row = sqlx::query(
+        let version_row = Statement::new(
             "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
              SELECT id, version, CASE WHEN deleted_at IS NULL THEN record END, $2, updated_at FROM links WHERE id = $1",
         );
         self.execute(version_row.bind(link_bytes(link_id)).bind(changed_by)).await?;
-        let outbox_entry = sqlx::query(sqlx::AssertSqlSafe(self.engine.publish_sql("l.id = $1")));
+        let outbox_entry = Statement::new(self.engine.publish_sql("l.id = $1"));
         self.execute(outbox_entry.bind(link_bytes(link_id))).await.map(drop)
     }
 }

@@ -5,6 +5,7 @@ use waypost_core::id::{AccountId, DomainId, LinkId};
 use crate::error::StoreError;
 use crate::links::{Link, link_columns, read_link};
 use crate::rows::{account_number, domain_number, hex, link_bytes, unhex};
+use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// The most links of one page.
@@ -15,14 +16,14 @@ pub const PAGE_LINKS_MAX: u32 = 1_000;
 pub struct LinkFilter {
     /// Only those on this domain.
     pub domain_id: Option<DomainId>,
-    /// Only those whose slug begins with this text; they come ordered by slug.
+    /// Only those whose slug begins with this text; they come ordered by host, then by slug.
     pub slug_prefix: Option<String>,
 }
 
 /// One page of links.
 #[derive(Clone, Debug)]
 pub struct LinkPage {
-    /// The links: newest first, or by slug where the filter has a prefix.
+    /// The links: newest first, or by host and slug where the filter has a prefix.
     pub links: Vec<Link>,
     /// Gives the next page; absent on the last one. Opaque, good for the same account and filter only.
     pub next_cursor: Option<String>,
@@ -41,16 +42,15 @@ impl ReadTx {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<LinkPage, StoreError> {
-        let limit = limit.clamp(1, PAGE_LINKS_MAX);
+        let limit = limit.clamp(1, PAGE_LINKS_MAX) as usize;
         let mut links = match &filter.slug_prefix {
             Some(prefix) => self.list_by_slug(account_id, filter, prefix, cursor, limit + 1).await?,
             None => self.list_newest(account_id, filter, cursor, limit + 1).await?,
         };
-        let limit = limit as usize;
         let is_last = links.len() <= limit;
         links.truncate(limit);
         let next_cursor = links.last().filter(|_| !is_last).map(|link| match filter.slug_prefix {
-            Some(_) => encode_cursor('s', &link.slug, &link.link_id),
+            Some(_) => encode_cursor('s', &format!("{}/{}", link.host, link.slug), &link.link_id),
             None => encode_cursor('t', &link.created_at.as_micros().to_string(), &link.link_id),
         });
         Ok(LinkPage { links, next_cursor })
@@ -61,7 +61,7 @@ impl ReadTx {
         account_id: &AccountId,
         filter: &LinkFilter,
         cursor: Option<&str>,
-        limit: u32,
+        limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
         let (created_at, id) = match cursor {
             None => (i64::MAX, Vec::new()),
@@ -70,40 +70,58 @@ impl ReadTx {
                 (time.parse().map_err(|_| StoreError::CursorInvalid)?, id)
             }
         };
-        let statement = sqlx::query(LIST_NEWEST_SQL)
+        let statement = Statement::new(LIST_NEWEST_SQL)
             .bind(account_number(account_id))
             .bind(created_at)
             .bind(id)
             .bind(filter.domain_id.as_ref().map(domain_number))
-            .bind(i64::from(limit));
+            .bind(limit as i64);
         self.fetch_all(statement).await?.iter().map(read_link).collect()
     }
 
+    /// Domain by domain, so that each is a walk along one index.
     async fn list_by_slug(
         &mut self,
         account_id: &AccountId,
         filter: &LinkFilter,
         prefix: &str,
         cursor: Option<&str>,
-        limit: u32,
+        limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
-        let (slug, id) = match cursor {
-            None => (prefix.to_owned(), Vec::new()),
-            Some(cursor) => decode_cursor('s', cursor).ok_or(StoreError::CursorInvalid)?,
+        let place = match cursor {
+            None => None,
+            Some(cursor) => Some(decode_cursor('s', cursor).ok_or(StoreError::CursorInvalid)?.0),
         };
-        let statement = sqlx::query(LIST_BY_SLUG_SQL)
-            .bind(account_number(account_id))
-            .bind(slug)
-            .bind(id)
-            .bind(format!("{prefix}{}", char::MAX))
-            .bind(filter.domain_id.as_ref().map(domain_number))
-            .bind(i64::from(limit));
-        self.fetch_all(statement).await?.iter().map(read_link).collect()
+        // No host has a slash in it.
+        let after = place.as_deref().map(|place| place.split_once('/').ok_or(StoreError::CursorInvalid)).transpose()?;
+        let mut links = Vec::new();
+        for domain in self.list_domains(account_id).await? {
+            let is_wanted = filter.domain_id.as_ref().is_none_or(|wanted| *wanted == domain.domain_id);
+            let after_slug = match after {
+                Some((host, _)) if domain.host.as_str() < host => continue,
+                Some((host, slug)) if domain.host.as_str() == host => slug,
+                _ => "",
+            };
+            if !is_wanted || links.len() == limit {
+                continue;
+            }
+            let statement = Statement::new(LIST_BY_SLUG_SQL)
+                .bind(account_number(account_id))
+                .bind(domain_number(&domain.domain_id))
+                .bind(prefix.max(after_slug))
+                .bind(after_slug)
+                .bind(format!("{prefix}{}", char::MAX))
+                .bind((limit - links.len()) as i64);
+            for row in self.fetch_all(statement).await? {
+                links.push(read_link(&row)?);
+            }
+        }
+        Ok(links)
     }
 }
 
 /// The newest links of an account. The row comparison is what lets the index start at the cursor.
-pub(crate) const LIST_NEWEST_SQL: &str = concat!(
+const LIST_NEWEST_SQL: &str = concat!(
     "SELECT ",
     link_columns!(),
     " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
@@ -112,15 +130,14 @@ pub(crate) const LIST_NEWEST_SQL: &str = concat!(
      ORDER BY l.created_at DESC, l.id DESC LIMIT $5"
 );
 
-/// An account's links by slug, over each domain that it may use.
-pub(crate) const LIST_BY_SLUG_SQL: &str = concat!(
+/// An account's links on one domain by slug, from $3 on but for $4.
+const LIST_BY_SLUG_SQL: &str = concat!(
     "SELECT ",
     link_columns!(),
-    " FROM domains AS d JOIN links AS l ON l.domain_id = d.id
-     WHERE d.id = coalesce($5, d.id) AND (d.account_id = $1 OR d.account_id IS NULL)
-       AND l.account_id = $1 AND l.deleted_at IS NULL
-       AND l.slug >= $2 AND l.slug < $4 AND (l.slug, l.id) > ($2, $3)
-     ORDER BY l.slug, l.id LIMIT $6"
+    " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
+     WHERE l.account_id = $1 AND l.domain_id = $2 AND l.deleted_at IS NULL
+       AND l.slug >= $3 AND l.slug <> $4 AND l.slug < $5
+     ORDER BY l.slug LIMIT $6"
 );
 
 /// A letter for the order, the place in it and the link there, in characters that need no escaping anywhere.

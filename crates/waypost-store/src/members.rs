@@ -7,6 +7,7 @@ use waypost_core::id::{AccountId, MemberId};
 use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most members that one list gives.
@@ -85,7 +86,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_members(&mut self, account_id: &AccountId) -> Result<Vec<Member>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, account_id, email, role, created_at FROM members WHERE account_id = $1 ORDER BY id LIMIT $2",
         );
         self.fetch_all(statement.bind(account_number(account_id)).bind(MEMBERS_MAX))
@@ -105,7 +106,7 @@ impl Tx {
     pub async fn create_member(&mut self, new: &NewMember) -> Result<Member, StoreError> {
         let member_id = MemberId::from_uuid_bytes(new_id());
         let email = new.email.trim().to_lowercase();
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO members (id, account_id, email, role, created_at) VALUES ($1, $2, $3, $4, $5)
              RETURNING id, account_id, email, role, created_at",
         )

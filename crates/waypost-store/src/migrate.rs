@@ -56,11 +56,16 @@ impl Address {
 
     async fn prepare_content(&self, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
         let mut connection = self.connect_once(options.migration_wait_ms).await?;
-        if let Self::Sqlite(path) = self {
-            sqlite_file::check_opened(path, &mut connection).await?;
-        }
-        self.migrate(&mut connection, schema).await?;
-        connection.close().await.map_err(|error| dialect::failure("migrate", error))
+        let checked = match self {
+            Self::Sqlite(path) => sqlite_file::check_opened(path, &mut connection).await,
+            Self::Postgres(_) => Ok(()),
+        };
+        let prepared = match checked {
+            Ok(()) => self.migrate(&mut connection, schema).await,
+            Err(error) => Err(error),
+        };
+        let closed = connection.close().await.map_err(|error| dialect::failure("migrate", error));
+        prepared.and(closed)
     }
 
     async fn migrate(&self, connection: &mut AnyConnection, schema: i64) -> Result<(), StoreError> {

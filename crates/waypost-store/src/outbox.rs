@@ -10,6 +10,7 @@ use waypost_core::id::{DomainId, LinkId};
 
 use crate::error::StoreError;
 use crate::rows::{Columns, as_bigint};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most entries that one call gives.
@@ -48,7 +49,7 @@ impl ReadTx {
     /// [`StoreError::OutboxGap`] where the entry right after `cursor` is not there any more, or `cursor` is ahead of the newest
     /// entry (another database, or one restored from a backup): the reader must rebuild from all records.
     pub async fn outbox_after(&mut self, cursor: u64, limit: u32) -> Result<Vec<OutboxEntry>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT sequence, link_id, domain_id, slug, version FROM outbox WHERE sequence > $1
              ORDER BY sequence LIMIT $2",
         );
@@ -83,7 +84,7 @@ impl ReadTx {
     }
 
     async fn outbox_end(&mut self, statement: &'static str) -> Result<u64, StoreError> {
-        let row = self.fetch_optional(sqlx::query(statement)).await?;
+        let row = self.fetch_optional(Statement::new(statement)).await?;
         row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))
     }
 }
@@ -95,7 +96,7 @@ impl Tx {
     /// Where the database fails.
     pub async fn outbox_trim(&mut self, below: u64) -> Result<u64, StoreError> {
         let statement =
-            sqlx::query("DELETE FROM outbox WHERE sequence < $1 AND sequence < (SELECT max(sequence) FROM outbox)");
+            Statement::new("DELETE FROM outbox WHERE sequence < $1 AND sequence < (SELECT max(sequence) FROM outbox)");
         self.execute(statement.bind(as_bigint(below))).await
     }
 }

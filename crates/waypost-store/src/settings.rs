@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use crate::rows::Columns;
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 impl ReadTx {
@@ -10,7 +11,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
-        let statement = sqlx::query("SELECT name AS id, value FROM settings WHERE name = $1");
+        let statement = Statement::new("SELECT name AS id, value FROM settings WHERE name = $1");
         let row = self.fetch_optional(statement.bind(name)).await?;
         row.as_ref().map(|row| Columns::new(row, "setting").get("value")).transpose()
     }
@@ -22,7 +23,7 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn get_or_insert_setting(&mut self, name: &str, value: &str) -> Result<String, StoreError> {
-        let statement = sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+        let statement = Statement::new("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING");
         self.execute(statement.bind(name).bind(value)).await?;
         self.get_setting(name).await?.ok_or(StoreError::NotFound { what: "setting" })
     }
@@ -32,7 +33,7 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn set_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         );
         self.execute(statement.bind(name).bind(value)).await.map(drop)

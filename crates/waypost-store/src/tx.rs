@@ -5,16 +5,13 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
+use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use waypost_core::Timestamp;
 
 use crate::dialect::{self, Constraint, Engine};
 use crate::error::StoreError;
-
-/// A query of this store with its parameters.
-pub(crate) type Statement<'q> = Query<'q, Any, AnyArguments>;
+use crate::statement::Statement;
 
 /// A view of the database that does not change while it is held.
 #[derive(Debug)]
@@ -49,19 +46,19 @@ impl ReadTx {
     }
 
     pub(crate) async fn ping(&mut self) -> Result<(), StoreError> {
-        self.fetch_all(sqlx::query("SELECT 1")).await.map(drop)
+        self.fetch_all(Statement::new("SELECT 1")).await.map(drop)
     }
 
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
         &mut self.inner
     }
 
-    pub(crate) async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+    pub(crate) async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
         let name = self.name;
-        statement.fetch_all(self.connection()).await.map_err(|error| dialect::failure(name, error))
+        statement.into_query().fetch_all(self.connection()).await.map_err(|error| dialect::failure(name, error))
     }
 
-    pub(crate) async fn fetch_optional(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+    pub(crate) async fn fetch_optional(&mut self, statement: Statement) -> Result<Option<AnyRow>, StoreError> {
         // Not the driver's `fetch_optional`, which leaves a statement with RETURNING half run.
         Ok(self.fetch_all(statement).await?.into_iter().next())
     }
@@ -78,7 +75,7 @@ impl Tx {
         let inner = pool.begin_with(engine.begin_write()).await.map_err(|error| dialect::failure(name, error))?;
         let mut read = ReadTx { inner, engine, name, now };
         if let Some(statement) = engine.take_turn() {
-            read.fetch_all(sqlx::query(sqlx::AssertSqlSafe(statement))).await?;
+            read.fetch_all(Statement::new(statement)).await?;
         }
         Ok(Self { read, began })
     }
@@ -94,9 +91,9 @@ impl Tx {
         Ok(())
     }
 
-    pub(crate) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         let name = self.read.name;
-        match statement.execute(self.read.connection()).await {
+        match statement.into_query().execute(self.read.connection()).await {
             Ok(done) => Ok(done.rows_affected()),
             Err(error) => Err(dialect::failure(name, error)),
         }
@@ -105,11 +102,11 @@ impl Tx {
     /// Runs an insert, saying what a broken constraint means for it; gives how many rows went in.
     pub(crate) async fn execute_insert(
         &mut self,
-        statement: Statement<'_>,
+        statement: Statement,
         meaning: impl FnOnce(Constraint) -> StoreError,
     ) -> Result<u64, StoreError> {
         let name = self.read.name;
-        match statement.execute(self.read.connection()).await {
+        match statement.into_query().execute(self.read.connection()).await {
             Ok(done) => Ok(done.rows_affected()),
             Err(error) => Err(match dialect::broken_constraint(&error) {
                 Some(constraint) => meaning(constraint),
@@ -121,17 +118,16 @@ impl Tx {
     /// Runs an insert or update that gives one row, saying what a broken constraint means for it.
     pub(crate) async fn insert_row(
         &mut self,
-        statement: Statement<'_>,
+        statement: Statement,
         meaning: impl FnOnce(Constraint) -> StoreError,
     ) -> Result<AnyRow, StoreError> {
         let operation = self.read.name;
-        let rows =
-            statement.fetch_all(self.read.connection()).await.map_err(|error| {
-                match dialect::broken_constraint(&error) {
-                    Some(constraint) => meaning(constraint),
-                    None => dialect::failure(operation, error),
-                }
-            });
+        let rows = statement.into_query().fetch_all(self.read.connection()).await.map_err(|error| {
+            match dialect::broken_constraint(&error) {
+                Some(constraint) => meaning(constraint),
+                None => dialect::failure(operation, error),
+            }
+        });
         rows?
             .into_iter()
             .next()

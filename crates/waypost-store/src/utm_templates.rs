@@ -7,6 +7,7 @@ use waypost_core::record::{UtmTemplate, Utms};
 use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
+use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most templates of one account; each is looked at on every redirect of its links.
@@ -59,7 +60,7 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_utm_templates(&mut self, account_id: &AccountId) -> Result<Vec<AccountUtmTemplate>, StoreError> {
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "SELECT id, name, platform_domains, utm_source, utm_medium, utm_campaign, utm_term, utm_content
              FROM utm_templates WHERE account_id = $1 ORDER BY position, id",
         );
@@ -87,7 +88,7 @@ impl Tx {
         }
         let utm_template_id = UtmTemplateId::from_uuid_bytes(new_id());
         let utms = &new.template.utms;
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "INSERT INTO utm_templates (id, account_id, position, name, platform_domains,
                utm_source, utm_medium, utm_campaign, utm_term, utm_content)
              VALUES ($1, $2, (SELECT coalesce(max(position), 0) + 1 FROM utm_templates WHERE account_id = $2),
@@ -124,7 +125,7 @@ impl Tx {
         changed_by: Option<&str>,
     ) -> Result<AccountUtmTemplate, StoreError> {
         let utms = &new.template.utms;
-        let statement = sqlx::query(
+        let statement = Statement::new(
             "UPDATE utm_templates SET name = $3, platform_domains = $4,
                utm_source = $5, utm_medium = $6, utm_campaign = $7, utm_term = $8, utm_content = $9
              WHERE account_id = $1 AND id = $2
@@ -154,7 +155,7 @@ impl Tx {
         utm_template_id: &UtmTemplateId,
         changed_by: Option<&str>,
     ) -> Result<(), StoreError> {
-        let statement = sqlx::query("DELETE FROM utm_templates WHERE account_id = $1 AND id = $2");
+        let statement = Statement::new("DELETE FROM utm_templates WHERE account_id = $1 AND id = $2");
         if self.execute(statement.bind(account_number(account_id)).bind(utm_template_id.as_str())).await? == 0 {
             return Err(StoreError::NotFound { what: "utm template" });
         }
@@ -164,17 +165,17 @@ impl Tx {
     /// Gives every live link of the account a new version, because something all of them share has changed. The database
     /// does it alone: no row passes through this process.
     async fn publish_all_links(&mut self, account_id: &AccountId, changed_by: Option<&str>) -> Result<(), StoreError> {
-        let links = sqlx::query(
+        let links = Statement::new(
             "UPDATE links SET version = version + 1, updated_at = $2 WHERE account_id = $1 AND deleted_at IS NULL",
         );
         self.execute(links.bind(account_number(account_id)).bind(self.now().as_micros())).await?;
-        let version_rows = sqlx::query(
+        let version_rows = Statement::new(
             "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
              SELECT id, version, record, $2, updated_at FROM links WHERE account_id = $1 AND deleted_at IS NULL",
         );
         self.execute(version_rows.bind(account_number(account_id)).bind(changed_by)).await?;
         let outbox_entries = self.engine.publish_sql("l.account_id = $1 AND l.deleted_at IS NULL");
-        let outbox_entries = sqlx::query(sqlx::AssertSqlSafe(outbox_entries));
+        let outbox_entries = Statement::new(outbox_entries);
         self.execute(outbox_entries.bind(account_number(account_id))).await.map(drop)
     }
 }

@@ -6,6 +6,7 @@ use waypost_core::{LinkRecord, Timestamp};
 use crate::error::StoreError;
 use crate::record_json;
 use crate::rows::{Columns, account_number, as_bigint, link_bytes};
+use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// The most versions that one call gives.
@@ -37,7 +38,7 @@ impl ReadTx {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<LinkVersion>, StoreError> {
-        let statement = sqlx::query(LINK_VERSIONS_SQL)
+        let statement = Statement::new(LINK_VERSIONS_SQL)
             .bind(account_number(account_id))
             .bind(link_bytes(link_id))
             .bind(before.map_or(i64::MAX, as_bigint))
@@ -58,6 +59,6 @@ impl ReadTx {
 }
 
 /// The newest versions of one link.
-pub(crate) const LINK_VERSIONS_SQL: &str = "SELECT v.link_id AS id, v.version, v.record, v.changed_by, v.changed_at
+const LINK_VERSIONS_SQL: &str = "SELECT v.link_id AS id, v.version, v.record, v.changed_by, v.changed_at
      FROM links AS l JOIN link_versions AS v ON v.link_id = l.id
      WHERE l.account_id = $1 AND l.id = $2 AND v.version < $3 ORDER BY v.version DESC LIMIT $4";

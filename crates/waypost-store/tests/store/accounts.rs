@@ -68,7 +68,7 @@ async fn api_keys(testbed: Testbed) {
     let mut tx = testbed.store.begin("t").await.unwrap();
     let key = tx.create_api_key(&new_key(&testbed, "abcd1234")).await.unwrap();
     let other = tx.create_account("Other").await.unwrap().account_id;
-    assert_eq!(tx.list_api_keys(testbed.account()).await.unwrap(), [key.clone()]);
+    assert_eq!(tx.list_api_keys(testbed.account()).await.unwrap(), std::slice::from_ref(&key));
     assert!(tx.list_api_keys(&other).await.unwrap().is_empty());
     assert_eq!(tx.authenticate_api_key("abcd1234", &[7; 32]).await.unwrap(), Some(key.clone()));
     assert_eq!(tx.authenticate_api_key("abcd1234", &[8; 32]).await.unwrap(), None);

@@ -61,7 +61,10 @@ async fn by_slug(testbed: Testbed) {
     assert_eq!(pages(&testbed, &prefix("aé"), 2).await, [["aé"]]);
     assert_eq!(pages(&testbed, &prefix("x%"), 2).await, [Vec::<String>::new()]);
     let domain = other_domain(&testbed).await;
-    assert_eq!(pages(&testbed, &prefix("a"), 100).await, [["a", "a-", "a/c", "a1", "aB", "ab", "aé"]]);
+    assert_eq!(pages(&testbed, &prefix("a"), 5).await, [vec!["a", "a-", "a/c", "aB", "ab"], vec!["aé", "a1"]]);
+    assert_eq!(pages(&testbed, &prefix("a"), 6).await, [vec!["a", "a-", "a/c", "aB", "ab", "aé"], vec!["a1"]]);
+    assert_eq!(pages(&testbed, &prefix("a"), 1).await.concat(), ["a", "a-", "a/c", "aB", "ab", "aé", "a1"]);
+    assert_eq!(pages(&testbed, &prefix(""), 100).await.concat().len(), 10);
     let on_other = LinkFilter { domain_id: Some(domain), ..prefix("a") };
     assert_eq!(pages(&testbed, &on_other, 100).await, [["a1"]]);
 }

@@ -1,0 +1,158 @@
+//! The text and plan of every statement, as a snapshot: a query that begins to walk through a whole table is seen in review.
+//!
+//! A run through all operations records what was executed; SQLite then says how it goes about each.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use sqlx::{Connection, Row, SqliteConnection};
+use waypost_core::id::{AccountId, DomainId};
+use waypost_core::record::UtmTemplate;
+use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
+
+use crate::{
+    DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role, SlugChoice,
+    Store, StoreError, StoreOptions, Tx,
+};
+
+/// What was executed so far. Only the test below executes anything in this binary.
+static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Tables with as many rows as there are links or requests, by the names they have in statements.
+const LARGE_TABLES: &[&str] =
+    &["links", "l", "o", "link_versions", "v", "outbox", "idempotency_keys", "members", "api_keys", "utm_templates"];
+
+fn recorded() -> MutexGuard<'static, BTreeSet<String>> {
+    RECORDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+pub(crate) fn record(text: &str) {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    recorded().insert(one_line);
+}
+
+#[tokio::test]
+async fn every_statement_has_its_plan() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("plans.db");
+    let address = file.display().to_string();
+    let store = Store::open(&address, StoreOptions::default()).await.expect("a new database");
+    every_operation(&store).await.expect("every operation succeeds");
+    store.close().await;
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{address}")).await.expect("the same database");
+    let mut report = String::new();
+    let statements = recorded().clone();
+    for text in statements {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        let plan = sqlx::query(explain).fetch_all(&mut connection).await.expect("a plan");
+        report.push_str(&format!("{text}\n"));
+        for step in plan.iter().map(|row| row.get::<String, _>("detail")) {
+            let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+            let is_large = scanned.is_some_and(|table| LARGE_TABLES.contains(&table));
+            assert!(!is_large || makes_a_parent(&text), "{text}\n{step}");
+            report.push_str(&format!("    {step}\n"));
+        }
+    }
+    insta::assert_snapshot!(report);
+}
+
+/// The plan of an insert into a table that others refer to lists what deferred constraints would need. None is deferred here.
+fn makes_a_parent(text: &str) -> bool {
+    ["INSERT INTO accounts ", "INSERT INTO domains "].iter().any(|start| text.starts_with(start))
+}
+
+async fn every_operation(store: &Store) -> Result<(), StoreError> {
+    let mut tx = store.begin("plans").await?;
+    let host = Hostname::parse("go.example").expect("a host");
+    let setup = tx.init(&host).await?;
+    tx.init(&Hostname::parse("new.example").expect("a host")).await?;
+    let account = &setup.default_account.account_id;
+    let domain = &setup.default_domain.domain_id;
+    accounts(&mut tx, account).await?;
+    domains(&mut tx, account, domain).await?;
+    links(&mut tx, account, domain).await?;
+    edges(&mut tx, account).await?;
+    tx.commit().await?;
+    store.authenticate_api_key("abcd1234", &[7; 32]).await?;
+    store.ping().await
+}
+
+async fn accounts(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    tx.create_account("Other").await?;
+    tx.list_accounts().await?;
+    tx.create_member(&NewMember { account_id: account.clone(), email: "a@b.example".to_owned(), role: Role::Owner })
+        .await?;
+    tx.list_members(account).await?;
+    let key = NewApiKey {
+        account_id: account.clone(),
+        name: String::new(),
+        key_id: "abcd1234".to_owned(),
+        secret_digest: [7; 32],
+        expires_at: None,
+    };
+    tx.create_api_key(&key).await?;
+    let revoked = NewApiKey { key_id: "abcd1235".to_owned(), ..key };
+    let revoked = tx.create_api_key(&revoked).await?;
+    tx.revoke_api_key(account, &revoked.api_key_id).await?;
+    tx.list_api_keys(account).await?;
+    tx.begin_idempotent(account, "k", &[0; 32]).await?;
+    tx.finish_idempotent(account, "k", &[0; 32], (200, b"")).await?;
+    tx.trim_idempotency_keys(Timestamp::from_micros(0)).await?;
+    tx.set_setting("name", "value").await
+}
+
+async fn domains(tx: &mut Tx, account: &AccountId, domain: &DomainId) -> Result<(), StoreError> {
+    let host = Hostname::parse("own.example").expect("a host");
+    let new = NewDomain { account_id: Some(account.clone()), host, case_insensitive: false, root_url: None };
+    let own = tx.create_domain(&new).await?;
+    let change = DomainChange { case_insensitive: Some(true), root_url: None };
+    tx.update_domain(Some(account), &own.domain_id, &change).await?;
+    tx.get_domain(domain).await?;
+    tx.get_domain_by_host(&new.host).await?;
+    tx.list_domains(account).await?;
+    tx.list_all_domains().await.map(drop)
+}
+
+async fn links(tx: &mut Tx, account: &AccountId, domain: &DomainId) -> Result<(), StoreError> {
+    let draw = || Slug::parse("drawn").expect("a slug");
+    let mut new = NewLink {
+        account_id: account.clone(),
+        domain_id: domain.clone(),
+        slug: SlugChoice::Generated(&draw),
+        record: LinkRecord::from_url("https://example.com/"),
+        dedupe_key: Some("k".to_owned()),
+        created_at: None,
+    };
+    new.record.expires_at = Some(tx.now());
+    let link = tx.create_or_get_link(&new, None).await?.into_link();
+    tx.delete_link(account, &link.link_id, Some(1), None).await?;
+    tx.create_or_get_link(&new, None).await?;
+    // The link with the key has expired: the key passes on, but the slug is taken.
+    let stuck = tx.create_or_get_link(&new, None).await;
+    assert!(matches!(stuck, Err(StoreError::SlugTaken { .. })), "{stuck:?}");
+    let link = tx.get_link_by_slug(domain, "drawn").await?.ok_or(StoreError::NotFound { what: "link" })?;
+    let change = LinkChange {
+        account_id: account,
+        link_id: &link.link_id,
+        expected_version: None,
+        record: &link.record,
+        changed_by: None,
+    };
+    tx.update_link(&change).await?;
+    tx.link_versions(account, &link.link_id, None, 10).await?;
+    tx.list_links(account, &LinkFilter::default(), None, 10).await?;
+    let by_slug = LinkFilter { domain_id: None, slug_prefix: Some("d".to_owned()) };
+    tx.list_links(account, &by_slug, None, 10).await.map(drop)
+}
+
+async fn edges(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    let new = NewUtmTemplate { name: String::new(), template: UtmTemplate::default() };
+    let template = tx.create_utm_template(account, &new, None).await?;
+    tx.update_utm_template(account, &template.utm_template_id, &new, None).await?;
+    tx.delete_utm_template(account, &template.utm_template_id, None).await?;
+    let entries = tx.outbox_after(0, 10).await?;
+    tx.edge_records(&entries).await?;
+    tx.edge_records_page(None, 10).await?;
+    tx.outbox_first().await?;
+    tx.outbox_trim(2).await.map(drop)
+}
