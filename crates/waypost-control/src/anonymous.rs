@@ -50,7 +50,7 @@ impl App {
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses };
         let destination = check_destination("originalUrl", &original_url, &rules)
             .map_err(|error| bad_url(error.code, error.detail))?;
-        let domain = &self.setup.default_domain;
+        let domain = self.default_domain();
         let new = NewLink {
             account_id: self.setup.anonymous_account.account_id.clone(),
             domain_id: domain.domain_id.clone(),

@@ -114,13 +114,19 @@ impl App {
 
     /// The domain with this host, the default domain where none is named, if links of this account may live there.
     pub(crate) async fn domain_for(&self, account_id: &AccountId, host: Option<&str>) -> Option<Domain> {
-        let Some(host) = host else { return Some(self.setup.default_domain.clone()) };
+        let Some(host) = host else { return Some(self.default_domain()) };
         if let Some(domain) = self.known_domain(account_id, host) {
             return Some(domain);
         }
         // Another process may have made it just now.
         self.sync.refresh_domains(self.settings.sync_wait_ms).await.ok()?;
         self.known_domain(account_id, host)
+    }
+
+    /// The domain of links that name none, as last read.
+    pub(crate) fn default_domain(&self) -> Domain {
+        let known = self.sync.domains().iter().find(|domain| domain.is_default).cloned();
+        known.unwrap_or_else(|| self.setup.default_domain.clone())
     }
 
     fn known_domain(&self, account_id: &AccountId, host: &str) -> Option<Domain> {

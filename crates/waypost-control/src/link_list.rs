@@ -1,5 +1,6 @@
 //! Listing a caller's links.
 
+use waypost_core::Slug;
 use waypost_store::{LinkFilter, LinkPage};
 
 use crate::app::App;
@@ -33,20 +34,30 @@ impl App {
                     .map_err(|error| Problem::new(ProblemCode::BadRequest, format!("domain: {}", error.detail)))?,
             ),
         };
+        let folds = domain.as_ref().is_some_and(|domain| domain.case_insensitive);
+        let slug = query.slug.as_deref().map(|slug| as_stored(slug, folds));
         let filter = LinkFilter {
             domain_id: domain.map(|domain| domain.domain_id),
-            slug_prefix: query.slug.clone().or_else(|| query.slug_prefix.clone()),
+            slug_prefix: slug.clone().or_else(|| query.slug_prefix.clone()),
         };
-        let mut tx = self.store.read("list_links").await?;
         let limit = query.limit.unwrap_or(PAGE_LINKS);
-        let Some(slug) = &query.slug else {
-            return Ok(tx.list_links(&caller.account_id, &filter, query.cursor.as_deref(), limit).await?);
-        };
-        // Of all slugs that begin with it the text itself comes first, once for each domain.
+        let mut tx = self.store.read("list_links").await?;
         let mut page = tx.list_links(&caller.account_id, &filter, query.cursor.as_deref(), limit).await?;
-        let is_more = page.links.last().is_some_and(|link| link.slug == *slug);
-        page.links.retain(|link| link.slug == *slug);
-        page.next_cursor = page.next_cursor.filter(|_| is_more);
+        if let Some(slug) = slug {
+            // Of all slugs that begin with it the text itself comes first, once for each domain.
+            let is_more = page.links.last().is_some_and(|link| link.slug == slug);
+            page.links.retain(|link| link.slug == slug);
+            page.next_cursor = page.next_cursor.filter(|_| is_more);
+        }
         Ok(page)
+    }
+}
+
+/// A slug as the store would keep it. A text that cannot be one is looked for as it is, and not found.
+fn as_stored(text: &str, folds: bool) -> String {
+    match Slug::parse(text) {
+        Ok(slug) if folds => slug.to_case_folded().into(),
+        Ok(slug) => slug.into(),
+        Err(_) => text.to_owned(),
     }
 }

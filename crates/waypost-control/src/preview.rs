@@ -43,8 +43,8 @@ impl App {
     /// Previews the link that this host and path (without the closing `+`) stand for.
     pub(crate) async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
         let domains = self.sync.domains();
-        let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host));
-        let domain = known.unwrap_or(&self.setup.default_domain);
+        let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host)).cloned();
+        let domain = known.unwrap_or_else(|| self.default_domain());
         let Some(slug) = from_request_path(path, domain.case_insensitive) else { return Ok(Preview::NotFound) };
         let mut tx = self.store.read("preview").await?;
         let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? else { return Ok(Preview::NotFound) };

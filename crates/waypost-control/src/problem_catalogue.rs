@@ -66,6 +66,8 @@ problems! {
         "Whether letter case counts can only be changed while a domain has never had a link.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
         "Within 24 hours the same `Idempotency-Key` stands for the same request with the same body. Nothing was done.";
+    Gone = "gone", 410, "The link has expired",
+        "It no longer leads anywhere.";
     StaleVersion = "stale_version", 412, "The link has changed meanwhile",
         "`If-Match` names another version than the link has. Read it again, and decide again.";
     BodyTooLarge = "body_too_large", 413, "The body is too large",

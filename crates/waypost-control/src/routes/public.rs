@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{LOCATION, SET_COOKIE};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{ACCEPT, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::{host_of, is_api};
 use crate::app::App;
 use crate::pages;
 use crate::preview::Preview;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::request::{form_field, read_body};
 use crate::throttle::AddressKey;
 use crate::unlock::Unlocked;
@@ -25,12 +25,25 @@ pub(super) async fn public_path(State(app): State<Arc<App>>, address: AddressKey
         return Problem::not_found("address").into_response();
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    match path.strip_suffix('+') {
+    let wants_json = wants_json(request.headers());
+    let response = match path.strip_suffix('+') {
         Some(slug_path) if is_get => preview(&app, host_of(request.headers()).as_deref(), slug_path).await,
         None if request.method() == Method::POST => unlock(&app, address, request).await,
         Some(_) | None if is_get => pages::not_found(),
         Some(_) | None => Problem::method_not_allowed("GET, HEAD").into_response(),
+    };
+    match response.status() {
+        StatusCode::NOT_FOUND if wants_json => Problem::not_found("link").into_response(),
+        StatusCode::GONE if wants_json => Problem::new(ProblemCode::Gone, "the link has expired").into_response(),
+        _ => response,
     }
+}
+
+/// Whether a program asks, going by the media types it takes.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    (accept.contains("application/json") || accept.contains("application/problem+json"))
+        && !accept.contains("text/html")
 }
 
 async fn preview(app: &App, host: Option<&str>, path: &str) -> Response {

@@ -290,6 +290,8 @@ async fn domains_and_letter_case(app: &TestApp) {
     let taken = json!({"destination_url": URL, "domain": "kurz.example", "slug": "MIXED"});
     app.operator("POST", "/api/v1/links").json(&taken).await.assert_problem(409, "slug_taken");
     app.create_link(json!({"destination_url": URL, "slug": "mixed"})).await;
+    let found = app.operator("GET", "/api/v1/links?domain=kurz.example&slug=MIXED").send().await.json();
+    assert_eq!(found["links"][0]["id"], link["id"]);
     let listed = app.operator("GET", "/api/v1/links?domain=kurz.example").send().await.json();
     assert_eq!(listed["links"].as_array().unwrap().len(), 1);
     let looped = json!({"destination_url": "http://kurz.example/x"});

@@ -111,6 +111,9 @@ async fn previews() {
         assert_page(&get(path).await, status);
     }
     assert_page(&get("/plain").await, 404);
+    let program = |path: &'static str| app.call("GET", path).header("accept", "application/json").send();
+    program("/nothing+").await.assert_problem(404, "not_found");
+    program("/late+").await.assert_problem(410, "gone");
     assert_eq!(app.call("PUT", "/plain").send().await.header("allow"), Some("GET, HEAD"));
 }
 
