@@ -146,15 +146,14 @@ mod tests {
         assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
     }
 
-    /// `WAYPOST_BLESS=1` writes the page.
     #[test]
     fn the_page_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/problems.md");
         let wanted = problems_markdown();
-        if std::env::var_os("WAYPOST_BLESS").is_some() {
+        if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
             std::fs::write(path, &wanted).expect("docs/problems.md is written");
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(found == wanted, "docs/problems.md is not current: run the tests with WAYPOST_BLESS=1");
+        assert!(found == wanted, "docs/problems.md is not current: run `cargo xtask bless`");
     }
 }
