@@ -1,11 +1,13 @@
 //! Reading requests at the rim: bodies within their limit, JSON objects, forms, preconditions, query parameters.
 
+use std::convert::Infallible;
+
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::link_list::{ListQuery, PAGE_LINKS};
@@ -117,9 +119,30 @@ pub(crate) fn form_field(body: &[u8], name: &str) -> Option<String> {
 }
 
 /// The parameters of a query, in their order. What none of the takers knows is refused.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug)]
 pub(crate) struct QueryPairs(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for QueryPairs {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+/// The id in the path of a request, percent-decoded. One that cannot be decoded names nothing.
+#[derive(Debug)]
+pub(crate) struct PathId(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found("address"))
+    }
+}
 
 impl QueryPairs {
     pub(crate) fn into_list_query(self) -> Result<ListQuery, Problem> {

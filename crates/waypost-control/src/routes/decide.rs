@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -11,12 +11,12 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::decide::{DecideInput, RecordDecideInput};
 use crate::problem::Problem;
-use crate::request::read_json;
+use crate::request::{PathId, read_json};
 
 pub(super) async fn decide_link(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     request: Request,
 ) -> Result<Response, Problem> {
     let body = read_json(request, app.settings.body_bytes_max).await?;

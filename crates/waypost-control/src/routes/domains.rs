@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json as json_value;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::domains::DomainView;
 use crate::problem::Problem;
-use crate::request::read_json;
+use crate::request::{PathId, read_json};
 
 pub(super) async fn list_domains(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
     let domains = app.list_domains(&caller).await?;
@@ -34,7 +34,7 @@ pub(super) async fn create_domain(
 pub(super) async fn update_domain(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require_operator()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json as json_value;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::keys::ApiKeyView;
 use crate::problem::Problem;
-use crate::request::read_json;
+use crate::request::{PathId, read_json};
 
 pub(super) async fn list_keys(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
     let keys = app.list_api_keys(&caller).await?;
@@ -34,7 +34,7 @@ pub(super) async fn create_key(
 pub(super) async fn revoke_key(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<Response, Problem> {
     app.revoke_api_key(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::link_view::VersionView;
 use crate::links::IdempotentRequest;
 use crate::problem::Problem;
-use crate::request::{Precondition, QueryPairs, idempotency_key, read_json};
+use crate::request::{PathId, Precondition, QueryPairs, idempotency_key, read_json};
 
 pub(super) async fn create_link(
     State(app): State<Arc<App>>,
@@ -36,7 +36,7 @@ pub(super) async fn create_link(
 pub(super) async fn list_links(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Query(pairs): Query<QueryPairs>,
+    pairs: QueryPairs,
 ) -> Result<Response, Problem> {
     let page = app.list_links(&caller, &pairs.into_list_query()?).await?;
     let views: Vec<_> = page.links.iter().map(|link| app.view(link)).collect();
@@ -46,7 +46,7 @@ pub(super) async fn list_links(
 pub(super) async fn get_link(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<Response, Problem> {
     Ok(show(&app, &app.get_link(&caller, &id).await?))
 }
@@ -54,7 +54,7 @@ pub(super) async fn get_link(
 pub(super) async fn update_link(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -66,7 +66,7 @@ pub(super) async fn update_link(
 pub(super) async fn delete_link(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     app.delete_link(&caller, &id, &Precondition::read(&headers)?).await?;
@@ -76,8 +76,8 @@ pub(super) async fn delete_link(
 pub(super) async fn list_versions(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Path(id): Path<String>,
-    Query(pairs): Query<QueryPairs>,
+    PathId(id): PathId,
+    pairs: QueryPairs,
 ) -> Result<Response, Problem> {
     let (before, limit) = pairs.into_versions_query()?;
     let versions = app.link_versions(&caller, &id, before, limit).await?;

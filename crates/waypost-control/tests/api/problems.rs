@@ -143,8 +143,7 @@ async fn addresses_and_methods() {
         app.operator("GET", path).send().await.assert_problem(404, "not_found");
     }
     for id in ["x", "link_1", "acc_1", "link_%00", "..", "link_%ff"] {
-        let reply = app.operator("GET", &format!("/api/v1/links/{id}")).send().await;
-        assert!(matches!(reply.status.as_u16(), 400 | 404), "{id}: {}", reply.status);
+        app.operator("GET", &format!("/api/v1/links/{id}")).send().await.assert_problem(404, "not_found");
     }
     for (method, path, allow) in [
         ("GET", "/api/url", &["POST"][..]),
