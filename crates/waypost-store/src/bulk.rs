@@ -3,7 +3,7 @@
 //! The links of one account and domain go in with one statement, their version rows and outbox entries with one each.
 //! What collides with a live link is left out by the database's own constraints and reported item by item.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use waypost_core::Slug;
@@ -60,18 +60,37 @@ pub enum CreateOutcome {
 struct Row<'n> {
     index: usize,
     new: &'n NewLink<'n>,
-    id: u128,
     slug: Slug,
     dedupe_key: Option<String>,
 }
 
-/// Says which links were made by the statement before: those between two ids ($1, $2) that have no version row yet. Other
-/// transactions' links in that range have theirs.
+/// The links of one account and domain that go in with one statement. Their ids are counted up from a random one, so that
+/// no other id lies between them.
+struct Batch<'n> {
+    account: i64,
+    domain: i64,
+    first_id: u128,
+    rows: Vec<Row<'n>>,
+}
+
+impl Batch<'_> {
+    fn ids(&self) -> impl Iterator<Item = u128> {
+        (0..self.rows.len()).map(|place| self.first_id.wrapping_add(place as u128))
+    }
+
+    /// The first and the last id, as stored.
+    fn id_range(&self) -> [Vec<u8>; 2] {
+        [self.ids().next(), self.ids().last()].map(|id| id.unwrap_or_default().to_be_bytes().to_vec())
+    }
+}
+
+/// The links of one batch that were made, by its first and last id ($1, $2).
 macro_rules! new_links_condition {
     () => {
-        "l.id >= $1 AND l.id <= $2 AND NOT EXISTS (SELECT 1 FROM link_versions AS v WHERE v.link_id = l.id)"
+        "l.id >= $1 AND l.id <= $2"
     };
 }
+
 impl Tx {
     /// Makes up to 1,000 links in this transaction; one outcome for each, in their order. A link that cannot be made
     /// does not keep the others from being made. `changed_by` says who made them.
@@ -88,15 +107,14 @@ impl Tx {
         if new_links.len() > LINKS_PER_CALL_MAX {
             return Err(StoreError::TooMany { what: "links", max: LINKS_PER_CALL_MAX });
         }
+        self.check_accounts(new_links).await?;
         let domains = self.domains_of(new_links).await?;
         let mut outcomes: Vec<Option<CreateOutcome>> = vec![None; new_links.len()];
         let mut pending: Vec<usize> = (0..new_links.len()).collect();
         for _ in 0..DRAWS_MAX {
             let mut rows = Vec::with_capacity(pending.len());
-            // Drawn once and counted up: the tail of an id is random, so there is room, and ids sort as the links do.
-            let first_id = u128::from_be_bytes(new_id());
             for index in pending.drain(..) {
-                match draw_row(first_id.wrapping_add(index as u128), index, &new_links[index], &domains) {
+                match draw_row(index, &new_links[index], &domains) {
                     Ok(row) => rows.push(row),
                     Err(outcome) => outcomes[index] = Some(outcome),
                 }
@@ -114,6 +132,18 @@ impl Tx {
         }
         // Every index was either decided or drawn, and every draw decides; the filter only spares a panic.
         Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// The database looks at references only when the transaction ends, too late for a clear answer. Accounts are never deleted
+    /// while links are made.
+    async fn check_accounts(&mut self, new_links: &[NewLink<'_>]) -> Result<(), StoreError> {
+        let account_ids: HashSet<_> = new_links.iter().map(|new| &new.account_id).collect();
+        for account_id in account_ids {
+            if self.get_account(account_id).await?.is_none() {
+                return Err(StoreError::NotFound { what: "account" });
+            }
+        }
+        Ok(())
     }
 
     async fn domains_of(&mut self, new_links: &[NewLink<'_>]) -> Result<HashMap<DomainId, Domain>, StoreError> {
@@ -142,21 +172,23 @@ impl Tx {
         let mut collided = Vec::new();
         for ((account_id, domain_id), rows) in groups {
             let (account, domain) = (account_number(account_id), domain_number(domain_id));
+            let batch = Batch { account, domain, first_id: u128::from_be_bytes(new_id()), rows };
             let first_versions = self.first_versions(domain).await?;
-            let created = self.insert_links((account, domain), &rows, first_versions).await?;
+            let created = self.insert_links(&batch, first_versions).await?;
             // Where all is as it mostly is, nothing needs to be read back.
             let versions = match first_versions {
-                FirstVersions::One if created == rows.len() as u64 => None,
-                FirstVersions::One | FirstVersions::AfterDeleted => Some(self.new_versions(&rows).await?),
+                FirstVersions::One if created == batch.rows.len() as u64 => None,
+                FirstVersions::One | FirstVersions::AfterDeleted => Some(self.new_versions(&batch).await?),
             };
-            self.publish_new_links(&rows, changed_by).await?;
-            for row in rows {
-                let version = versions.as_ref().map_or(Some(1), |versions| versions.get(&row.id).copied());
+            self.publish_new_links(&batch, changed_by).await?;
+            let ids: Vec<u128> = batch.ids().collect();
+            for (id, row) in ids.into_iter().zip(batch.rows) {
+                let version = versions.as_ref().map_or(Some(1), |versions| versions.get(&id).copied());
                 let Some(version) = version else {
                     collided.push(row);
                     continue;
                 };
-                let link_id = LinkId::from_uuid_bytes(row.id.to_be_bytes());
+                let link_id = LinkId::from_uuid_bytes(id.to_be_bytes());
                 outcomes[row.index] = Some(CreateOutcome::Created { link_id, slug: row.slug.into(), version });
             }
         }
@@ -164,29 +196,24 @@ impl Tx {
     }
 
     /// Inserts what collides with no live link; gives how many that were.
-    async fn insert_links(
-        &mut self,
-        (account, domain): (i64, i64),
-        rows: &[Row<'_>],
-        versions: FirstVersions,
-    ) -> Result<u64, StoreError> {
+    async fn insert_links(&mut self, batch: &Batch<'_>, versions: FirstVersions) -> Result<u64, StoreError> {
         let now = self.now();
-        let sql = self.engine.insert_links_sql(rows.len(), versions);
+        let count = batch.rows.len();
+        let sql = self.engine.insert_links_sql(count, versions);
         // Only the two common sizes are worth keeping.
-        let statement = match rows.len() {
+        let statement = match count {
             1 | LINKS_PER_CALL_MAX => Statement::new(sql),
             _ => Statement::once(sql),
         };
-        let statement = rows.iter().fold(statement, |statement, row| {
+        let statement = batch.ids().zip(&batch.rows).fold(statement, |statement, (id, row)| {
             statement
-                .bind(row.id.to_be_bytes().as_slice())
+                .bind(id.to_be_bytes().as_slice())
                 .bind(row.slug.as_str())
                 .bind(record_json::write(&row.new.record))
                 .bind(row.dedupe_key.as_deref())
                 .bind(row.new.created_at.unwrap_or(now).as_micros())
         });
-        let statement = statement.bind(account).bind(domain).bind(now.as_micros());
-        self.execute_insert(statement, |_| StoreError::NotFound { what: "account" }).await
+        self.execute(statement.bind(batch.account).bind(batch.domain).bind(now.as_micros())).await
     }
 
     async fn first_versions(&mut self, domain: i64) -> Result<FirstVersions, StoreError> {
@@ -199,9 +226,9 @@ impl Tx {
         })
     }
 
-    /// The versions of those rows that were inserted.
-    async fn new_versions(&mut self, rows: &[Row<'_>]) -> Result<HashMap<u128, u64>, StoreError> {
-        let (first, last) = id_range(rows);
+    /// The versions of those links that were inserted.
+    async fn new_versions(&mut self, batch: &Batch<'_>) -> Result<HashMap<u128, u64>, StoreError> {
+        let [first, last] = batch.id_range();
         let statement =
             Statement::new(concat!("SELECT l.id, l.version FROM links AS l WHERE ", new_links_condition!()));
         let found = self.fetch_all(statement.bind(first).bind(last)).await?;
@@ -213,8 +240,8 @@ impl Tx {
     }
 
     /// Adds version rows and outbox entries for the links that were just made.
-    async fn publish_new_links(&mut self, rows: &[Row<'_>], changed_by: Option<&str>) -> Result<(), StoreError> {
-        let (first, last) = id_range(rows);
+    async fn publish_new_links(&mut self, batch: &Batch<'_>, changed_by: Option<&str>) -> Result<(), StoreError> {
+        let [first, last] = batch.id_range();
         let outbox_entries = Statement::new(self.engine.publish_sql(new_links_condition!()));
         self.execute(outbox_entries.bind(first.clone()).bind(last.clone())).await?;
         let version_rows = Statement::new(concat!(
@@ -263,16 +290,8 @@ enum DedupeKey {
     Free,
 }
 
-/// The least and the greatest id of the rows.
-fn id_range(rows: &[Row<'_>]) -> (Vec<u8>, Vec<u8>) {
-    let ids = rows.iter().map(|row| row.id);
-    let bytes = |id: Option<u128>| id.unwrap_or_default().to_be_bytes().to_vec();
-    (bytes(ids.clone().min()), bytes(ids.max()))
-}
-
 /// Gives the item a slug, or says why it can have none.
 fn draw_row<'n>(
-    id: u128,
     index: usize,
     new: &'n NewLink<'n>,
     domains: &HashMap<DomainId, Domain>,
@@ -290,7 +309,7 @@ fn draw_row<'n>(
         return Err(CreateOutcome::SlugTooLong);
     }
     let dedupe_key = new.dedupe_key.as_deref().map(|key| stored_dedupe_key(new, key));
-    Ok(Row { index, new, id, slug, dedupe_key })
+    Ok(Row { index, new, slug, dedupe_key })
 }
 
 /// A dedupe key as stored: a digest, because a key may be a URL of 8 KB and indexes take less; with account and

@@ -137,6 +137,8 @@ impl Address {
                 .acquire_timeout(millis(options.wait_ms))
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A file does not go away; a server restarts, and then a kept connection is found dead before it is used.
+                .test_before_acquire(self.engine() == Engine::Postgres)
                 .after_connect(move |connection, _| {
                     let session = session.clone();
                     Box::pin(
@@ -253,8 +255,14 @@ impl Engine {
             ),
             FirstVersions::One => "1".to_owned(),
         };
+        let (insert, or_ignore) = match self {
+            // Says the same as ON CONFLICT DO NOTHING, and also that no row can make the statement fail: SQLite then keeps no
+            // copy of the pages that it changes.
+            Self::Sqlite => ("INSERT OR IGNORE", ""),
+            Self::Postgres => ("INSERT", " ON CONFLICT DO NOTHING"),
+        };
         let mut sql = format!(
-            "INSERT INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
+            "{insert} INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
              SELECT ${account}, ${domain}, ${now}, given.column1, given.column2, {version}, given.column3, given.column4, given.column5
              FROM (VALUES ",
         );
@@ -271,7 +279,8 @@ impl Engine {
             };
             written.expect("writing to a String cannot fail");
         }
-        sql.push_str(") AS given WHERE true ON CONFLICT DO NOTHING");
+        sql.push_str(") AS given");
+        sql.push_str(or_ignore);
         sql
     }
 

@@ -99,22 +99,6 @@ impl Tx {
         }
     }
 
-    /// Runs an insert, saying what a broken constraint means for it; gives how many rows went in.
-    pub(crate) async fn execute_insert(
-        &mut self,
-        statement: Statement,
-        meaning: impl FnOnce(Constraint) -> StoreError,
-    ) -> Result<u64, StoreError> {
-        let name = self.read.name;
-        match statement.into_query().execute(self.read.connection()).await {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(error) => Err(match dialect::broken_constraint(&error) {
-                Some(constraint) => meaning(constraint),
-                None => dialect::failure(name, error),
-            }),
-        }
-    }
-
     /// Runs an insert or update that gives one row, saying what a broken constraint means for it.
     pub(crate) async fn insert_row(
         &mut self,
