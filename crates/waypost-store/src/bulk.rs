@@ -3,15 +3,16 @@
 //! The links of one account and domain go in with one statement, their version rows and outbox entries with one each.
 //! What collides with a live link is left out by the database's own constraints and reported item by item.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
+use sqlx::any::AnyRow;
 use waypost_core::Slug;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
 
 use crate::dialect::FirstVersions;
-use crate::domains::Domain;
+use crate::domains::{Domain, read_domain};
 use crate::error::StoreError;
 use crate::links::{NewLink, SlugChoice};
 use crate::record_json;
@@ -55,6 +56,15 @@ pub enum CreateOutcome {
     /// The domain is not there, or belongs to another account.
     DomainNotFound,
 }
+
+/// A domain that links of an account are made on.
+pub(crate) struct Place {
+    pub(crate) domain: Domain,
+    first_versions: FirstVersions,
+}
+
+/// The places of a call by account and domain; `None` where the account may not use the domain.
+pub(crate) type Places<'n> = HashMap<(&'n AccountId, &'n DomainId), Option<Place>>;
 
 /// An item on its way into the database.
 struct Row<'n> {
@@ -107,14 +117,23 @@ impl Tx {
         if new_links.len() > LINKS_PER_CALL_MAX {
             return Err(StoreError::TooMany { what: "links", max: LINKS_PER_CALL_MAX });
         }
-        self.check_accounts(new_links).await?;
-        let domains = self.domains_of(new_links).await?;
+        let places = self.places_of(new_links).await?;
+        self.create_links_at(&places, new_links, changed_by).await
+    }
+
+    /// As [`Tx::create_links`], where the places are known.
+    pub(crate) async fn create_links_at(
+        &mut self,
+        places: &Places<'_>,
+        new_links: &[NewLink<'_>],
+        changed_by: Option<&str>,
+    ) -> Result<Vec<CreateOutcome>, StoreError> {
         let mut outcomes: Vec<Option<CreateOutcome>> = vec![None; new_links.len()];
         let mut pending: Vec<usize> = (0..new_links.len()).collect();
         for _ in 0..DRAWS_MAX {
             let mut rows = Vec::with_capacity(pending.len());
             for index in pending.drain(..) {
-                match draw_row(index, &new_links[index], &domains) {
+                match draw_row(index, &new_links[index], places) {
                     Ok(row) => rows.push(row),
                     Err(outcome) => outcomes[index] = Some(outcome),
                 }
@@ -122,7 +141,7 @@ impl Tx {
             if rows.is_empty() {
                 break;
             }
-            for row in self.add_links(rows, changed_by, &mut outcomes).await? {
+            for row in self.add_links(rows, places, changed_by, &mut outcomes).await? {
                 let outcome = self.after_collision(&row).await?;
                 if outcome.is_none() {
                     pending.push(row.index);
@@ -134,34 +153,39 @@ impl Tx {
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    /// The database looks at references only when the transaction ends, too late for a clear answer. Accounts are never deleted
-    /// while links are made.
-    async fn check_accounts(&mut self, new_links: &[NewLink<'_>]) -> Result<(), StoreError> {
-        let account_ids: HashSet<_> = new_links.iter().map(|new| &new.account_id).collect();
-        for account_id in account_ids {
-            if self.get_account(account_id).await?.is_none() {
-                return Err(StoreError::NotFound { what: "account" });
-            }
-        }
-        Ok(())
-    }
-
-    async fn domains_of(&mut self, new_links: &[NewLink<'_>]) -> Result<HashMap<DomainId, Domain>, StoreError> {
-        let mut domains = HashMap::new();
+    /// Where these links are to live. The database looks at references only when the transaction ends, too late for a clear
+    /// answer, so account and domain are looked up here; neither is ever deleted meanwhile.
+    pub(crate) async fn places_of<'n>(&mut self, new_links: &'n [NewLink<'_>]) -> Result<Places<'n>, StoreError> {
+        let mut places = Places::new();
         for new in new_links {
-            if !domains.contains_key(&new.domain_id)
-                && let Some(domain) = self.get_domain(&new.domain_id).await?
-            {
-                domains.insert(new.domain_id.clone(), domain);
+            let key = (&new.account_id, &new.domain_id);
+            if places.contains_key(&key) {
+                continue;
             }
+            let statement = Statement::new(
+                "SELECT d.id, d.account_id, d.host, d.is_default, d.case_insensitive, d.root_url, d.created_at,
+                   CASE WHEN EXISTS (SELECT 1 FROM links AS l WHERE l.domain_id = d.id AND l.deleted_at IS NOT NULL)
+                     THEN 1 ELSE 0 END AS has_deleted_links
+                 FROM accounts AS a CROSS JOIN domains AS d WHERE a.id = $1 AND d.id = $2",
+            );
+            let statement = statement.bind(account_number(key.0)).bind(domain_number(key.1));
+            let place = match self.fetch_optional(statement).await? {
+                Some(row) => read_place(&row, key.0)?,
+                None if self.get_account(key.0).await?.is_none() => {
+                    return Err(StoreError::NotFound { what: "account" });
+                }
+                None => None,
+            };
+            places.insert(key, place);
         }
-        Ok(domains)
+        Ok(places)
     }
 
     /// Inserts the rows with their version rows and outbox entries; gives back those that collided.
     async fn add_links<'n>(
         &mut self,
         rows: Vec<Row<'n>>,
+        places: &Places<'_>,
         changed_by: Option<&str>,
         outcomes: &mut [Option<CreateOutcome>],
     ) -> Result<Vec<Row<'n>>, StoreError> {
@@ -170,10 +194,11 @@ impl Tx {
             groups.entry((&row.new.account_id, &row.new.domain_id)).or_default().push(row);
         }
         let mut collided = Vec::new();
-        for ((account_id, domain_id), rows) in groups {
-            let (account, domain) = (account_number(account_id), domain_number(domain_id));
+        for (key, rows) in groups {
+            let (account, domain) = (account_number(key.0), domain_number(key.1));
             let batch = Batch { account, domain, first_id: u128::from_be_bytes(new_id()), rows };
-            let first_versions = self.first_versions(domain).await?;
+            let place = places.get(&key).and_then(Option::as_ref);
+            let first_versions = place.map_or(FirstVersions::AfterDeleted, |place| place.first_versions);
             let created = self.insert_links(&batch, first_versions).await?;
             // Where all is as it mostly is, nothing needs to be read back.
             let versions = match first_versions {
@@ -214,16 +239,6 @@ impl Tx {
                 .bind(row.new.created_at.unwrap_or(now).as_micros())
         });
         self.execute(statement.bind(batch.account).bind(batch.domain).bind(now.as_micros())).await
-    }
-
-    async fn first_versions(&mut self, domain: i64) -> Result<FirstVersions, StoreError> {
-        let statement = Statement::new(
-            "SELECT 1 AS found FROM links WHERE domain_id = $1 AND deleted_at IS NOT NULL ORDER BY slug LIMIT 1",
-        );
-        Ok(match self.fetch_optional(statement.bind(domain)).await? {
-            None => FirstVersions::One,
-            Some(_) => FirstVersions::AfterDeleted,
-        })
     }
 
     /// The versions of those links that were inserted.
@@ -283,6 +298,16 @@ impl Tx {
     }
 }
 
+/// The place if links of this account may live on the domain.
+fn read_place(row: &AnyRow, account_id: &AccountId) -> Result<Option<Place>, StoreError> {
+    let domain = read_domain(row)?;
+    let first_versions = match Columns::new(row, "domain").flag("has_deleted_links")? {
+        true => FirstVersions::AfterDeleted,
+        false => FirstVersions::One,
+    };
+    Ok(domain.is_open_to(account_id).then_some(Place { domain, first_versions }))
+}
+
 /// Who has a dedupe key.
 enum DedupeKey {
     Held(CreateOutcome),
@@ -291,15 +316,9 @@ enum DedupeKey {
 }
 
 /// Gives the item a slug, or says why it can have none.
-fn draw_row<'n>(
-    index: usize,
-    new: &'n NewLink<'n>,
-    domains: &HashMap<DomainId, Domain>,
-) -> Result<Row<'n>, CreateOutcome> {
-    let domain = domains
-        .get(&new.domain_id)
-        .filter(|domain| domain.is_open_to(&new.account_id))
-        .ok_or(CreateOutcome::DomainNotFound)?;
+fn draw_row<'n>(index: usize, new: &'n NewLink<'n>, places: &Places<'_>) -> Result<Row<'n>, CreateOutcome> {
+    let place = places.get(&(&new.account_id, &new.domain_id)).and_then(Option::as_ref);
+    let domain = place.map(|place| &place.domain).ok_or(CreateOutcome::DomainNotFound)?;
     let slug = match &new.slug {
         SlugChoice::Chosen(slug) => slug.clone(),
         SlugChoice::Generated(draw) => draw(),

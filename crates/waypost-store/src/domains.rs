@@ -76,7 +76,7 @@ impl Domain {
     }
 }
 
-fn read_domain(row: &AnyRow) -> Result<Domain, StoreError> {
+pub(crate) fn read_domain(row: &AnyRow) -> Result<Domain, StoreError> {
     let columns = Columns::new(row, "domain");
     let host: String = columns.get("host")?;
     Ok(Domain {

@@ -118,21 +118,33 @@ pub(crate) use link_columns;
 
 pub(crate) fn read_link(row: &AnyRow) -> Result<Link, StoreError> {
     let columns = Columns::new(row, "link");
-    let link_id = columns.link_id("id")?;
-    let account_id = columns.account_id("account_id")?;
-    let (host, slug): (String, String) = (columns.get("host")?, columns.get("slug")?);
-    let version = columns.count("version")?;
-    let (created_at, updated_at) = (columns.time("created_at")?, columns.time("updated_at")?);
-    let mut record = record_json::read(&columns)?;
-    record.link_id = Some(link_id.as_str().to_owned());
-    record.account_id = Some(account_id.as_str().to_owned());
-    record.version = version;
-    record.slug = Some(slug.clone());
-    record.domain = Some(host.clone());
-    record.created_at = Some(created_at);
-    record.updated_at = Some(updated_at);
-    let domain_id = columns.domain_id("domain_id")?;
-    Ok(Link { link_id, account_id, domain_id, host, slug, version, created_at, updated_at, record })
+    let link = Link {
+        link_id: columns.link_id("id")?,
+        account_id: columns.account_id("account_id")?,
+        domain_id: columns.domain_id("domain_id")?,
+        host: columns.get("host")?,
+        slug: columns.get("slug")?,
+        version: columns.count("version")?,
+        created_at: columns.time("created_at")?,
+        updated_at: columns.time("updated_at")?,
+        record: record_json::read(&columns)?,
+    };
+    Ok(link.with_full_record())
+}
+
+impl Link {
+    /// Fills in what the record says of the link itself.
+    fn with_full_record(mut self) -> Self {
+        let record = &mut self.record;
+        record.link_id = Some(self.link_id.as_str().to_owned());
+        record.account_id = Some(self.account_id.as_str().to_owned());
+        record.version = self.version;
+        record.slug = Some(self.slug.clone());
+        record.domain = Some(self.host.clone());
+        record.created_at = Some(self.created_at);
+        record.updated_at = Some(self.updated_at);
+        self
+    }
 }
 
 impl ReadTx {
@@ -195,10 +207,19 @@ impl Tx {
         new: &NewLink<'_>,
         changed_by: Option<&str>,
     ) -> Result<Creation, StoreError> {
-        let outcome = self.create_links(std::slice::from_ref(new), changed_by).await?.pop();
+        let new_links = std::slice::from_ref(new);
+        let places = self.places_of(new_links).await?;
+        let outcome = self.create_links_at(&places, new_links, changed_by).await?.pop();
         match outcome {
-            Some(CreateOutcome::Created { link_id, .. }) => {
-                Ok(Creation::Created(self.existing_link(&new.account_id, &link_id).await?))
+            Some(CreateOutcome::Created { link_id, slug, version }) => {
+                // What was just written need not be read back.
+                let place = places.into_values().next().flatten();
+                let host = place.map(|place| place.domain.host.to_string()).unwrap_or_default();
+                let (account_id, domain_id) = (new.account_id.clone(), new.domain_id.clone());
+                let (created_at, updated_at) = (new.created_at.unwrap_or(self.now()), self.now());
+                let record = new.record.clone();
+                let link = Link { link_id, account_id, domain_id, host, slug, version, created_at, updated_at, record };
+                Ok(Creation::Created(link.with_full_record()))
             }
             Some(CreateOutcome::Existing { link_id, .. }) => {
                 Ok(Creation::Existing(self.existing_link(&new.account_id, &link_id).await?))
