@@ -28,7 +28,7 @@ pub(crate) fn note(text: &str) {
 /// Writes one JSON document in one line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn json(value: &Value) -> io::Result<()> {
     line(&value.to_string())
 }
@@ -36,7 +36,7 @@ pub(crate) fn json(value: &Value) -> io::Result<()> {
 /// Writes a table with these headings, each column as wide as its widest cell; nothing but `none` where it is empty.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::Result<()> {
     if rows.is_empty() {
         return line(none);
@@ -48,7 +48,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::
 /// Writes names and values, one pair a line; pairs without a value are left out.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn pairs(pairs: &[(&str, Option<String>)]) -> io::Result<()> {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + GAP;
     let text: Vec<String> =
