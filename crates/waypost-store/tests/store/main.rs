@@ -4,6 +4,7 @@
 mod accounts;
 mod bulk;
 mod concurrency;
+mod crash;
 mod edges;
 mod files;
 mod links;
