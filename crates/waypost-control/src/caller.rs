@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use waypost_core::id::AccountId;
 
@@ -24,6 +24,10 @@ pub enum Principal {
     /// Whoever runs the instance: came by the local socket, or calls in the same process. May do everything.
     Operator,
 }
+
+/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always means
+/// its own account.
+pub const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("waypost-account");
 
 /// Who is asking, as far as the API is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +55,26 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match parts.extensions.get::<Principal>() {
             Some(Principal::Operator) => Ok(Self {
-                account_id: app.setup.default_account.account_id.clone(),
+                account_id: operators_choice(parts, app)?,
                 changed_by: "operator".to_owned(),
                 is_operator: true,
             }),
             None => holder_of_key(parts, app).await,
         }
     }
+}
+
+/// The account that the operator means.
+fn operators_choice(parts: &Parts, app: &App) -> Result<AccountId, Problem> {
+    let account = match parts.headers.get(ACCOUNT_HEADER).map(HeaderValue::as_bytes) {
+        None | Some(b"default") => &app.setup.default_account,
+        Some(b"anonymous") => &app.setup.anonymous_account,
+        Some(_) => {
+            let detail = format!("the header {ACCOUNT_HEADER} is `default` or `anonymous`");
+            return Err(Problem::new(ProblemCode::BadRequest, detail));
+        }
+    };
+    Ok(account.account_id.clone())
 }
 
 async fn holder_of_key(parts: &Parts, app: &App) -> Result<Caller, Problem> {

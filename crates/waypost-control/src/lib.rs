@@ -38,7 +38,7 @@ mod throttle;
 mod unlock;
 
 pub use app::{App, StartError};
-pub use caller::{ClientAddress, Principal};
+pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;

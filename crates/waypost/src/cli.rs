@@ -64,6 +64,9 @@ pub(crate) struct ClientArgs {
     /// The API key for --server
     #[arg(long, value_name = "KEY", env = "WAYPOST_KEY", hide_env_values = true, help_heading = "Server")]
     pub(crate) key: Option<String>,
+    /// Mean the links that were made without an account, on the page or by `POST /api/url`
+    #[arg(long, conflicts_with = "server", help_heading = "Server")]
+    pub(crate) anonymous: bool,
     #[command(flatten)]
     pub(crate) settings: CommandFlags,
     /// Print JSON

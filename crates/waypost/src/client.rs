@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use url::Url;
-use waypost_control::{App, Principal};
+use waypost_control::{ACCOUNT_HEADER, App, Principal};
 
 use crate::cli::ClientArgs;
 use crate::config::Config;
@@ -41,6 +41,8 @@ const PATIENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Reaches an instance's API.
 pub(crate) struct Client {
     transport: Transport,
+    /// Whether the links are meant that nobody signed in for.
+    anonymous: bool,
 }
 
 enum Transport {
@@ -117,38 +119,12 @@ impl Client {
     /// Where the configuration has faults, or the data folder can neither be taken nor its server be reached.
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Self> {
         if let Some(server) = &args.server {
-            return Ok(Self { transport: Transport::Http(HttpTransport::to_server(server, args.key.as_deref())?) });
+            let transport = Transport::Http(HttpTransport::to_server(server, args.key.as_deref())?);
+            return Ok(Self { transport, anonymous: false });
         }
         anyhow::ensure!(args.key.is_none(), "a key opens a server: give --server (or WAYPOST_SERVER), too");
         let config = load(&args.settings.0, std::env::vars_os())?.config;
-        Self::open_folder(&config).await
-    }
-
-    async fn open_folder(config: &Config) -> anyhow::Result<Self> {
-        let path = config.data_dir()?;
-        if !path.exists() {
-            print::note(&format!("There is no data folder yet: making {}", path.display()));
-        }
-        let data_dir = DataDir::create(path)?;
-        let deadline = Instant::now() + FOLDER_WAIT;
-        loop {
-            let in_use = match data_dir.lock() {
-                Ok(lock) => {
-                    let instance = Instance::open(config, &data_dir, lock).await?;
-                    let in_process = Box::new(InProcess::start(config, instance).await?);
-                    return Ok(Self { transport: Transport::InProcess(in_process) });
-                }
-                Err(error @ DataDirError::InUse { .. }) => error,
-                Err(error @ DataDirError::Unusable { .. }) => return Err(error.into()),
-            };
-            if let Some(transport) = HttpTransport::to_socket(&data_dir).await? {
-                return Ok(Self { transport: Transport::Http(transport) });
-            }
-            if Instant::now() >= deadline {
-                return Err(anyhow::Error::new(in_use).context("its local socket does not answer"));
-            }
-            tokio::time::sleep(FOLDER_PAUSE).await;
-        }
+        Ok(Self { transport: Transport::open_folder(&config).await?, anonymous: args.anonymous })
     }
 
     /// Makes a call and reads its answer; `null` where there is no body.
@@ -189,9 +165,42 @@ impl Client {
     }
 
     async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let mut headers = call.headers();
+        if self.anonymous {
+            headers.insert(ACCOUNT_HEADER, HeaderValue::from_static("anonymous"));
+        }
         match &self.transport {
-            Transport::Http(http) => http.send(call).await,
-            Transport::InProcess(in_process) => in_process.send(call).await,
+            Transport::Http(http) => http.send(call, headers).await,
+            Transport::InProcess(in_process) => in_process.send(call, headers).await,
+        }
+    }
+}
+
+impl Transport {
+    async fn open_folder(config: &Config) -> anyhow::Result<Self> {
+        let path = config.data_dir()?;
+        if !path.exists() {
+            print::note(&format!("There is no data folder yet: making {}", path.display()));
+        }
+        let data_dir = DataDir::create(path)?;
+        let deadline = Instant::now() + FOLDER_WAIT;
+        loop {
+            let in_use = match data_dir.lock() {
+                Ok(lock) => {
+                    let instance = Instance::open(config, &data_dir, lock).await?;
+                    let in_process = Box::new(InProcess::start(config, instance).await?);
+                    return Ok(Self::InProcess(in_process));
+                }
+                Err(error @ DataDirError::InUse { .. }) => error,
+                Err(error @ DataDirError::Unusable { .. }) => return Err(error.into()),
+            };
+            if let Some(transport) = HttpTransport::to_socket(&data_dir).await? {
+                return Ok(Self::Http(transport));
+            }
+            if Instant::now() >= deadline {
+                return Err(anyhow::Error::new(in_use).context("its local socket does not answer"));
+            }
+            tokio::time::sleep(FOLDER_PAUSE).await;
         }
     }
 }
@@ -241,9 +250,9 @@ impl HttpTransport {
         Ok(Some(Self { client, origin, authorization: None, _socket: Some(socket) }))
     }
 
-    async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+    async fn send(&self, call: &Call, headers: HeaderMap) -> anyhow::Result<Answer> {
         let mut request = self.client.request(call.method.clone(), format!("{}{}", self.origin, call.target));
-        request = request.headers(call.headers());
+        request = request.headers(headers);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
@@ -302,10 +311,10 @@ impl InProcess {
         Ok(Self { router, app, instance })
     }
 
-    async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+    async fn send(&self, call: &Call, headers: HeaderMap) -> anyhow::Result<Answer> {
         let body = call.body.clone().map_or_else(Body::empty, Body::from);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.target).body(body)?;
-        request.headers_mut().extend(call.headers());
+        request.headers_mut().extend(headers);
         request.extensions_mut().insert(Principal::Operator);
         let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (status, retry_after) = (response.status(), retry_after(response.headers()));

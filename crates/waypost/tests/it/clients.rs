@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Folder, Run, command, finish, get, location_of, run};
+use waypost_testkit::http::request;
+
+use crate::support::{Folder, Run, command, finish, get, location_of, run, shorten};
 
 /// One life of a link, the same by every way.
 fn check_life_of_a_link(run: impl Fn(&[&str]) -> Run) {
@@ -72,6 +74,32 @@ fn over_http_with_a_key() {
     assert!(run(&[&list[..], &["--key", &key]].concat()).fault(1).contains("API key"), "revoked key");
     assert!(!folder.run(&["key", "list"]).text().contains(&key));
     assert!(!server.output().contains(&key), "the key is in the log");
+}
+
+#[test]
+fn links_made_without_an_account_are_the_operators_to_see_and_delete() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let slug = shorten(&server, "https://example.com/nobodys")["urlKey"].as_str().unwrap().to_owned();
+    assert_eq!(folder.run(&["link", "list", "--json"]).text(), "");
+    assert_eq!(folder.run(&["link", "show", &slug, "--anonymous", "--json"]).json()["slug"], slug);
+    assert!(folder.run(&["export", "--anonymous"]).text().contains("https://example.com/nobodys"));
+    folder.run(&["link", "delete", &slug, "--anonymous", "--yes"]).text();
+    assert_eq!(get(&server, &format!("/{slug}")).status, 404);
+    let remote = run(&["link", "list", "--anonymous", "--server", &server.url("")]);
+    assert!(remote.fault(2).contains("--anonymous"), "{remote:?}");
+    assert_ne!(shorten(&server, "https://example.com/nobodys")["urlKey"], slug, "a deleted link came back");
+}
+
+#[test]
+fn an_api_key_means_its_own_account_whatever_it_says() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    shorten(&server, "https://example.com/nobodys");
+    let authorization = format!("Bearer {}", folder.run(&["key", "create"]).text());
+    let headers = [("Authorization", authorization.as_str()), ("Waypost-Account", "anonymous")];
+    let answer = request(server.address(), "GET /api/v1/links", &headers, b"").unwrap();
+    assert_eq!(answer.text(), r#"{"links":[],"next_cursor":null}"#);
 }
 
 #[test]
