@@ -94,7 +94,8 @@ async fn credentials() {
     let other = app.operator("POST", "/api/v1/keys").json(&json!({"expires_at": "2020-01-01T00:00:00Z"})).await.json();
     let expired = other["key"].as_str().unwrap();
     let mut bodies = Vec::new();
-    let mistyped = format!("{}x", &key[..key.len() - 1]);
+    let other_end = if key.ends_with('x') { 'y' } else { 'x' };
+    let mistyped = format!("{}{other_end}", &key[..key.len() - 1]);
     for authorization in [
         "".to_owned(),
         "Bearer".to_owned(),
