@@ -1,0 +1,228 @@
+//! Reading the compact form where it lies. The format is described in [`super`]; what it means is for
+//! [`crate::decide::decide`] to say.
+
+use serde::Serialize;
+
+use super::{FLAG_ENABLED, FLAG_FORWARD_QUERY, FLAG_VARIES, FORMAT, HEADER_BYTES, NO_TEXT, StepSource, checksum};
+
+/// Bytes that are not the compact form of a link: damaged, cut short, or of another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored link record is damaged or of another format")]
+pub struct CorruptRecord;
+
+/// An id inside the compact form; shown as it was written, number or text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum CompactId<'a> {
+    /// A whole number.
+    Number(i64),
+    /// Any text.
+    Text(&'a str),
+}
+
+impl CompactId<'_> {
+    /// The id as text; `42` and `"42"` have the same.
+    pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Number(number) => number.to_string().into(),
+            Self::Text(text) => (*text).into(),
+        }
+    }
+}
+
+/// A link in compact form. Its checksum has been verified; texts are read where they lie.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactLink<'a> {
+    bytes: &'a [u8],
+    destination: &'a str,
+    /// The texts behind the destination.
+    texts: Reader<'a>,
+}
+
+impl<'a> CompactLink<'a> {
+    /// Takes stored bytes as a link.
+    ///
+    /// # Errors
+    /// Where the checksum or the format does not fit: the bytes are damaged and must not be followed.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, CorruptRecord> {
+        if bytes.len() < HEADER_BYTES || bytes[4] != FORMAT || bytes[..4] != checksum(bytes) {
+            return Err(CorruptRecord);
+        }
+        let mut texts = Reader { bytes: &bytes[HEADER_BYTES..] };
+        let destination = texts.text()?;
+        Ok(Self { bytes, destination, texts })
+    }
+
+    /// The version; an edge never goes back to a smaller one.
+    pub fn version(&self) -> u64 {
+        u64::from_le_bytes(self.header(8))
+    }
+
+    /// Where visitors go when no rule sends them elsewhere.
+    pub fn destination(&self) -> &'a str {
+        self.destination
+    }
+
+    /// Whether the link answers at all.
+    pub fn enabled(&self) -> bool {
+        self.bytes[5] & FLAG_ENABLED != 0
+    }
+
+    /// The link's id, where the record had one.
+    pub fn link_id(&self) -> Option<&'a str> {
+        self.optional_text(0)
+    }
+
+    /// The account's id, where the record had one.
+    pub fn account_id(&self) -> Option<&'a str> {
+        self.optional_text(1)
+    }
+
+    /// Where the link leads once it has expired.
+    pub fn expired_url(&self) -> Option<&'a str> {
+        self.optional_text(2)
+    }
+
+    /// The hash that an unlock is checked against.
+    pub fn password_hash(&self) -> Option<&'a str> {
+        self.optional_text(3)
+    }
+
+    pub(crate) fn forward_query(&self) -> bool {
+        self.bytes[5] & FLAG_FORWARD_QUERY != 0
+    }
+
+    pub(crate) fn varies(&self) -> bool {
+        self.bytes[5] & FLAG_VARIES != 0
+    }
+
+    pub(crate) fn redirect_status(&self) -> u16 {
+        u16::from_le_bytes(self.header(6))
+    }
+
+    pub(crate) fn starts_at(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.header(16))).filter(|micros| *micros != i64::MIN)
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.header(24))).filter(|micros| *micros != i64::MAX)
+    }
+
+    /// The link's UTM parameters and its templates, where it has any.
+    pub(crate) fn utm_section(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        self.section(32)
+    }
+
+    /// The count of steps, then the steps, where it has any.
+    pub(crate) fn steps(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        self.section(36)
+    }
+
+    fn section(&self, at: usize) -> Result<Option<Reader<'a>>, CorruptRecord> {
+        match u32::from_le_bytes(self.header(at)) as usize {
+            0 => Ok(None),
+            offset => Ok(Some(Reader { bytes: self.bytes.get(offset..).ok_or(CorruptRecord)? })),
+        }
+    }
+
+    fn header<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.bytes[at..at + N].try_into().expect("the header was measured when the link was read")
+    }
+
+    /// The optional text `index` places behind the destination. A checksum that fits makes damage here impossible, so
+    /// damage reads as absence.
+    fn optional_text(&self, index: usize) -> Option<&'a str> {
+        let mut reader = self.texts;
+        for _ in 0..index {
+            reader.skip_optional_text().ok()?;
+        }
+        reader.optional_text().ok()?
+    }
+}
+
+/// Reads the compact form from front to back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], CorruptRecord> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(CorruptRecord)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CorruptRecord> {
+        let (taken, rest) = self.bytes.split_first_chunk::<N>().ok_or(CorruptRecord)?;
+        self.bytes = rest;
+        Ok(*taken)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, CorruptRecord> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, CorruptRecord> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, CorruptRecord> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, CorruptRecord> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, CorruptRecord> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, CorruptRecord> {
+        self.optional_text()?.ok_or(CorruptRecord)
+    }
+
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'a str>, CorruptRecord> {
+        match self.u16()? {
+            NO_TEXT => Ok(None),
+            length => std::str::from_utf8(self.take(usize::from(length))?).map(Some).map_err(|_| CorruptRecord),
+        }
+    }
+
+    pub(crate) fn skip_optional_text(&mut self) -> Result<(), CorruptRecord> {
+        match self.u16()? {
+            NO_TEXT => Ok(()),
+            length => self.take(usize::from(length)).map(|_| ()),
+        }
+    }
+
+    pub(crate) fn skip_texts(&mut self, count: usize) -> Result<(), CorruptRecord> {
+        (0..count).try_for_each(|_| self.skip_optional_text())
+    }
+
+    pub(crate) fn id(&mut self) -> Result<Option<CompactId<'a>>, CorruptRecord> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(CompactId::Number(self.i64()?))),
+            2 => Ok(Some(CompactId::Text(self.text()?))),
+            _ => Err(CorruptRecord),
+        }
+    }
+
+    /// What stands behind a length, as a reader of its own; this one moves past it.
+    pub(crate) fn sized(&mut self) -> Result<Self, CorruptRecord> {
+        let length = self.u32()? as usize;
+        Ok(Self { bytes: self.take(length)? })
+    }
+
+    pub(crate) fn source(&mut self) -> Result<StepSource, CorruptRecord> {
+        match self.u8()? {
+            0 => Ok(StepSource::Rule),
+            1 => Ok(StepSource::EvolutionRule),
+            2 => Ok(StepSource::GeoRule),
+            3 => Ok(StepSource::AbTest),
+            _ => Err(CorruptRecord),
+        }
+    }
+}
