@@ -65,24 +65,27 @@ pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Op
         None => (destination, ""),
     };
     let own = before_fragment.split_once('?').map(|(_, query)| query);
+    // The URL Standard drops tabs and line breaks before it reads anything; so must every comparison of names here.
     let forwarded = forwarded.unwrap_or("");
+    let forwarded: Cow<'_, str> = if forwarded.contains(['\t', '\n', '\r']) {
+        forwarded.replace(['\t', '\n', '\r'], "").into()
+    } else {
+        forwarded.into()
+    };
 
     let mut added = String::new();
     for (name, value) in UTM_NAMES.into_iter().zip(utms) {
         let Some(value) = value else { continue };
-        if !has_name(own.unwrap_or(""), name.as_bytes()) && !has_name(forwarded, name.as_bytes()) {
+        if !has_name(own.unwrap_or(""), name.as_bytes()) && !has_name(&forwarded, name.as_bytes()) {
             push_pair(
                 &mut added,
                 [name, "="].into_iter().chain(url::form_urlencoded::byte_serialize(value.as_bytes())),
             );
         }
     }
-    for pair in pairs(forwarded) {
-        // The URL Standard drops tabs and line breaks before it encodes anything.
-        let pair: Cow<'_, str> =
-            if pair.contains(['\t', '\n', '\r']) { pair.replace(['\t', '\n', '\r'], "").into() } else { pair.into() };
-        if !pair.is_empty() && !has_name(own.unwrap_or(""), &name_of(&pair)) {
-            push_pair(&mut added, utf8_percent_encode(&pair, SPECIAL_QUERY));
+    for pair in pairs(&forwarded) {
+        if !has_name(own.unwrap_or(""), &name_of(pair)) {
+            push_pair(&mut added, utf8_percent_encode(pair, SPECIAL_QUERY));
         }
     }
     if added.is_empty() {
