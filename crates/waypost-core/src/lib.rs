@@ -9,6 +9,7 @@
 //! bytes, read without copying by [`compact::CompactLink`]; [`decide::decide`] walks that plan for a [`visit::Visit`].
 
 pub mod class;
+pub mod click;
 pub mod compact;
 pub mod decide;
 pub mod destination;
@@ -25,6 +26,7 @@ pub mod split;
 pub mod time;
 pub mod trace;
 pub mod visit;
+pub mod visitor;
 pub mod wire;
 
 pub use compact::CompactLink;

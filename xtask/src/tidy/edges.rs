@@ -52,7 +52,7 @@ const RULES: [Rule; 10] = [
     Rule { name: "waypost-store", uses: &["waypost-core"], never_direct: &[], never_below: HTTP },
     Rule {
         name: "waypost-control",
-        uses: &["waypost-core", "waypost-table", "waypost-store"],
+        uses: &["waypost-core", "waypost-table", "waypost-store", "waypost-spool"],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &["waypost-edge"],
     },

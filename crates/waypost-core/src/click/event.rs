@@ -1,0 +1,84 @@
+//! The click event: a click with everything that is known of it, as JSON says it. Exports, the live feed and the webhook
+//! that edges elsewhere report to all speak it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// One click. Fields that are absent are not known; unknown fields are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClickEvent {
+    /// A UUIDv7; the same event always has the same.
+    pub event_id: String,
+    /// The edge that answered.
+    pub edge_id: String,
+    /// Which run of a writer on that edge; sequences are counted anew in each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// The click's number at that edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// The link that was followed.
+    pub link_id: String,
+    /// The account it belongs to.
+    pub account_id: String,
+    /// The host it was followed on; empty for the default domain.
+    pub domain: String,
+    /// Its slug.
+    pub slug: String,
+    /// When it was answered.
+    pub clicked_at: Option<Timestamp>,
+    /// The visitor's address, as far as the address policy keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+    /// The visitor key: 16 hexadecimal digits, another every day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visitor: Option<String>,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// The `Referer` header, without its query.
+    pub referrer: String,
+    /// ISO 3166-1 alpha-2; empty where it is not known.
+    pub country_code: String,
+    /// `desktop`, `mobile`, `tablet` or `other`.
+    pub device_type: String,
+    /// `ios`, `android`, `windows`, `macos`, `linux`, `chromeos` or `other`.
+    pub os: String,
+    /// The browser's family, such as `Firefox`.
+    pub browser: String,
+    /// `human`, `prefetch`, `preview`, `bot` or `head`.
+    pub class: String,
+    /// What the class was read from.
+    pub class_reason: String,
+    /// The first language the visitor accepts, such as `de`.
+    pub language: String,
+    /// What supplied the destination.
+    pub source: String,
+    /// The rule that did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<String>,
+    /// The split that did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ab_test_id: Option<String>,
+    /// The variant of that split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ab_variant_id: Option<String>,
+    /// The UTM parameters of the final URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utm_source: Option<String>,
+    /// See `utm_source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utm_medium: Option<String>,
+    /// See `utm_source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utm_campaign: Option<String>,
+    /// See `utm_source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utm_term: Option<String>,
+    /// See `utm_source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utm_content: Option<String>,
+    /// The status of the answer.
+    pub status: u16,
+}

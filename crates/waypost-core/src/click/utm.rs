@@ -1,0 +1,86 @@
+//! The UTM parameters of a final URL: taken from it as written, and read where they are counted.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use percent_encoding::percent_decode;
+
+use super::cut;
+use crate::query::UTM_NAMES;
+
+/// The most bytes kept of one UTM value.
+pub const UTM_VALUE_BYTES_MAX: usize = 255;
+
+/// The pairs of a URL's query whose names are those of [`UTM_NAMES`], as written and joined by `&`: the first of each name.
+/// Costs one scan where there are none.
+pub fn utm_pairs(url: &str) -> Cow<'_, str> {
+    let before_fragment = url.find('#').map_or(url, |end| &url[..end]);
+    let Some((_, query)) = before_fragment.split_once('?') else { return Cow::Borrowed("") };
+    if memmem::find(query.as_bytes(), b"utm_").is_none() {
+        return Cow::Borrowed("");
+    }
+    let mut found: [Option<&str>; 5] = [None; 5];
+    for pair in query.split('&') {
+        let name = pair.split('=').next().unwrap_or(pair);
+        if let Some(place) = UTM_NAMES.iter().position(|utm_name| *utm_name == name) {
+            found[place].get_or_insert(pair);
+        }
+    }
+    let joined: Vec<&str> = found.into_iter().flatten().collect();
+    // The usual case: nothing but the parameters themselves, in their order.
+    if joined.join("&") == query { Cow::Borrowed(query) } else { Cow::Owned(joined.join("&")) }
+}
+
+/// The values in what [`utm_pairs`] gave, decoded, in the order of [`UTM_NAMES`]; empty where there is none. What is not
+/// UTF-8 becomes replacement characters; more than [`UTM_VALUE_BYTES_MAX`] bytes are cut.
+pub fn utm_values(pairs: &str) -> [Cow<'_, str>; 5] {
+    let mut values = [const { Cow::Borrowed("") }; 5];
+    if pairs.is_empty() {
+        return values;
+    }
+    for pair in pairs.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if let Some(place) = UTM_NAMES.iter().position(|utm_name| *utm_name == name) {
+            values[place] = decoded(value);
+        }
+    }
+    values
+}
+
+fn decoded(value: &str) -> Cow<'_, str> {
+    if !value.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(cut(value, UTM_VALUE_BYTES_MAX));
+    }
+    let spaced = value.replace('+', " ");
+    let text = percent_decode(spaced.as_bytes()).decode_utf8_lossy().into_owned();
+    Cow::Owned(cut(&text, UTM_VALUE_BYTES_MAX).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, pairs: &str, values: [&str; 5]) {
+        let found = utm_pairs(url);
+        assert_eq!(found, pairs);
+        assert_eq!(utm_values(&found), values);
+    }
+
+    #[test]
+    fn pairs_and_values() {
+        check("https://e.example/", "", [""; 5]);
+        check("https://e.example/?a=1", "", [""; 5]);
+        check("https://e.example/?utm_id=1&xutm_source=2", "", [""; 5]);
+        check("https://e.example/#?utm_source=x", "", [""; 5]);
+        check("https://e.example/?utm_source=x#y", "utm_source=x", ["x", "", "", "", ""]);
+        check(
+            "https://e.example/?a=1&utm_campaign=sp%C3%A4t+i&utm_source=t&utm_source=second#f",
+            "utm_source=t&utm_campaign=sp%C3%A4t+i",
+            ["t", "", "spät i", "", ""],
+        );
+        check("https://e.example/?utm_term&utm_content=%FF", "utm_term&utm_content=%FF", ["", "", "", "", "\u{fffd}"]);
+        let long = format!("https://e.example/?utm_source={}", "%C3%A4".repeat(300));
+        assert_eq!(utm_values(&utm_pairs(&long))[0].len(), 254);
+    }
+}

@@ -1,0 +1,134 @@
+//! Visitors without names: the visitor key, which tells one visitor from another for a day, and what is kept of addresses.
+//!
+//! The key is SipHash-2-4 (Aumasson and Bernstein, 2012) of domain, address and user agent under a salt that is drawn for
+//! each day and destroyed after it. Nobody can get from a key to an address once the salt is gone, and not by trying all
+//! addresses without the salt before.
+
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::Serialize;
+use siphasher::sip::SipHasher24;
+
+/// The salt of one day.
+pub type Salt = [u8; 16];
+
+/// The key of a visitor: the same for the same domain, address and user agent under the same salt.
+pub fn visitor_key(salt: &Salt, domain: &str, address: IpAddr, user_agent: &str) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(salt);
+    match address {
+        IpAddr::V4(address) => hasher.write(&address.octets()),
+        IpAddr::V6(address) => hasher.write(&address.octets()),
+    }
+    // Neither host nor address can hold the byte that ends them, so no two visitors run into one another.
+    hasher.write(domain.as_bytes());
+    hasher.write(&[0xff]);
+    hasher.write(user_agent.as_bytes());
+    hasher.finish()
+}
+
+/// The day of an instant: whole days since 1970 in UTC.
+pub const fn day_of(micros: i64) -> i64 {
+    micros.div_euclid(86_400_000_000)
+}
+
+/// What is kept of a visitor's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressPolicy {
+    /// All of it.
+    Full,
+    /// The network: the first 24 bits of an IPv4 address, 48 of an IPv6 address.
+    #[default]
+    Truncated,
+    /// Nothing.
+    None,
+}
+
+/// A text that names no address policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no address policy; there are full, truncated and none")]
+pub struct AddressPolicyError {
+    text: String,
+}
+
+impl AddressPolicy {
+    /// What is kept of this address.
+    pub fn kept(self, address: IpAddr) -> Option<IpAddr> {
+        match (self, address) {
+            (Self::Full, address) => Some(address),
+            (Self::Truncated, IpAddr::V4(address)) => {
+                let [a, b, c, _] = address.octets();
+                Some(Ipv4Addr::new(a, b, c, 0).into())
+            }
+            (Self::Truncated, IpAddr::V6(address)) => {
+                let network = u128::from(address) & !(u128::MAX >> 48);
+                Some(Ipv6Addr::from(network).into())
+            }
+            (Self::None, _) => None,
+        }
+    }
+
+    /// The policy's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Truncated => "truncated",
+            Self::None => "none",
+        }
+    }
+}
+
+impl FromStr for AddressPolicy {
+    type Err = AddressPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let policies = [Self::Full, Self::Truncated, Self::None];
+        let found = policies.into_iter().find(|policy| policy.name() == text);
+        found.ok_or_else(|| AddressPolicyError { text: text.chars().take(64).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn keys_differ_by_everything_that_goes_in() {
+        let key =
+            |salt: u8, domain, address: &str, agent| visitor_key(&[salt; 16], domain, address.parse().unwrap(), agent);
+        let one = key(1, "go.example", "192.0.2.1", "UA");
+        assert_eq!(one, key(1, "go.example", "192.0.2.1", "UA"));
+        for other in [
+            key(2, "go.example", "192.0.2.1", "UA"),
+            key(1, "go.exampl", "192.0.2.1", "eUA"),
+            key(1, "", "192.0.2.1", "UA"),
+            key(1, "go.example", "192.0.2.2", "UA"),
+            key(1, "go.example", "2001:db8::1", "UA"),
+            key(1, "go.example", "192.0.2.1", ""),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_addresses() {
+        let kept = |policy: AddressPolicy, text: &str| policy.kept(text.parse().unwrap()).map(|ip| ip.to_string());
+        assert_eq!(kept(AddressPolicy::Truncated, "192.0.2.77").as_deref(), Some("192.0.2.0"));
+        assert_eq!(kept(AddressPolicy::Truncated, "2001:db8:1:2:3::4").as_deref(), Some("2001:db8:1::"));
+        assert_eq!(kept(AddressPolicy::Full, "192.0.2.77").as_deref(), Some("192.0.2.77"));
+        assert_eq!(kept(AddressPolicy::None, "192.0.2.77"), None);
+        assert_eq!("none".parse(), Ok(AddressPolicy::None));
+        assert!("some".parse::<AddressPolicy>().is_err());
+    }
+
+    #[test]
+    fn days_before_1970_count_down() {
+        assert_eq!(day_of(0), 0);
+        assert_eq!(day_of(-1), -1);
+        assert_eq!(day_of(86_400_000_000), 1);
+    }
+}
