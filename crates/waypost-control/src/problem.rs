@@ -180,7 +180,8 @@ impl From<StoreError> for Problem {
             | StoreError::Database { .. }
             | StoreError::Corrupt { .. }
             | StoreError::KeyIdTaken
-            | StoreError::OutboxGap { .. } => Self::internal("a request to the database", &Chain(&error)),
+            | StoreError::OutboxGap { .. }
+            | StoreError::ClicksMoved { .. } => Self::internal("a request to the database", &Chain(&error)),
         }
     }
 }

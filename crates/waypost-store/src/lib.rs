@@ -12,6 +12,7 @@
 mod accounts;
 mod api_keys;
 mod bulk;
+mod clicks;
 mod dialect;
 mod domains;
 mod edge_records;
@@ -38,6 +39,10 @@ mod versions;
 pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
 pub use bulk::{CreateOutcome, LINKS_PER_CALL_MAX};
+pub use clicks::{
+    ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX, RawQuery,
+    ReportError,
+};
 pub use dialect::Engine;
 pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord};

@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -49,10 +49,16 @@ const RULES: [Rule; 10] = [
         never_direct: &[],
         never_below: &["sqlx", "rusqlite", "waypost-store", "waypost-control"],
     },
-    Rule { name: "waypost-store", uses: &["waypost-core"], never_direct: &[], never_below: HTTP },
+    Rule {
+        name: "waypost-rollup",
+        uses: &["waypost-core"],
+        never_direct: &[],
+        never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
+    },
+    Rule { name: "waypost-store", uses: &["waypost-core", "waypost-rollup"], never_direct: &[], never_below: HTTP },
     Rule {
         name: "waypost-control",
-        uses: &["waypost-core", "waypost-table", "waypost-store", "waypost-spool"],
+        uses: &["waypost-core", "waypost-table", "waypost-rollup", "waypost-store", "waypost-spool"],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &["waypost-edge"],
     },

@@ -1,0 +1,94 @@
+//! A click with everything that is known of it, ready to be counted.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use waypost_core::Source;
+use waypost_core::Timestamp;
+use waypost_core::class::Class;
+use waypost_core::device::{Device, Os};
+
+/// One click. Texts that are not known are empty. All texts are within the limits of `waypost_core::click`.
+#[derive(Clone, Copy, Debug)]
+pub struct ClickFacts<'a> {
+    /// A UUIDv7; the same click always has the same.
+    pub event_id: [u8; 16],
+    /// The edge that answered.
+    pub edge_id: &'a str,
+    /// Which run of a writer on that edge; 0 for edges that do not count.
+    pub epoch: u64,
+    /// The click's number in that run; 0 for edges that do not count.
+    pub sequence: u64,
+    /// When it was answered.
+    pub clicked_at: Timestamp,
+    /// The link's id as text.
+    pub link_id: &'a str,
+    /// The account's id as text.
+    pub account_id: &'a str,
+    /// The host; empty for the default domain.
+    pub domain: &'a str,
+    /// The slug.
+    pub slug: &'a str,
+    /// The status of the answer.
+    pub status: u16,
+    /// What it is counted as.
+    pub class: Class,
+    /// What the class was read from.
+    pub class_reason: &'a str,
+    /// The version of the classifier that said so.
+    pub classifier: u16,
+    /// Two capital letters.
+    pub country: Option<[u8; 2]>,
+    /// The device.
+    pub device: Device,
+    /// The operating system.
+    pub os: Os,
+    /// The browser's family.
+    pub browser: &'a str,
+    /// Where the visitor came from, in kind.
+    pub channel: Channel,
+    /// The host of the referrer, in lower case.
+    pub referrer_host: &'a str,
+    /// The referrer without its query.
+    pub referrer: &'a str,
+    /// The `User-Agent` header.
+    pub user_agent: &'a str,
+    /// The first accepted language's first subtag, in lower case.
+    pub language: &'a str,
+    /// What supplied the destination.
+    pub source: Source,
+    /// The rule that did.
+    pub rule_id: &'a str,
+    /// The split that did.
+    pub ab_test_id: &'a str,
+    /// Its variant.
+    pub variant_id: &'a str,
+    /// The UTM values of the final URL, in the order of `waypost_core::query::UTM_NAMES`.
+    pub utm: [&'a str; 5],
+    /// The visitor key of the day.
+    pub visitor: Option<u64>,
+    /// The address, as far as it is kept.
+    pub address: Option<IpAddr>,
+}
+
+/// Where a visitor came from, in kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// No referrer: typed, a bookmark, an app, a QR code.
+    Direct,
+    /// A search engine.
+    Search,
+    /// A social network.
+    Social,
+    /// A mail program or newsletter.
+    Email,
+    /// An assistant or chat bot that answers with links.
+    Assistant,
+    /// A messenger.
+    Messenger,
+    /// Paid: the UTM medium says so.
+    Paid,
+    /// Any other page.
+    Referral,
+}

@@ -1,0 +1,23 @@
+//! What is counted of clicks, and how a report is read from it. Pure: no SQL, no files, no clock.
+//!
+//! A click with everything known of it ([`ClickFacts`]) is added to the roll-up of each scope it belongs to (its link, its
+//! domain, its account) for its day ([`DayRollup`]), and to the account's and the domain's list of links ([`LinksRollup`]). A
+//! roll-up is one value in bytes that merges with another of the same scope and day in any order. A report
+//! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else.
+
+mod day;
+mod facts;
+mod links;
+mod query;
+mod report;
+
+pub use day::DayRollup;
+pub use facts::{Channel, ClickFacts};
+pub use links::LinksRollup;
+pub use query::{Dimension, Filter, Interval, QueryError, ReportQuery, Scope};
+pub use report::{Report, ReportPlan, ReportRow};
+
+/// Bytes that are not a roll-up: damaged, cut short, or of another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored roll-up is damaged or of another format")]
+pub struct CorruptRollup;
