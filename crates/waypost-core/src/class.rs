@@ -30,6 +30,27 @@ pub enum Class {
     Head,
 }
 
+impl Class {
+    /// Every class with its name.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("human", Self::Human),
+        ("prefetch", Self::Prefetch),
+        ("preview", Self::Preview),
+        ("bot", Self::Bot),
+        ("head", Self::Head),
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// The class of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
+    }
+}
+
 /// A class and what it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classified {
@@ -220,6 +241,14 @@ mod tests {
         check("WhatsApp/2.23.20.0 A", Class::Preview);
         check("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", Class::Preview);
         check(&format!("{CHROME} {}", "x".repeat(70_000)), Class::Human);
+    }
+
+    #[test]
+    fn names() {
+        for (name, class) in Class::NAMES {
+            assert_eq!((class.name(), Class::from_name(name)), (name, Some(class)));
+        }
+        assert_eq!(Class::from_name("robot"), None);
     }
 
     #[test]

@@ -18,12 +18,14 @@
 //! | 12 x (2 + n) | texts with their lengths, in the order of the fields of [`Click`] |
 
 mod event;
+mod event_id;
 mod utm;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 pub use event::ClickEvent;
+pub use event_id::event_id;
 pub use utm::{UTM_VALUE_BYTES_MAX, utm_pairs, utm_values};
 
 use crate::decide::Source;

@@ -1,4 +1,9 @@
-//! Language conditions against `Accept-Language` (RFC 9110 section 12.5.4).
+//! What `Accept-Language` (RFC 9110 section 12.5.4) says: whether a condition holds, and the language that clicks are counted by.
+
+use std::borrow::Cow;
+
+/// The most members of a header that the primary language is looked for in.
+const MEMBERS_MAX: usize = 20;
 
 /// Whether the visitor accepts, with a weight above 0, a language that `range` is a prefix of: `de` matches `de-AT`.
 ///
@@ -11,6 +16,26 @@ pub fn accepts(accept_language: &str, range: &str) -> bool {
             let tag = parts.next().unwrap_or("").trim_ascii();
             starts_with_subtags(tag, range) && parts.all(has_weight)
         })
+}
+
+/// The primary subtag, in lower case, of the first language that the visitor accepts: `de` of `de-AT,en;q=0.8`.
+///
+/// Empty where there is none. A member with weight 0, `*`, or whose first subtag is not of the two or three letters that
+/// name a language, is passed over.
+pub fn primary(accept_language: &str) -> Cow<'_, str> {
+    let mut languages = accept_language.split(',').take(MEMBERS_MAX).filter_map(|member| {
+        let mut parts = member.split(';');
+        let tag = parts.next().unwrap_or("").trim_ascii();
+        // Some programs write their locale, `de_AT`.
+        let subtag = tag.split(['-', '_']).next().unwrap_or(tag);
+        let is_language = matches!(subtag.len(), 2 | 3) && subtag.bytes().all(|byte| byte.is_ascii_alphabetic());
+        (is_language && parts.all(has_weight)).then_some(subtag)
+    });
+    match languages.next() {
+        None => Cow::Borrowed(""),
+        Some(subtag) if subtag.bytes().any(|byte| byte.is_ascii_uppercase()) => Cow::Owned(subtag.to_ascii_lowercase()),
+        Some(subtag) => Cow::Borrowed(subtag),
+    }
 }
 
 fn starts_with_subtags(tag: &str, range: &str) -> bool {
@@ -56,5 +81,30 @@ mod tests {
         check("", "de", false);
         check("de", "", false);
         check("zh-Hant-TW", "zh-hant", true);
+    }
+
+    #[test]
+    fn primary_languages() {
+        for (header, expect) in [
+            ("de-AT,de;q=0.9,en;q=0.8", "de"),
+            ("EN-us", "en"),
+            ("en;q=0.5, fr", "en"),
+            ("en;q=0, fr", "fr"),
+            ("*, pt-BR;q=0.5", "pt"),
+            (" zh-Hant-TW ", "zh"),
+            ("de_CH", "de"),
+            ("fil-PH", "fil"),
+            ("i-klingon, tlh", "tlh"),
+            ("C", ""),
+            ("english", ""),
+            ("d\u{e9}", ""),
+            ("<script>", ""),
+            ("*", ""),
+            ("", ""),
+            (",,;;", ""),
+        ] {
+            assert_eq!(primary(header), expect, "{header:?}");
+        }
+        assert_eq!(primary(&format!("{}de", "*,".repeat(50_000))), "");
     }
 }

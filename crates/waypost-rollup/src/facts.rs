@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
 use waypost_core::Source;
 use waypost_core::Timestamp;
+use waypost_core::channel::Channel;
 use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 
@@ -69,26 +69,4 @@ pub struct ClickFacts<'a> {
     pub visitor: Option<u64>,
     /// The address, as far as it is kept.
     pub address: Option<IpAddr>,
-}
-
-/// Where a visitor came from, in kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// No referrer: typed, a bookmark, an app, a QR code.
-    Direct,
-    /// A search engine.
-    Search,
-    /// A social network.
-    Social,
-    /// A mail program or newsletter.
-    Email,
-    /// An assistant or chat bot that answers with links.
-    Assistant,
-    /// A messenger.
-    Messenger,
-    /// Paid: the UTM medium says so.
-    Paid,
-    /// Any other page.
-    Referral,
 }

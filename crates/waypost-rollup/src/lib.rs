@@ -12,10 +12,11 @@ mod query;
 mod report;
 
 pub use day::DayRollup;
-pub use facts::{Channel, ClickFacts};
+pub use facts::ClickFacts;
 pub use links::LinksRollup;
 pub use query::{Dimension, Filter, Interval, QueryError, ReportQuery, Scope};
 pub use report::{Report, ReportPlan, ReportRow};
+pub use waypost_core::channel::Channel;
 
 /// Bytes that are not a roll-up: damaged, cut short, or of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
