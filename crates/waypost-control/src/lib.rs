@@ -12,6 +12,7 @@ mod app;
 mod assets;
 mod bulk;
 mod caller;
+mod clicks;
 mod compiled;
 mod create_queue;
 mod decide;
@@ -39,6 +40,7 @@ mod unlock;
 
 pub use app::{App, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
+pub use clicks::{ClickSettings, ClickSource, Clicks, EventResult, IngestStatus, SourceEntry, SourceError};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;
