@@ -1,6 +1,6 @@
 //! The clicks of an account's or a domain's links on one day (in UTC): what "top links" is read from.
 
-use crate::{ClickFacts, CorruptRollup};
+use crate::{ClickFacts, CorruptRollup, DayDelta};
 
 /// Counts by link, class and hour.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,9 @@ pub struct LinksRollup {}
 impl LinksRollup {
     /// Counts a click of the link that the store has given this number.
     pub fn add(&mut self, _link_number: u32, _click: &ClickFacts<'_>) {}
+
+    /// Counts the clicks of a link's delta of the same day.
+    pub fn add_delta(&mut self, _link_number: u32, _delta: &DayDelta) {}
 
     /// Adds what another roll-up of the same scope and day has counted.
     pub fn merge(&mut self, _other: &Self) {}
