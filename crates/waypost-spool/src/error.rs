@@ -1,0 +1,80 @@
+//! What can go wrong with a spool, told so that a person knows which file to look at.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A failure of the spool. Appending never fails; see [`Appended::Lost`](crate::Appended::Lost).
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// An option makes no sense; the text says which and what it may be.
+    #[error("{0}")]
+    Options(String),
+
+    /// The file system refused an operation.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was attempted, such as "create".
+        operation: &'static str,
+        /// The file or folder it was attempted on.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The folder, or its main file, belongs to something else.
+    #[error("{} does not belong to a click spool; give the spool a folder of its own", path.display())]
+    NotASpool {
+        /// The file that shows it.
+        path: PathBuf,
+    },
+
+    /// A file was written in a format that this build does not know.
+    #[error("{} has format version {found}; this build reads version {known}", path.display())]
+    ForeignVersion {
+        /// The file with that version.
+        path: PathBuf,
+        /// The version it says.
+        found: u32,
+        /// The version of this build.
+        known: u32,
+    },
+
+    /// Both copies of the folder's identity are unreadable.
+    #[error("{} is damaged: both of its copies are unreadable; move the folder away to start a new spool", path.display())]
+    Damaged {
+        /// The damaged file.
+        path: PathBuf,
+    },
+
+    /// The folder holds segments but not the file that says whose they are.
+    #[error("{} is missing although the folder holds segments; put it back, or move the folder away", path.display())]
+    IdentityMissing {
+        /// The file that should be there.
+        path: PathBuf,
+    },
+
+    /// The size limit of the folder is reached.
+    #[error("the spool has reached its limit of {bytes_max} bytes")]
+    Full {
+        /// The limit, in bytes.
+        bytes_max: u64,
+    },
+
+    /// Every entry of the file of losses belongs to an epoch that is not released yet.
+    #[error("{} has no free entry: drain and release what earlier runs lost", path.display())]
+    LossEntriesUsedUp {
+        /// The file of losses.
+        path: PathBuf,
+    },
+
+    /// The spool was closed.
+    #[error("the spool is closed")]
+    Closed,
+
+    /// A background thread could not be started.
+    #[error("cannot start a thread of the spool")]
+    Thread(#[source] io::Error),
+}

@@ -1,0 +1,59 @@
+//! A file in memory. The one place of this crate with `unsafe`.
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use memmap2::{MmapMut, MmapOptions};
+
+/// Whether pages are made present and writable when a file is mapped, instead of at their first use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Populate {
+    /// Page by page at first use: mapping is quick, first stores are not.
+    Lazily,
+    /// All of it now, where the kernel can (Linux 5.14); otherwise as [`Populate::Lazily`].
+    Now,
+}
+
+/// The whole of a file, shared with the page cache: what is stored here is seen at once by whoever reads the file, and
+/// stays when the process is killed.
+#[derive(Debug)]
+pub struct Mapping {
+    pages: MmapMut,
+}
+
+impl Mapping {
+    /// Maps a file that has all its blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, for instance that there is no memory for the map.
+    #[allow(unsafe_code, reason = "mapping a file is unsafe by nature; the reasons are below")]
+    pub fn of(file: &File, populate: Populate) -> io::Result<Mapping> {
+        // SAFETY: memory of a shared map may change under us, or raise SIGBUS, when somebody else writes to or truncates
+        // the file. These files have mode 0600 in a folder of mode 0700 that one process owns (its data folder is
+        // locked), and this crate never truncates a file. A disk that fills up shows when the file is created, because
+        // all blocks are allocated then. Only `u8` slices are made of the memory, so any bytes are valid; each byte is
+        // written through one live map only, and all other reading goes through `pread`.
+        let pages = unsafe { MmapOptions::new().map_mut(file)? };
+        if populate == Populate::Now {
+            // An old kernel refuses; then the pages come one by one.
+            let _ = pages.advise(memmap2::Advice::PopulateWrite);
+        }
+        Ok(Mapping { pages })
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.pages
+    }
+}
+
+impl DerefMut for Mapping {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.pages
+    }
+}

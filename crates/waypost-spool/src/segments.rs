@@ -1,0 +1,139 @@
+//! Makes segments for writers, and disposes of those that are done with.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::SpoolError;
+use crate::catalog::{Disposal, SegmentFile};
+use crate::files::{SpoolFile, on};
+use crate::format::SegmentId;
+use crate::live::{LiveWriter, OpenSegment, Prepared, Spare};
+use crate::mapping::Populate;
+use crate::shared::Shared;
+use crate::sync::lock;
+
+/// Makes the next segment of a writer ahead of need, unless one waits or the writer is gone.
+pub(crate) fn prepare(shared: &Shared, live: &LiveWriter) -> Result<(), SpoolError> {
+    let mut spare = lock(&live.spare);
+    if spare.prepared.is_none() && !live.is_finished.load(Ordering::Acquire) {
+        spare.prepared = Some(make(shared, live, &mut spare, Populate::Now)?);
+        live.is_ready.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// Takes the segment that waits for a writer, or makes one: a few system calls rather than a lost click.
+pub(crate) fn take(shared: &Shared, live: &LiveWriter) -> Result<Prepared, SpoolError> {
+    let mut spare = lock(&live.spare);
+    live.is_ready.store(false, Ordering::Release);
+    let taken = match spare.prepared.take() {
+        Some(prepared) => Ok(prepared),
+        None => make(shared, live, &mut spare, Populate::Lazily),
+    };
+    drop(spare);
+    shared.wake_preparer();
+    taken
+}
+
+fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populate) -> Result<Prepared, SpoolError> {
+    let files = &*shared.files;
+    let segment = SegmentId { epoch: live.epoch, number: spare.last_number + 1 };
+    let name = segment.file_name();
+    let file = obtain(shared, &name)?;
+    // The number is used from here on, whatever happens, and the file has an owner that disposes of it.
+    spare.last_number = segment.number;
+    shared.catalog.add_segment(segment);
+    shared.mark_folder_dirty();
+    let mapped = match file {
+        Some(file) => Ok(file),
+        None => files.open(&name).map_err(on(files, "open", &name)),
+    }
+    .and_then(|file| Ok((file.map(populate).map_err(on(files, "map", &name))?, file)));
+    let (mapping, file) = match mapped {
+        Ok(mapped) => mapped,
+        Err(error) => {
+            discard(shared, segment);
+            return Err(error);
+        }
+    };
+    let open = OpenSegment { number: segment.number, file, synced: AtomicU64::new(0) };
+    lock(&live.unflushed).push(Arc::new(open));
+    Ok(Prepared { number: segment.number, mapping })
+}
+
+/// Gets a file of that name and counts its room. A file that is used again is still to be opened.
+fn obtain(shared: &Shared, name: &str) -> Result<Option<Box<dyn SpoolFile>>, SpoolError> {
+    let files = &*shared.files;
+    if let Some(free) = shared.catalog.take_free() {
+        return match files.rename(&free, name) {
+            Ok(()) => Ok(None),
+            Err(source) => {
+                let error = on(files, "rename", &free)(source);
+                shared.catalog.put_free(free);
+                Err(error)
+            }
+        };
+    }
+    if !shared.catalog.reserve() {
+        return Err(SpoolError::Full { bytes_max: shared.options.bytes_max });
+    }
+    match files.create(name, shared.options.segment_bytes) {
+        Ok(file) => Ok(Some(file)),
+        Err(source) => {
+            shared.catalog.unreserve(shared.options.segment_bytes);
+            Err(on(files, "create", name)(source))
+        }
+    }
+}
+
+/// Disposes of a segment that no record is in. If it cannot be, the reader comes across it.
+fn discard(shared: &Shared, segment: SegmentId) {
+    let file = {
+        let state = shared.catalog.state();
+        state.epochs.get(&segment.epoch).and_then(|epoch| epoch.segments.get(&segment.number).copied())
+    };
+    if let Some(file) = file
+        && let Err(error) = dispose(shared, segment, file)
+    {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a segment that was not used stays for now");
+    }
+}
+
+/// Lets the writer go: the segment made ready for it is not needed.
+pub(crate) fn finish(shared: &Shared, live: &LiveWriter) {
+    let prepared = {
+        let mut spare = lock(&live.spare);
+        live.is_finished.store(true, Ordering::Release);
+        spare.prepared.take()
+    };
+    if let Some(prepared) = prepared {
+        lock(&live.unflushed).retain(|open| open.number != prepared.number);
+        discard(shared, SegmentId { epoch: live.epoch, number: prepared.number });
+    }
+}
+
+/// Recycles, sets aside or removes a segment's file. After an error the file is still there and in the catalog.
+pub(crate) fn dispose(shared: &Shared, segment: SegmentId, file: SegmentFile) -> Result<(), SpoolError> {
+    let files = &*shared.files;
+    let name = segment.file_name();
+    let disposal = shared.catalog.plan_disposal(file);
+    let (operation, mut result) = match &disposal {
+        Disposal::Reuse { free_name } => ("rename", files.rename(&name, free_name)),
+        Disposal::SetAside => ("rename", files.rename(&name, &segment.damaged_name())),
+        Disposal::Remove => ("remove", files.remove(&name)),
+    };
+    let mut booked = disposal;
+    if let Err(error) = &result
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        // Somebody else removed it; what counts is that it is gone.
+        shared.catalog.book_disposal(segment, booked, false);
+        booked = Disposal::Remove;
+        result = Ok(());
+    }
+    shared.catalog.book_disposal(segment, booked, result.is_ok());
+    shared.mark_folder_dirty();
+    shared.wake_preparer();
+    result.map_err(on(files, operation, &name))
+}

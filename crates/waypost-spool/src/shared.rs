@@ -1,0 +1,124 @@
+//! What all handles of one spool and its threads share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::SpoolError;
+use crate::catalog::Catalog;
+use crate::files::FileSystem;
+use crate::identity::Identity;
+use crate::losses::Losses;
+use crate::spool::SpoolOptions;
+use crate::sync::lock;
+
+pub(crate) struct Shared {
+    pub(crate) files: Arc<dyn FileSystem>,
+    pub(crate) options: SpoolOptions,
+    pub(crate) edge: u64,
+    pub(crate) edge_id: String,
+    /// Held while the file is synced: only new writers want it, and each must wait for the one before.
+    identity: Mutex<Identity>,
+    pub(crate) losses: Losses,
+    pub(crate) catalog: Catalog,
+    pub(crate) is_reader_out: AtomicBool,
+    pub(crate) flushed: Flushed,
+    /// Sequences that the reader found damaged.
+    pub(crate) damaged: AtomicU64,
+    /// Names have changed since the folder was synced.
+    is_folder_dirty: AtomicBool,
+    signals: Mutex<Signals>,
+    signalled: Condvar,
+}
+
+/// What the flusher did.
+#[derive(Default)]
+pub(crate) struct Flushed {
+    pub(crate) rounds: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) suspect_segments: AtomicU64,
+    pub(crate) last_success: Mutex<Option<Instant>>,
+    /// How many sequences were lost when the file of losses was last synced.
+    pub(crate) lost: AtomicU64,
+}
+
+#[derive(Default)]
+struct Signals {
+    is_segment_wanted: bool,
+    is_closing: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        files: Arc<dyn FileSystem>,
+        options: SpoolOptions,
+        identity: Identity,
+        (losses, catalog): (Losses, Catalog),
+    ) -> Shared {
+        Shared {
+            files,
+            options,
+            edge: identity.edge(),
+            edge_id: format!("{:016x}", identity.edge()),
+            identity: Mutex::new(identity),
+            losses,
+            catalog,
+            is_reader_out: AtomicBool::new(false),
+            flushed: Flushed::default(),
+            damaged: AtomicU64::new(0),
+            is_folder_dirty: AtomicBool::new(false),
+            signals: Mutex::new(Signals::default()),
+            signalled: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn take_epoch(&self) -> Result<u64, SpoolError> {
+        lock(&self.identity).take_epoch(&*self.files)
+    }
+
+    pub(crate) fn mark_folder_dirty(&self) {
+        self.is_folder_dirty.store(true, Ordering::Release);
+    }
+
+    /// Whether names have changed since this was last asked.
+    pub(crate) fn take_folder_dirty(&self) -> bool {
+        self.is_folder_dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// Tells the preparer that a segment was taken, or that there may be room again.
+    pub(crate) fn wake_preparer(&self) {
+        lock(&self.signals).is_segment_wanted = true;
+        self.signalled.notify_all();
+    }
+
+    /// Tells the threads to end. False when they were told before.
+    pub(crate) fn start_closing(&self) -> bool {
+        let mut signals = lock(&self.signals);
+        let is_first = !signals.is_closing;
+        signals.is_closing = true;
+        self.signalled.notify_all();
+        is_first
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.signals).is_closing
+    }
+
+    /// Waits until a segment is wanted or that time is over. False when the spool closes.
+    pub(crate) fn wait_for_want(&self, at_most: Duration) -> bool {
+        let signals = lock(&self.signals);
+        let is_idle = |signals: &mut Signals| !signals.is_segment_wanted && !signals.is_closing;
+        let waited = self.signalled.wait_timeout_while(signals, at_most, is_idle);
+        let (mut signals, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        signals.is_segment_wanted = false;
+        !signals.is_closing
+    }
+
+    /// Waits that time. False when the spool closes.
+    pub(crate) fn wait_for_closing(&self, at_most: Duration) -> bool {
+        let signals = lock(&self.signals);
+        let waited = self.signalled.wait_timeout_while(signals, at_most, |signals| !signals.is_closing);
+        let (signals, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        !signals.is_closing
+    }
+}

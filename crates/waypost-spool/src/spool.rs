@@ -1,0 +1,224 @@
+//! The handle of a spool: opening, numbers for metrics, closing.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::SpoolError;
+use crate::background::{self, Retired};
+use crate::disk::Disk;
+use crate::files::FileSystem;
+use crate::format::RECORD_BYTES_MAX;
+use crate::live::LiveWriter;
+use crate::reader::Reader;
+use crate::shared::Shared;
+use crate::start;
+use crate::sync::lock;
+use crate::writer::Writer;
+
+/// The smallest segment: it must hold the longest record.
+const SEGMENT_BYTES_MIN: u64 = 2 * RECORD_BYTES_MAX as u64;
+/// The largest segment: a start looks through the last one of each writer.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// Segments are whole pages.
+const PAGE_BYTES: u64 = 4096;
+
+/// How a spool uses its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolOptions {
+    /// Bytes of a segment: a multiple of 4096, from 8 KiB to 1 GiB. Default 8 MiB.
+    pub segment_bytes: u64,
+    /// Limit on the bytes of all segments in the folder, whether full, ready or damaged. Default 4 GiB.
+    pub bytes_max: u64,
+    /// The longest time from an append until it survives a power loss, but for the time a flush takes. Default 200 ms.
+    pub flush_interval: Duration,
+}
+
+impl Default for SpoolOptions {
+    fn default() -> SpoolOptions {
+        SpoolOptions { segment_bytes: 8 << 20, bytes_max: 4 << 30, flush_interval: Duration::from_millis(200) }
+    }
+}
+
+impl SpoolOptions {
+    fn check(&self) -> Result<(), SpoolError> {
+        let bytes = self.segment_bytes;
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) || !bytes.is_multiple_of(PAGE_BYTES) {
+            return Err(SpoolError::Options(format!(
+                "segment_bytes is {bytes}; it must be a multiple of {PAGE_BYTES} from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"
+            )));
+        }
+        if self.flush_interval.is_zero() {
+            return Err(SpoolError::Options("flush_interval is zero; it must be longer".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Numbers for metrics, read without I/O.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolStats {
+    /// Sequences used by the writers of this run, stored or lost.
+    pub appended: u64,
+    /// Those of them that were lost (no room, or too long a payload).
+    pub lost: u64,
+    /// Sequences that no release has covered yet. What earlier runs left is counted from headers at first; the reader
+    /// makes it exact as it goes.
+    pub pending: u64,
+    /// Sequences that the reader found damaged in this run.
+    pub damaged: u64,
+    /// Bytes of all segment files: in use, ready and set aside.
+    pub bytes_on_disk: u64,
+    /// Segments that hold, or are about to hold, what is not released.
+    pub segments: u64,
+    /// Writers that are open.
+    pub writers: u64,
+    /// Rounds of flushing.
+    pub flushes: u64,
+    /// Rounds in which something could not be flushed.
+    pub flush_failures: u64,
+    /// Segments of which some bytes may not have reached the disk.
+    pub suspect_segments: u64,
+    /// Time since the last round in which all was flushed; `None` before the first.
+    pub last_flush_age: Option<Duration>,
+}
+
+/// A durable append-only log in a folder. Clones are the same spool.
+#[derive(Clone)]
+pub struct Spool {
+    handle: Arc<Handle>,
+}
+
+/// Closes the spool when the last clone, writer and reader are gone.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Spool {
+    /// Opens the spool in that folder, making it (mode 0700) where absent. What earlier runs left is kept for the
+    /// reader; nothing there, however damaged, stops the start. One process at a time may have the folder open; the
+    /// caller sees to that.
+    ///
+    /// # Errors
+    ///
+    /// The options make no sense, the folder belongs to something else or to another version, or it cannot be used.
+    pub fn open(folder: &Path, options: SpoolOptions) -> Result<Spool, SpoolError> {
+        let disk = Disk::new(folder).map_err(|source| SpoolError::Io {
+            operation: "make the folder",
+            path: folder.to_owned(),
+            source,
+        })?;
+        Spool::open_on(Arc::new(disk), options)
+    }
+
+    /// Opens the spool in any folder of that kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spool::open`].
+    pub fn open_on(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<Spool, SpoolError> {
+        let spool = Spool::open_without_threads(files, options)?;
+        let threads = background::start(&spool.handle.shared).map_err(SpoolError::Thread)?;
+        lock(&spool.handle.threads).extend(threads);
+        Ok(spool)
+    }
+
+    /// Opens the spool without what happens in the background.
+    pub(crate) fn open_without_threads(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<Spool, SpoolError> {
+        options.check()?;
+        let shared = Arc::new(start::open(files, options)?);
+        Ok(Spool { handle: Arc::new(Handle { shared, threads: Mutex::default() }) })
+    }
+
+    /// The random id of this folder, for its whole life: 16 hexadecimal digits.
+    pub fn edge_id(&self) -> &str {
+        &self.handle.shared.edge_id
+    }
+
+    /// Opens a new epoch. It works with a full disk too: then appends are lost, and counted, until there is room.
+    ///
+    /// # Errors
+    ///
+    /// The epoch cannot be made durable, the spool is closed, or more than a thousand epochs have losses that are not
+    /// released.
+    pub fn writer(&self) -> Result<Writer, SpoolError> {
+        let shared = &self.handle.shared;
+        if shared.is_closing() {
+            return Err(SpoolError::Closed);
+        }
+        let epoch = shared.take_epoch()?;
+        let losses = shared.losses.claim(&*shared.files, epoch)?;
+        let live = Arc::new(LiveWriter::new(epoch, losses.slot()));
+        shared.catalog.add_writer(&live);
+        Ok(Writer::new(Arc::clone(&self.handle), live, losses))
+    }
+
+    /// The one reader; `None` while another is out. It starts at what was released in this run.
+    pub fn reader(&self) -> Option<Reader> {
+        let is_taken = self.handle.shared.is_reader_out.swap(true, Ordering::AcqRel);
+        (!is_taken).then(|| Reader::new(Arc::clone(&self.handle)))
+    }
+
+    /// Numbers for metrics.
+    pub fn stats(&self) -> SpoolStats {
+        let shared = &self.handle.shared;
+        let sums = shared.catalog.sums();
+        let last_success = *lock(&shared.flushed.last_success);
+        SpoolStats {
+            appended: sums.appended,
+            lost: sums.lost,
+            pending: sums.pending,
+            damaged: shared.damaged.load(Ordering::Relaxed),
+            bytes_on_disk: sums.bytes,
+            segments: sums.segments,
+            writers: sums.writers,
+            flushes: shared.flushed.rounds.load(Ordering::Relaxed),
+            flush_failures: shared.flushed.failures.load(Ordering::Relaxed),
+            suspect_segments: shared.flushed.suspect_segments.load(Ordering::Relaxed),
+            last_flush_age: last_success.map(|at| at.elapsed()),
+        }
+    }
+
+    /// Ends the background threads and flushes. Writers that are still open go on without them: what they append from
+    /// here on survives a kill, but a power loss only once the kernel has written it. Also done when the last clone,
+    /// writer and reader are gone.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool").field("edge_id", &self.edge_id()).field("stats", &self.stats()).finish()
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        if !self.shared.start_closing() {
+            return;
+        }
+        for thread in lock(&self.threads).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the spool panicked");
+            }
+        }
+        if let Err(error) = background::flush_all(&self.shared, &mut Retired::default()) {
+            tracing::error!(error = &error as &dyn std::error::Error, "the last flush of the spool failed");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
