@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
+use crate::clicks::Recorder;
 use crate::connection::{Connection, Drain};
 use crate::server::Stop;
 use crate::service::{Peer, Shared};
@@ -28,6 +29,7 @@ const OVERLOAD_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection:
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) recorder: Option<Rc<Recorder>>,
     pub(crate) drain: Rc<Drain>,
 }
 
@@ -69,7 +71,7 @@ impl Acceptor {
         let is_counted = !peer.is_trusted && !peer.address.is_loopback();
         match self.admission.admit(is_counted.then_some(peer.address)) {
             Ok(permit) => {
-                tokio::task::spawn_local(Connection::new(stream, peer, &self.shared, &self.drain, permit));
+                tokio::task::spawn_local(Connection::new(stream, peer, self, permit));
             }
             Err(refusal) => {
                 tracing::debug!(?refusal, "connection turned away");

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use waypost_core::click::country_letters;
 
 /// Entries of `X-Forwarded-For` looked at, from the right.
 const FORWARDED_ENTRIES_MAX: usize = 50;
@@ -70,10 +71,8 @@ impl Proxies {
     }
 
     /// The visitor's country, given the headers of a trusted peer: two letters, and not the `XX` of "unknown".
-    pub(crate) fn country<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let text = headers.get(self.country_header.as_ref()?)?.to_str().ok()?.trim();
-        let is_country = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-        (is_country && !text.eq_ignore_ascii_case("XX")).then_some(text)
+    pub(crate) fn country(&self, headers: &HeaderMap) -> Option<[u8; 2]> {
+        country_letters(headers.get(self.country_header.as_ref()?)?.to_str().ok()?.trim())
     }
 
     /// Whether the visitor came over HTTPS, given the headers of a trusted peer.
@@ -163,7 +162,7 @@ mod tests {
     fn countries_are_two_letters() {
         let name = HeaderName::from_static("cf-ipcountry");
         let proxies = Proxies::new(Vec::new(), Some(name.clone()));
-        for (text, expect) in [("DE", Some("DE")), ("de", Some("de")), ("XX", None), ("T1", None), ("DEU", None)] {
+        for (text, expect) in [("DE", Some(*b"DE")), ("de", Some(*b"DE")), ("XX", None), ("T1", None), ("DEU", None)] {
             let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(text))]);
             assert_eq!(proxies.country(&headers), expect, "{text}");
             assert_eq!(Proxies::new(Vec::new(), None).country(&headers), None);

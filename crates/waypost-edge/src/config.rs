@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use hyper::header::HeaderName;
 use ipnet::IpNet;
 
+use crate::clicks::ClickRecording;
+use crate::country::CountryDatabase;
 use crate::grant::GrantKey;
 
 /// Everything [`start`](crate::start) needs beside the table and the control handler.
@@ -25,6 +28,10 @@ pub struct EdgeConfig {
     pub country_header: Option<HeaderName>,
     /// What to do with hosts that no domain is configured for.
     pub hosts: HostPolicy,
+    /// Where countries come from when no header says. `None`: nowhere.
+    pub countries: Option<Arc<CountryDatabase>>,
+    /// How clicks are recorded. `None`: not at all.
+    pub clicks: Option<ClickRecording>,
     /// The key that unlock grants are signed with.
     pub grant_key: GrantKey,
 }
@@ -39,6 +46,8 @@ impl EdgeConfig {
             trusted_proxies: Vec::new(),
             country_header: None,
             hosts: HostPolicy::AnyIsDefault,
+            countries: None,
+            clicks: None,
             grant_key,
         }
     }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::accept::Acceptor;
 use crate::activity::Overdue;
 use crate::admission::Permit;
 use crate::config::Limits;
@@ -89,10 +90,11 @@ enum Ended {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, peer: Peer, shared: &Arc<Shared>, drain: &Rc<Drain>, permit: Permit) -> Self {
+    pub(crate) fn new(stream: TcpStream, peer: Peer, acceptor: &Acceptor, permit: Permit) -> Self {
+        let Acceptor { shared, drain, recorder, .. } = acceptor;
         let channel = Channel::new(stream);
         let now = Instant::now();
-        let service = RequestService::new(shared.clone(), peer, channel.clone());
+        let service = RequestService::new(shared.clone(), recorder.clone(), peer, channel.clone());
         drain.open.set(drain.open.get() + 1);
         Self {
             http: engine(&shared.limits).serve_connection(TokioIo::new(Wire(channel.clone())), service),

@@ -15,6 +15,7 @@ use waypost_core::slug::from_request_path;
 use waypost_core::visit::{self, Unlock, Visit};
 use waypost_table::TableError;
 
+use crate::clicks::Recorder;
 use crate::fields::Fields;
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
@@ -70,7 +71,15 @@ enum Fault {
 
 impl Shared {
     /// Follows the link a GET or HEAD asks for.
-    pub(crate) fn follow(&self, request: &Request<Incoming>, asked: Asked<'_>, visitor: Visitor<'_>) -> Outcome {
+    ///
+    /// Where that is a redirect, its click is recorded when this returns.
+    pub(crate) fn follow(
+        &self,
+        request: &Request<Incoming>,
+        asked: Asked<'_>,
+        visitor: Visitor,
+        recorder: Option<&Recorder>,
+    ) -> Outcome {
         let Asked { target, fields, site } = asked;
         let Some(slug) = from_request_path(target.path, site.case_insensitive) else {
             return Outcome::Page(Page::NotFound);
@@ -82,9 +91,15 @@ impl Shared {
             let visit = Visit {
                 method: if is_head { visit::Method::Head } else { visit::Method::Get },
                 unlock: self.unlock(&link, request.headers(), site, &slug, visitor.now),
-                ..texts.visit(target, visitor)
+                ..texts.visit(target, &visitor)
             };
-            outcome_of(decide(&link, &visit).map_err(Fault::Record)?)
+            let decision = decide(&link, &visit).map_err(Fault::Record)?;
+            let click = recorder.zip(recorder.and_then(|to| to.prepare(&link, &visit, &decision, site, &slug)));
+            let outcome = outcome_of(decision)?;
+            if let Some((recorder, click)) = click {
+                recorder.record(click);
+            }
+            Ok(outcome)
         });
         match followed.map_err(Fault::Table) {
             Ok(Some(Ok(outcome))) => outcome,
@@ -201,13 +216,13 @@ impl<'r> VisitTexts<'r> {
         }
     }
 
-    fn visit<'v>(&'v self, target: &'v Target<'_>, visitor: Visitor<'v>) -> Visit<'v> {
+    fn visit<'v>(&'v self, target: &'v Target<'_>, visitor: &'v Visitor) -> Visit<'v> {
         Visit {
             host: Some(&target.host),
             path: Some(target.path),
             query: target.query,
             ip: Some(visitor.address),
-            country: visitor.country,
+            country: visitor.country(),
             // A real request without the header is told from a visit of which it is not known.
             user_agent: Some(self.user_agent.as_deref().unwrap_or_default()),
             referrer: self.referrer.as_deref(),

@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use waypost_spool::SpoolError;
 use waypost_table::Table;
 
 use crate::accept::Acceptor;
 use crate::admission::Admission;
 use crate::answer::ControlHandler;
+use crate::clicks::Recorder;
 use crate::client::Proxies;
 use crate::config::EdgeConfig;
 use crate::connection::Drain;
@@ -63,6 +65,9 @@ pub enum EdgeError {
     /// The system refuses a thread or what its runtime needs.
     #[error("cannot start an edge thread")]
     Thread(#[source] io::Error),
+    /// There is no place to record clicks in.
+    #[error("cannot record clicks")]
+    Clicks(#[from] SpoolError),
 }
 
 /// The order to stop, which all threads see.
@@ -87,14 +92,21 @@ pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> 
         limits: config.limits,
         proxies: Proxies::new(config.trusted_proxies, config.country_header),
         hosts: config.hosts,
+        countries: config.countries,
         grant_key: config.grant_key,
         faults: FaultLog::default(),
     });
     let (stop, stopped) = watch::channel(None);
     let mut edge = Edge { addresses: listeners.addresses, stop, threads: Vec::new() };
     for (number, sockets) in listeners.by_thread.into_iter().enumerate() {
-        let parts =
-            ThreadParts { sockets, shared: shared.clone(), admission: admission.clone(), stop: stopped.clone() };
+        let recorder = config.clicks.as_ref().map(Recorder::open).transpose()?;
+        let parts = ThreadParts {
+            sockets,
+            shared: shared.clone(),
+            admission: admission.clone(),
+            recorder,
+            stop: stopped.clone(),
+        };
         edge.threads.push(parts.spawn(number).map_err(EdgeError::Thread)?);
     }
     Ok(edge)
@@ -139,6 +151,7 @@ struct ThreadParts {
     sockets: Vec<std::net::TcpListener>,
     shared: Arc<Shared>,
     admission: Arc<Admission>,
+    recorder: Option<Recorder>,
     stop: watch::Receiver<Option<Stop>>,
 }
 
@@ -171,7 +184,12 @@ impl ThreadParts {
     }
 
     fn start(self, runtime: &LocalRuntime) -> io::Result<Started> {
-        let acceptor = Acceptor { shared: self.shared, admission: self.admission, drain: Rc::default() };
+        let acceptor = Acceptor {
+            shared: self.shared,
+            admission: self.admission,
+            recorder: self.recorder.map(Rc::new),
+            drain: Rc::default(),
+        };
         let _entered = runtime.handle().enter();
         let mut accept_loops = Vec::new();
         for socket in self.sockets {

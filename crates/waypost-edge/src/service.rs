@@ -25,8 +25,10 @@ use waypost_core::slug::reserved_word;
 use waypost_table::Table;
 
 use crate::answer::{self, Answer, Answering, ControlHandler};
+use crate::clicks::Recorder;
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
+use crate::country::CountryDatabase;
 use crate::fields::Fields;
 use crate::grant::GrantKey;
 use crate::host::Site;
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) proxies: Proxies,
     pub(crate) hosts: HostPolicy,
+    pub(crate) countries: Option<Arc<CountryDatabase>>,
     pub(crate) grant_key: GrantKey,
     pub(crate) faults: crate::redirect::FaultLog,
 }
@@ -75,6 +78,7 @@ impl Peer {
 #[derive(Debug)]
 pub(crate) struct RequestService {
     shared: Arc<Shared>,
+    recorder: Option<Rc<Recorder>>,
     peer: Peer,
     channel: Rc<Channel>,
 }
@@ -125,8 +129,8 @@ fn answer_here(outcome: Outcome, request: Request<Incoming>) -> Answer {
 }
 
 impl RequestService {
-    pub(crate) fn new(shared: Arc<Shared>, peer: Peer, channel: Rc<Channel>) -> Self {
-        Self { shared, peer, channel }
+    pub(crate) fn new(shared: Arc<Shared>, recorder: Option<Rc<Recorder>>, peer: Peer, channel: Rc<Channel>) -> Self {
+        Self { shared, recorder, peer, channel }
     }
 
     fn route(&self, request: &Request<Incoming>) -> Route {
@@ -175,7 +179,7 @@ impl RequestService {
             return Outcome::Control;
         }
         if is_read {
-            self.shared.follow(request, asked, self.visitor(request.headers()))
+            self.shared.follow(request, asked, self.visitor(request.headers()), self.recorder.as_deref())
         } else if *method == Method::POST && self.shared.takes_password(asked) {
             Outcome::Control
         } else {
@@ -183,17 +187,16 @@ impl RequestService {
         }
     }
 
-    fn visitor<'r>(&self, headers: &'r HeaderMap) -> Visitor<'r> {
+    fn visitor(&self, headers: &HeaderMap) -> Visitor {
         let proxies = &self.shared.proxies;
-        if self.peer.is_trusted {
-            Visitor {
-                address: proxies.visitor_address(self.peer.address, headers),
-                country: proxies.country(headers),
-                now: now(),
-            }
+        let (address, told) = if self.peer.is_trusted {
+            (proxies.visitor_address(self.peer.address, headers), proxies.country(headers))
         } else {
-            Visitor { address: self.peer.address, country: None, now: now() }
-        }
+            (self.peer.address, None)
+        };
+        let countries = self.shared.countries.as_deref();
+        let country = told.or_else(|| countries.and_then(|countries| countries.country_of(address)));
+        Visitor { address, country, now: now() }
     }
 
     fn client(&self, request: &Request<Incoming>, host: String, domain: String) -> ClientFacts {
@@ -201,7 +204,7 @@ impl RequestService {
         ClientFacts {
             peer: self.peer.socket,
             address: visitor.address,
-            country: visitor.country.map(str::to_ascii_uppercase),
+            country: visitor.country().map(str::to_owned),
             host,
             domain,
             is_https: self.peer.is_trusted && Proxies::is_https(request.headers()),
@@ -211,10 +214,17 @@ impl RequestService {
 
 /// Who comes, from where and when.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor<'r> {
+pub(crate) struct Visitor {
     pub(crate) address: IpAddr,
-    pub(crate) country: Option<&'r str>,
+    country: Option<[u8; 2]>,
     pub(crate) now: Timestamp,
+}
+
+impl Visitor {
+    /// Two capital letters.
+    pub(crate) fn country(&self) -> Option<&str> {
+        self.country.as_ref().and_then(|letters| str::from_utf8(letters).ok())
+    }
 }
 
 fn now() -> Timestamp {

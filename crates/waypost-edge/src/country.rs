@@ -1,0 +1,131 @@
+//! Countries of addresses, from a local database in the MaxMind format.
+//!
+//! The file is read whole, so that whoever replaces or cuts it short while it is in use harms nothing; a file that is not
+//! a country database is refused and the one before stays.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+use std::{fs, io};
+
+use arc_swap::ArcSwapOption;
+use maxminddb::{MaxMindDbError, Reader, path};
+use waypost_core::click::country_letters;
+
+/// A country database that can be read anew while it is asked.
+#[derive(Debug)]
+pub struct CountryDatabase {
+    path: PathBuf,
+    reader: ArcSwapOption<Reader<Vec<u8>>>,
+    /// What the file looked like when it was last tried.
+    tried: Mutex<Option<FileState>>,
+}
+
+/// Size and time of change: a file that has both as before is taken for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileState {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+/// What came of looking at the file again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// It is as before.
+    Unchanged,
+    /// It was read. Gives the kind of database its metadata names, and when that was built, in seconds since 1970.
+    Read {
+        /// Such as `GeoLite2-Country`.
+        kind: String,
+        /// Seconds since 1970.
+        built_at: u64,
+    },
+}
+
+/// Why a file was not taken; what was read before is still in use.
+#[derive(Debug, thiserror::Error)]
+pub enum CountryError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no database of the MaxMind format, or damaged.
+    #[error("{} is no country database of the MaxMind format, or damaged", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        #[source]
+        source: MaxMindDbError,
+    },
+    /// It holds something else than countries.
+    #[error("{} holds {kind:?}, which names no countries; take a country or city database", path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What its metadata says.
+        kind: String,
+    },
+}
+
+impl CountryDatabase {
+    /// A database at this path, which need not be there yet. [`Self::reload`] reads it.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), reader: ArcSwapOption::empty(), tried: Mutex::new(None) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file if it has changed since it was last looked at. Reads and checks all of it: not for a thread that
+    /// answers requests.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is no country database: the one read before stays in use. Said once for each change.
+    pub fn reload(&self) -> Result<Reloaded, CountryError> {
+        let failed = |source| CountryError::Read { path: self.path.clone(), source };
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            // Gone for good, or between two versions; what was read stays.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tried.is_some() => return Ok(Reloaded::Unchanged),
+            Err(error) => return Err(failed(error)),
+        };
+        let state = FileState { bytes: metadata.len(), modified: metadata.modified().ok() };
+        if *tried == Some(state) {
+            return Ok(Reloaded::Unchanged);
+        }
+        *tried = Some(state);
+        let reader = self.check(fs::read(&self.path).map_err(failed)?)?;
+        let (kind, built_at) = (reader.metadata().database_type.clone(), reader.metadata().build_epoch);
+        self.reader.store(Some(reader.into()));
+        Ok(Reloaded::Read { kind, built_at })
+    }
+
+    fn check(&self, bytes: Vec<u8>) -> Result<Reader<Vec<u8>>, CountryError> {
+        let damaged = |source| CountryError::Format { path: self.path.clone(), source };
+        let reader = Reader::from_source(bytes).map_err(damaged)?;
+        reader.verify().map_err(damaged)?;
+        let kind = &reader.metadata().database_type;
+        if !["Country", "City", "Enterprise"].iter().any(|word| kind.contains(word)) {
+            return Err(CountryError::Kind { path: self.path.clone(), kind: kind.clone() });
+        }
+        Ok(reader)
+    }
+
+    /// The country of an address, two capital letters. `None` where no database was read, or it does not know.
+    pub fn country_of(&self, address: IpAddr) -> Option<[u8; 2]> {
+        let reader = self.reader.load();
+        let found = reader.as_ref()?.lookup(address).ok()?;
+        let code: Option<&str> = found.decode_path(&path!["country", "iso_code"]).ok()?;
+        country_letters(code?)
+    }
+}
