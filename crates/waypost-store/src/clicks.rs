@@ -13,8 +13,8 @@ use waypost_rollup::{ClickFacts, QueryError, Report, ReportQuery};
 
 pub use batch::ClickBatch;
 
+use crate::database::StoreOptions;
 use crate::error::StoreError;
-use crate::store::StoreOptions;
 
 /// The most clicks on a page of raw clicks.
 pub const PAGE_CLICKS_MAX: usize = 10_000;

@@ -10,14 +10,15 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
+use crate::database::{StoreOptions, millis};
 use crate::error::StoreError;
 use crate::links::link_columns;
-use crate::store::{StoreOptions, millis};
 
-/// The advisory lock that a PostgreSQL transaction holds while it writes: a number no other program should use.
-const WRITE_LOCK: i64 = 0x5761_7970_6f73_7401;
 /// A PostgreSQL transaction that is held open without a word for so long is ended, so that it cannot keep the turn.
 const IDLE_TRANSACTION_MS_MAX: u64 = 60_000;
+
+/// What a connection that reads may keep of an SQLite file in memory.
+const READER_CACHE_KB: u32 = 8_192;
 
 /// What a `sqlite://` address leaves unescaped.
 const PATH_BYTES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -47,6 +48,21 @@ pub(crate) enum FirstVersions {
     One,
     /// One more than the last link on the slug had.
     AfterDeleted,
+}
+
+/// How an SQLite file of ours is marked and kept.
+#[derive(Debug)]
+pub(crate) struct FileSettings {
+    /// Marks it as ours, in bytes 68 to 71 of its header.
+    pub(crate) application_id: u32,
+    /// The size of its pages, chosen when it is made.
+    pub(crate) page_bytes: u32,
+    /// Pages in the write-ahead log between checkpoints.
+    pub(crate) log_pages: u32,
+    /// What the connection that writes may keep of it in memory.
+    pub(crate) writer_cache_kb: u32,
+    /// Whether what is deleted is overwritten.
+    pub(crate) secure_delete: bool,
 }
 
 /// Where the database is.
@@ -113,10 +129,10 @@ impl Address {
     }
 
     /// One connection that may write, waiting up to `wait_ms` for locks.
-    pub(crate) async fn connect_once(&self, wait_ms: u64) -> Result<AnyConnection, StoreError> {
+    pub(crate) async fn connect_once(&self, file: &FileSettings, wait_ms: u64) -> Result<AnyConnection, StoreError> {
         let mut connection =
             AnyConnection::connect_with(&self.options()?).await.map_err(|error| failure("connect", error))?;
-        let session = self.engine().session_sql(wait_ms, true);
+        let session = self.engine().session_sql(file, wait_ms, true);
         match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
             Ok(_) => Ok(connection),
             Err(error) => {
@@ -128,10 +144,14 @@ impl Address {
     }
 
     /// The connections of writers and of readers.
-    pub(crate) async fn connect(&self, options: &StoreOptions) -> Result<(AnyPool, AnyPool), StoreError> {
+    pub(crate) async fn connect(
+        &self,
+        file: &FileSettings,
+        options: &StoreOptions,
+    ) -> Result<(AnyPool, AnyPool), StoreError> {
         let connect_options = self.options()?;
         let connect = async |connections_max: u32, may_write: bool| {
-            let session = self.engine().session_sql(options.wait_ms, may_write);
+            let session = self.engine().session_sql(file, options.wait_ms, may_write);
             AnyPoolOptions::new()
                 .max_connections(connections_max)
                 .acquire_timeout(millis(options.wait_ms))
@@ -170,16 +190,20 @@ fn sqlite_url(path: &Path) -> Result<String, StoreError> {
 
 impl Engine {
     /// What a new connection is told first.
-    fn session_sql(self, wait_ms: u64, may_write: bool) -> String {
+    fn session_sql(self, file: &FileSettings, wait_ms: u64, may_write: bool) -> String {
         match self {
-            // FULL: a commit that was acknowledged survives a power cut. A write-ahead log of 4,000 pages (16 MB) between
-            // checkpoints makes imports cheaper; it is cut back to 64 MB after a long read held it open.
+            // FULL: a commit that was acknowledged survives a power cut. A large write-ahead log between checkpoints makes large
+            // transactions cheaper; it is cut back to 64 MB after a long read held it open. The page size holds for a
+            // file that is being made and changes no other.
             Self::Sqlite => format!(
-                "PRAGMA busy_timeout = {wait_ms}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;
-                 PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;
-                 PRAGMA cache_size = {}; PRAGMA query_only = {}",
-                if may_write { -65_536 } else { -8_192 },
+                "PRAGMA busy_timeout = {wait_ms}; PRAGMA page_size = {}; PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+                 PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = {}; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA secure_delete = {}; PRAGMA cache_size = -{}; PRAGMA query_only = {}",
+                file.page_bytes,
+                file.log_pages,
+                if file.secure_delete { "ON" } else { "OFF" },
+                if may_write { file.writer_cache_kb } else { READER_CACHE_KB },
                 if may_write { "OFF" } else { "ON" },
             ),
             Self::Postgres => format!(
@@ -207,10 +231,10 @@ impl Engine {
 
     /// What a writing transaction says right after its begin to be the only one, if its begin did not say so. Under READ
     /// COMMITTED the statements after it see all that was committed before the lock was free.
-    pub(crate) fn take_turn(self) -> Option<String> {
+    pub(crate) fn take_turn(self, write_lock: i64) -> Option<String> {
         match self {
             Self::Sqlite => None,
-            Self::Postgres => Some(format!("SELECT pg_advisory_xact_lock({WRITE_LOCK})")),
+            Self::Postgres => Some(format!("SELECT pg_advisory_xact_lock({write_lock})")),
         }
     }
 

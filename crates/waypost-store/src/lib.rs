@@ -1,5 +1,8 @@
 //! The truth: every SQL statement of the product, for SQLite and PostgreSQL.
 //!
+//! There are two databases: [`Store`] holds what people make (accounts, links), [`ClickStore`] what visitors leave (clicks).
+//! On SQLite each is a file, so that counting and editing never wait for one another.
+//!
 //! [`Store::open`] takes a database address, checks that the database is ours and brings its schema up to date. All work
 //! goes through named transactions: [`Store::read`] hands out a [`ReadTx`] with one consistent view, [`Store::begin`] a
 //! [`Tx`] that can also write. Their methods are the operations, each in the file of the noun it serves. On both
@@ -13,6 +16,7 @@ mod accounts;
 mod api_keys;
 mod bulk;
 mod clicks;
+mod database;
 mod dialect;
 mod domains;
 mod edge_records;
@@ -43,6 +47,7 @@ pub use clicks::{
     ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX, RawQuery,
     ReportError,
 };
+pub use database::{Clock, StoreOptions};
 pub use dialect::Engine;
 pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord};
@@ -53,7 +58,7 @@ pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
 pub use members::{Member, NewMember, Role};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
-pub use store::{Clock, Store, StoreOptions};
+pub use store::Store;
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};
 pub use versions::LinkVersion;

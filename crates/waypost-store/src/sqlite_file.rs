@@ -10,22 +10,21 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
-use crate::dialect::{self, Address};
+use crate::dialect::{self, Address, FileSettings};
 use crate::error::StoreError;
+use crate::migrate::SCHEMAS;
 
-/// Marks a file as ours (`WayP`), in bytes 68 to 71 of its header.
-const APPLICATION_ID: u32 = 0x5761_7950;
 const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// Makes sure that `path` is a database of ours that may be opened, making one where there is none.
-pub(crate) async fn prepare(path: &Path) -> Result<(), StoreError> {
+pub(crate) async fn prepare(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => create(path).await?,
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path, settings).await?,
         Err(error) => return Err(refused(path, format!("it cannot be read ({error})"))),
     }
-    check(path)
+    check(path, settings)
 }
 
 fn refused(path: &Path, reason: impl Into<String>) -> StoreError {
@@ -34,13 +33,13 @@ fn refused(path: &Path, reason: impl Into<String>) -> StoreError {
 
 /// Makes an empty database under another name and moves it into place only when it is whole, so that a file of this name is
 /// never half made. Where another process was faster, its file stays.
-async fn create(path: &Path) -> Result<(), StoreError> {
+async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| refused(path, format!("it cannot be created ({error})"));
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".new-{}", uuid::Uuid::now_v7().simple()));
     let draft = PathBuf::from(draft);
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
-    let made = write_empty_database(&draft).await;
+    let made = write_empty_database(&draft, settings).await;
     let moved = made.and_then(|()| {
         File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
         match fs::hard_link(&draft, path) {
@@ -52,9 +51,9 @@ async fn create(path: &Path) -> Result<(), StoreError> {
     moved
 }
 
-async fn write_empty_database(draft: &Path) -> Result<(), StoreError> {
-    let mut connection = Address::Sqlite(draft.to_owned()).connect_once(0).await?;
-    let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
+async fn write_empty_database(draft: &Path, settings: &FileSettings) -> Result<(), StoreError> {
+    let mut connection = Address::Sqlite(draft.to_owned()).connect_once(settings, 0).await?;
+    let mark = format!("PRAGMA application_id = {}", settings.application_id);
     connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(mark))).await.map_err(|e| dialect::failure("create", e))?;
     connection.close().await.map_err(|error| dialect::failure("create", error))
 }
@@ -65,7 +64,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// Looks at the header only.
-fn check(path: &Path) -> Result<(), StoreError> {
+fn check(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
     let unreadable = |error: std::io::Error| refused(path, format!("it cannot be read ({error})"));
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -81,7 +80,10 @@ fn check(path: &Path) -> Result<(), StoreError> {
         return Err(refused(path, "it is not an SQLite database; move it away if a new database is to be made"));
     }
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if word(68) != APPLICATION_ID {
+    if word(68) != settings.application_id {
+        if SCHEMAS.iter().any(|schema| word(68) == schema.file.application_id) {
+            return Err(refused(path, "it is the other one of our databases: links and clicks have a file each"));
+        }
         return Err(refused(path, "it is the SQLite database of another program"));
     }
     let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {

@@ -1,77 +1,18 @@
 //! The store itself: opening a database and handing out transactions.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use sqlx::AnyPool;
-use waypost_core::Timestamp;
-
+use crate::database::{Database, StoreOptions};
 use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
-use crate::migrate;
+use crate::migrate::LINKS;
 use crate::tx::{ReadTx, Tx};
 
 /// How often [`Store::write`] runs its work before it gives up on conflicts.
 const WRITE_ATTEMPTS_MAX: u32 = 5;
 
-/// How a store is opened.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Connections that read side by side (SQLite), or connections in all (PostgreSQL).
-    pub connections_max: u32,
-    /// How long a transaction waits for its turn before it fails as [`StoreError::Unavailable`], in milliseconds.
-    pub wait_ms: u64,
-    /// How long the start waits for another process that is migrating the same database, in milliseconds.
-    pub migration_wait_ms: u64,
-    /// Where the time comes from; tests move it.
-    pub clock: Clock,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self { connections_max: 8, wait_ms: 5_000, migration_wait_ms: 60_000, clock: Clock::system() }
-    }
-}
-
-/// Where a store reads the time.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Clock {
-    /// The machine's clock.
-    pub fn system() -> Self {
-        Self::new(|| {
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
-        })
-    }
-
-    /// A clock that shows what this function gives.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
-
-/// An open database. Cloning is cheap and shares the connections.
+/// The open database of links. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    engine: Engine,
-    /// SQLite: one connection, so that writers of this process queue here and not on the file lock.
-    writers: AnyPool,
-    /// SQLite: connections that refuse to write. PostgreSQL: the same pool as `writers`.
-    readers: AnyPool,
-    clock: Clock,
+    database: Database,
 }
 
 impl Store {
@@ -85,11 +26,7 @@ impl Store {
     /// Where the address has no known form, the database cannot be reached, is not ours, is damaged, or has a newer schema. A
     /// refused database is left as it is.
     pub async fn open(address: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        let address = Address::parse(address)?;
-        address.prepare(&options, migrate::NEWEST).await?;
-        let (writers, readers) = address.connect(&options).await?;
-        let store = Self { engine: address.engine(), writers, readers, clock: options.clock };
-        Ok(store)
+        Ok(Self { database: Database::open(address, &LINKS, options).await? })
     }
 
     /// Takes a database's schema back to an earlier release's, so that this release can be started on it. What only
@@ -98,12 +35,12 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn revert_schema(address: &str, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
-        Address::parse(address)?.prepare(options, schema.clamp(0, migrate::NEWEST)).await
+        LINKS.prepare(&Address::parse(address)?, options, schema.clamp(0, LINKS.newest())).await
     }
 
     /// Which engine holds the data.
     pub const fn engine(&self) -> Engine {
-        self.engine
+        self.database.engine()
     }
 
     /// Begins a write transaction under this name (for logs and errors), waiting for its turn. Dropping it undoes it.
@@ -111,7 +48,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where the turn does not come in time or the database cannot be reached.
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
-        Tx::begin(&self.writers, self.engine, name, self.clock.now()).await
+        self.database.begin(name).await
     }
 
     /// Begins a read transaction: all its reads see the database as it is at its first read.
@@ -119,7 +56,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where no connection is free in time or the database cannot be reached.
     pub async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
-        ReadTx::begin(&self.readers, self.engine, name, self.clock.now()).await
+        self.database.read(name).await
     }
 
     /// Runs `work` in a write transaction and commits it, again (at most five times) where transactions conflict.
@@ -153,16 +90,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.read("ping").await?.ping().await
+        self.database.ping().await
     }
 
     /// Waits for the running transactions, then closes every connection.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writers.close().await;
+        self.database.close().await;
     }
-}
-
-pub(crate) const fn millis(ms: u64) -> Duration {
-    Duration::from_millis(ms)
 }

@@ -67,14 +67,14 @@ impl ReadTx {
 impl Tx {
     pub(crate) async fn begin(
         pool: &AnyPool,
-        engine: Engine,
+        (engine, write_lock): (Engine, i64),
         name: &'static str,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let began = Instant::now();
         let inner = pool.begin_with(engine.begin_write()).await.map_err(|error| dialect::failure(name, error))?;
         let mut read = ReadTx { inner, engine, name, now };
-        if let Some(statement) = engine.take_turn() {
+        if let Some(statement) = engine.take_turn(write_lock) {
             read.fetch_all(Statement::new(statement)).await?;
         }
         Ok(Self { read, began })
