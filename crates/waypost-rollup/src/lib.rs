@@ -8,11 +8,19 @@
 //! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else.
 
 mod batch;
+mod cells;
 mod day;
+mod decode;
+mod encode;
 mod facts;
 mod links;
 mod query;
 mod report;
+mod sample;
+mod schema;
+mod view;
+mod wire;
+mod words;
 
 pub use batch::{ClickKey, DayDelta, Vocabulary};
 pub use day::DayRollup;

@@ -1,39 +1,238 @@
 //! The clicks of an account's or a domain's links on one day (in UTC): what "top links" is read from.
+//!
+//! Format 0x21; numbers and the block around it are those of `wire`. Of each class that has clicks, in order: a byte for the class,
+//! then, sized: how many links; the number of the first and of each other its distance from the one before; and cells as in a
+//! day's roll-up, of each link at least one.
 
+use crate::day::hour_of;
+use crate::encode::{LAST, push_cell};
+use crate::schema::{Plain, class_code};
+use crate::view::require;
+use crate::wire::{Reader, begin, open, push_sized, push_varint, seal, varint_at};
 use crate::{ClickFacts, CorruptRollup, DayDelta};
+
+/// The first byte of a links roll-up.
+const FORMAT_LINKS: u8 = 0x21;
+/// With fewer unsorted cells than this, sorting waits.
+const UNSORTED_MAX: usize = 4_096;
 
 /// Counts by link, class and hour.
 #[derive(Clone, Debug, Default)]
-pub struct LinksRollup {}
+pub struct LinksRollup {
+    cells: Vec<LinkCell>,
+    sorted: usize,
+}
+
+/// The clicks of a link and class in an hour. They stay at `u32::MAX` rather than wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LinkCell {
+    at: u64,
+    count: u32,
+}
+
+impl LinkCell {
+    fn new(class: u8, link: u32, hour: u8, count: u32) -> Self {
+        Self { at: u64::from(class) << 40 | u64::from(link) << 8 | u64::from(hour), count }
+    }
+
+    fn class(self) -> u8 {
+        (self.at >> 40) as u8
+    }
+
+    fn link(self) -> u32 {
+        (self.at >> 8) as u32
+    }
+
+    fn hour(self) -> u8 {
+        self.at as u8
+    }
+}
 
 impl LinksRollup {
     /// Counts a click of the link that the store has given this number.
-    pub fn add(&mut self, _link_number: u32, _click: &ClickFacts<'_>) {}
+    pub fn add(&mut self, link_number: u32, click: &ClickFacts<'_>) {
+        self.push(LinkCell::new(class_code(click.class), link_number, hour_of(click), 1));
+    }
 
     /// Counts the clicks of a link's delta of the same day.
-    pub fn add_delta(&mut self, _link_number: u32, _delta: &DayDelta) {}
+    pub fn add_delta(&mut self, link_number: u32, delta: &DayDelta) {
+        for key in delta.keys() {
+            self.push(LinkCell::new(class_code(key.class()), link_number, key.hour(), 1));
+        }
+    }
 
     /// Adds what another roll-up of the same scope and day has counted.
-    pub fn merge(&mut self, _other: &Self) {}
+    pub fn merge(&mut self, other: &Self) {
+        self.cells.extend_from_slice(&other.cells);
+        self.sort();
+    }
 
     /// Takes back what another roll-up has counted before into this one (erasure).
-    pub fn subtract(&mut self, _other: &Self) {}
+    pub fn subtract(&mut self, other: &Self) {
+        self.sort();
+        for cell in &other.cells {
+            if let Ok(place) = self.cells.binary_search_by_key(&cell.at, |known| known.at) {
+                self.cells[place].count = self.cells[place].count.saturating_sub(cell.count);
+            }
+        }
+        self.cells.retain(|cell| cell.count > 0);
+        self.sorted = self.cells.len();
+    }
 
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
+        let mut cells = self.cells.clone();
+        sort_and_sum(&mut cells);
+        let mut out = begin(FORMAT_LINKS);
+        let mut body = Vec::new();
+        for of_class in cells.chunk_by(|one, other| one.class() == other.class()) {
+            body.clear();
+            push_class(&mut body, of_class);
+            out.push(of_class[0].class());
+            push_sized(&mut out, &body);
+        }
+        seal(out)
     }
 
     /// Reads stored bytes.
     ///
     /// # Errors
     /// Where they are no roll-up.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, CorruptRollup> {
-        Ok(Self {})
+    pub fn decode(bytes: &[u8]) -> Result<Self, CorruptRollup> {
+        let mut cells = Vec::new();
+        let mut links = Vec::new();
+        let mut class_min = 0;
+        for section in LinksView::new(bytes)? {
+            let section = section?;
+            require(section.class >= class_min)?;
+            class_min = section.class + 1;
+            let bytes = section.read_links(&mut links)?;
+            decode_cells(section.class, &links, bytes, &mut cells)?;
+        }
+        Ok(Self { sorted: cells.len(), cells })
     }
 
     /// About how much memory it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
+        size_of::<Self>() + self.cells.capacity() * size_of::<LinkCell>()
+    }
+
+    fn push(&mut self, cell: LinkCell) {
+        self.cells.push(cell);
+        if self.cells.len() - self.sorted > UNSORTED_MAX.max(self.sorted) {
+            self.sort();
+        }
+    }
+
+    fn sort(&mut self) {
+        if self.sorted < self.cells.len() {
+            sort_and_sum(&mut self.cells);
+            self.sorted = self.cells.len();
+        }
+    }
+}
+
+fn sort_and_sum(cells: &mut Vec<LinkCell>) {
+    // The stable sort, because it makes use of what is in order.
+    cells.sort_by_key(|cell| cell.at);
+    cells.dedup_by(|later, kept| {
+        let is_same = later.at == kept.at;
+        if is_same {
+            kept.count = kept.count.saturating_add(later.count);
+        }
+        is_same
+    });
+}
+
+fn push_class(out: &mut Vec<u8>, cells: &[LinkCell]) {
+    let of_links = || cells.chunk_by(|one, other| one.link() == other.link());
+    push_varint(out, of_links().count() as u64);
+    let mut before = 0;
+    for of_link in of_links() {
+        push_varint(out, (of_link[0].link() - before).into());
+        before = of_link[0].link();
+    }
+    for of_link in of_links() {
+        for (place, cell) in of_link.iter().enumerate() {
+            let last = if place + 1 == of_link.len() { LAST } else { 0 };
+            push_cell(out, cell.hour(), cell.count, last);
+        }
+    }
+}
+
+fn decode_cells(class: u8, links: &[u32], bytes: &[u8], cells: &mut Vec<LinkCell>) -> Result<(), CorruptRollup> {
+    let (mut at, mut place, mut hour_min) = (0, 0, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        at += 1;
+        let hour = byte >> 2 & 31;
+        let count = match byte & 3 {
+            0 => varint_at(bytes, &mut at)?.checked_add(4).ok_or(CorruptRollup)?,
+            count => count.into(),
+        };
+        let count = u32::try_from(count).map_err(|_| CorruptRollup)?;
+        require(hour < 24 && hour >= hour_min)?;
+        let link = *links.get(place).ok_or(CorruptRollup)?;
+        cells.push(LinkCell::new(class, link, hour, count));
+        hour_min = hour + 1;
+        if byte & LAST != 0 {
+            place += 1;
+            hour_min = 0;
+        }
+    }
+    require(place == links.len() && hour_min == 0)
+}
+
+/// A links roll-up in bytes, class by class.
+pub(crate) struct LinksView<'a> {
+    rest: Reader<'a>,
+}
+
+/// The links of one class.
+pub(crate) struct Section<'a> {
+    pub(crate) class: u8,
+    body: Reader<'a>,
+}
+
+impl<'a> LinksView<'a> {
+    pub(crate) fn new(block: &'a [u8]) -> Result<Self, CorruptRollup> {
+        Ok(Self { rest: open(FORMAT_LINKS, block)? })
+    }
+
+    fn section(&mut self) -> Result<Section<'a>, CorruptRollup> {
+        let [class] = *self.rest.take(1)? else { return Err(CorruptRollup) };
+        require(usize::from(class) < Plain::Class.names().len())?;
+        Ok(Section { class, body: self.rest.sized()? })
+    }
+}
+
+impl<'a> Section<'a> {
+    /// Reads the numbers of the links, in order, and gives the bytes of their cells.
+    pub(crate) fn read_links(&self, links: &mut Vec<u32>) -> Result<&'a [u8], CorruptRollup> {
+        let mut body = self.body;
+        let count = body.count(body.rest().len())?;
+        require(count > 0)?;
+        let bytes = body.rest();
+        links.clear();
+        links.reserve(count);
+        let (mut at, mut link) = (0, 0_u64);
+        for place in 0..count {
+            let step = varint_at(bytes, &mut at)?;
+            require(step > 0 || place == 0)?;
+            link = link.checked_add(step).ok_or(CorruptRollup)?;
+            links.push(u32::try_from(link).map_err(|_| CorruptRollup)?);
+        }
+        Ok(&bytes[at..])
+    }
+}
+
+impl<'a> Iterator for LinksView<'a> {
+    type Item = Result<Section<'a>, CorruptRollup>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.rest().is_empty() {
+            return None;
+        }
+        Some(self.section())
     }
 }

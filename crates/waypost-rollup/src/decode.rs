@@ -1,0 +1,96 @@
+//! A day's roll-up from its bytes. Everything is checked: what is read here has no other bytes than those it was read from.
+
+use crate::cells::{Cell, Cells};
+use crate::day::Family;
+use crate::encode::{KEY_BYTES, LAST, NO_HOUR};
+use crate::sample::{ALL, SEEN_MAX, Sample, Seen, VISITORS_MAX};
+use crate::schema::{MAIN, PARTS, SOURCES, Schema};
+use crate::view::{DayView, FamilyView, VisitorsView, key_of, require};
+use crate::wire::varint_at;
+use crate::words::{Rows, Texts, Words, pack};
+use crate::{CorruptRollup, DayRollup};
+
+pub(crate) fn day(bytes: &[u8]) -> Result<DayRollup, CorruptRollup> {
+    let view = DayView::new(bytes)?;
+    let main = family(&view.main()?, &MAIN)?;
+    let sources = family(&view.sources()?, &SOURCES)?;
+    let tuples = [main.words.tuples.list().len(), sources.words.tuples.list().len()];
+    let sample = sample(&VisitorsView::new(view.visitors, tuples)?, tuples)?;
+    Ok(DayRollup { main, sources, sample })
+}
+
+fn family(view: &FamilyView<'_>, schema: &'static Schema) -> Result<Family, CorruptRollup> {
+    let tuples = tuples(view)?;
+    require(tuples.is_sorted_by(|one, other| one < other))?;
+    let cells = cells(view)?;
+    let texts = view.texts.each_ref().map(|texts| Texts::from_sorted(texts));
+    let parts = view.rows.each_ref().map(|rows| Rows::from_sorted(rows.clone()));
+    let words = Words::from_sorted(schema, texts, parts, Rows::from_sorted(tuples));
+    Ok(Family { words, cells: Cells::from_sorted(cells) })
+}
+
+fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
+    let firsts = view.runs.iter().enumerate().flat_map(|(row, run)| std::iter::repeat_n(row, *run as usize));
+    let rows = firsts.zip(view.second.iter()).zip(view.third.iter());
+    let mut tuples = Vec::with_capacity(view.tuples);
+    for ((first, second), third) in rows {
+        require(second < view.rows[1].len() && third < view.rows[2].len())?;
+        let rows: [u32; PARTS] = [first as u32, second as u32, third as u32];
+        tuples.push(pack(rows));
+    }
+    Ok(tuples)
+}
+
+fn cells(view: &FamilyView<'_>) -> Result<Vec<Cell>, CorruptRollup> {
+    let bytes = view.cells;
+    let mut cells = Vec::with_capacity(bytes.len());
+    let (mut at, mut tuple, mut hour_min) = (0, 0, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        at += 1;
+        let hour = byte >> 2 & 31;
+        let count = match byte & 3 {
+            0 => varint_at(bytes, &mut at)?.checked_add(4).ok_or(CorruptRollup)?,
+            count => count.into(),
+        };
+        let count = u32::try_from(count).map_err(|_| CorruptRollup)?;
+        require(tuple < view.tuples as u32)?;
+        if hour == NO_HOUR {
+            require(hour_min == 0 && count == 1 && byte & LAST != 0)?;
+        } else {
+            require(hour < 24 && hour >= hour_min)?;
+            cells.push(Cell::new(tuple, hour, count));
+        }
+        hour_min = hour + 1;
+        if byte & LAST != 0 {
+            tuple += 1;
+            hour_min = 0;
+        }
+    }
+    require(tuple == view.tuples as u32 && hour_min == 0)?;
+    Ok(cells)
+}
+
+fn sample(view: &VisitorsView<'_>, tuples: [usize; 2]) -> Result<Sample, CorruptRollup> {
+    let mut keys = view.keys.chunks_exact(KEY_BYTES).map(key_of);
+    let mut list: Vec<Seen> = Vec::with_capacity(view.hours.len());
+    let (mut key, mut of_visitor) = (None, 0);
+    for ((byte, main), sources) in view.hours.iter().zip(view.main.iter()).zip(view.sources.iter()) {
+        key = key.or_else(|| keys.next());
+        let seen =
+            Seen { key: key.ok_or(CorruptRollup)?, main: main as u32, sources: sources as u32, hour: byte & !LAST };
+        require(seen.hour < 24 && main < tuples[0] && sources < tuples[1] && seen.key < view.threshold)?;
+        require(list.last().is_none_or(|before| *before < seen))?;
+        list.push(seen);
+        of_visitor += 1;
+        require(of_visitor <= SEEN_MAX)?;
+        if byte & LAST != 0 {
+            (key, of_visitor) = (None, 0);
+        }
+    }
+    require(key.is_none() && keys.next().is_none() && view.visitors <= VISITORS_MAX && view.threshold <= ALL)?;
+    // A visitor's last is marked, and the next one has another key.
+    let visitors = list.chunk_by(|one, other| one.key == other.key).count();
+    require(visitors == view.visitors)?;
+    Ok(Sample::from_sorted(list, view.threshold))
+}

@@ -1,0 +1,280 @@
+//! The bytes of a day's roll-up.
+//!
+//! Format 0x11; numbers and the block around it are those of `wire`:
+//!
+//! | what | how |
+//! |---|---|
+//! | main family, sources family | each sized |
+//! | visitors | twice the number of visitors, plus 1 where some were dropped; then the threshold in 6 bytes |
+//! | keys | 6 bytes each, little-endian, in order |
+//! | seen | their number, unless there are no visitors; then three columns |
+//! | seen: hours | a byte each: the hour, plus 128 at a visitor's last |
+//! | seen: main, sources | the number of the combination of the family, in as many bytes as the family's combinations need |
+//!
+//! A family:
+//!
+//! | what | how |
+//! |---|---|
+//! | which texts | a byte: a bit for each text dimension that has values beside the empty one |
+//! | the texts | of each of those: how many; each with its length; in order. The empty one is number 0, the first of these 1 |
+//! | three parts | how many rows; of each row a number for each dimension, but for those without texts; in order |
+//! | combinations | how many; where the first part has several rows: how many combinations each of them is in |
+//! | combinations: second and third part | two columns of row numbers; in order |
+//! | cells | sized; of each combination at least one, in the order of hours |
+//!
+//! A column has 0, 1 or 2 bytes an entry: as many as its largest possible value needs. A cell is a byte: the clicks (1 to 3, or 0 for
+//! "4 and so many more as the number that follows"), four times the hour, and 128 at a combination's last. Hour 31 says that a
+//! combination has no clicks (but was seen of a visitor).
+
+use crate::DayRollup;
+use crate::cells::{Cell, sort_and_sum};
+use crate::day::Family;
+use crate::sample::{ALL, Seen, sort_and_cut};
+use crate::schema::{Origin, PARTS, TEXTS};
+use crate::wire::{begin, push_sized, push_varint, seal};
+use crate::words::{Rows, Texts, Words, code_at, pack, pack_row, unpack};
+
+/// The first byte of a day's roll-up.
+pub(crate) const FORMAT_DAY: u8 = 0x11;
+/// The hour of a combination that has no clicks.
+pub(crate) const NO_HOUR: u8 = 31;
+/// Marks the last of a row of bytes.
+pub(crate) const LAST: u8 = 0x80;
+/// Bytes of a visitor key.
+pub(crate) const KEY_BYTES: usize = 6;
+
+/// Of a number that is not used.
+const UNUSED: u32 = u32::MAX;
+
+pub(crate) fn day(rollup: &DayRollup) -> Vec<u8> {
+    let mut seen = rollup.sample.seen().to_vec();
+    let threshold = sort_and_cut(&mut seen, rollup.sample.threshold());
+    let main = Order::new(&rollup.main, seen.iter().map(|seen| seen.main));
+    let sources = Order::new(&rollup.sources, seen.iter().map(|seen| seen.sources));
+    let mut out = begin(FORMAT_DAY);
+    let mut part = Vec::new();
+    push_family(&mut part, &rollup.main, &main);
+    push_sized(&mut out, &part);
+    part.clear();
+    push_family(&mut part, &rollup.sources, &sources);
+    push_sized(&mut out, &part);
+    for seen in &mut seen {
+        seen.main = main.tuple_ranks[seen.main as usize];
+        seen.sources = sources.tuple_ranks[seen.sources as usize];
+    }
+    seen.sort();
+    push_visitors(&mut out, &seen, threshold, [main.tuples.len(), sources.tuples.len()]);
+    seal(out)
+}
+
+/// How many bytes a number below this takes in a column.
+pub(crate) const fn width(numbers: usize) -> usize {
+    match numbers {
+        0 | 1 => 0,
+        2..=0x100 => 1,
+        _ => 2,
+    }
+}
+
+fn push_column(out: &mut Vec<u8>, numbers: usize, column: impl Iterator<Item = u32>) {
+    match width(numbers) {
+        0 => {}
+        1 => out.extend(column.map(|number| number as u8)),
+        _ => column.for_each(|number| out.extend_from_slice(&(number as u16).to_le_bytes())),
+    }
+}
+
+/// What of a family is used, in order, and the place of each in that order.
+struct Order {
+    texts: [Vec<u32>; TEXTS],
+    rows: [Vec<u128>; PARTS],
+    tuples: Vec<u64>,
+    tuple_ranks: Vec<u32>,
+}
+
+impl Order {
+    fn new(family: &Family, seen: impl Iterator<Item = u32>) -> Self {
+        let words = &family.words;
+        let mut is_used = vec![false; words.tuples.list().len()];
+        family.cells.list().iter().for_each(|cell| is_used[cell.tuple() as usize] = true);
+        seen.for_each(|tuple| is_used[tuple as usize] = true);
+        if is_as_stored(words) && is_used.iter().all(|is_used| *is_used) {
+            return Self::as_stored(words);
+        }
+        let mut rows_used: [Vec<bool>; PARTS] = std::array::from_fn(|part| vec![false; words.parts[part].list().len()]);
+        let used = words.tuples.list().iter().zip(&is_used).filter(|(_, is_used)| **is_used);
+        for (tuple, _) in used {
+            let rows = unpack(*tuple);
+            rows_used.iter_mut().zip(rows).for_each(|(used, row)| used[row as usize] = true);
+        }
+        let (texts, text_ranks) = order_texts(words, &rows_used);
+        let mut rows: [Vec<u128>; PARTS] = Default::default();
+        let mut row_ranks: [Vec<u32>; PARTS] = Default::default();
+        for part in 0..PARTS {
+            let fields = words.schema.parts[part];
+            let ranked = |row: u128| {
+                pack_row(fields.iter().enumerate().map(|(field, (_, origin))| {
+                    let code = code_at(row, field, fields.len());
+                    match origin {
+                        Origin::Text(place) if code > 0 => text_ranks[*place][code as usize],
+                        Origin::Text(_) | Origin::Plain(_) => code,
+                    }
+                }))
+            };
+            (rows[part], row_ranks[part]) = order_rows(&words.parts[part], &rows_used[part], ranked);
+        }
+        let ranked = |tuple: u64| {
+            let rows = unpack(tuple);
+            pack(std::array::from_fn(|part| row_ranks[part][rows[part] as usize]))
+        };
+        let (tuples, tuple_ranks) = order_rows(&words.tuples, &is_used, ranked);
+        Self { texts, rows, tuples, tuple_ranks }
+    }
+
+    /// Where nothing has changed since it was read.
+    fn as_stored(words: &Words) -> Self {
+        Self {
+            texts: std::array::from_fn(|place| (1..=words.texts[place].len() as u32).collect()),
+            rows: std::array::from_fn(|part| words.parts[part].list().to_vec()),
+            tuples: words.tuples.list().to_vec(),
+            tuple_ranks: (0..words.tuples.list().len() as u32).collect(),
+        }
+    }
+}
+
+fn is_as_stored(words: &Words) -> bool {
+    words.texts.iter().all(Texts::is_as_stored)
+        && words.parts.iter().all(Rows::is_as_stored)
+        && words.tuples.is_as_stored()
+}
+
+/// The used texts of each dimension in order, and the place of each text in it, counted from 1.
+fn order_texts(words: &Words, rows_used: &[Vec<bool>; PARTS]) -> ([Vec<u32>; TEXTS], [Vec<u32>; TEXTS]) {
+    let mut texts: [Vec<u32>; TEXTS] = Default::default();
+    let mut ranks: [Vec<u32>; TEXTS] = Default::default();
+    for ((fields, rows), used) in words.schema.parts.iter().zip(&words.parts).zip(rows_used) {
+        for (field, (_, origin)) in fields.iter().enumerate() {
+            let Origin::Text(place) = *origin else { continue };
+            if words.texts[place].len() == 0 {
+                continue;
+            }
+            let mut rank = vec![UNUSED; words.texts[place].len() + 1];
+            for (row, _) in rows.list().iter().zip(used).filter(|(_, is_used)| **is_used) {
+                rank[code_at(*row, field, fields.len()) as usize] = 0;
+            }
+            let mut order: Vec<u32> = (1..rank.len() as u32).filter(|code| rank[*code as usize] != UNUSED).collect();
+            order.sort_by(|one, other| words.texts[place].get(*one).cmp(words.texts[place].get(*other)));
+            for (before, code) in order.iter().enumerate() {
+                rank[*code as usize] = before as u32 + 1;
+            }
+            texts[place] = order;
+            ranks[place] = rank;
+        }
+    }
+    (texts, ranks)
+}
+
+/// The used rows, each as `ranked` makes it, in order; and the place of each row in it.
+fn order_rows<K: Copy + Ord + std::hash::Hash>(
+    rows: &Rows<K>,
+    used: &[bool],
+    ranked: impl Fn(K) -> K,
+) -> (Vec<K>, Vec<u32>) {
+    let used_rows = rows.list().iter().zip(used).enumerate().filter(|(_, (_, is_used))| **is_used);
+    let mut order: Vec<(K, u32)> = used_rows.map(|(place, (row, _))| (ranked(*row), place as u32)).collect();
+    // The stable sort, because those that were read are in order already.
+    order.sort();
+    let mut ranks = vec![UNUSED; rows.list().len()];
+    for (rank, (_, place)) in order.iter().enumerate() {
+        ranks[*place as usize] = rank as u32;
+    }
+    (order.into_iter().map(|(row, _)| row).collect(), ranks)
+}
+
+fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
+    let words = &family.words;
+    let which = order.texts.iter().enumerate().map(|(place, texts)| u8::from(!texts.is_empty()) << place).sum();
+    out.push(which);
+    for (texts, order) in words.texts.iter().zip(&order.texts).filter(|(_, order)| !order.is_empty()) {
+        push_varint(out, order.len() as u64);
+        order.iter().for_each(|code| push_sized(out, texts.get(*code).as_bytes()));
+    }
+    for (fields, rows) in words.schema.parts.iter().zip(&order.rows) {
+        push_varint(out, rows.len() as u64);
+        for row in rows {
+            for (field, (_, origin)) in fields.iter().enumerate() {
+                let is_written = match origin {
+                    Origin::Text(place) => !order.texts[*place].is_empty(),
+                    Origin::Plain(_) => true,
+                };
+                if is_written {
+                    push_varint(out, code_at(*row, field, fields.len()).into());
+                }
+            }
+        }
+    }
+    push_tuples(out, order);
+    push_cells(out, family, order);
+}
+
+fn push_tuples(out: &mut Vec<u8>, order: &Order) {
+    let [first, second, third] = order.rows.each_ref().map(Vec::len);
+    push_varint(out, order.tuples.len() as u64);
+    if first > 1 {
+        let runs = order.tuples.chunk_by(|one, other| unpack(*one)[0] == unpack(*other)[0]);
+        runs.for_each(|run| push_varint(out, run.len() as u64));
+    }
+    push_column(out, second, order.tuples.iter().map(|tuple| unpack(*tuple)[1]));
+    push_column(out, third, order.tuples.iter().map(|tuple| unpack(*tuple)[2]));
+}
+
+fn push_cells(out: &mut Vec<u8>, family: &Family, order: &Order) {
+    let ranked = |cell: &Cell| Cell::new(order.tuple_ranks[cell.tuple() as usize], cell.hour(), cell.count);
+    let mut cells: Vec<Cell> = family.cells.list().iter().map(ranked).collect();
+    sort_and_sum(&mut cells);
+    let mut bytes = Vec::with_capacity(cells.len() + cells.len() / 4 + 8);
+    let mut next = 0;
+    for tuple in 0..order.tuples.len() as u32 {
+        let start = next;
+        while cells.get(next).is_some_and(|cell| cell.tuple() == tuple) {
+            next += 1;
+        }
+        match cells[start..next].split_last() {
+            None => push_cell(&mut bytes, NO_HOUR, 1, LAST),
+            Some((last, before)) => {
+                before.iter().for_each(|cell| push_cell(&mut bytes, cell.hour(), cell.count, 0));
+                push_cell(&mut bytes, last.hour(), last.count, LAST);
+            }
+        }
+    }
+    push_sized(out, &bytes);
+}
+
+pub(crate) fn push_cell(out: &mut Vec<u8>, hour: u8, count: u32, last: u8) {
+    match count {
+        1..=3 => out.push(last | hour << 2 | count as u8),
+        _ => {
+            out.push(last | hour << 2);
+            push_varint(out, count.saturating_sub(4).into());
+        }
+    }
+}
+
+fn push_visitors(out: &mut Vec<u8>, seen: &[Seen], threshold: u64, tuples: [usize; 2]) {
+    let is_last = |place: usize| seen.get(place + 1).is_none_or(|next| next.key != seen[place].key);
+    let lasts = (0..seen.len()).filter(|place| is_last(*place));
+    let is_cut = threshold < ALL;
+    push_varint(out, (lasts.clone().count() as u64) << 1 | u64::from(is_cut));
+    if is_cut {
+        out.extend_from_slice(&threshold.to_le_bytes()[..KEY_BYTES]);
+    }
+    for place in lasts {
+        out.extend_from_slice(&seen[place].key.to_le_bytes()[..KEY_BYTES]);
+    }
+    if !seen.is_empty() {
+        push_varint(out, seen.len() as u64);
+        out.extend((0..seen.len()).map(|place| seen[place].hour | if is_last(place) { LAST } else { 0 }));
+        push_column(out, tuples[0], seen.iter().map(|seen| seen.main));
+        push_column(out, tuples[1], seen.iter().map(|seen| seen.sources));
+    }
+}

@@ -1,0 +1,186 @@
+//! Stored bytes as they lie: what a report walks over, and what decoding starts from. The format is in `encode`.
+
+use crate::CorruptRollup;
+use crate::encode::{FORMAT_DAY, KEY_BYTES, width};
+use crate::sample::{ALL, VISITORS_MAX};
+use crate::schema::{MAIN, Origin, PARTS, SOURCES, Schema, TEXTS};
+use crate::wire::{Reader, open};
+use crate::words::{COMBINATIONS_MAX, append_code};
+
+/// A day's roll-up, its parts not looked at yet.
+pub(crate) struct DayView<'a> {
+    pub(crate) main: Reader<'a>,
+    pub(crate) sources: Reader<'a>,
+    pub(crate) visitors: Reader<'a>,
+}
+
+/// A family of it.
+pub(crate) struct FamilyView<'a> {
+    pub(crate) texts: [Vec<&'a str>; TEXTS],
+    pub(crate) rows: [Vec<u128>; PARTS],
+    /// How many combinations there are.
+    pub(crate) tuples: usize,
+    /// How many of them each row of the first part is in.
+    pub(crate) runs: Vec<u32>,
+    pub(crate) second: Column<'a>,
+    pub(crate) third: Column<'a>,
+    pub(crate) cells: &'a [u8],
+}
+
+/// The sample of visitors.
+pub(crate) struct VisitorsView<'a> {
+    pub(crate) threshold: u64,
+    pub(crate) visitors: usize,
+    pub(crate) keys: &'a [u8],
+    pub(crate) hours: &'a [u8],
+    pub(crate) main: Column<'a>,
+    pub(crate) sources: Column<'a>,
+}
+
+/// Numbers, all of the same width.
+#[derive(Clone, Copy)]
+pub(crate) enum Column<'a> {
+    Zeros(usize),
+    Bytes(&'a [u8]),
+    Pairs(&'a [[u8; 2]]),
+}
+
+impl<'a> Column<'a> {
+    fn read(reader: &mut Reader<'a>, entries: usize, numbers: usize) -> Result<Self, CorruptRollup> {
+        match width(numbers) {
+            0 => Ok(Self::Zeros(entries)),
+            1 => Ok(Self::Bytes(reader.take(entries)?)),
+            _ => Ok(Self::Pairs(reader.take(entries * 2)?.as_chunks().0)),
+        }
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> + 'a {
+        let entries = match self {
+            Self::Zeros(entries) => entries,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Pairs(pairs) => pairs.len(),
+        };
+        (0..entries).map(move |place| match self {
+            Self::Zeros(_) => 0,
+            Self::Bytes(bytes) => bytes[place].into(),
+            Self::Pairs(pairs) => u16::from_le_bytes(pairs[place]).into(),
+        })
+    }
+}
+
+impl<'a> DayView<'a> {
+    pub(crate) fn new(block: &'a [u8]) -> Result<Self, CorruptRollup> {
+        let mut reader = open(FORMAT_DAY, block)?;
+        Ok(Self { main: reader.sized()?, sources: reader.sized()?, visitors: reader })
+    }
+
+    pub(crate) fn main(&self) -> Result<FamilyView<'a>, CorruptRollup> {
+        FamilyView::new(self.main, &MAIN)
+    }
+
+    pub(crate) fn sources(&self) -> Result<FamilyView<'a>, CorruptRollup> {
+        FamilyView::new(self.sources, &SOURCES)
+    }
+}
+
+impl<'a> FamilyView<'a> {
+    fn new(mut reader: Reader<'a>, schema: &'static Schema) -> Result<Self, CorruptRollup> {
+        let texts = read_texts(&mut reader)?;
+        let mut rows: [Vec<u128>; PARTS] = Default::default();
+        for (rows, fields) in rows.iter_mut().zip(&schema.parts) {
+            let count = reader.count(COMBINATIONS_MAX)?;
+            rows.reserve_exact(count);
+            for _ in 0..count {
+                rows.push(read_row(&mut reader, fields, &texts)?);
+            }
+            require(rows.is_sorted_by(|one, other| one < other))?;
+        }
+        let tuples = reader.count(COMBINATIONS_MAX)?;
+        let runs = read_runs(&mut reader, rows[0].len(), tuples)?;
+        let second = Column::read(&mut reader, tuples, rows[1].len())?;
+        let third = Column::read(&mut reader, tuples, rows[2].len())?;
+        require(rows.iter().all(|rows| rows.is_empty() == (tuples == 0)))?;
+        let cells = reader.sized()?.rest();
+        reader.end()?;
+        Ok(Self { texts, rows, tuples, runs, second, third, cells })
+    }
+}
+
+pub(crate) fn require(holds: bool) -> Result<(), CorruptRollup> {
+    if holds { Ok(()) } else { Err(CorruptRollup) }
+}
+
+fn read_texts<'a>(reader: &mut Reader<'a>) -> Result<[Vec<&'a str>; TEXTS], CorruptRollup> {
+    let mut texts: [Vec<&str>; TEXTS] = Default::default();
+    let [which] = *reader.take(1)? else { return Err(CorruptRollup) };
+    require(which < 1 << TEXTS)?;
+    for (place, texts) in texts.iter_mut().enumerate() {
+        if which & 1 << place == 0 {
+            continue;
+        }
+        let count = reader.count(COMBINATIONS_MAX)?;
+        let mut before = "";
+        for _ in 0..count {
+            let text = str::from_utf8(reader.sized()?.rest()).map_err(|_| CorruptRollup)?;
+            require(text > before)?;
+            texts.push(text);
+            before = text;
+        }
+        require(count > 0)?;
+    }
+    Ok(texts)
+}
+
+fn read_row(
+    reader: &mut Reader<'_>,
+    fields: &[(crate::Dimension, Origin)],
+    texts: &[Vec<&str>; TEXTS],
+) -> Result<u128, CorruptRollup> {
+    let mut row = 0;
+    for (_, origin) in fields {
+        let max = match origin {
+            Origin::Text(place) => texts[*place].len(),
+            Origin::Plain(plain) => plain.names().len() - 1,
+        };
+        let code = if max == 0 { 0 } else { reader.count(max)? };
+        row = append_code(row, code as u32);
+    }
+    Ok(row)
+}
+
+fn read_runs(reader: &mut Reader<'_>, rows: usize, tuples: usize) -> Result<Vec<u32>, CorruptRollup> {
+    if rows <= 1 {
+        return Ok(vec![tuples as u32; rows]);
+    }
+    let mut runs = Vec::with_capacity(rows);
+    let mut left = tuples;
+    for _ in 0..rows {
+        let run = reader.count(left)?;
+        require(run > 0)?;
+        left -= run;
+        runs.push(run as u32);
+    }
+    require(left == 0)?;
+    Ok(runs)
+}
+
+impl<'a> VisitorsView<'a> {
+    /// Reads it; the numbers are how many combinations the main and the sources family have.
+    pub(crate) fn new(mut reader: Reader<'a>, tuples: [usize; 2]) -> Result<Self, CorruptRollup> {
+        let head = reader.count(VISITORS_MAX * 2 + 1)?;
+        let visitors = head >> 1;
+        let threshold = if head & 1 == 0 { ALL } else { key_of(reader.take(KEY_BYTES)?) };
+        let keys = reader.take(visitors * KEY_BYTES)?;
+        let seen = if visitors == 0 { 0 } else { reader.count(VISITORS_MAX * crate::sample::SEEN_MAX)? };
+        let hours = reader.take(seen)?;
+        let main = Column::read(&mut reader, seen, tuples[0])?;
+        let sources = Column::read(&mut reader, seen, tuples[1])?;
+        reader.end()?;
+        Ok(Self { threshold, visitors, keys, hours, main, sources })
+    }
+}
+
+/// A key of six bytes.
+pub(crate) fn key_of(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |key, byte| key << 8 | u64::from(*byte))
+}
