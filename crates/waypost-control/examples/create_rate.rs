@@ -15,8 +15,8 @@ use axum::http::Request;
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use tower::ServiceExt as _;
-use waypost_control::{App, ControlSettings, Principal, PublicUrl, router};
-use waypost_store::{Store, StoreOptions};
+use waypost_control::{App, ClickSettings, Clicks, ControlSettings, Principal, PublicUrl, router};
+use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 type Failure = Box<dyn std::error::Error>;
@@ -29,7 +29,10 @@ async fn main() -> Result<(), Failure> {
     let store = Store::open(&folder.path().join("waypost.db").display().to_string(), StoreOptions::default()).await?;
     let table = Arc::new(Table::open(&folder.path().join("table"), TableOptions::default())?);
     let settings = ControlSettings::new(PublicUrl::parse("https://go.example")?, Arc::new(|_| String::new()));
-    let app = App::start(store, Arc::clone(&table), settings).await?;
+    let address = folder.path().join("clicks.db").display().to_string();
+    let clicks = ClickStore::open(&address, StoreOptions::default()).await?;
+    let clicks = Clicks::start(clicks, None, ClickSettings::default());
+    let app = App::start(store, Arc::clone(&table), clicks, settings).await?;
     app.wait_until_ready(Duration::from_secs(10)).await;
     let router = router(Arc::clone(&app));
 

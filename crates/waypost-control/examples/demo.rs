@@ -9,8 +9,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use tower::ServiceExt as _;
-use waypost_control::{App, ControlSettings, Principal, PublicUrl, router};
-use waypost_store::{Store, StoreOptions};
+use waypost_control::{App, ClickSettings, Clicks, ControlSettings, Principal, PublicUrl, router};
+use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 const LINKS: [&str; 4] = [
@@ -31,7 +31,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", public_url.origin());
     let mut settings = ControlSettings::new(public_url, Arc::new(|_| "wp_unlock_demo=1; Path=/".to_owned()));
     settings.anonymous_links = !std::env::args().any(|argument| argument == "--closed");
-    let app = App::start(store, Arc::new(table), settings).await?;
+    let address = folder.path().join("clicks.db").display().to_string();
+    let clicks = ClickStore::open(&address, StoreOptions::default()).await?;
+    let clicks = Clicks::start(clicks, None, ClickSettings::default());
+    let app = App::start(store, Arc::new(table), clicks, settings).await?;
     let router = router(Arc::clone(&app));
     for link in LINKS {
         let request = Request::post("/api/v1/links").header("content-type", "application/json");

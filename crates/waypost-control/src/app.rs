@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{SchemePolicy, Timestamp};
-use waypost_store::{Domain, Setup, Store, StoreError};
+use waypost_store::{ClickStore, Domain, Setup, Store, StoreError};
 use waypost_table::Table;
 
+use crate::click_feed::Feeds;
+use crate::clicks::Clicks;
 use crate::create_queue::CreateQueue;
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
@@ -28,6 +30,8 @@ const UNLOCK_FAILURE_RATE: Rate = Rate { count: 100, per_s: 3_600, burst: 100 };
 pub struct App {
     pub(crate) store: Store,
     pub(crate) table: Arc<Table>,
+    pub(crate) clicks: Arc<Clicks>,
+    pub(crate) feeds: Feeds,
     pub(crate) sync: Arc<Sync>,
     pub(crate) settings: ControlSettings,
     pub(crate) setup: Setup,
@@ -51,11 +55,17 @@ pub enum StartError {
 
 impl App {
     /// Prepares the database, starts the job that keeps the table current, and returns at once: until the table has
-    /// caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime.
+    /// caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime. Whoever
+    /// started `clicks` stops them, after this.
     ///
     /// # Errors
     /// [`StartError::Store`] where the database fails, or another domain has the public URL's host.
-    pub async fn start(store: Store, table: Arc<Table>, settings: ControlSettings) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        store: Store,
+        table: Arc<Table>,
+        clicks: Arc<Clicks>,
+        settings: ControlSettings,
+    ) -> Result<Arc<Self>, StartError> {
         let host = settings.public_url.host().clone();
         let mut tx = store.begin("init").await?;
         let setup = tx.init(&host).await?;
@@ -79,6 +89,8 @@ impl App {
             job: Mutex::new(Some(job)),
             store,
             table,
+            clicks,
+            feeds: Feeds::new(),
             sync,
             settings,
             setup,
@@ -90,8 +102,10 @@ impl App {
         self.sync.wait_until_caught_up(wait).await.is_ok()
     }
 
-    /// Ends the job, having let it finish what it is writing. Requests that change links fail from then on.
+    /// Ends the job, having let it finish what it is writing, and all live feeds. Requests that change links fail from
+    /// then on.
     pub async fn stop(&self) {
+        self.close_feeds();
         self.sync.stop();
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job
@@ -99,6 +113,11 @@ impl App {
         {
             tracing::error!(%error, "the job that keeps the link table current broke down");
         }
+    }
+
+    /// The clicks database.
+    pub(crate) fn click_store(&self) -> &ClickStore {
+        self.clicks.store()
     }
 
     /// Waits until the edge has everything up to this outbox sequence.

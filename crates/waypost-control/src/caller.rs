@@ -47,6 +47,15 @@ impl Caller {
         }
         Err(Problem::new(ProblemCode::Forbidden, "this takes the operator of the instance, not an API key"))
     }
+
+    /// Refuses those who have no business with the instance as a whole: all but the operator and the default account.
+    pub(crate) fn require_instance(&self, app: &App) -> Result<(), Problem> {
+        if self.is_operator || self.account_id == app.setup.default_account.account_id {
+            return Ok(());
+        }
+        let detail = "this takes the operator of the instance, or an API key of its default account";
+        Err(Problem::new(ProblemCode::Forbidden, detail))
+    }
 }
 
 impl FromRequestParts<Arc<App>> for Caller {

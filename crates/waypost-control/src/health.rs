@@ -9,35 +9,52 @@ use crate::problem::Chain;
 #[derive(Debug, Serialize)]
 pub(crate) struct Readiness {
     pub(crate) ready: bool,
-    checks: Checks,
+    pub(crate) checks: Checks,
 }
 
 #[derive(Debug, Serialize)]
-struct Checks {
-    store: StoreCheck,
-    table: TableCheck,
+pub(crate) struct Checks {
+    pub(crate) store: StoreCheck,
+    pub(crate) table: TableCheck,
+    clicks: ClicksCheck,
 }
 
 #[derive(Debug, Serialize)]
-struct StoreCheck {
-    ok: bool,
+pub(crate) struct StoreCheck {
+    pub(crate) ok: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct TableCheck {
+pub(crate) struct TableCheck {
     /// Whether the table has caught up since the start and is being kept current.
-    ok: bool,
+    pub(crate) ok: bool,
     /// The outbox sequence up to which the table is current.
-    cursor: u64,
+    pub(crate) cursor: u64,
     /// Changes that it has not taken yet; `null` where the database cannot say.
-    behind: Option<u64>,
+    pub(crate) behind: Option<u64>,
     /// Links since the start that cannot be served as they are stored.
-    refused: u64,
+    pub(crate) refused: u64,
+}
+
+/// How the counting of clicks is doing. What is wrong here does not make the instance unready: redirects and the API for
+/// links work, and clicks wait in the spool, which no other instance could count. Taken out of service it would count
+/// nothing at all; that it should be looked at is what `ok` and the metrics say.
+#[derive(Debug, Serialize)]
+struct ClicksCheck {
+    ok: bool,
+    /// Clicks that wait to be counted.
+    pending: u64,
+    /// How long the oldest of them has waited, in seconds.
+    pending_age_s: f64,
+    /// Clicks declared lost since the start.
+    lost: u64,
+    /// Why the last attempt to count failed; `null` where it did not.
+    last_error: Option<String>,
 }
 
 impl App {
     pub(crate) async fn readiness(&self) -> Readiness {
-        let last = self.outbox_last().await;
+        let (last, clicks) = tokio::join!(self.outbox_last(), self.clicks_check());
         let cursor = self.table.cursor();
         let store = StoreCheck { ok: last.is_some() };
         let table = TableCheck {
@@ -46,7 +63,19 @@ impl App {
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
         };
-        Readiness { ready: store.ok && table.ok, checks: Checks { store, table } }
+        Readiness { ready: store.ok && table.ok, checks: Checks { store, table, clicks } }
+    }
+
+    async fn clicks_check(&self) -> ClicksCheck {
+        let ping = self.click_store().ping().await;
+        let status = self.clicks.status();
+        ClicksCheck {
+            ok: ping.is_ok() && !status.is_failing,
+            pending: status.pending,
+            pending_age_s: status.pending_age_s,
+            lost: status.lost,
+            last_error: status.last_error.or_else(|| ping.err().map(|error| error.to_string())),
+        }
     }
 
     async fn outbox_last(&self) -> Option<u64> {

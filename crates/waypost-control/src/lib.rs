@@ -6,15 +6,21 @@
 //! What it does not do: it writes no SQL (`waypost-store` does), decides no redirect (`waypost-core` does), listens on no
 //! address and reads no configuration (the binary does).
 
+mod accept;
 mod anonymous;
 mod api_key;
 mod app;
 mod assets;
 mod bulk;
 mod caller;
+mod click_audit;
+mod click_erasure;
+mod click_export;
+mod click_feed;
 mod clicks;
 mod compiled;
 mod create_queue;
+mod csv;
 mod decide;
 mod domains;
 mod health;
@@ -24,6 +30,7 @@ mod link_input;
 mod link_list;
 mod link_view;
 mod links;
+mod metrics;
 mod own_hosts;
 mod pages;
 mod password;
@@ -31,12 +38,15 @@ mod preview;
 mod problem;
 mod problem_catalogue;
 mod rebuild;
+mod report_query;
+mod reports;
 mod request;
 mod routes;
 mod settings;
 mod sync;
 mod throttle;
 mod unlock;
+mod when;
 
 pub use app::{App, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
@@ -44,4 +54,4 @@ pub use clicks::{ClickSettings, ClickSource, Clicks, EventResult, IngestStatus, 
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;
-pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate};
+pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};

@@ -98,8 +98,18 @@ problems! {
         "Where anyone may make links they cannot lead to bare addresses or `localhost`.";
     DestinationLength = "destination_length", 422, "The destination is too long",
         "A destination has at most 8,192 bytes, as given and as the URL standard writes it.";
+    RangeInvalid = "range_invalid", 422, "The range of time cannot be reported",
+        "`from` or `to` is no instant, date or span, the range is reversed or too long, or the interval would divide it into too many rows. `detail` says what to ask instead.";
+    TimeZoneUnknown = "time_zone_unknown", 422, "There is no such time zone",
+        "`time_zone` is an IANA name such as `Europe/Berlin`. `detail` offers a near one.";
+    FilterInvalid = "filter_invalid", 422, "The filter or group is none",
+        "There is no such dimension, or none of its values is this one. `detail` lists what there is.";
+    NotCombined = "not_combined", 422, "These cannot be combined in one report",
+        "Totals are counted for sets of dimensions that belong together. `detail` says what can be asked instead; raw clicks can be combined in any way.";
     RateLimited = "rate_limited", 429, "Too many requests",
         "`Retry-After` says in how many seconds there is room again.";
+    TooManyListeners = "too_many_listeners", 429, "Too many live feeds are open",
+        "An account, and the instance, can have so many at once. Close one, or try again after `Retry-After` seconds.";
     Internal = "internal", 500, "Something broke here",
         "The fault is on this side and has been logged.";
     Unavailable = "unavailable", 503, "The database cannot be reached",

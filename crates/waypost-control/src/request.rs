@@ -126,8 +126,7 @@ impl<S: Sync> FromRequestParts<S> for QueryPairs {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self::of_query(parts.uri.query().unwrap_or_default()))
     }
 }
 
@@ -145,6 +144,16 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 }
 
 impl QueryPairs {
+    /// The parameters of this query.
+    pub(crate) fn of_query(query: &str) -> Self {
+        Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// All of them.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     pub(crate) fn into_list_query(self) -> Result<ListQuery, Problem> {
         let mut query = ListQuery::default();
         for (name, value) in self.0 {

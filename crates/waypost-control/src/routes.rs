@@ -5,13 +5,16 @@
 mod anonymous;
 mod assets;
 mod bulk;
+mod clicks;
 mod decide;
 mod domains;
 mod health;
 mod keys;
 mod landing;
 mod links;
+mod metrics;
 mod public;
+mod reports;
 
 use std::sync::Arc;
 
@@ -38,6 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
         .route("/docs/problems", get(assets::show_problems))
         .route("/robots.txt", get(assets::robots))
         .route("/favicon.ico", get(assets::favicon))
@@ -54,6 +58,13 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/links/bulk", post(bulk::create_links))
         .route("/api/v1/links/{id}", get(links::get_link).patch(links::update_link).delete(links::delete_link))
         .route("/api/v1/links/{id}/versions", get(links::list_versions))
+        .route("/api/v1/links/{id}/clicks", delete(clicks::erase_link_clicks))
+        .route("/api/v1/reports", get(reports::get_report))
+        .route("/api/v1/clicks", get(clicks::list_clicks))
+        .route("/api/v1/clicks/live", get(clicks::follow_clicks))
+        .route("/api/v1/clicks/audit", get(clicks::audit_clicks))
+        .route("/api/v1/clicks/retention", get(clicks::get_retention).put(clicks::set_retention))
+        .route("/api/v1/visitors/{key}/clicks", delete(clicks::erase_visitor_clicks))
         .route("/api/v1/links/{id}/decide", post(decide::decide_link))
         .route("/api/v1/decide", post(decide::decide_record))
         .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
@@ -99,8 +110,13 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = (status, body).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+/// A body of this type.
+fn typed(media_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
+}
+
+fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    typed("application/json", (status, body))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 use waypost_core::{Hostname, SchemePolicy};
+use waypost_spool::SpoolStats;
 
 /// What a path of a short URL must escape; slugs have nothing else that does.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
@@ -37,6 +38,9 @@ pub struct GrantRequest<'a> {
 /// Makes the whole `Set-Cookie` value of a grant.
 pub type IssueGrant = Arc<dyn Fn(GrantRequest<'_>) -> String + Send + Sync>;
 
+/// Reads the numbers of the spool, without waiting for anything.
+pub type ReadSpoolStats = Arc<dyn Fn() -> SpoolStats + Send + Sync>;
+
 /// Everything that can be set. [`ControlSettings::new`] gives the defaults.
 #[derive(Clone)]
 pub struct ControlSettings {
@@ -64,6 +68,8 @@ pub struct ControlSettings {
     pub sync_poll_ms: u64,
     /// Makes the cookie of an unlocked link.
     pub issue_grant: IssueGrant,
+    /// How the spool of clicks is doing; `None` where this instance has none.
+    pub spool_stats: Option<ReadSpoolStats>,
 }
 
 impl ControlSettings {
@@ -82,6 +88,7 @@ impl ControlSettings {
             sync_wait_ms: 5_000,
             sync_poll_ms: 1_000,
             issue_grant,
+            spool_stats: None,
         }
     }
 }

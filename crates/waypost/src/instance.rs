@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl};
+use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl};
 use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
-use waypost_store::{Store, StoreOptions};
+use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 use crate::clock;
@@ -24,6 +24,7 @@ const GRANT_SECONDS: u32 = 24 * 60 * 60;
 pub(crate) struct Instance {
     pub(crate) store: Store,
     pub(crate) table: Arc<Table>,
+    pub(crate) clicks: Arc<Clicks>,
     pub(crate) grant_key: GrantKey,
     /// Held so that no other process opens the same folder; the last to go.
     _lock: InstanceLock,
@@ -40,10 +41,19 @@ impl Instance {
             None => data_dir.database().to_str().context("the data folder's path is not UTF-8")?.to_owned(),
         };
         let store = Store::open(&address, StoreOptions::default()).await?;
+        let clicks_address = match &config.database_url {
+            Some(address) => address.expose().to_owned(),
+            None => {
+                let path = data_dir.path().join("clicks.db");
+                path.to_str().context("the data folder's path is not UTF-8")?.to_owned()
+            }
+        };
+        let clicks = ClickStore::open(&clicks_address, StoreOptions::default()).await?;
+        let clicks = Clicks::start(clicks, None, ClickSettings::default());
         let folder = data_dir.table();
         let table = tokio::task::spawn_blocking(move || Table::open(&folder, TableOptions::default())).await??;
         let grant_key = read_grant_key(&store).await?;
-        Ok(Self { store, table: Arc::new(table), grant_key, _lock: lock })
+        Ok(Self { store, table: Arc::new(table), clicks, grant_key, _lock: lock })
     }
 
     /// The public URL that the last server on this database had.
@@ -73,7 +83,7 @@ impl Instance {
             api_rate: config.api_rate.0,
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
-        Ok(App::start(self.store.clone(), Arc::clone(&self.table), settings).await?)
+        Ok(App::start(self.store.clone(), Arc::clone(&self.table), Arc::clone(&self.clicks), settings).await?)
     }
 }
 

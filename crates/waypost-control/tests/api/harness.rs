@@ -9,9 +9,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt as _;
-use waypost_control::{App, ClientAddress, ControlSettings, Principal, PublicUrl, router};
+use waypost_control::{App, ClickSettings, Clicks, ClientAddress, ControlSettings, Principal, PublicUrl, router};
 use waypost_core::CompactLink;
-use waypost_store::{Store, StoreOptions};
+use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 use waypost_testkit::postgres::TestDatabase;
 
@@ -22,6 +22,7 @@ pub(crate) struct TestApp {
     pub(crate) app: Arc<App>,
     pub(crate) store: Store,
     pub(crate) table: Arc<Table>,
+    pub(crate) clicks: Arc<Clicks>,
     pub(crate) router: Router,
     pub(crate) data: Data,
 }
@@ -43,6 +44,16 @@ impl Data {
             Some(database) => database.url().to_owned(),
             None => self.folder.path().join("waypost.db").display().to_string(),
         }
+    }
+
+    /// Counts clicks that tests bring themselves: there is no spool.
+    pub(crate) async fn start_clicks(&self) -> Arc<Clicks> {
+        let address = match &self.database {
+            Some(database) => database.url().to_owned(),
+            None => self.folder.path().join("clicks.db").display().to_string(),
+        };
+        let store = ClickStore::open(&address, StoreOptions::default()).await.unwrap();
+        Clicks::start(store, None, ClickSettings::default())
     }
 }
 
@@ -114,14 +125,17 @@ impl TestApp {
         let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
         let mut settings = settings();
         change(&mut settings);
-        let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
+        let clicks = data.start_clicks().await;
+        let app = App::start(store.clone(), Arc::clone(&table), Arc::clone(&clicks), settings).await.unwrap();
         assert!(app.wait_until_ready(READY_WITHIN).await);
-        Self { router: router(Arc::clone(&app)), app, store, table, data }
+        Self { router: router(Arc::clone(&app)), app, store, table, clicks, data }
     }
 
     /// Ends the control plane and gives back its data.
     pub(crate) async fn stop(self) -> Data {
         self.app.stop().await;
+        self.clicks.stop().await;
+        self.clicks.store().close().await;
         self.store.close().await;
         self.data
     }

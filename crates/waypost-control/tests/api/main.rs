@@ -7,5 +7,6 @@ mod harness;
 mod links;
 mod pages;
 mod problems;
+mod reports;
 mod sync;
 mod tenants;

@@ -108,7 +108,8 @@ async fn readiness_tells_how_far_the_table_is() {
     assert_eq!(
         ready,
         json!({"ready": true, "checks": {"store": {"ok": true},
-            "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0}}})
+            "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0},
+            "clicks": {"ok": true, "pending": 0, "pending_age_s": 0.0, "lost": 0, "last_error": null}}})
     );
 }
 
@@ -119,11 +120,12 @@ async fn a_change_that_the_edge_cannot_take_is_saved_and_said_to_be() {
     let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
     let mut settings = settings();
     settings.sync_wait_ms = 50;
-    let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
+    let clicks = data.start_clicks().await;
+    let app = App::start(store.clone(), Arc::clone(&table), Arc::clone(&clicks), settings).await.unwrap();
     assert!(app.wait_until_ready(Duration::from_secs(30)).await);
     // With the job ended nothing takes the change, as when the disk is full.
     app.stop().await;
-    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, data };
+    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, clicks, data };
     let link = json!({"destination_url": "https://example.com/", "slug": "saved"});
     let reply = app.operator("POST", "/api/v1/links").json(&link).await;
     reply.assert_problem(503, "not_at_edge");
@@ -167,9 +169,10 @@ async fn a_full_table_is_said_and_redirects_go_on() {
     let table = Arc::new(Table::open(&data.folder.path().join("table"), tiny).unwrap());
     let mut settings = settings();
     settings.sync_wait_ms = 500;
-    let app = App::start(store.clone(), Arc::clone(&table), settings).await.unwrap();
+    let clicks = data.start_clicks().await;
+    let app = App::start(store.clone(), Arc::clone(&table), Arc::clone(&clicks), settings).await.unwrap();
     assert!(app.wait_until_ready(Duration::from_secs(30)).await);
-    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, data };
+    let app = TestApp { router: router(Arc::clone(&app)), app, store, table, clicks, data };
     app.create_link(json!({"destination_url": "https://example.com/", "slug": "first"})).await;
     let large = format!("https://example.com/{}", "x".repeat(8_000));
     let links: Vec<_> =

@@ -65,6 +65,16 @@ async fn foreign_things_are_not_there() {
     let domain_path = format!("/api/v1/domains/{}", domain["id"].as_str().unwrap());
     call("PATCH", &domain_path).json(&json!({"root_url": null})).await.assert_problem(403, "forbidden");
 
+    let id = link["id"].as_str().unwrap();
+    for query in [format!("reports?link_id={id}"), format!("clicks?link_id={id}"), format!("clicks/live?link_id={id}")]
+    {
+        call("GET", &format!("/api/v1/{query}")).send().await.assert_problem(404, "not_found");
+    }
+    call("DELETE", &format!("{link_path}/clicks")).send().await.assert_problem(404, "not_found");
+    for path in ["/api/v1/clicks/audit", "/metrics"] {
+        call("GET", path).send().await.assert_problem(403, "forbidden");
+    }
+
     let own = call("POST", "/api/v1/links").json(&json!({"destination_url": "https://example.com/"})).await;
     assert_eq!(own.status, 201);
     assert_ne!(own.json()["account_id"], link["account_id"]);
@@ -106,6 +116,15 @@ async fn no_route_of_the_api_opens_without_a_key() {
         ("GET", "/api/v1/domains"),
         ("POST", "/api/v1/domains"),
         ("PATCH", "/api/v1/domains/dom_1"),
+        ("GET", "/api/v1/reports"),
+        ("GET", "/api/v1/clicks"),
+        ("GET", "/api/v1/clicks/live"),
+        ("GET", "/api/v1/clicks/audit"),
+        ("GET", "/api/v1/clicks/retention"),
+        ("PUT", "/api/v1/clicks/retention"),
+        ("DELETE", "/api/v1/links/link_1/clicks"),
+        ("DELETE", "/api/v1/visitors/0123456789abcdef/clicks"),
+        ("GET", "/metrics"),
     ] {
         app.call(method, path).send().await.assert_problem(401, "unauthorized");
     }

@@ -1,0 +1,170 @@
+//! The numbers of this instance for a monitoring system, in the text format of Prometheus (OpenMetrics).
+//!
+//! They are read when they are asked for and kept nowhere. No label has a value that comes from outside.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use waypost_spool::SpoolStats;
+use waypost_store::ClickAudit;
+
+use crate::app::App;
+use crate::clicks::IngestStatus;
+use crate::problem::{Chain, Problem};
+
+/// The media type of what [`App::metrics`] writes.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+impl App {
+    /// All numbers. What the databases cannot say just now is left out; that they cannot is a number, too.
+    pub(crate) async fn metrics(&self) -> Result<String, Problem> {
+        let (readiness, audit) = tokio::join!(self.readiness(), self.click_store().audit());
+        let audit =
+            audit.inspect_err(|error| tracing::warn!(error = %Chain(error), "the clicks database does not answer"));
+        let mut page = Page::default();
+        page.flag("store_up", "Whether the database of the links answers", readiness.checks.store.ok);
+        let table = &readiness.checks.table;
+        page.gauge("table_cursor", "Outbox sequence up to which the link table is current", table.cursor);
+        if let Some(behind) = table.behind {
+            page.gauge("table_behind", "Changes that the link table has not taken yet", behind);
+        }
+        page.counter("table_refused", "Links that the link table cannot serve as they are stored", table.refused);
+        page.flag("table_sync_failing", "Whether the link table is not being kept current", !table.ok);
+        page.gauge("live_listeners", "Live feeds that are open", self.feeds.count() as u64);
+        page.flag("clicks_store_up", "Whether the database of the clicks answers", audit.is_ok());
+        page.ingest(&self.clicks.status());
+        if let Ok(audit) = audit {
+            page.audit(&audit);
+        }
+        if let Some(read) = &self.settings.spool_stats {
+            page.spool(&read());
+        }
+        page.finish()
+    }
+}
+
+/// Numbers, collected.
+struct Page {
+    registry: Registry,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { registry: Registry::with_prefix("waypost") }
+    }
+}
+
+impl Page {
+    fn ingest(&mut self, status: &IngestStatus) {
+        self.counter("clicks_counted", "Clicks counted since the start", status.counted);
+        self.gauge("clicks_pending", "Clicks that wait to be counted", status.pending);
+        self.seconds("clicks_pending_age_seconds", "How long the oldest of them has waited", status.pending_age_s);
+        self.counter("click_ingest_batches", "Transactions that counted clicks", status.batches);
+        self.counter("click_ingest_failures", "Attempts to count clicks that failed", status.failures);
+        self.flag("click_ingest_failing", "Whether the last attempt to count clicks failed", status.is_failing);
+        self.gauge("click_ingest_last_batch_clicks", "Clicks of the last transaction", status.last_batch_clicks);
+        let help = "How long the last transaction took";
+        self.seconds("click_ingest_last_batch_seconds", help, status.last_batch_s);
+        let help = "Clicks whose browser was not read, because too many new user agents came at once";
+        self.counter("clicks_user_agent_unparsed", help, status.unparsed_user_agents);
+    }
+
+    fn audit(&mut self, epochs: &[ClickAudit]) {
+        let lost = Family::<CauseLabel, Counter>::default();
+        for epoch in epochs {
+            for (cause, count) in
+                [("full", epoch.lost_full), ("damaged", epoch.lost_damaged), ("unreadable", epoch.lost_unreadable)]
+            {
+                lost.get_or_create(&CauseLabel { cause }).inc_by(count);
+            }
+        }
+        self.registry.register("clicks_lost", "Clicks declared lost, ever", lost);
+        let stored = epochs.iter().map(|epoch| epoch.stored).sum();
+        self.counter("clicks_stored", "Clicks counted, ever, of edges that number them", stored);
+        let missing = epochs.iter().map(|epoch| epoch.missing).sum();
+        self.gauge("clicks_missing", "Clicks that an edge has numbered and that never came", missing);
+    }
+
+    fn spool(&mut self, stats: &SpoolStats) {
+        self.counter("spool_appended", "Clicks numbered since the start, stored or lost", stats.appended);
+        self.counter("spool_lost", "Clicks that found no room since the start", stats.lost);
+        self.counter("spool_damaged", "Clicks found damaged since the start", stats.damaged);
+        self.gauge("spool_bytes", "Bytes of the spool's files", stats.bytes_on_disk);
+        self.gauge("spool_segments", "Files of the spool that hold clicks", stats.segments);
+        self.counter("spool_flushes", "Rounds of flushing", stats.flushes);
+        self.counter("spool_flush_failures", "Rounds in which something could not be flushed", stats.flush_failures);
+        let help = "Files of which some bytes may not have reached the disk";
+        self.gauge("spool_suspect_segments", help, stats.suspect_segments);
+        if let Some(age) = stats.last_flush_age {
+            self.seconds("spool_last_flush_age_seconds", "Time since all was flushed", age.as_secs_f64());
+        }
+    }
+
+    /// A number that only grows; the format adds `_total` to its name.
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let counter = Counter::<u64, AtomicU64>::default();
+        counter.inc_by(value);
+        self.registry.register(name, help, counter);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        let gauge = Gauge::<i64, AtomicI64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        self.registry.register(name, help, gauge);
+    }
+
+    fn flag(&mut self, name: &str, help: &str, value: bool) {
+        self.gauge(name, help, value.into());
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: f64) {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        self.registry.register(name, help, gauge);
+    }
+
+    fn finish(self) -> Result<String, Problem> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).map_err(|error| Problem::internal("writing the metrics", &error))?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_text_is_what_prometheus_reads() {
+        let mut page = Page::default();
+        page.ingest(&IngestStatus { counted: 7, pending_age_s: 0.5, is_failing: true, ..IngestStatus::default() });
+        page.spool(&SpoolStats { last_flush_age: Some(Duration::from_millis(20)), ..SpoolStats::default() });
+        let text = page.finish().unwrap();
+        for line in [
+            "# TYPE waypost_clicks_counted counter",
+            "waypost_clicks_counted_total 7",
+            "waypost_clicks_pending_age_seconds 0.5",
+            "waypost_click_ingest_failing 1",
+            "waypost_spool_last_flush_age_seconds 0.02",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        // One dot at the end of each help text, which the encoder adds.
+        assert!(!text.contains("..\n"), "{text}");
+    }
+}

@@ -1,0 +1,426 @@
+//! Reading what a report is asked from the parameters of a query. Every fault is named, not the first alone.
+//!
+//! What the parameters mean is in `docs/reports.md`; whether the question has an answer is for `waypost-rollup` to say.
+
+use jiff::tz::TimeZone;
+use waypost_core::Timestamp;
+use waypost_core::class::Class;
+use waypost_rollup::{Dimension, Filter, Interval, QueryError};
+
+use crate::accept::Format;
+use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::request::QueryPairs;
+use crate::when::{read_end, read_start, read_time_zone, start_of_days};
+
+/// Groups of a report where the caller does not say.
+const GROUPS: usize = 100;
+/// The most groups of a report.
+const GROUPS_MAX: usize = 1_000;
+/// Calendar days of a report where the caller does not say.
+const DAYS: i64 = 30;
+/// The most values of one filter.
+const VALUES_MAX: usize = 100;
+/// The most bytes of a filter's value; what is counted is cut at fewer.
+const VALUE_BYTES_MAX: usize = 1_024;
+/// How alike two names must be for one to be offered instead of the other, from 0 to 1.
+const ALIKE: f64 = 0.75;
+
+/// Intervals by their names.
+pub(crate) const INTERVALS: [(&str, Interval); 6] = [
+    ("none", Interval::None),
+    ("hour", Interval::Hour),
+    ("day", Interval::Day),
+    ("week", Interval::Week),
+    ("month", Interval::Month),
+    ("year", Interval::Year),
+];
+
+/// What a report is about, as asked: whose link or domain it is has not been looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AskedScope {
+    Account,
+    Domain(String),
+    Link(String),
+}
+
+/// A question, read.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedReport {
+    pub(crate) scope: AskedScope,
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) interval: Interval,
+    pub(crate) time_zone: TimeZone,
+    /// Empty for all.
+    pub(crate) classes: Vec<Class>,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) group_by: Option<Dimension>,
+    pub(crate) groups_max: usize,
+    pub(crate) format: Option<Format>,
+}
+
+impl AskedReport {
+    /// Reads the question.
+    ///
+    /// # Errors
+    /// 400 where there is no such parameter, 422 where a value is none; with every field that is at fault.
+    pub(crate) fn read(pairs: QueryPairs, now: Timestamp) -> Result<Self, Problem> {
+        let mut fields = Fields::of(pairs);
+        let scope = fields.scope();
+        let time_zone = fields.read("time_zone", ProblemCode::TimeZoneUnknown, read_time_zone);
+        let time_zone = time_zone.unwrap_or(TimeZone::UTC);
+        let to = fields.read("to", ProblemCode::RangeInvalid, |text| read_end(text, &time_zone, now)).unwrap_or(now);
+        let from = fields
+            .read("from", ProblemCode::RangeInvalid, |text| read_start(text, &time_zone, now, to))
+            .or_else(|| start_of_days(DAYS, &time_zone, to))
+            .unwrap_or(to);
+        let asked = Self {
+            scope,
+            from,
+            to,
+            interval: fields
+                .read("interval", ProblemCode::InvalidField, |text| one_of("interval", text, &INTERVALS))
+                .unwrap_or(Interval::None),
+            time_zone,
+            classes: fields.classes(),
+            group_by: fields.group_by(),
+            groups_max: fields.read("limit", ProblemCode::InvalidField, read_limit).unwrap_or(GROUPS),
+            format: fields.format(&[("json", Format::Json), ("csv", Format::Csv)]),
+            filters: fields.filters(),
+        };
+        fields.finish().map(|()| asked)
+    }
+}
+
+/// The parameters that were not read yet, and what was wrong with those that were.
+pub(crate) struct Fields {
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+    known: Vec<&'static str>,
+}
+
+impl Fields {
+    pub(crate) fn of(pairs: QueryPairs) -> Self {
+        Self { pairs: pairs.into_pairs(), errors: Vec::new(), known: Vec::new() }
+    }
+
+    /// A parameter that is given once or not at all.
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<String> {
+        let mut values = self.take_all(name);
+        if values.len() > 1 {
+            self.refuse(name, ProblemCode::BadRequest, "is given more than once");
+        }
+        values.pop()
+    }
+
+    /// A parameter that is given once or not at all, as what it means.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &'static str,
+        code: ProblemCode,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.take(name)?;
+        read(&text).map_err(|detail| self.refuse(name, code, &detail)).ok()
+    }
+
+    /// The form of the answer, where the query says.
+    pub(crate) fn format(&mut self, formats: &[(&str, Format)]) -> Option<Format> {
+        self.read("format", ProblemCode::InvalidField, |text| one_of("format", text, formats))
+    }
+
+    /// Names a field that is at fault.
+    pub(crate) fn refuse(&mut self, field: &str, code: ProblemCode, detail: &str) {
+        self.errors.push(FieldError { field: field.to_owned(), code, detail: detail.to_owned() });
+    }
+
+    /// Refuses the parameters that nothing has read, and whatever was refused before.
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
+        for (name, _) in std::mem::take(&mut self.pairs) {
+            let shown: String = name.chars().take(50).collect();
+            let near = self.known.iter().map(|known| (strsim::jaro_winkler(known, &shown), known));
+            let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
+            let detail = match near {
+                Some((_, near)) => format!("there is no query parameter {shown:?} here; did you mean {near}?"),
+                None => format!("there is no query parameter {shown:?} here"),
+            };
+            self.refuse(&shown, ProblemCode::BadRequest, &detail);
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::of_fields(self.errors)) }
+    }
+
+    fn take_all(&mut self, name: &'static str) -> Vec<String> {
+        self.known.push(name);
+        self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value).collect()
+    }
+
+    /// The values of a list: commas divide, `\,` is a comma, and a parameter may come more than once.
+    fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let texts = self.take_all(name);
+        let values: Vec<String> = texts.iter().flat_map(|text| split_list(text)).collect();
+        if values.len() > VALUES_MAX {
+            self.refuse(name, ProblemCode::FilterInvalid, &format!("has more than {VALUES_MAX} values"));
+        }
+        if values.iter().any(|value| value.len() > VALUE_BYTES_MAX || value.contains('\0')) {
+            let detail = format!("has a value of more than {VALUE_BYTES_MAX} bytes, or one with NUL");
+            self.refuse(name, ProblemCode::FilterInvalid, &detail);
+        }
+        (!texts.is_empty()).then_some(values)
+    }
+
+    fn scope(&mut self) -> AskedScope {
+        let (domain, link_id, link) = (self.take("domain"), self.take("link_id"), self.take("link"));
+        if link_id.is_some() && link.is_some() {
+            self.refuse("link", ProblemCode::BadRequest, "is the same as link_id; give one of them");
+        }
+        let link_id = link_id.or(link);
+        let named = self.take("scope");
+        match (named.as_deref(), domain, link_id) {
+            (None | Some("account"), None, None) => AskedScope::Account,
+            (None | Some("domain"), Some(domain), None) => AskedScope::Domain(domain),
+            (None | Some("link"), None, Some(link_id)) => AskedScope::Link(link_id),
+            (Some(scope @ ("account" | "domain" | "link")), ..) => {
+                let takes = match scope {
+                    "account" => "scope=account takes neither domain nor link_id",
+                    "domain" => "scope=domain takes a domain, and no link_id",
+                    _ => "scope=link takes a link_id, and no domain",
+                };
+                self.refuse("scope", ProblemCode::InvalidField, takes);
+                AskedScope::Account
+            }
+            (Some(_), ..) => {
+                self.refuse("scope", ProblemCode::InvalidField, "must be account, domain or link");
+                AskedScope::Account
+            }
+            (None, Some(_), Some(_)) => {
+                let detail = "a link is on one domain only: leave domain out, or link_id";
+                self.refuse("domain", ProblemCode::InvalidField, detail);
+                AskedScope::Account
+            }
+        }
+    }
+
+    /// Classes to count: humans where nothing is said, none named for all.
+    fn classes(&mut self) -> Vec<Class> {
+        self.named_classes().unwrap_or_else(|| vec![Class::Human])
+    }
+
+    /// The names of the classes in `class`; none for all, and where nothing is said.
+    pub(crate) fn class_names(&mut self) -> Vec<&'static str> {
+        let classes = self.named_classes().unwrap_or_default();
+        classes.into_iter().map(Class::name).collect()
+    }
+
+    fn named_classes(&mut self) -> Option<Vec<Class>> {
+        let names = self.list("class")?;
+        if names == ["all"] {
+            return Some(Vec::new());
+        }
+        let mut classes = Vec::new();
+        for name in names {
+            match Class::from_name(&name) {
+                Some(class) => classes.push(class),
+                None => {
+                    let detail = format!("{name:?} is no class; there are {}, or all", names_of(&Class::NAMES));
+                    self.refuse("class", ProblemCode::FilterInvalid, &detail);
+                }
+            }
+        }
+        Some(classes)
+    }
+
+    fn group_by(&mut self) -> Option<Dimension> {
+        let parse = |text: &str| {
+            text.parse::<Dimension>().map_err(|error| match near_dimension(text) {
+                Some(near) => format!("{error}; did you mean {near}?"),
+                None => error.to_string(),
+            })
+        };
+        self.read("group_by", ProblemCode::FilterInvalid, parse)
+    }
+
+    fn filters(&mut self) -> Vec<Filter> {
+        let dimensions = Dimension::ALL.into_iter();
+        // Both have parameters of their own: classes are counted or not, a link is a scope.
+        let dimensions = dimensions.filter(|dimension| !matches!(dimension, Dimension::Class | Dimension::Link));
+        let mut filters = Vec::new();
+        for dimension in dimensions {
+            if let Some(values) = self.list(dimension.name()) {
+                let values = values.into_iter().map(|value| as_counted(dimension, value)).collect();
+                filters.push(Filter { dimension, values });
+            }
+        }
+        filters
+    }
+}
+
+/// What is wrong with a question, as the field that has to change.
+pub(crate) fn query_problem(error: &QueryError) -> Problem {
+    let (field, code) = match error {
+        QueryError::RangeReversed => ("to", ProblemCode::RangeInvalid),
+        QueryError::RangeTooLong { .. } => ("from", ProblemCode::RangeInvalid),
+        QueryError::TooManyIntervals { .. } => ("interval", ProblemCode::RangeInvalid),
+        QueryError::NotCombined { second, .. } => (*second, ProblemCode::NotCombined),
+        QueryError::UnknownDimension { .. } => ("group_by", ProblemCode::FilterInvalid),
+        QueryError::UnknownValue { dimension, .. } => (*dimension, ProblemCode::FilterInvalid),
+    };
+    Problem::of_fields(vec![FieldError { field: field.to_owned(), code, detail: error.to_string() }])
+}
+
+/// The name under which this value was found.
+pub(crate) fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    names.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
+}
+
+fn one_of<T: Copy>(what: &str, text: &str, names: &[(&str, T)]) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+    let shown: String = text.chars().take(50).collect();
+    found.ok_or_else(|| format!("{shown:?} is no {what}; there are {}", names_of(names)))
+}
+
+fn names_of<T>(names: &[(&str, T)]) -> String {
+    names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn read_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=GROUPS_MAX).contains(limit));
+    limit.ok_or_else(|| format!("must be a number from 1 to {GROUPS_MAX}"))
+}
+
+fn near_dimension(name: &str) -> Option<&'static str> {
+    let name: String = name.chars().take(50).collect();
+    let near = Dimension::ALL.map(Dimension::name).map(|known| (strsim::jaro_winkler(known, &name), known));
+    let near = near.into_iter().filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some(near.1)
+}
+
+/// A value as clicks carry it: `unknown` is the empty text, countries are capital letters, hosts and words small ones.
+fn as_counted(dimension: Dimension, value: String) -> String {
+    if value == "unknown" {
+        return String::new();
+    }
+    match dimension {
+        Dimension::Country => value.to_ascii_uppercase(),
+        Dimension::Device
+        | Dimension::Os
+        | Dimension::Channel
+        | Dimension::Language
+        | Dimension::Source
+        | Dimension::ReferrerHost => value.to_ascii_lowercase(),
+        Dimension::Class
+        | Dimension::Browser
+        | Dimension::Rule
+        | Dimension::AbTest
+        | Dimension::Variant
+        | Dimension::UtmSource
+        | Dimension::UtmMedium
+        | Dimension::UtmCampaign
+        | Dimension::UtmTerm
+        | Dimension::UtmContent
+        | Dimension::Link => value,
+    }
+}
+
+fn split_list(text: &str) -> Vec<String> {
+    let mut values = vec![String::new()];
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (letter, values.last_mut()) {
+            ('\\', Some(value)) if letters.next_if_eq(&',').is_some() => value.push(','),
+            (',', _) => values.push(String::new()),
+            (letter, Some(value)) => value.push(letter),
+            (_, None) => {}
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Parameters of a report that are no dimension.
+    const PARAMETERS: [&str; 11] =
+        ["scope", "domain", "link_id", "from", "to", "interval", "time_zone", "class", "group_by", "limit", "format"];
+
+    fn read(query: &str) -> Result<AskedReport, Problem> {
+        let now = "2026-03-29T10:30:00Z".parse().unwrap();
+        AskedReport::read(QueryPairs::of_query(query), now)
+    }
+
+    #[track_caller]
+    fn refused(query: &str, field: &str, code: ProblemCode, part: &str) {
+        let problem = read(query).unwrap_err();
+        let errors = problem.to_json()["errors"].clone();
+        assert_eq!((errors[0]["field"].as_str(), problem.code()), (Some(field), code), "{query}: {errors}");
+        assert!(errors[0]["detail"].as_str().unwrap().contains(part), "{query}: {errors}");
+    }
+
+    #[test]
+    fn nothing_asked_is_humans_of_thirty_days() {
+        let asked = read("").unwrap();
+        assert_eq!(asked.scope, AskedScope::Account);
+        assert_eq!(
+            (asked.from.to_string(), asked.to.to_string()),
+            ("2026-02-28T00:00:00Z".into(), "2026-03-29T10:30:00Z".into())
+        );
+        assert_eq!((asked.interval, asked.classes, asked.groups_max), (Interval::None, vec![Class::Human], GROUPS));
+        assert!(asked.filters.is_empty() && asked.group_by.is_none() && asked.format.is_none());
+    }
+
+    #[test]
+    fn filters() {
+        let asked = read("country=de,AT&country=unknown&browser=&utm_source=a%5C,b,c&class=all&limit=7").unwrap();
+        let filters: Vec<_> =
+            asked.filters.iter().map(|filter| (filter.dimension.name(), filter.values.join("|"))).collect();
+        assert_eq!(filters, [("country", "DE|AT|".into()), ("browser", String::new()), ("utm_source", "a,b|c".into())]);
+        assert!(asked.classes.is_empty());
+        assert_eq!(asked.groups_max, 7);
+        assert_eq!(read("class=bot,human").unwrap().classes, [Class::Bot, Class::Human]);
+    }
+
+    #[test]
+    fn scopes() {
+        assert_eq!(read("link=link_1").unwrap().scope, AskedScope::Link("link_1".into()));
+        assert_eq!(read("scope=link&link_id=link_1").unwrap().scope, AskedScope::Link("link_1".into()));
+        assert_eq!(read("domain=a.example").unwrap().scope, AskedScope::Domain("a.example".into()));
+        for bad in ["scope=link", "scope=domain&link_id=x", "scope=account&domain=x", "scope=world", "scope="] {
+            refused(bad, "scope", ProblemCode::InvalidField, "");
+        }
+        refused("domain=a&link_id=b", "domain", ProblemCode::InvalidField, "leave domain out");
+        refused("link=a&link_id=b", "link", ProblemCode::BadRequest, "same as link_id");
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        refused("contry=DE", "contry", ProblemCode::BadRequest, "did you mean country?");
+        refused("zzz=1", "zzz", ProblemCode::BadRequest, "no query parameter");
+        refused("time_zone=Europe/Belin", "time_zone", ProblemCode::TimeZoneUnknown, "Europe/Berlin");
+        refused("from=soon", "from", ProblemCode::RangeInvalid, "such as 7d");
+        refused("from=1d&from=2d", "from", ProblemCode::BadRequest, "more than once");
+        refused("to=7d", "to", ProblemCode::RangeInvalid, "2026-01-15");
+        refused("interval=fortnight", "interval", ProblemCode::InvalidField, "hour, day");
+        refused("class=robot", "class", ProblemCode::FilterInvalid, "human, prefetch");
+        refused("class=", "class", ProblemCode::FilterInvalid, "human, prefetch");
+        refused("class=all,bot", "class", ProblemCode::FilterInvalid, "all");
+        refused("group_by=contry", "group_by", ProblemCode::FilterInvalid, "did you mean country?");
+        refused("limit=0", "limit", ProblemCode::InvalidField, "1 to 1000");
+        refused("limit=1001", "limit", ProblemCode::InvalidField, "1 to 1000");
+        refused("format=xml", "format", ProblemCode::InvalidField, "json, csv");
+        refused(&format!("browser={}", "x,".repeat(200)), "browser", ProblemCode::FilterInvalid, "values");
+        refused(&format!("browser={}", "x".repeat(2_000)), "browser", ProblemCode::FilterInvalid, "bytes");
+        refused("browser=%00", "browser", ProblemCode::FilterInvalid, "NUL");
+        let several = read("from=x&to=y&limit=z&colour=1").unwrap_err().to_json();
+        assert_eq!(several["errors"].as_array().unwrap().len(), 4, "{several}");
+    }
+
+    #[test]
+    fn every_parameter_is_read_by_somebody() {
+        for name in PARAMETERS.into_iter().chain(Dimension::ALL.map(Dimension::name)) {
+            let problem = read(&format!("{name}=x&{name}=x")).err().map(|problem| problem.to_json().to_string());
+            assert!(!problem.unwrap_or_default().contains("no query parameter"), "{name}");
+        }
+    }
+}
