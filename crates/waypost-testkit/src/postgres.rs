@@ -9,7 +9,7 @@ mod cluster;
 mod database;
 mod programs;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Durability, Shutdown};
 pub use database::{TestDatabase, fresh_database, test_database};
 pub use programs::Programs;
 

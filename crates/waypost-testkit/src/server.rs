@@ -66,6 +66,16 @@ impl Server {
     /// # Errors
     /// When it ends or does not get ready, with everything that it printed.
     pub fn start(options: &ServerOptions) -> anyhow::Result<Self> {
+        let mut server = Self::launch(options)?;
+        server.wait_ready().with_context(|| format!("start {}", options.binary.display()))?;
+        Ok(server)
+    }
+
+    /// Starts the program and does not wait for anything: its address is not known yet.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(options: &ServerOptions) -> anyhow::Result<Self> {
         let temporary = match options.data_dir {
             None => Some(tempfile::Builder::new().prefix("waypost-data-").tempdir()?),
             Some(_) => None,
@@ -76,9 +86,7 @@ impl Server {
         let output = Output::collect(&mut process)?;
         // The address is known once printed; until then the port is 0.
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { process, address, data_dir, output, _temporary: temporary };
-        server.wait_ready().with_context(|| format!("start {}", options.binary.display()))?;
-        Ok(server)
+        Ok(Self { process, address, data_dir, output, _temporary: temporary })
     }
 
     /// Where the server listens.
@@ -154,7 +162,11 @@ impl Server {
         status.context("the server's exit status")
     }
 
-    fn wait_ready(&mut self) -> anyhow::Result<()> {
+    /// Waits, at most 30 seconds, until it has printed its address and answers 200 on `/readyz`.
+    ///
+    /// # Errors
+    /// When it ends or does not get ready, with everything that it printed.
+    pub fn wait_ready(&mut self) -> anyhow::Result<()> {
         let mut ended = None;
         let mut is_ready = false;
         let waited = wait_until(DEADLINE, "the server to get ready", || {

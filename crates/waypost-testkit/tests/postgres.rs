@@ -4,7 +4,7 @@
 
 use std::net::TcpStream;
 
-use waypost_testkit::postgres::{Cluster, Programs, fresh_database, test_database};
+use waypost_testkit::postgres::{Cluster, Durability, Programs, Shutdown, fresh_database, test_database};
 
 #[test]
 fn each_test_has_a_database_of_its_own() {
@@ -35,4 +35,21 @@ fn a_dropped_cluster_leaves_nothing_behind() {
     drop(cluster);
     assert!(!folder.exists());
     assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn a_cluster_is_stopped_and_started_again() {
+    if test_database().is_none() {
+        return;
+    }
+    let mut cluster = Cluster::start_with(&Programs::find().unwrap(), Durability::ServerEnd).unwrap();
+    let database = fresh_database(cluster.url()).unwrap();
+    database.execute("CREATE TABLE links (slug text)").unwrap();
+    for shutdown in [Shutdown::Immediate, Shutdown::Fast] {
+        database.execute("INSERT INTO links VALUES ('one')").unwrap();
+        cluster.stop(shutdown).unwrap();
+        assert!(database.execute("SELECT 1").is_err());
+        cluster.start_again().unwrap();
+    }
+    assert_eq!(database.execute("SELECT count(*) FROM links").unwrap(), "2\n");
 }

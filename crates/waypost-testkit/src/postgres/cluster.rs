@@ -5,7 +5,7 @@
 //! the server and removes the folder. Nothing is left to a signal handler that might not run.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -27,24 +27,34 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Starts tried before giving up: another process may take the free port first.
 const STARTS_MAX: usize = 3;
 
-/// `$1` is the folder, `$2` that of the programs, `$3` the port; the rest is a command that runs another as the server's
-/// user. Tests need neither durability against power loss nor a large cache.
+/// `$1` is the folder, `$2` that of the programs, `$3` the port, `$4` whether commits wait for the log; the rest is a
+/// command that runs another as the server's user. Tests need neither durability against power loss nor a large cache.
 ///
-/// The loop in the middle ends when the pipe on standard input closes. SIGQUIT is the server's immediate shutdown (its
-/// data is removed anyway); it is repeated because it does nothing while `initdb` runs.
+/// The loop in the middle takes orders, and ends when the pipe on standard input closes. The pid file is removed when the
+/// server has ended, which an immediate shutdown leaves undone, so that its absence tells. SIGQUIT is the server's
+/// immediate shutdown (its data is removed anyway); it is repeated because it does nothing while `initdb` runs.
 const SUPERVISOR: &str = r#"
-folder=$1 programs=$2 port=$3
-shift 3
+folder=$1 programs=$2 port=$3 synchronous_commit=$4
+shift 4
 cd /
+serve() {
+    exec "$@" "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c fsync=off -c synchronous_commit="$synchronous_commit" -c full_page_writes=off \
+        -c max_connections=200
+}
 (
     "$@" "$programs/initdb" -D "$folder/data" --pwfile="$folder/password" --username=postgres --auth=scram-sha-256 \
         --encoding=UTF8 --no-locale --no-sync || { echo 'FATAL: initdb failed'; exit 1; }
-    exec "$@" "$programs/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200
+    serve "$@"
 ) </dev/null >"$folder/log" 2>&1 &
 server=$!
 trap '' HUP INT TERM
-while read -r _; do :; done
+while read -r order; do
+    case $order in
+        INT | QUIT) kill -s "$order" "$server"; wait "$server"; rm -f "$folder/data/postmaster.pid" ;;
+        start) (serve "$@") </dev/null >>"$folder/log" 2>&1 & server=$! ;;
+    esac
+done
 while kill -QUIT "$server" 2>/dev/null; do sleep 0.05; done
 rm -rf "$folder"
 "#;
@@ -57,6 +67,24 @@ pub struct Cluster {
     supervisor: Child,
 }
 
+/// What a commit survives. Power loss takes everything either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: fastest, for a server that nobody stops.
+    None,
+    /// The end of the server, however it ends.
+    ServerEnd,
+}
+
+/// How the server is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Transactions are rolled back, connections closed.
+    Fast,
+    /// As a crash: the next start recovers.
+    Immediate,
+}
+
 impl Cluster {
     /// Makes a cluster in a new temporary folder and waits until it accepts connections, a second or two.
     ///
@@ -65,10 +93,18 @@ impl Cluster {
     /// # Errors
     /// When `initdb` or the server fails, with what they printed.
     pub fn start(programs: &Programs) -> anyhow::Result<Self> {
+        Self::start_with(programs, Durability::None)
+    }
+
+    /// As [`Cluster::start`], with a choice of what commits survive.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start_with(programs: &Programs, durability: Durability) -> anyhow::Result<Self> {
         let owner = Owner::for_server()?;
         let mut failure = None;
         for _ in 0..STARTS_MAX {
-            match Self::start_once(programs, owner.as_ref()) {
+            match Self::start_once(programs, owner.as_ref(), durability) {
                 Ok(cluster) => return Ok(cluster),
                 Err(error) => failure = Some(error),
             }
@@ -81,12 +117,40 @@ impl Cluster {
         &self.url
     }
 
+    /// Stops the server and waits for its end; the data stays.
+    ///
+    /// # Errors
+    /// When it does not end within 30 seconds.
+    pub fn stop(&mut self, shutdown: Shutdown) -> anyhow::Result<()> {
+        self.order(match shutdown {
+            Shutdown::Fast => "INT",
+            Shutdown::Immediate => "QUIT",
+        })?;
+        let pid_file = self.folder.join("data/postmaster.pid");
+        wait_until(START_DEADLINE, "PostgreSQL's end", || !pid_file.exists())
+    }
+
+    /// Starts the server that was stopped, at the same address, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it does not within 30 seconds, with its log.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.order("start")?;
+        // A `FATAL` line is no sign of failure here: whoever connects during the start leaves one.
+        wait_until(START_DEADLINE, "PostgreSQL", || self.is_ready()).with_context(|| self.read("log"))
+    }
+
+    fn order(&mut self, order: &str) -> anyhow::Result<()> {
+        let orders = self.supervisor.stdin.as_mut().context("the supervisor takes orders")?;
+        writeln!(orders, "{order}").context("give the supervisor an order")
+    }
+
     /// The temporary folder, gone after the drop.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    fn start_once(programs: &Programs, owner: Option<&Owner>) -> anyhow::Result<Self> {
+    fn start_once(programs: &Programs, owner: Option<&Owner>, durability: Durability) -> anyhow::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("waypost-postgres-").tempdir()?;
         let password = random_password()?;
         let password_file = temporary.path().join("password");
@@ -94,6 +158,7 @@ impl Cluster {
         let port = free_port()?;
         let mut supervisor = Command::new("sh");
         supervisor.args(["-c", SUPERVISOR, "sh"]).arg(temporary.path()).arg(programs.folder()).arg(port.to_string());
+        supervisor.arg(if durability == Durability::None { "off" } else { "on" });
         if let Some(owner) = owner {
             chown(temporary.path(), Some(owner.user), Some(owner.group))?;
             chown(&password_file, Some(owner.user), Some(owner.group))?;
@@ -114,15 +179,22 @@ impl Cluster {
 
     /// The server writes `ready` into its pid file; a start that failed leaves a `FATAL` line in the log.
     fn wait_ready(&self) -> anyhow::Result<()> {
-        let read = |name: &str| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
         let mut is_ready = false;
         let waited = wait_until(START_DEADLINE, "PostgreSQL", || {
-            is_ready = read("data/postmaster.pid").lines().nth(7).is_some_and(|line| line.trim() == "ready");
-            is_ready || read("log").contains("FATAL")
+            is_ready = self.is_ready();
+            is_ready || self.read("log").contains("FATAL")
         });
-        waited.with_context(|| read("log"))?;
-        ensure!(is_ready, "PostgreSQL did not start:\n{}", read("log"));
+        waited.with_context(|| self.read("log"))?;
+        ensure!(is_ready, "PostgreSQL did not start:\n{}", self.read("log"));
         Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.read("data/postmaster.pid").lines().nth(7).is_some_and(|line| line.trim() == "ready")
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 }
 
