@@ -8,6 +8,7 @@
 
 mod apt;
 mod bless;
+mod chaos;
 mod ci;
 mod lint;
 mod postgres;
@@ -27,7 +28,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
     Task {
         name: "test",
         purpose: "run every test, with a private PostgreSQL; arguments go to the runner",
@@ -40,6 +41,11 @@ const TASKS: [Task; 6] = [
         run: tidy::tidy,
     },
     Task { name: "wasm", purpose: "build waypost-core for wasm32", run: wasm::wasm },
+    Task {
+        name: "chaos",
+        purpose: "kill, starve and confuse a running instance, and check that it counts every click once",
+        run: chaos::chaos,
+    },
     Task { name: "bless", purpose: "accept snapshots and shrink the ratchet of long functions", run: bless::bless },
     Task { name: "ci", purpose: "everything CI runs: lint, tidy, wasm, test, release", run: ci::ci },
 ];

@@ -39,7 +39,8 @@ pub(crate) fn provide() -> anyhow::Result<Provided> {
     Ok(Provided::Private(cluster))
 }
 
-fn find_or_install() -> anyhow::Result<Programs> {
+/// PostgreSQL's programs, installed where they are not here and may be.
+pub(crate) fn find_or_install() -> anyhow::Result<Programs> {
     if let Some(programs) = Programs::find() {
         return Ok(programs);
     }

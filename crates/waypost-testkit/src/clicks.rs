@@ -148,6 +148,47 @@ impl ClickWorld {
         Clicks { world: self, random, count, made: 0, hour: 0, hour_from: 0, hour_to: 0, salt: (i64::MIN, [0; 16]) }
     }
 
+    /// One click by itself: the place of its link, and the click at the first time there is, with its whole address and
+    /// without a visitor key.
+    pub fn draw(&self, random: &mut Random) -> (usize, Click<'_>) {
+        let place = self.popularity.place(random.bits());
+        let link = &self.links[place];
+        // Visitors by rank: the density falls as one divided by the rank, so some come often and most once.
+        let visitor_number = (random.unit() * self.visitors_log).exp() as u64 - 1;
+        let visitor = self.visitor(visitor_number);
+        let outcome = outcome(link, &visitor, mix(visitor_number ^ place as u64));
+        let bits = random.bits();
+        // A few visitors bring parameters of their own.
+        let utm = match (link.campaign, bits % 32) {
+            (_, 0) => self.origins.campaigns[(bits >> 40) as usize % self.origins.campaigns.len()].as_str(),
+            (Some(campaign), _) => self.origins.campaigns[campaign as usize].as_str(),
+            (None, _) => "",
+        };
+        let click = Click {
+            clicked_at: self.options.starts_at,
+            status: link.status,
+            is_head: (bits >> 8).is_multiple_of(128),
+            source: outcome.source,
+            country: visitor.country,
+            visitor: None,
+            address: Some(visitor.address),
+            is_cut: false,
+            link_id: Cow::Borrowed(&link.link_id),
+            account_id: Cow::Borrowed(&link.account_id),
+            domain: Cow::Borrowed(""),
+            slug: Cow::Borrowed(&link.slug),
+            rule_id: Cow::Borrowed(outcome.rule_id),
+            ab_test_id: Cow::Borrowed(outcome.ab_test_id),
+            variant_id: Cow::Borrowed(outcome.variant_id),
+            purpose: Cow::Borrowed(if (bits >> 16).is_multiple_of(150) { "prefetch" } else { "" }),
+            user_agent: Cow::Borrowed(visitor.user_agent),
+            referrer: Cow::Borrowed(self.origins.referrer(random.bits())),
+            accept_language: Cow::Borrowed(visitor.language),
+            utm: Cow::Borrowed(utm),
+        };
+        (place, click)
+    }
+
     fn visitor(&self, number: u64) -> Visitor<'_> {
         let bits = mix(number ^ self.options.seed.rotate_left(32));
         let (country, languages) = self.places.pick(mix(bits ^ 1));
@@ -190,43 +231,12 @@ impl<'w> Iterator for Clicks<'w> {
         }
         let clicked_at = self.next_time();
         self.made += 1;
-        let world = self.world;
-        let link = &world.links[world.popularity.place(self.random.bits())];
-        // Visitors by rank: the density falls as one divided by the rank, so some come often and most once.
-        let visitor_number = (self.random.unit() * world.visitors_log).exp() as u64 - 1;
-        let visitor = world.visitor(visitor_number);
-        let mixed = mix(visitor_number ^ link.status as u64 ^ (link.slug.len() as u64) << 32);
-        let outcome = outcome(link, &visitor, mixed);
-        let bits = self.random.bits();
-        // One in three visits of a campaign's link is not of the campaign's making; a few bring parameters of their own.
-        let utm = match (link.campaign, bits % 32) {
-            (_, 0) => world.origins.campaigns[(bits >> 40) as usize % world.origins.campaigns.len()].as_str(),
-            (Some(campaign), _) => world.origins.campaigns[campaign as usize].as_str(),
-            (None, _) => "",
-        };
-        let day = day_of(clicked_at.as_micros());
-        Some(Click {
-            clicked_at,
-            status: link.status,
-            is_head: (bits >> 8).is_multiple_of(128),
-            source: outcome.source,
-            country: visitor.country,
-            visitor: Some(visitor_key(self.salt_of(day), "", visitor.address, visitor.user_agent)),
-            address: world.options.address_policy.kept(visitor.address),
-            is_cut: false,
-            link_id: Cow::Borrowed(&link.link_id),
-            account_id: Cow::Borrowed(&link.account_id),
-            domain: Cow::Borrowed(""),
-            slug: Cow::Borrowed(&link.slug),
-            rule_id: Cow::Borrowed(outcome.rule_id),
-            ab_test_id: Cow::Borrowed(outcome.ab_test_id),
-            variant_id: Cow::Borrowed(outcome.variant_id),
-            purpose: Cow::Borrowed(if (bits >> 16).is_multiple_of(150) { "prefetch" } else { "" }),
-            user_agent: Cow::Borrowed(visitor.user_agent),
-            referrer: Cow::Borrowed(world.origins.referrer(self.random.bits())),
-            accept_language: Cow::Borrowed(visitor.language),
-            utm: Cow::Borrowed(utm),
-        })
+        let (_, mut click) = self.world.draw(&mut self.random);
+        click.clicked_at = clicked_at;
+        let address = click.address.expect("a drawn click has an address");
+        click.visitor = Some(visitor_key(self.salt_of(day_of(clicked_at.as_micros())), "", address, &click.user_agent));
+        click.address = self.world.options.address_policy.kept(address);
+        Some(click)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
