@@ -5,23 +5,40 @@
 //! wherever, a click is counted once.
 
 mod batch;
+mod blocks;
+mod cells;
+mod erase;
+mod events;
+mod ingest;
+mod keep;
+mod page;
+mod raw;
+mod report;
+mod scopes;
+mod writers;
 
 use waypost_core::Timestamp;
 use waypost_core::click::ClickEvent;
 use waypost_core::id::{AccountId, LinkId};
-use waypost_rollup::{ClickFacts, QueryError, Report, ReportQuery};
+use waypost_rollup::QueryError;
 
 pub use batch::ClickBatch;
 
-use crate::database::StoreOptions;
+use crate::clicks::scopes::ScopeCache;
+use crate::database::{Database, StoreOptions};
+use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
+use crate::migrate::CLICKS;
 
 /// The most clicks on a page of raw clicks.
 pub const PAGE_CLICKS_MAX: usize = 10_000;
 
 /// The clicks database. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
-pub struct ClickStore {}
+pub struct ClickStore {
+    database: Database,
+    scopes: ScopeCache,
+}
 
 /// How far an edge's numbering has been counted in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +93,11 @@ pub struct RawQuery {
 pub struct ClickPage {
     /// The clicks.
     pub events: Vec<ClickEvent>,
-    /// The cursor of the next page, where there may be more.
+    /// The cursor of the next page, where there may be more. A page may hold fewer clicks than were asked for, or none, and
+    /// still have a next one.
     pub next: Option<String>,
+    /// Clicks that are left out because the bytes that hold them are damaged.
+    pub damaged: u64,
 }
 
 /// What is known of one epoch of one edge.
@@ -116,14 +136,41 @@ pub enum ReportError {
     Store(#[from] StoreError),
 }
 
+/// The most rows of one statement; its parameters stay within the limits of both engines.
+const ROWS_MAX: usize = 512;
+
+/// Cuts a list into parts of few different lengths, so that the statements made for them come again and stay prepared.
+fn chunks<T>(list: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let length = [ROWS_MAX, 64, 8, 1].into_iter().find(|&length| length <= rest.len())?;
+        let (chunk, left) = rest.split_at(length);
+        rest = left;
+        Some(chunk)
+    })
+}
+
 impl ClickStore {
     /// Opens the clicks database at this address (as [`crate::Store::open`]; on PostgreSQL it may be the database of the
     /// links) and brings its schema up to date.
     ///
     /// # Errors
     /// As [`crate::Store::open`].
-    pub async fn open(_address: &str, _options: StoreOptions) -> Result<Self, StoreError> {
-        Ok(Self {})
+    pub async fn open(address: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open(address, &CLICKS, options).await?, scopes: ScopeCache::default() })
+    }
+
+    /// Takes a database's schema back to an earlier release's, as [`crate::Store::revert_schema`].
+    ///
+    /// # Errors
+    /// As [`ClickStore::open`].
+    pub async fn revert_schema(address: &str, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
+        CLICKS.prepare(&Address::parse(address)?, options, schema.clamp(0, CLICKS.newest())).await
+    }
+
+    /// Which engine holds the data.
+    pub const fn engine(&self) -> Engine {
+        self.database.engine()
     }
 
     /// Whether the database answers; for readiness.
@@ -131,68 +178,34 @@ impl ClickStore {
     /// # Errors
     /// [`StoreError::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.database.ping().await
     }
 
     /// Waits for the running transactions, then closes every connection.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
 
     /// How far this edge's epochs have been counted.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn positions(&self, _edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
-        Ok(Vec::new())
+    pub async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
+        self.database.read("click_positions").await?.click_positions(edge_id).await
     }
 
-    /// Counts a batch: all of it or, on an error, nothing.
+    /// Counts a batch: all of it or, on an error, nothing. An epoch of which nothing was counted yet begins wherever the batch does.
     ///
     /// # Errors
     /// [`StoreError::ClicksMoved`] where a part of it does not begin where the edge's epoch stands (another process, or this
     /// one before an error, has counted it already): read [`Self::positions`] and begin there. And where the database fails.
-    pub async fn ingest(&self, _batch: ClickBatch) -> Result<(), StoreError> {
+    pub async fn ingest(&self, mut batch: ClickBatch) -> Result<(), StoreError> {
+        let mut tx = self.database.begin("ingest_clicks").await?;
+        tx.take_click_parts(&batch.parts).await?;
+        let numbers = tx.count_clicks(&mut batch, &self.scopes).await?;
+        tx.commit().await?;
+        self.scopes.remember(&batch, &numbers);
         Ok(())
-    }
-
-    /// Counts events that came from elsewhere, each once however often it comes; one outcome for each.
-    ///
-    /// # Errors
-    /// Where the database fails; none was counted then.
-    pub async fn ingest_events(&self, _events: &[ClickFacts<'_>]) -> Result<Vec<EventOutcome>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    /// Answers a report's question.
-    ///
-    /// # Errors
-    /// Where the question has no answer, or the database fails.
-    pub async fn report(&self, _query: &ReportQuery) -> Result<Report, ReportError> {
-        Ok(Report::default())
-    }
-
-    /// A page of raw clicks.
-    ///
-    /// # Errors
-    /// [`StoreError::CursorInvalid`] where the cursor is none; and where the database fails.
-    pub async fn raw_clicks(&self, _query: &RawQuery) -> Result<ClickPage, StoreError> {
-        Ok(ClickPage::default())
-    }
-
-    /// Deletes everything that is known of a link's clicks: raw clicks and roll-ups, also what they added to the account's and the
-    /// domain's. Gives how many raw clicks that were.
-    ///
-    /// # Errors
-    /// Where the database fails; nothing was deleted then.
-    pub async fn erase_link(&self, _account_id: &AccountId, _link_id: &LinkId) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-
-    /// Deletes the raw clicks of a visitor key and what they added to the roll-ups. Gives how many that were.
-    ///
-    /// # Errors
-    /// Where the database fails; nothing was deleted then.
-    pub async fn erase_visitor(&self, _account_id: &AccountId, _visitor: u64) -> Result<u64, StoreError> {
-        Ok(0)
     }
 
     /// Where every edge's count stands.
@@ -200,31 +213,6 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self) -> Result<Vec<ClickAudit>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    /// For how many days an account's raw clicks are kept; `None` where it has not chosen.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn retention_days(&self, _account_id: &AccountId) -> Result<Option<u32>, StoreError> {
-        Ok(None)
-    }
-
-    /// Chooses that; `None` takes the choice back.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn set_retention_days(&self, _account_id: &AccountId, _days: Option<u32>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Deletes raw clicks that have had their days; `default_days` is for accounts that have not chosen. Totals stay. Gives how
-    /// many clicks that were.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn prune(&self, _default_days: u32) -> Result<u64, StoreError> {
-        Ok(0)
+        self.database.read("click_audit").await?.click_audit().await
     }
 }

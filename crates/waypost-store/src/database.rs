@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sqlx::AnyPool;
 use waypost_core::Timestamp;
 
-use crate::dialect::{Address, Engine};
+use crate::dialect::{self, Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::Schema;
 use crate::tx::{ReadTx, Tx};
@@ -100,6 +100,13 @@ impl Database {
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         self.read("ping").await?.ping().await
+    }
+
+    /// Moves the log into the file and empties it, as far as no reader is in the way: what was erased is still in it.
+    pub(crate) async fn settle_erasure(&self) -> Result<(), StoreError> {
+        let Some(sql) = self.engine.settle_erasure_sql() else { return Ok(()) };
+        let settled = sqlx::query(sql).fetch_all(&self.writers).await;
+        settled.map(drop).map_err(|error| dialect::failure("settle_erasure", error))
     }
 
     pub(crate) async fn close(&self) {

@@ -238,6 +238,15 @@ impl Engine {
         }
     }
 
+    /// What makes deleted rows leave the disk for good once they are overwritten in the database.
+    pub(crate) const fn settle_erasure_sql(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("PRAGMA wal_checkpoint(TRUNCATE)"),
+            // The server's vacuum does it in its own time.
+            Self::Postgres => None,
+        }
+    }
+
     /// The names of all tables where ours would be.
     pub(crate) const fn list_tables_sql(self) -> &'static str {
         match self {
@@ -267,6 +276,24 @@ impl Engine {
         types.into_iter().fold(text.to_owned(), |text, (token, name)| text.replace(token, name))
     }
 
+    /// Writes the first parameters of a statement as rows: `($1, $2), ($3, $4)`.
+    pub(crate) fn put_placeholders(self, sql: &mut String, rows: usize, columns: usize) {
+        for row in 0..rows {
+            sql.push_str(if row == 0 { "(" } else { ", (" });
+            for column in 0..columns {
+                sql.push_str(if column == 0 { "" } else { ", " });
+                // SQLite looks for a numbered parameter among all that it has seen, which takes long where there are
+                // thousands. The driver gives nameless ones the first arguments in their order.
+                let written = match self {
+                    Self::Sqlite => sql.write_char('?'),
+                    Self::Postgres => write!(sql, "${}", row * columns + column + 1),
+                };
+                written.expect("writing to a String cannot fail");
+            }
+            sql.push(')');
+        }
+    }
+
     /// Inserts `count` links from their ids, slugs, records, dedupe keys and creation times (parameters 1 to 5 of the first
     /// link, 6 to 10 of the second, ...), then account, domain and time of the update (the last three parameters). Leaves out
     /// what collides.
@@ -290,19 +317,7 @@ impl Engine {
              SELECT ${account}, ${domain}, ${now}, given.column1, given.column2, {version}, given.column3, given.column4, given.column5
              FROM (VALUES ",
         );
-        for row in 0..count {
-            let separator = if row == 0 { "" } else { ", " };
-            // SQLite looks for a numbered parameter among all that it has seen, which takes long where there are thousands.
-            // The driver gives nameless ones the first arguments in their order.
-            let written = match self {
-                Self::Sqlite => write!(sql, "{separator}(?, ?, ?, ?, ?)"),
-                Self::Postgres => {
-                    let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|place| row * 5 + place);
-                    write!(sql, "{separator}(${a}, ${b}, ${c}, ${d}, ${e})")
-                }
-            };
-            written.expect("writing to a String cannot fail");
-        }
+        self.put_placeholders(&mut sql, count, 5);
         sql.push_str(") AS given");
         sql.push_str(or_ignore);
         sql

@@ -1,13 +1,66 @@
 //! Clicks on their way into the database: added up in memory, off the database, and counted in one transaction.
 
-use waypost_rollup::ClickFacts;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use waypost_core::id::{AccountId, LinkId};
+use waypost_core::visitor::day_of;
+use waypost_rollup::{ClickFacts, DayDelta, Vocabulary};
 
 use crate::clicks::LossCause;
+use crate::clicks::raw::{BlockWriter, FinishedBlock};
+use crate::clicks::writers::Part;
 
-/// Clicks of one or more epochs, added up. Memory grows with what is distinct in them, not with their number.
+/// Clicks of one or more epochs, added up. Memory grows with what is distinct in them, and by about 60 bytes with each.
 #[derive(Debug, Default)]
 pub struct ClickBatch {
     clicks: u64,
+    pub(super) vocabulary: Vocabulary,
+    /// What became of the numbers of each edge and epoch.
+    pub(super) parts: Vec<Part>,
+    /// The part that was needed last: mostly the next one too.
+    last_part: usize,
+    hasher: DefaultHashBuilder,
+    /// Links by account, domain and link id.
+    link_table: HashTable<u32>,
+    pub(super) accounts: Vec<AccountEntry>,
+    account_table: HashMap<Box<str>, u32>,
+    pub(super) domains: Vec<DomainEntry>,
+    domain_table: HashMap<(u32, Box<str>), u32>,
+    pub(super) links: Vec<LinkEntry>,
+    /// What each account's days get.
+    pub(super) account_days: HashMap<(u32, i64), AccountDay>,
+    pub(super) domain_days: HashMap<(u32, i64), DayDelta>,
+    /// What each link's days get. Nearly all clicks of a link are of one day, which the link itself holds.
+    pub(super) other_link_days: HashMap<(u32, i64), DayDelta>,
+}
+
+#[derive(Debug)]
+pub(super) struct AccountEntry {
+    pub(super) account_id: Box<str>,
+}
+
+#[derive(Debug)]
+pub(super) struct DomainEntry {
+    pub(super) account: u32,
+    pub(super) host: Box<str>,
+}
+
+/// A link as clicked on one domain.
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    pub(super) domain: u32,
+    pub(super) link_id: Box<str>,
+    /// The day of its first click in the batch, and what that day gets.
+    pub(super) day: i64,
+    pub(super) delta: DayDelta,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AccountDay {
+    pub(super) delta: DayDelta,
+    pub(super) writer: BlockWriter,
+    pub(super) blocks: Vec<FinishedBlock>,
 }
 
 impl ClickBatch {
@@ -16,28 +69,134 @@ impl ClickBatch {
         Self::default()
     }
 
-    /// Adds a click. Clicks of one epoch come in the order of their sequences, together with its losses.
+    /// Adds a click. Clicks of one epoch come in the order of their sequences, together with its losses: a sequence that is not
+    /// beyond the last was counted with that, and the click is left out. A click without a number (0) is always counted.
     ///
     /// A click whose link or account id is none is taken as lost ([`LossCause::Unreadable`]).
-    pub fn push(&mut self, _click: &ClickFacts<'_>) {
-        self.clicks += 1;
+    pub fn push(&mut self, click: &ClickFacts<'_>) {
+        if click.sequence > 0 && !self.part(click.edge_id, click.epoch).begins(click.sequence) {
+            return;
+        }
+        let counted = self.count(click);
+        if click.sequence > 0 {
+            let part = self.part(click.edge_id, click.epoch);
+            match counted {
+                Some(()) => part.stored(click.sequence),
+                None => part.lost(click.sequence, 1, LossCause::Unreadable),
+            }
+        }
     }
 
     /// Adds a declared loss: these many sequences of this epoch from this one on.
-    pub fn push_lost(&mut self, _edge_id: &str, _epoch: u64, _first_sequence: u64, _count: u64, _cause: LossCause) {}
+    pub fn push_lost(&mut self, edge_id: &str, epoch: u64, first_sequence: u64, count: u64, cause: LossCause) {
+        let part = self.part(edge_id, epoch);
+        if count > 0 && part.begins(first_sequence) {
+            part.lost(first_sequence, count, cause);
+        }
+    }
 
     /// How many clicks were added.
     pub fn clicks(&self) -> u64 {
         self.clicks
     }
 
-    /// Whether nothing was added.
+    /// Whether nothing was added: no click and no loss.
     pub fn is_empty(&self) -> bool {
-        self.clicks == 0
+        self.clicks == 0 && self.parts.is_empty()
     }
 
     /// About how much memory it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
+        let links: usize = self.links.iter().map(|link| link.link_id.len() + link.delta.memory_bytes()).sum();
+        let account_days = self.account_days.values().map(|day| {
+            let blocks: usize = day.blocks.iter().map(FinishedBlock::memory_bytes).sum();
+            day.delta.memory_bytes() + day.writer.memory_bytes() + blocks
+        });
+        let others = self.domain_days.values().chain(self.other_link_days.values()).map(DayDelta::memory_bytes);
         size_of::<Self>()
+            + self.vocabulary.memory_bytes()
+            + self.link_table.allocation_size()
+            + self.links.capacity() * size_of::<LinkEntry>()
+            + self.domains.capacity() * size_of::<DomainEntry>()
+            + links
+            + account_days.sum::<usize>()
+            + others.sum::<usize>()
+    }
+
+    fn part(&mut self, edge_id: &str, epoch: u64) -> &mut Part {
+        let is_it = |part: &Part| part.epoch == epoch && part.edge_id == edge_id;
+        if !self.parts.get(self.last_part).is_some_and(is_it) {
+            self.last_part = self.parts.iter().rposition(is_it).unwrap_or_else(|| {
+                self.parts.push(Part::new(edge_id, epoch));
+                self.parts.len() - 1
+            });
+        }
+        &mut self.parts[self.last_part]
+    }
+
+    /// Adds a click to every scope of it. `None` where it has none.
+    pub(super) fn count(&mut self, click: &ClickFacts<'_>) -> Option<()> {
+        let day = day_of(click.clicked_at.as_micros());
+        let link = self.link(click, day)?;
+        let key = self.vocabulary.key(click);
+        let entry = &mut self.links[link as usize];
+        let domain = entry.domain;
+        match entry.day == day {
+            true => entry.delta.add(key),
+            false => self.other_link_days.entry((link, day)).or_default().add(key),
+        }
+        self.domain_days.entry((domain, day)).or_default().add(key);
+        let account = self.domains[domain as usize].account;
+        let account_day = self.account_days.entry((account, day)).or_default();
+        account_day.delta.add(key);
+        account_day.writer.push(link, click);
+        if account_day.writer.is_full() {
+            account_day.blocks.extend(account_day.writer.finish());
+        }
+        self.clicks += 1;
+        Some(())
+    }
+
+    /// The number in this batch of the click's link on the click's domain; `None` where link or account id is none.
+    fn link(&mut self, click: &ClickFacts<'_>, day: i64) -> Option<u32> {
+        let hash = self.hasher.hash_one((click.link_id, click.domain));
+        let is_it = |&index: &u32| {
+            let link = &self.links[index as usize];
+            let domain = &self.domains[link.domain as usize];
+            *link.link_id == *click.link_id
+                && *domain.host == *click.domain
+                && *self.accounts[domain.account as usize].account_id == *click.account_id
+        };
+        if let Some(&index) = self.link_table.find(hash, is_it) {
+            return Some(index);
+        }
+        click.link_id.parse::<LinkId>().ok()?;
+        let domain = self.domain(click)?;
+        let index = self.links.len() as u32;
+        self.links.push(LinkEntry { domain, link_id: click.link_id.into(), day, delta: DayDelta::default() });
+        let (hasher, links, domains) = (&self.hasher, &self.links, &self.domains);
+        self.link_table.insert_unique(hash, index, |&index| {
+            let link = &links[index as usize];
+            hasher.hash_one((&*link.link_id, &*domains[link.domain as usize].host))
+        });
+        Some(index)
+    }
+
+    fn domain(&mut self, click: &ClickFacts<'_>) -> Option<u32> {
+        let account = match self.account_table.get(click.account_id) {
+            Some(&account) => account,
+            None => {
+                click.account_id.parse::<AccountId>().ok()?;
+                self.accounts.push(AccountEntry { account_id: click.account_id.into() });
+                let account = self.accounts.len() as u32 - 1;
+                self.account_table.insert(click.account_id.into(), account);
+                account
+            }
+        };
+        let domain = self.domain_table.entry((account, click.domain.into())).or_insert_with(|| {
+            self.domains.push(DomainEntry { account, host: click.domain.into() });
+            self.domains.len() as u32 - 1
+        });
+        Some(*domain)
     }
 }

@@ -1,0 +1,62 @@
+//! Reports: the roll-ups of the scope's days, shown to the plan one by one.
+
+use std::collections::HashMap;
+
+use waypost_rollup::{Dimension, Report, ReportPlan, ReportQuery};
+
+use crate::clicks::cells::{CellKind, read_stored};
+use crate::clicks::{ClickStore, ReportError};
+use crate::error::StoreError;
+use crate::tx::ReadTx;
+
+impl ClickStore {
+    /// Answers a report's question. Groups that are links are named by their ids.
+    ///
+    /// # Errors
+    /// Where the question has no answer, a roll-up that it needs is damaged ([`StoreError::Corrupt`]), or the database fails.
+    pub async fn report(&self, query: &ReportQuery) -> Result<Report, ReportError> {
+        let mut plan = ReportPlan::new(query)?;
+        let mut tx = self.database.read("click_report").await?;
+        let kind = if plan.wants_links() { CellKind::Links } else { CellKind::Day };
+        let days = plan.days().into_inner();
+        for scope in tx.report_scopes(&query.scope).await? {
+            if let Some(&cell) = tx.damaged_cells(kind, scope, days).await?.first() {
+                return Err(kind.corrupt(cell).into());
+            }
+            for row in tx.read_days(kind, scope, days).await? {
+                let stored = read_stored(&row)?;
+                plan.add(stored.cell.day(), stored.rollup).map_err(|_| kind.corrupt(stored.cell))?;
+            }
+        }
+        let mut report = plan.finish();
+        if query.group_by == Some(Dimension::Link) {
+            tx.name_links(&mut report).await?;
+        }
+        Ok(report)
+    }
+}
+
+impl ReadTx {
+    /// Puts link ids in place of numbers. A link that was clicked on two domains has two of them and gets one row.
+    async fn name_links(&mut self, report: &mut Report) -> Result<(), StoreError> {
+        let number = |group: &Option<String>| group.as_deref().and_then(|text| text.parse::<u32>().ok());
+        let mut numbers: Vec<u32> = report.rows.iter().filter_map(|row| number(&row.group)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let scopes = self.read_link_scopes(&numbers).await?;
+        let mut first_rows = HashMap::new();
+        let mut rows = Vec::with_capacity(report.rows.len());
+        for mut row in report.rows.drain(..) {
+            if let Some(scope) = number(&row.group).and_then(|number| scopes.get(&number)) {
+                row.group = Some(scope.link_id.clone());
+            }
+            let place = *first_rows.entry((row.starts_at, row.group.clone())).or_insert(rows.len());
+            match rows.get_mut(place) {
+                None => rows.push(row),
+                Some(first) => first.clicks += row.clicks,
+            }
+        }
+        report.rows = rows;
+        Ok(())
+    }
+}
