@@ -79,6 +79,13 @@ impl LinksRollup {
         self.sorted = self.cells.len();
     }
 
+    /// Takes out all that was counted of a link (erasure).
+    pub fn remove(&mut self, link_number: u32) {
+        self.cells.retain(|cell| cell.link() != link_number);
+        self.sorted = 0;
+        self.sort();
+    }
+
     /// The bytes to store.
     pub fn encode(&self) -> Vec<u8> {
         let mut cells = self.cells.clone();
