@@ -8,6 +8,7 @@
 //! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else.
 
 mod batch;
+mod calendar;
 mod cells;
 mod day;
 mod decode;
@@ -15,9 +16,13 @@ mod encode;
 mod facts;
 mod links;
 mod query;
+mod question;
 mod report;
 mod sample;
+mod scan;
 mod schema;
+mod tally;
+mod top_links;
 mod view;
 mod wire;
 mod words;
@@ -26,7 +31,10 @@ pub use batch::{ClickKey, DayDelta, Vocabulary};
 pub use day::DayRollup;
 pub use facts::ClickFacts;
 pub use links::LinksRollup;
-pub use query::{Dimension, Filter, Interval, QueryError, ReportQuery, Scope};
+pub use query::{
+    Dimension, FILTER_VALUES_MAX, Filter, GROUPS_MAX, INTERVALS_MAX, Interval, QueryError, RANGE_DAYS_MAX, ReportQuery,
+    Scope, classes_from_text,
+};
 pub use report::{Report, ReportPlan, ReportRow};
 pub use waypost_core::channel::Channel;
 

@@ -8,6 +8,17 @@ use waypost_core::Timestamp;
 use waypost_core::class::Class;
 use waypost_core::id::{AccountId, LinkId};
 
+/// The longest range, in days.
+pub const RANGE_DAYS_MAX: i64 = 3_660;
+/// The most intervals of a report.
+pub const INTERVALS_MAX: usize = 10_000;
+/// The most groups of a report.
+pub const GROUPS_MAX: usize = 1_000;
+/// The most rows of a report with groups: with many intervals there are fewer groups than asked for.
+pub(crate) const ROWS_MAX: usize = 200_000;
+/// The most values of a filter.
+pub const FILTER_VALUES_MAX: usize = 1_000;
+
 /// What a report is about. Always within one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -107,7 +118,9 @@ pub struct ReportQuery {
     pub filters: Vec<Filter>,
     /// One row for each value of this.
     pub group_by: Option<Dimension>,
-    /// The most groups given, those with most clicks; the rest is summed up.
+    /// The most groups given, those with most clicks; the rest is summed up. At least 1 and at most [`GROUPS_MAX`], or fewer
+    /// where there are so many intervals that the report would have more than 200,000 rows; other numbers are taken as the
+    /// nearest of these.
     pub groups_max: usize,
 }
 
@@ -213,8 +226,125 @@ impl FromStr for Dimension {
     fn from_str(name: &str) -> Result<Self, QueryError> {
         let found = Self::ALL.into_iter().find(|dimension| dimension.name() == name);
         found.ok_or_else(|| QueryError::UnknownDimension {
-            name: name.chars().take(64).collect(),
+            name: shortened(name),
             known: Self::ALL.map(Self::name).join(", "),
         })
+    }
+}
+
+impl Interval {
+    /// All of them with their names.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("none", Self::None),
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("year", Self::Year),
+    ];
+
+    /// Its name in queries and answers.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+impl FromStr for Interval {
+    type Err = QueryError;
+
+    fn from_str(name: &str) -> Result<Self, QueryError> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, interval)| *interval).ok_or_else(|| unknown_value("interval", name, &Self::NAMES))
+    }
+}
+
+impl FromStr for Filter {
+    type Err = QueryError;
+
+    /// Reads `country=DE,AT`. Nothing after the `=`, or between commas, stands for "not known"; `\,` for a comma within a value
+    /// and `\\` for a backslash. The values are checked with the whole question.
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let Some((name, values)) = text.split_once('=') else {
+            return Err(QueryError::UnknownValue {
+                dimension: "filter",
+                value: shortened(text),
+                expected: "write dimension=value or dimension=value,value".to_owned(),
+            });
+        };
+        Ok(Self { dimension: name.trim().parse()?, values: split_values(values) })
+    }
+}
+
+/// Reads classes, separated by commas, for [`ReportQuery::classes`]. `all` and the empty text give none, which means all.
+///
+/// # Errors
+/// [`QueryError::UnknownValue`] where one of them is no class.
+pub fn classes_from_text(text: &str) -> Result<Vec<Class>, QueryError> {
+    if matches!(text.trim(), "" | "all") {
+        return Ok(Vec::new());
+    }
+    let class = |name: &str| Class::from_name(name).ok_or_else(|| unknown_value("class", name, &Class::NAMES));
+    text.split(',').map(|name| class(name.trim())).collect()
+}
+
+fn split_values(text: &str) -> Vec<String> {
+    let (mut values, mut value) = (Vec::new(), String::new());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            ',' => values.push(std::mem::take(&mut value)),
+            '\\' => value.push(letters.next().unwrap_or(letter)),
+            letter => value.push(letter),
+        }
+    }
+    values.push(value);
+    values
+}
+
+fn unknown_value<T>(dimension: &'static str, value: &str, known: &[(&str, T)]) -> QueryError {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    QueryError::UnknownValue { dimension, value: shortened(value), expected: format!("there are {}", names.join(", ")) }
+}
+
+/// As much of a text as an error repeats.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[track_caller]
+    fn check_filter(text: &str, expect: Option<(Dimension, &[&str])>) {
+        let parsed = text.parse::<Filter>().ok().map(|filter| (filter.dimension, filter.values));
+        let expect = expect.map(|(dimension, values)| (dimension, values.iter().map(ToString::to_string).collect()));
+        assert_eq!(parsed, expect, "{text}");
+    }
+
+    #[test]
+    fn filters_as_text() {
+        check_filter("country=DE,AT", Some((Dimension::Country, &["DE", "AT"])));
+        check_filter("country=", Some((Dimension::Country, &[""])));
+        check_filter(r"utm_term=a\,b,\\,c=d", Some((Dimension::UtmTerm, &["a,b", r"\", "c=d"])));
+        check_filter(r"utm_term=\", Some((Dimension::UtmTerm, &[r"\"])));
+        check_filter("country", None);
+        check_filter("city=Berlin", None);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for (name, interval) in Interval::NAMES {
+            assert_eq!((interval.name(), name.parse()), (name, Ok(interval)));
+        }
+        assert!(Dimension::ALL.iter().all(|dimension| dimension.name().parse() == Ok(*dimension)));
+        let error = "minute".parse::<Interval>().unwrap_err().to_string();
+        assert_eq!(error, "\"minute\" is no interval; there are none, hour, day, week, month, year");
+        assert_eq!(classes_from_text("human, bot"), Ok(vec![Class::Human, Class::Bot]));
+        assert_eq!(classes_from_text("all"), Ok(Vec::new()));
+        let error = classes_from_text("robot").unwrap_err().to_string();
+        assert_eq!(error, "\"robot\" is no class; there are human, prefetch, preview, bot, head");
     }
 }

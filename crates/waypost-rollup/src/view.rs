@@ -2,7 +2,7 @@
 
 use crate::CorruptRollup;
 use crate::encode::{FORMAT_DAY, KEY_BYTES, width};
-use crate::sample::{ALL, VISITORS_MAX};
+use crate::sample::{ALL, SEEN_MAX, VISITORS_MAX};
 use crate::schema::{MAIN, Origin, PARTS, SOURCES, Schema, TEXTS};
 use crate::wire::{Reader, open};
 use crate::words::{COMBINATIONS_MAX, append_code};
@@ -166,17 +166,37 @@ fn read_runs(reader: &mut Reader<'_>, rows: usize, tuples: usize) -> Result<Vec<
 
 impl<'a> VisitorsView<'a> {
     /// Reads it; the numbers are how many combinations the main and the sources family have.
-    pub(crate) fn new(mut reader: Reader<'a>, tuples: [usize; 2]) -> Result<Self, CorruptRollup> {
+    pub(crate) fn new(reader: Reader<'a>, tuples: [usize; 2]) -> Result<Self, CorruptRollup> {
+        let (mut view, mut reader) = Self::head(reader)?;
+        view.main = Column::read(&mut reader, view.hours.len(), tuples[0])?;
+        view.sources = Column::read(&mut reader, view.hours.len(), tuples[1])?;
+        reader.end()?;
+        Ok(view)
+    }
+
+    /// Reads it with the combinations of one family only, which has so many of them.
+    pub(crate) fn of_family(reader: Reader<'a>, is_main: bool, tuples: usize) -> Result<Self, CorruptRollup> {
+        let (mut view, mut reader) = Self::head(reader)?;
+        let seen = view.hours.len();
+        if is_main {
+            view.main = Column::read(&mut reader, seen, tuples)?;
+        } else {
+            let main = reader.rest().len().checked_sub(seen * width(tuples)).ok_or(CorruptRollup)?;
+            reader.take(main)?;
+            view.sources = Column::read(&mut reader, seen, tuples)?;
+        }
+        Ok(view)
+    }
+
+    fn head(mut reader: Reader<'a>) -> Result<(Self, Reader<'a>), CorruptRollup> {
         let head = reader.count(VISITORS_MAX * 2 + 1)?;
         let visitors = head >> 1;
         let threshold = if head & 1 == 0 { ALL } else { key_of(reader.take(KEY_BYTES)?) };
+        require(threshold > 0)?;
         let keys = reader.take(visitors * KEY_BYTES)?;
-        let seen = if visitors == 0 { 0 } else { reader.count(VISITORS_MAX * crate::sample::SEEN_MAX)? };
+        let seen = if visitors == 0 { 0 } else { reader.count(VISITORS_MAX * SEEN_MAX)? };
         let hours = reader.take(seen)?;
-        let main = Column::read(&mut reader, seen, tuples[0])?;
-        let sources = Column::read(&mut reader, seen, tuples[1])?;
-        reader.end()?;
-        Ok(Self { threshold, visitors, keys, hours, main, sources })
+        Ok((Self { threshold, visitors, keys, hours, main: Column::Zeros(0), sources: Column::Zeros(0) }, reader))
     }
 }
 
