@@ -159,7 +159,7 @@ impl Client {
             Transport::Http(_) => {}
             Transport::InProcess(in_process) => {
                 in_process.app.stop().await;
-                in_process.instance.store.close().await;
+                in_process.instance.close().await;
             }
         }
     }

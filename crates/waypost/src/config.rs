@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use waypost_control::{PublicUrl, Rate};
 use waypost_core::SchemePolicy;
+use waypost_core::visitor::AddressPolicy;
 use waypost_edge::Limits;
 
 use crate::config::types::{DatabaseAddress, LogFilter, RateLimit};
@@ -47,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy names the visitor's country.
     pub(crate) country_header: Option<http::HeaderName>,
+    /// The database of countries; looked for where absent.
+    pub(crate) country_database: Option<PathBuf>,
+    /// What is recorded of clicks.
+    pub(crate) clicks: ClicksConfig,
     /// Whether anyone may make links on the landing page and by `POST /api/url`.
     pub(crate) anonymous_links: bool,
     /// How many links an address may make so.
@@ -69,6 +74,36 @@ impl Config {
     }
 }
 
+/// What is recorded of clicks, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct ClicksConfig {
+    /// Whether they are recorded at all.
+    pub(crate) enabled: bool,
+    /// What is kept of visitors' addresses.
+    pub(crate) addresses: AddressPolicy,
+    /// Whether visitors are told apart.
+    pub(crate) visitors: bool,
+    /// For how many days raw clicks are kept where an account has not chosen.
+    pub(crate) retention_days: u32,
+    /// Clicks that wait to be counted, in bytes on disk.
+    pub(crate) spool_bytes_max: u64,
+    /// How often they are flushed to the disk.
+    pub(crate) flush_interval: Duration,
+}
+
+impl Default for ClicksConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            addresses: AddressPolicy::default(),
+            visitors: true,
+            retention_days: 760,
+            spool_bytes_max: 4 << 30,
+            flush_interval: Duration::from_millis(200),
+        }
+    }
+}
+
 /// Schemes as they were given, and the policy that they make.
 #[derive(Clone, Debug)]
 pub(crate) struct SchemeList {
@@ -88,6 +123,8 @@ impl Default for Config {
             schemes: SchemeList { names: Vec::new(), policy: SchemePolicy::web() },
             trusted_proxies: Vec::new(),
             country_header: None,
+            country_database: None,
+            clicks: ClicksConfig::default(),
             anonymous_links: true,
             anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
             api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),

@@ -3,6 +3,10 @@
 //! ```text
 //! waypost.db      the database, unless another is configured
 //! table/          the link table
+//! clicks.db       the clicks database, unless another database is configured
+//! spool/          clicks that wait to be counted
+//! visitor-salts   the salts of today's and yesterday's visitor keys
+//! country.mmdb    a database of countries, where its owner puts one
 //! lock            held by the one process that uses the folder; its process id as text
 //! control.sock    the running server's local socket, for commands on this machine
 //! ```
@@ -70,6 +74,26 @@ impl DataDir {
     /// The embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("waypost.db")
+    }
+
+    /// The embedded clicks database.
+    pub(crate) fn clicks_database(&self) -> PathBuf {
+        self.path.join("clicks.db")
+    }
+
+    /// The folder of clicks that wait to be counted.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.path.join("spool")
+    }
+
+    /// The salts of visitor keys.
+    pub(crate) fn visitor_salts(&self) -> PathBuf {
+        self.path.join("visitor-salts")
+    }
+
+    /// Where a database of countries is looked for first.
+    pub(crate) fn country_database(&self) -> PathBuf {
+        self.path.join("country.mmdb")
     }
 
     /// The link table's folder.

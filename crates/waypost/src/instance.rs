@@ -1,17 +1,21 @@
 //! An instance's own parts, opened in the data folder: database, link table and control plane. Both the server and
 //! commands that run without one are built on it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl};
+use waypost_control::{App, ClickSettings, ClickSource, Clicks, ControlSettings, GrantRequest, PublicUrl};
 use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
-use waypost_store::{ClickStore, Store, StoreOptions};
+use waypost_spool::{Spool, SpoolOptions};
+use waypost_store::{ClickStore, Engine, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 use crate::clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, InstanceLock};
+use crate::spool_source::SpoolSource;
+use crate::visitor_salts::VisitorSalts;
 
 /// The setting of the database that holds the key of unlock grants, in hexadecimal.
 const GRANT_KEY_SETTING: &str = "grant_key";
@@ -24,7 +28,11 @@ const GRANT_SECONDS: u32 = 24 * 60 * 60;
 pub(crate) struct Instance {
     pub(crate) store: Store,
     pub(crate) table: Arc<Table>,
+    pub(crate) spool: Spool,
+    /// Counts what is in the spool: also what earlier runs left, where clicks are recorded no more.
     pub(crate) clicks: Arc<Clicks>,
+    click_store: ClickStore,
+    pub(crate) visitor_salts: Arc<VisitorSalts>,
     pub(crate) grant_key: GrantKey,
     /// Held so that no other process opens the same folder; the last to go.
     _lock: InstanceLock,
@@ -38,22 +46,42 @@ impl Instance {
     pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
         let address = match &config.database_url {
             Some(address) => address.expose().to_owned(),
-            None => data_dir.database().to_str().context("the data folder's path is not UTF-8")?.to_owned(),
+            None => path_text(&data_dir.database())?,
         };
         let store = Store::open(&address, StoreOptions::default()).await?;
-        let clicks_address = match &config.database_url {
-            Some(address) => address.expose().to_owned(),
-            None => {
-                let path = data_dir.path().join("clicks.db");
-                path.to_str().context("the data folder's path is not UTF-8")?.to_owned()
-            }
-        };
-        let clicks = ClickStore::open(&clicks_address, StoreOptions::default()).await?;
-        let clicks = Clicks::start(clicks, None, ClickSettings::default());
         let folder = data_dir.table();
         let table = tokio::task::spawn_blocking(move || Table::open(&folder, TableOptions::default())).await??;
+        let clicks_address = match store.engine() {
+            Engine::Postgres => address,
+            Engine::Sqlite => path_text(&data_dir.clicks_database())?,
+        };
+        let click_store = ClickStore::open(&clicks_address, StoreOptions::default()).await?;
+        let options = SpoolOptions {
+            bytes_max: config.clicks.spool_bytes_max,
+            flush_interval: config.clicks.flush_interval,
+            ..SpoolOptions::default()
+        };
+        let folder = data_dir.spool();
+        let spool = tokio::task::spawn_blocking(move || Spool::open(&folder, options)).await??;
+        let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
+        let clicks = Clicks::start(
+            click_store.clone(),
+            SpoolSource::of(&spool).map(|source| Box::new(source) as Box<dyn ClickSource>),
+            click_settings,
+        );
+        let visitor_salts = Arc::new(VisitorSalts::open(data_dir.visitor_salts()));
         let grant_key = read_grant_key(&store).await?;
-        Ok(Self { store, table: Arc::new(table), clicks, grant_key, _lock: lock })
+        Ok(Self { store, table: Arc::new(table), spool, clicks, click_store, visitor_salts, grant_key, _lock: lock })
+    }
+
+    /// Closes what is open, after everything that uses it has stopped.
+    pub(crate) async fn close(&self) {
+        self.clicks.stop().await;
+        let spool = self.spool.clone();
+        // Fails only where flushing panicked; there is nothing left to do then.
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        self.click_store.close().await;
+        self.store.close().await;
     }
 
     /// The public URL that the last server on this database had.
@@ -85,6 +113,10 @@ impl Instance {
         };
         Ok(App::start(self.store.clone(), Arc::clone(&self.table), Arc::clone(&self.clicks), settings).await?)
     }
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    Ok(path.to_str().context("the data folder's path is not UTF-8")?.to_owned())
 }
 
 fn issue_grant(key: &GrantKey, request: GrantRequest<'_>, is_https: bool) -> String {

@@ -13,7 +13,9 @@ mod lines;
 mod print;
 mod problem;
 mod serve;
+mod spool_source;
 mod transfer;
+mod visitor_salts;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;

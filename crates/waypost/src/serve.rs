@@ -4,6 +4,7 @@
 //! over in [`bridge`].
 
 mod bridge;
+mod countries;
 mod local_socket;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -15,17 +16,22 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use waypost_control::{App, PublicUrl};
-use waypost_edge::{Edge, EdgeConfig, EdgeError, HostPolicy};
+use waypost_core::visitor::day_of;
+use waypost_edge::{ClickRecording, Edge, EdgeConfig, EdgeError, HostPolicy};
 
+use crate::clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, default_data_dir};
 use crate::instance::Instance;
 use crate::print;
 use crate::serve::bridge::Bridge;
 use crate::serve::local_socket::LocalSocket;
+use crate::visitor_salts::VisitorSalts;
 
 /// Threads of the control runtime.
 const CONTROL_THREADS: usize = 2;
+/// How often it is seen whether a salt has had its time.
+const SALTS_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 /// How long blocking work of the control plane may take to end once everything else has stopped.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -53,7 +59,11 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
     let signals = runtime.block_on(async { Signals::listen() })?;
     let instance = runtime.block_on(Instance::open(config, &data_dir, lock))?;
     let bridge = Bridge::new(runtime.handle().clone());
-    let edge = waypost_edge::start(edge_config(config, &instance), Arc::clone(&instance.table), bridge.handler())?;
+    let countries = countries::database(config.country_database.as_deref(), &data_dir);
+    let edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &instance) };
+    let edge = waypost_edge::start(edge_config, Arc::clone(&instance.table), bridge.handler())?;
+    runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));
+    runtime.spawn(destroy_old_salts(Arc::clone(&instance.visitor_salts)));
     let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
     let app = runtime.block_on(instance.start_app(config, public_url.clone()))?;
     let router = waypost_control::router(Arc::clone(&app));
@@ -69,7 +79,7 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         socket.close().await;
         app.stop().await;
-        instance.store.close().await;
+        instance.close().await;
     });
     tracing::info!("stopped");
     Ok(())
@@ -93,8 +103,26 @@ fn edge_config(config: &Config, instance: &Instance) -> EdgeConfig {
         limits: config.limits.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         country_header: config.country_header.clone(),
+        clicks: config.clicks.enabled.then(|| recording(config, instance)),
         hosts: if config.public_url.is_some() { HostPolicy::Strict } else { HostPolicy::AnyIsDefault },
         ..defaults
+    }
+}
+
+fn recording(config: &Config, instance: &Instance) -> ClickRecording {
+    let salts = config.clicks.visitors.then(|| Arc::clone(&instance.visitor_salts));
+    ClickRecording {
+        spool: instance.spool.clone(),
+        address_policy: config.clicks.addresses,
+        salt_of_day: Arc::new(move |day| salts.as_ref()?.of_day(day)),
+    }
+}
+
+/// Sees to it that a salt goes within an hour after its time, also where nobody clicks.
+async fn destroy_old_salts(salts: Arc<VisitorSalts>) {
+    loop {
+        salts.destroy_old(day_of(clock::now().as_micros()));
+        tokio::time::sleep(SALTS_LOOKED_AT_EVERY).await;
     }
 }
 

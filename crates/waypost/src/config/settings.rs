@@ -8,11 +8,14 @@ use std::time::Duration;
 use http::HeaderName;
 use waypost_control::PublicUrl;
 use waypost_core::SchemePolicy;
+use waypost_core::visitor::AddressPolicyError;
 
 use crate::config::{Config, SchemeList};
 
 /// The least that [`waypost_edge::Limits::head_bytes_max`] may be.
 const HEAD_BYTES_LEAST: usize = 8_192;
+/// The least disk that waiting clicks may be given: a few segments for each thread.
+const SPOOL_BYTES_LEAST: u64 = 64 << 20;
 /// The most threads that redirect; each holds descriptors and a slot in the link table.
 const THREADS_MAX: usize = 256;
 
@@ -229,6 +232,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "country_database",
+        value_name: "FILE",
+        meaning: "A country or city database in the MaxMind format (`.mmdb`), for visitors whose country no header tells. It is read anew when it changes; without one countries are unknown",
+        default_note: Some(
+            "`country.mmdb` in the data folder, else `GeoLite2-Country.mmdb`, `GeoLite2-City.mmdb` or `GeoIP2-Country.mmdb` in `/var/lib/GeoIP` or `/usr/share/GeoIP`",
+        ),
+        set: |config, values| {
+            config.country_database = Some(PathBuf::from(one(values)?));
+            Ok(())
+        },
+        show: |config| config.country_database.as_ref().map(|path| Shown::Text(path.display().to_string())),
+        ..PLAIN
+    },
+    Setting {
         key: "anonymous_links",
         value_name: "BOOL",
         meaning: "Whether anyone may make links on the landing page and by `POST /api/url`",
@@ -269,6 +286,89 @@ pub(crate) const SETTINGS: &[Setting] = &[
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.drain_timeout),
         show: |config| Some(Shown::Number(config.drain_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.enabled",
+        value_name: "BOOL",
+        meaning: "Whether clicks are recorded and counted",
+        shape: Shape::Flag,
+        set: |config, values| {
+            config.clicks.enabled = flag(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Flag(config.clicks.enabled)),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.addresses",
+        value_name: "POLICY",
+        meaning: "What is kept of visitors' addresses: `full`, `truncated` (the first 24 bits of an IPv4 address, 48 of an IPv6 address) or `none`. No more than that is ever written to disk",
+        set: |config, values| {
+            config.clicks.addresses = one(values)?.parse().map_err(|error: AddressPolicyError| error.to_string())?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(config.clicks.addresses.name().to_owned())),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.visitors",
+        value_name: "BOOL",
+        meaning: "Whether visitors are told apart, by a keyed hash of address and user agent whose salt is drawn anew every day and destroyed a day later. Without it clicks are counted and visitors are not",
+        shape: Shape::Flag,
+        set: |config, values| {
+            config.clicks.visitors = flag(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Flag(config.clicks.visitors)),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.retention_days",
+        value_name: "DAYS",
+        meaning: "How long single clicks are kept where an account has not chosen; totals are kept for ever",
+        shape: Shape::Number,
+        set: |config, values| {
+            let days: u32 = number(values)?;
+            if days == 0 {
+                return Err("give at least 1".to_owned());
+            }
+            config.clicks.retention_days = days;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.clicks.retention_days.into())),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.spool_bytes_max",
+        value_name: "BYTES",
+        meaning: "How much disk clicks may take that wait to be counted, as when the database is down; beyond it redirects go on, and the clicks that are lost are counted as lost. At least 67108864",
+        shape: Shape::Number,
+        set: |config, values| {
+            let bytes: u64 = number(values)?;
+            if bytes < SPOOL_BYTES_LEAST {
+                return Err(format!("give at least {SPOOL_BYTES_LEAST}"));
+            }
+            config.clicks.spool_bytes_max = bytes;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.clicks.spool_bytes_max)),
+        ..PLAIN
+    },
+    Setting {
+        key: "clicks.flush_interval_ms",
+        value_name: "MILLISECONDS",
+        meaning: "How often recorded clicks are flushed to the disk: what a power cut may lose. A crash of the process loses none",
+        shape: Shape::Number,
+        set: |config, values| {
+            let millis: u64 = number(values)?;
+            if !(1..=60_000).contains(&millis) {
+                return Err("give a number from 1 to 60000".to_owned());
+            }
+            config.clicks.flush_interval = Duration::from_millis(millis);
+            Ok(())
+        },
+        show: |config| u64::try_from(config.clicks.flush_interval.as_millis()).ok().map(Shown::Number),
         ..PLAIN
     },
     Setting {
