@@ -3,4 +3,11 @@
 
 mod basics;
 mod consumer;
+mod damage;
+mod disk;
+mod faults;
+mod killed;
 mod memory;
+mod model;
+mod power;
+mod world;

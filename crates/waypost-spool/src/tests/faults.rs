@@ -1,0 +1,207 @@
+//! Operations that fail: the Nth of a history, all of a kind, and a disk that is full.
+
+use rustix::io::Errno;
+
+use super::consumer::{Fate, small};
+use super::memory::{Fault, Memory, Operation};
+use super::world::World;
+use crate::{Appended, LossCause, SpoolError};
+
+/// Calls again until it succeeds; a single fault is over after one failure.
+fn insist(world: &mut World, mut what: impl FnMut(&mut World) -> Result<(), SpoolError>) {
+    for _ in 0..3 {
+        if what(world).is_ok() {
+            return;
+        }
+    }
+    panic!("one fault made an operation fail three times");
+}
+
+/// A history with everything in it: two runs, two writers, rolls, releases, recycling and a kill.
+fn live_through(world: &mut World) {
+    for run in 0..3 {
+        insist(world, World::try_open);
+        for _ in 0..2 {
+            insist(world, World::try_add_writer);
+        }
+        for round in 0..4 {
+            for writer in 0..2 {
+                for index in 0..20 {
+                    let _ = world.append(writer, 100 + 100 * ((index + round) % 6));
+                }
+            }
+            insist(world, |world| world.prepare());
+            insist(world, World::flush);
+            insist(world, |world| world.consume(usize::MAX));
+            insist(world, World::release);
+        }
+        for _ in 0..10 {
+            let _ = world.append(0, 300);
+        }
+        if run == 1 { world.kill() } else { world.close() }
+    }
+}
+
+#[track_caller]
+fn check_each_fault(errno: Errno) {
+    let mut number = 1;
+    loop {
+        let mut world = World::new();
+        world.memory.set_fault(Some(Fault::Nth(number, errno)));
+        // The counter starts anew with the folder that a kill leaves, and so does the fault.
+        live_through(&mut world);
+        world.memory.set_fault(None);
+        world.drain();
+        world.check_exact();
+        insist(&mut world, World::release);
+        assert_eq!(world.spool.as_ref().unwrap().stats().segments, 0, "fault {number}: {:?}", world.memory.names());
+        number += 1;
+        let mut clean = World::new();
+        if number == 2 {
+            live_through(&mut clean);
+            assert!(clean.memory.operations() > 20);
+        }
+        if number > 400 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn one_operation_may_fail_for_want_of_space() {
+    check_each_fault(Errno::NOSPC);
+}
+
+#[test]
+fn one_operation_may_fail_by_a_broken_disk() {
+    check_each_fault(Errno::IO);
+}
+
+#[test]
+fn a_full_disk_is_counted_and_left_when_there_is_room() {
+    let mut world = World::new();
+    world.open();
+    world.memory.fill_up();
+    world.add_writer();
+    for _ in 0..5 {
+        assert!(matches!(world.append(0, 100), Appended::Lost { .. }));
+        world.prepare().unwrap_err();
+    }
+    // What is lost can be handed out while it goes on.
+    world.consume(usize::MAX).unwrap();
+    assert_eq!(world.consumer.of(1), vec![Fate::Lost(LossCause::Full); 5]);
+    for _ in 0..5 {
+        assert!(matches!(world.append(0, 100), Appended::Lost { .. }));
+    }
+    world.memory.set_capacity(u64::MAX);
+    assert!(matches!(world.append(0, 100), Appended::Lost { .. }));
+    world.prepare().unwrap();
+    assert!(matches!(world.append(0, 100), Appended::Stored { sequence: 12 }));
+    let stats = world.spool.as_ref().unwrap().stats();
+    assert_eq!((stats.appended, stats.lost, stats.pending), (12, 11, 12));
+    world.kill();
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
+fn losses_survive_a_kill_without_any_room() {
+    let mut world = World::new();
+    world.open();
+    world.memory.fill_up();
+    for run in 0..20 {
+        world.open();
+        world.add_writer();
+        for _ in 0..run {
+            let _ = world.append(0, 100);
+        }
+        world.kill();
+        world.memory.fill_up();
+    }
+    world.drain();
+    world.check_exact();
+    assert_eq!(world.consumer.fates.values().map(Vec::len).sum::<usize>(), 190);
+    world.release().unwrap();
+    assert_eq!(world.spool.as_ref().unwrap().stats().pending, 0);
+}
+
+#[test]
+fn a_new_folder_on_a_full_disk_is_an_error_and_can_be_tried_again() {
+    for capacity in [0, 8192, 65536, 70000] {
+        let memory = Memory::new();
+        memory.set_capacity(capacity);
+        let mut world = World::on(memory, small());
+        let error = world.try_open().unwrap_err();
+        assert!(matches!(error, SpoolError::Io { operation: "create", .. }), "{error}");
+        world.memory.set_capacity(u64::MAX);
+        world.open();
+    }
+}
+
+#[test]
+fn losses_have_a_limit_that_is_an_error() {
+    let mut world = World::new();
+    world.open();
+    world.memory.fill_up();
+    for _ in 0..crate::losses::SLOTS {
+        world.add_writer();
+        let _ = world.append(0, 10);
+        world.writers.clear();
+    }
+    assert!(matches!(world.try_add_writer(), Err(SpoolError::LossEntriesUsedUp { .. })));
+    world.drain();
+    world.check_exact();
+    world.release().unwrap();
+    world.add_writer();
+}
+
+#[test]
+fn a_segment_that_cannot_be_flushed_is_retired() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    let _ = world.append(0, 100);
+    world.memory.set_fault(Some(Fault::Each(Operation::Sync, Errno::IO)));
+    world.flush().unwrap_err();
+    let segments = |world: &World| world.memory.names().iter().filter(|name| name.starts_with("seg-")).count();
+    assert_eq!(segments(&world), 1);
+    assert!(matches!(world.append(0, 100), Appended::Stored { .. }));
+    assert_eq!(segments(&world), 2);
+    world.memory.set_fault(None);
+    world.flush().unwrap();
+    let stats = world.spool.as_ref().unwrap().stats();
+    assert_eq!((stats.suspect_segments, stats.flush_failures, stats.lost), (1, 1, 0));
+    world.kill();
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
+fn without_room_a_suspect_segment_is_better_than_none() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    let _ = world.append(0, 100);
+    world.memory.fill_up();
+    world.memory.set_fault(Some(Fault::Each(Operation::Sync, Errno::IO)));
+    world.flush().unwrap_err();
+    assert!(matches!(world.append(0, 100), Appended::Stored { .. }));
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_blocks_no_other_epoch_and_not_for_ever() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    for _ in 0..5 {
+        let _ = world.append(0, 100);
+    }
+    world.memory.set_fault(Some(Fault::Each(Operation::Read, Errno::IO)));
+    for _ in 0..3 {
+        world.consume(1).unwrap_err();
+    }
+    world.consume(usize::MAX).unwrap();
+    assert_eq!(world.consumer.of(1), vec![Fate::Lost(LossCause::Damaged); 5]);
+}
