@@ -12,14 +12,15 @@
 //! Kinds: 1 a record of the caller; 2 sequences that were lost before this point (first u64, count u64, cause u64); 3 the
 //! end of the segment, whose sequence is the one that follows it.
 //!
-//! The checksum is XXH3 of the payload, seeded by edge, epoch, segment number, sequence and head. So bytes that a recycled
-//! file still holds, or that a visitor put into a payload, never pass for a record; and a record that is only half there
-//! does not either, whatever half that is. Trust in a record needs no header: the file's name says epoch and number.
+//! The checksum is `(XXH3(payload) ^ place) * SPREAD`, where `place` is made of edge, epoch, segment number, sequence and
+//! head. The same payload at another place has another checksum, so what a recycled file still holds, or what a visitor
+//! put into a payload, does not pass for a record; and a record that is only half there does not either, whatever half
+//! that is. Trust in a record needs no header: the file's name says epoch and number.
 //!
 //! Names: `seg-<epoch>-<number>` in hexadecimal (16 and 8 digits), `free-<counter>` for a file that waits to be used
 //! again, `damaged-<name>` for a segment set aside.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::chunk::LossCause;
 
@@ -109,8 +110,8 @@ impl SegmentKey {
     }
 
     pub(crate) fn checksum(self, head: u64, sequence: u64, payload: &[u8]) -> u64 {
-        let seed = (self.0 ^ sequence.wrapping_mul(SPREAD)).wrapping_add(head);
-        xxh3_64_with_seed(payload, seed)
+        let place = (self.0 ^ sequence.wrapping_mul(SPREAD)).wrapping_add(head);
+        (xxh3_64(payload) ^ place).wrapping_mul(SPREAD)
     }
 }
 

@@ -183,8 +183,8 @@ impl Spool {
     }
 
     /// Ends the background threads and flushes. Writers that are still open go on without them: what they append from
-    /// here on survives a kill, but a power loss only once the kernel has written it. Also done when the last clone,
-    /// writer and reader are gone.
+    /// here on survives a kill, but a power loss only after another call. Also done when the last clone, writer and reader
+    /// are gone.
     pub fn close(&self) {
         self.handle.close();
     }
@@ -203,12 +203,11 @@ impl std::fmt::Debug for Spool {
 
 impl Handle {
     fn close(&self) {
-        if !self.shared.start_closing() {
-            return;
-        }
-        for thread in lock(&self.threads).drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a background thread of the spool panicked");
+        if self.shared.start_closing() {
+            for thread in lock(&self.threads).drain(..) {
+                if thread.join().is_err() {
+                    tracing::error!("a background thread of the spool panicked");
+                }
             }
         }
         if let Err(error) = background::flush_all(&self.shared, &mut Retired::default()) {

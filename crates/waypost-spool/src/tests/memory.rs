@@ -72,6 +72,9 @@ struct State {
     capacity: u64,
     operations: u64,
     fault: Option<Fault>,
+    /// Before which operation the process is killed, and what was in the folder then.
+    kill_before: Option<u64>,
+    killed: Option<Memory>,
 }
 
 #[derive(Clone)]
@@ -148,7 +151,16 @@ impl Memory {
 
     fn with(names: BTreeMap<String, Arc<Inode>>) -> Memory {
         let durable_names = names.clone();
-        let state = State { names, durable_names, changes: Vec::new(), capacity: u64::MAX, operations: 0, fault: None };
+        let state = State {
+            names,
+            durable_names,
+            changes: Vec::new(),
+            capacity: u64::MAX,
+            operations: 0,
+            fault: None,
+            kill_before: None,
+            killed: None,
+        };
         Memory { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -175,16 +187,19 @@ impl Memory {
         lock(&self.state).operations
     }
 
-    /// The folder as the next process finds it after a kill: all that was stored is there.
+    /// Keeps what is in the folder before the operation with that number, counted from 1.
+    pub(crate) fn kill_before(&self, number: u64) {
+        lock(&self.state).kill_before = Some(number);
+    }
+
+    /// What was in the folder when the process was killed, once it has been.
+    pub(crate) fn killed(&self) -> Option<Memory> {
+        lock(&self.state).killed.clone()
+    }
+
+    /// The folder as the next process finds it after a kill: all that was stored is there. Counting of operations goes on.
     pub(crate) fn after_kill(&self) -> Memory {
-        let state = lock(&self.state);
-        let names = state
-            .names
-            .iter()
-            .map(|(name, inode)| (name.clone(), Arc::new(Inode::new(&inode.content(), lock(&inode.durable).clone()))));
-        let memory = Memory::with(names.collect());
-        lock(&memory.state).capacity = state.capacity;
-        memory
+        lock(&self.state).after_kill()
     }
 
     /// The folder after a power loss: names changed in their order up to some point, and any sectors not synced lost.
@@ -233,6 +248,9 @@ impl Memory {
     fn count(&self, operation: Operation) -> io::Result<std::sync::MutexGuard<'_, State>> {
         let mut state = lock(&self.state);
         state.operations += 1;
+        if state.kill_before == Some(state.operations) {
+            state.killed = Some(state.after_kill());
+        }
         let errno = match state.fault {
             Some(Fault::Nth(number, errno)) if number == state.operations => Some(errno),
             Some(Fault::Each(kind, errno)) if kind == operation => Some(errno),
@@ -243,6 +261,21 @@ impl Memory {
 }
 
 impl State {
+    fn after_kill(&self) -> Memory {
+        let names = self
+            .names
+            .iter()
+            .map(|(name, inode)| (name.clone(), Arc::new(Inode::new(&inode.content(), lock(&inode.durable).clone()))));
+        let memory = Memory::with(names.collect());
+        let mut state = lock(&memory.state);
+        state.capacity = self.capacity;
+        state.operations = self.operations;
+        state.fault = self.fault;
+        state.kill_before = self.kill_before;
+        drop(state);
+        memory
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|inode| inode.bytes).sum()
     }

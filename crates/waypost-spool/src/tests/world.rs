@@ -23,6 +23,15 @@ pub(crate) struct World {
     pub(crate) answered: BTreeMap<u64, Vec<Fate>>,
     /// How many appends of each epoch a successful flush covered, while its writer was there.
     pub(crate) flushed: BTreeMap<u64, usize>,
+    /// What was committed and answered at the moment of [`Memory::kill_before`], with the folder of that moment.
+    pub(crate) killed: Option<Killed>,
+}
+
+/// A moment.
+pub(crate) struct Killed {
+    pub(crate) memory: Memory,
+    pub(crate) consumer: Consumer,
+    pub(crate) answered: BTreeMap<u64, Vec<Fate>>,
 }
 
 impl World {
@@ -40,6 +49,7 @@ impl World {
             consumer: Consumer::default(),
             answered: BTreeMap::new(),
             flushed: BTreeMap::new(),
+            killed: None,
         }
     }
 
@@ -150,6 +160,16 @@ impl World {
     pub(crate) fn drain(&mut self) {
         self.open();
         self.consumer.drain(self.reader.as_mut().unwrap());
+    }
+
+    /// Notes the moment of a kill that has come since the last call.
+    pub(crate) fn note_kill(&mut self) {
+        if self.killed.is_none()
+            && let Some(memory) = self.memory.killed()
+        {
+            let (consumer, answered) = (self.consumer.clone(), self.answered.clone());
+            self.killed = Some(Killed { memory, consumer, answered });
+        }
     }
 
     /// Everything was handed out as it was answered, once.
