@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::files::{FileSystem, SpoolFile};
 use crate::mapping::{Mapping, Populate};
@@ -27,7 +27,13 @@ impl Disk {
     ///
     /// The folder is absent and cannot be made.
     pub fn new(folder: &Path) -> io::Result<Disk> {
+        let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        for new in missing {
+            // Else a power loss could take the folder with all that was synced in it.
+            let above = new.parent().filter(|above| !above.as_os_str().is_empty());
+            File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         Ok(Disk { folder: folder.to_owned() })
     }
 }
@@ -78,7 +84,7 @@ impl FileSystem for Disk {
 
 /// Gives a new file its blocks, so that a store to its map can never find the disk full.
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         Err(errno) => return Err(errno.into()),
         Ok(()) => return Ok(()),

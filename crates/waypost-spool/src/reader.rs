@@ -35,7 +35,8 @@ pub struct Position {
     pub next_sequence: u64,
 }
 
-/// Limits on one chunk. At least one entry is handed out whatever they say.
+/// Limits on one chunk. At least one entry is handed out whatever they say. The two should match each other: bytes that
+/// were read and not handed out, because there were records enough, are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
     /// How many entries; a run of losses is one.
@@ -180,10 +181,10 @@ impl Reader {
             let Some(view) = self.look_at(epoch) else { return Ok(None) };
             let Some(cursor) = self.cursors.get_mut(&epoch) else { return Ok(None) };
             if cursor.at.is_none() {
-                let Some((number, info)) = view.segment else { return self.end_epoch(epoch, &view) };
+                let Some((number, info)) = view.segment else { return Ok(self.end_epoch(epoch, &view)) };
                 if view.following.is_some_and(|following| following <= cursor.expected) {
                     cursor.pass(number, info);
-                    self.settle(epoch)?;
+                    self.settle_or_leave(epoch);
                     continue;
                 }
                 let name = SegmentId { epoch, number }.file_name();
@@ -198,9 +199,9 @@ impl Reader {
             }
             let after = self.cursors.get(&epoch).and_then(Cursor::place);
             if after.is_some() && after == before {
-                return self.end_epoch(epoch, &view);
+                return Ok(self.end_epoch(epoch, &view));
             }
-            self.settle(epoch)?;
+            self.settle_or_leave(epoch);
         }
     }
 
@@ -277,13 +278,13 @@ impl Reader {
     }
 
     /// At the end of what there is: declares what was lost after the last record, or finds the epoch over.
-    fn end_epoch(&mut self, epoch: u64, view: &View) -> Result<Option<Chunk>, SpoolError> {
-        let Some(cursor) = self.cursors.get_mut(&epoch) else { return Ok(None) };
+    fn end_epoch(&mut self, epoch: u64, view: &View) -> Option<Chunk> {
+        let cursor = self.cursors.get_mut(&epoch)?;
         let mut chunk = Chunk::new(epoch, cursor.expected);
         chunk.push_hole(view.next_sequence.unwrap_or(0), view.run);
         cursor.expected = chunk.next_sequence();
         if !chunk.is_empty() {
-            return Ok(Some(chunk));
+            return Some(chunk);
         }
         if view.is_finished && !cursor.is_over {
             let mut state = self.handle.shared.catalog.state();
@@ -298,8 +299,16 @@ impl Reader {
             }
             cursor.is_over = true;
         }
-        self.settle(epoch)?;
-        Ok(None)
+        self.settle_or_leave(epoch);
+        None
+    }
+
+    /// Settles on the way: a file that cannot be removed now is no reason to hand out nothing, and the next release says
+    /// so if it still cannot.
+    fn settle_or_leave(&mut self, epoch: u64) {
+        if let Err(error) = self.settle(epoch) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a released segment stays for now");
+        }
     }
 
     /// Disposes of segments that are wholly committed, and of the epoch when it is over.

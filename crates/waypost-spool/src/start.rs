@@ -27,6 +27,7 @@ pub(crate) fn open(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<
     let listed = files.list().map_err(on(&*files, "list", ""))?;
     let (mut identity, losses, remembered) = open_own_files(&*files, &listed)?;
     let catalog = Catalog::new(options.segment_bytes, options.bytes_max);
+    let listed = without_misfits(&*files, listed, options.segment_bytes);
     {
         let mut state = catalog.state();
         for (name, bytes) in listed {
@@ -79,6 +80,19 @@ fn refuse_foreign(files: &dyn FileSystem, listed: &[(String, u64)]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Removes free files of another size, which an earlier run with other options left. They are in nobody's way if they
+/// stay, but they could not serve as segments.
+fn without_misfits(files: &dyn FileSystem, listed: Vec<(String, u64)>, segment_bytes: u64) -> Vec<(String, u64)> {
+    let is_misfit = |name: &str, bytes| matches!(parse_name(name), Some(FileName::Free(_))) && bytes != segment_bytes;
+    let (misfits, rest): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(name, bytes)| is_misfit(name, *bytes));
+    for (name, _) in misfits {
+        if let Err(error) = files.remove(&name) {
+            tracing::warn!(file = %files.path(&name).display(), error = &error as &dyn std::error::Error, "cannot remove a free file");
+        }
+    }
+    rest
 }
 
 fn enter_file(

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::consumer::{Consumer, Fate, payload, small};
 use super::memory::Memory;
-use crate::{Appended, Spool};
+use super::world::World;
+use crate::{Appended, Chunk, LossCause, RECORD_BYTES_MAX, ReadLimit, Reader, Spool, SpoolError, SpoolOptions, Writer};
 
 #[test]
 fn what_is_appended_is_read_and_released() {
@@ -25,4 +26,123 @@ fn what_is_appended_is_read_and_released() {
     let expected: Vec<Fate> = (1..=1000).map(|sequence| Fate::Record(payload(1, sequence, 250))).collect();
     assert_eq!(consumer.of(1), expected);
     assert!(spool.stats().bytes_on_disk <= 4 * 8192, "{:?}", spool.stats());
+}
+
+#[test]
+fn parts_can_be_sent_to_other_threads() {
+    fn check<T: Send>() {}
+    check::<Spool>();
+    check::<Writer>();
+    check::<Reader>();
+    check::<Chunk>();
+}
+
+#[test]
+fn a_payload_may_be_empty_or_long_but_not_too_long() {
+    let memory = Memory::new();
+    let spool = Spool::open_without_threads(Arc::new(memory), small()).unwrap();
+    let mut writer = spool.writer().unwrap();
+    for _ in 0..5 {
+        assert!(matches!(writer.append(&[]), Appended::Stored { .. }));
+        assert!(matches!(writer.append(&[1; RECORD_BYTES_MAX]), Appended::Stored { .. }));
+        assert!(matches!(writer.append(&[2; RECORD_BYTES_MAX + 1]), Appended::Lost { .. }));
+    }
+    assert_eq!(spool.stats().lost, 5);
+    let mut consumer = Consumer::default();
+    consumer.drain(&mut spool.reader().unwrap());
+    let once = [Fate::Record(vec![]), Fate::Record(vec![1; RECORD_BYTES_MAX]), Fate::Lost(LossCause::TooLong)];
+    let expected: Vec<Fate> = once.iter().cycle().take(15).cloned().collect();
+    assert_eq!(consumer.of(1), expected);
+}
+
+#[test]
+fn epochs_take_turns_from_the_oldest_on() {
+    let mut world = World::new();
+    world.open();
+    for writer in 0..3 {
+        world.add_writer();
+        for _ in 0..12 {
+            let _ = world.append(writer, 50);
+        }
+    }
+    let mut reader = world.reader.take().unwrap();
+    let mut order = Vec::new();
+    while let Some(chunk) = reader.next(ReadLimit { records: 6, ..ReadLimit::default() }).unwrap() {
+        order.push((chunk.epoch(), chunk.first_sequence()));
+    }
+    assert_eq!(order, [(1, 1), (2, 1), (3, 1), (1, 7), (2, 7), (3, 7)]);
+}
+
+#[test]
+fn epochs_are_not_used_again_when_all_is_gone() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.drain();
+        world.release().unwrap();
+        world.add_writer();
+        let _ = world.append(0, 10);
+        world.close();
+    }
+    world.drain();
+    world.release().unwrap();
+    assert_eq!(world.answered.keys().copied().collect::<Vec<u64>>(), [1, 2, 3, 4, 5]);
+    world.check_exact();
+}
+
+#[test]
+fn the_size_of_segments_may_change_between_runs() {
+    let mut world = World::new();
+    for pages in [2, 4, 3, 2] {
+        world.options.segment_bytes = pages * 4096;
+        world.drain();
+        world.release().unwrap();
+        world.add_writer();
+        for _ in 0..200 {
+            let _ = world.append(0, 150);
+        }
+        world.consume(20).unwrap();
+        world.release().unwrap();
+        let stats = world.spool.as_ref().unwrap().stats();
+        assert_eq!(world.memory.used(), stats.bytes_on_disk + 8192 + 65536);
+        world.kill();
+    }
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
+fn what_waits_is_counted_at_the_start() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    world.add_writer();
+    for index in 0..300 {
+        let _ = world.append(index % 2, 150);
+    }
+    world.kill();
+    world.open();
+    let spool = world.spool.as_ref().unwrap();
+    assert_eq!((spool.stats().pending, world.reader.as_ref().unwrap().pending()), (300, 300));
+}
+
+#[test]
+fn an_idle_spool_holds_two_segments_for_each_writer() {
+    let mut world = World::new();
+    world.open();
+    for _ in 0..3 {
+        world.add_writer();
+    }
+    world.prepare().unwrap();
+    world.prepare().unwrap();
+    assert_eq!(world.spool.as_ref().unwrap().stats().bytes_on_disk, 6 * 8192);
+}
+
+#[test]
+fn senseless_options_are_refused() {
+    for (segment_bytes, flush_ms) in [(4096, 1), (8193, 1), (1 << 31, 1), (8192, 0)] {
+        let flush_interval = std::time::Duration::from_millis(flush_ms);
+        let options = SpoolOptions { segment_bytes, flush_interval, ..small() };
+        let error = Spool::open_on(Arc::new(Memory::new()), options).unwrap_err();
+        assert!(matches!(error, SpoolError::Options(_)), "{error}");
+    }
 }

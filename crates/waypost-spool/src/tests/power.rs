@@ -40,7 +40,7 @@ fn live_through(seed: u64) {
 #[test]
 fn what_was_flushed_survives_a_power_loss() {
     // A night's run takes more.
-    let seeds = std::env::var("WAYPOST_SPOOL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(400);
+    let seeds = std::env::var("WAYPOST_SPOOL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(250);
     for seed in 0..seeds {
         let outcome = std::panic::catch_unwind(|| live_through(seed));
         assert!(outcome.is_ok(), "seed {seed}");
