@@ -8,7 +8,8 @@
 //! The file is made with the folder, so a full disk cannot take it away. A writer has a slot for its life and stores
 //! each new count into the half it did not store into before: a kill in the middle leaves the other half, which is one
 //! click behind, and that click was never answered. Once the writer has a segment again the same run is in a loss record
-//! there; what stays in the slot repeats it and does no harm.
+//! there; what stays in the slot repeats it and does no harm. When the power goes just after a second run has begun, and
+//! takes the segment between the two runs, the first run shows as a hole: still declared lost, but as damage.
 
 use std::sync::Mutex;
 

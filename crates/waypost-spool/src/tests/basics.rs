@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use super::consumer::{Consumer, Fate, payload, small};
 use super::memory::Memory;
-use super::world::World;
-use crate::{Appended, Chunk, LossCause, RECORD_BYTES_MAX, ReadLimit, Reader, Spool, SpoolError, SpoolOptions, Writer};
+use super::world::{OWN_BYTES, World};
+use crate::{
+    Appended, Chunk, LossCause, Position, RECORD_BYTES_MAX, ReadLimit, Reader, Spool, SpoolError, SpoolOptions, Writer,
+};
 
 #[test]
 fn what_is_appended_is_read_and_released() {
     let memory = Memory::new();
-    let spool = Spool::open_without_threads(Arc::new(memory), small()).unwrap();
+    let spool = Spool::open_without_threads(Arc::new(memory.clone()), small()).unwrap();
     let mut writer = spool.writer().unwrap();
     let mut reader = spool.reader().unwrap();
     assert!(spool.reader().is_none());
@@ -26,6 +28,47 @@ fn what_is_appended_is_read_and_released() {
     let expected: Vec<Fate> = (1..=1000).map(|sequence| Fate::Record(payload(1, sequence, 250))).collect();
     assert_eq!(consumer.of(1), expected);
     assert!(spool.stats().bytes_on_disk <= 4 * 8192, "{:?}", spool.stats());
+    assert!(memory.names().iter().any(|name| name.starts_with("free-")), "files are used again");
+}
+
+#[test]
+fn a_segment_stays_until_its_last_record_is_released() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    let mut in_first = 0;
+    while !world.memory.names().iter().any(|name| name.ends_with("-00000002")) {
+        let _ = world.append(0, 100);
+        in_first += 1;
+    }
+    // The last append went to the second segment.
+    in_first -= 1;
+    world.consume(usize::MAX).unwrap();
+    let has_first = |world: &World| world.memory.names().iter().any(|name| name.ends_with("-00000001"));
+    for (released, is_there) in [(in_first - 1, true), (in_first, false)] {
+        let position = Position { epoch: 1, next_sequence: released + 1 };
+        world.reader.as_mut().unwrap().release(&[position]).unwrap();
+        assert_eq!(has_first(&world), is_there, "{released} of {in_first} released");
+    }
+}
+
+#[test]
+fn a_start_skips_what_the_consumer_has() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    for _ in 0..300 {
+        let _ = world.append(0, 100);
+    }
+    world.kill();
+    for next_sequence in 1..=301 {
+        let mut next = World::on(world.memory.after_kill(), small());
+        next.open();
+        let mut reader = next.reader.take().unwrap();
+        reader.start_at(&[Position { epoch: 1, next_sequence }]);
+        let first = reader.next(ReadLimit::default()).unwrap().map(|chunk| chunk.first_sequence());
+        assert_eq!(first, (next_sequence <= 300).then_some(next_sequence));
+    }
 }
 
 #[test]
@@ -103,7 +146,7 @@ fn the_size_of_segments_may_change_between_runs() {
         world.consume(20).unwrap();
         world.release().unwrap();
         let stats = world.spool.as_ref().unwrap().stats();
-        assert_eq!(world.memory.used(), stats.bytes_on_disk + 8192 + 65536);
+        assert_eq!(world.memory.used(), stats.bytes_on_disk + OWN_BYTES);
         world.kill();
     }
     world.drain();

@@ -88,6 +88,53 @@ fn a_flipped_byte_of_the_other_files_costs_nothing() {
 }
 
 #[test]
+fn no_epoch_is_used_twice_when_only_a_damaged_file_tells_of_it() {
+    let mut world = with_records(3, false);
+    world.drain();
+    world.release().unwrap();
+    world.close();
+    for offset in (0..48).chain(4096..4144) {
+        let mut next = World::on(world.memory.after_kill(), small());
+        let old = next.memory.content(IDENTITY)[offset];
+        next.memory.overwrite(IDENTITY, offset as u64, &[old ^ 0x41]);
+        next.open();
+        assert!(next.spool.as_ref().unwrap().writer().unwrap().epoch() > 1, "flip at {offset}");
+    }
+}
+
+#[test]
+fn no_epoch_is_used_twice_when_an_old_counter_is_put_back() {
+    let mut world = World::new();
+    world.open();
+    let old = world.memory.content(IDENTITY);
+    world.add_writer();
+    let _ = world.append(0, 60);
+    world.kill();
+    world.memory.replace(IDENTITY, Some(&old));
+    world.open();
+    world.add_writer();
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
+fn a_damaged_length_near_the_end_hides_no_record() {
+    let count = (8192 - HEADER_BYTES - RECORD_HEAD_BYTES) / record_bytes(60);
+    for from_the_end in 1..6 {
+        let mut world = with_records(count, false);
+        let index = count - from_the_end;
+        // The length now says more than what is left of the file.
+        world.memory.overwrite(&segment(1), (HEADER_BYTES + index * record_bytes(60)) as u64, &[0, 0x0f]);
+        world.drain();
+        let expected = (0..count).map(|at| match at == index {
+            true => Fate::Lost(LossCause::Damaged),
+            false => Fate::Record(payload(1, at as u64 + 1, 60)),
+        });
+        assert_eq!(world.consumer.of(1), expected.collect::<Vec<Fate>>());
+    }
+}
+
+#[test]
 fn random_damage_to_large_files_is_counted() {
     for seed in 0..60 {
         let mut random = Random(seed);

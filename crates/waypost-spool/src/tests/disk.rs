@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::consumer::{Consumer, Fate, payload};
 use crate::{Appended, LossCause, ReadLimit, Spool, SpoolOptions, Writer};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Appends that many records; returns what became of each.
 fn append_all(mut writer: Writer, count: u64) -> (u64, Vec<Fate>) {

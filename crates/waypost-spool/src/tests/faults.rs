@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::consumer::{Fate, small};
 use super::memory::{Fault, Memory, Operation};
-use super::world::World;
+use super::world::{OWN_BYTES, World};
 use crate::{Appended, LossCause, SpoolError};
 
 /// Calls again until it succeeds; a single fault is over after one failure.
@@ -27,6 +27,9 @@ fn live_through(world: &mut World) {
             insist(world, World::try_add_writer);
         }
         for round in 0..3 {
+            // Room is counted as it is taken, whatever failed.
+            let bytes = world.spool.as_ref().unwrap().stats().bytes_on_disk;
+            assert_eq!(world.memory.used(), OWN_BYTES + bytes);
             for index in 0..30 {
                 // An append during which the kill comes may or may not be there; it was not answered.
                 let _ = world.append(index % 2, 200 + 100 * ((index + round) % 6));
@@ -67,7 +70,9 @@ fn check_each_fault(errno: Errno) {
         world.drain();
         world.check_exact();
         insist(&mut world, World::release);
-        assert_eq!(world.spool.as_ref().unwrap().stats().segments, 0, "fault {number}: {:?}", world.memory.names());
+        let stats = world.spool.as_ref().unwrap().stats();
+        assert_eq!(stats.segments, 0, "fault {number}: {:?}", world.memory.names());
+        assert_eq!(world.memory.used(), OWN_BYTES + stats.bytes_on_disk, "fault {number}");
     }
 }
 
@@ -148,6 +153,27 @@ fn losses_survive_a_kill_without_any_room() {
     assert_eq!(world.consumer.fates.values().map(Vec::len).sum::<usize>(), 190);
     world.release().unwrap();
     assert_eq!(world.spool.as_ref().unwrap().stats().pending, 0);
+}
+
+#[test]
+fn losses_stay_until_they_are_released() {
+    let mut world = World::new();
+    world.open();
+    world.memory.fill_up();
+    world.add_writer();
+    let _ = world.append(0, 100);
+    for _ in 0..3 {
+        world.kill();
+        let mut forgetful = World::on(world.memory.clone(), small());
+        forgetful.drain();
+        assert_eq!(forgetful.consumer.of(1).len(), 1);
+        forgetful.close();
+    }
+    world.drain();
+    world.release().unwrap();
+    let mut forgetful = World::on(world.memory.after_kill(), small());
+    forgetful.drain();
+    assert!(forgetful.consumer.fates.is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::world::World;
+use super::world::{OWN_BYTES, World};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -76,9 +76,6 @@ fn take(world: &mut World, step: &Step) {
         Step::EmptyDisk => world.memory.set_capacity(u64::MAX),
     }
 }
-
-/// Bytes of the files that are not segments.
-const OWN_BYTES: u64 = 8192 + 65536;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
