@@ -5,7 +5,7 @@
 use jiff::tz::TimeZone;
 use waypost_core::Timestamp;
 use waypost_core::class::Class;
-use waypost_rollup::{Dimension, Filter, Interval, QueryError};
+use waypost_rollup::{Dimension, FILTER_VALUES_MAX, Filter, GROUPS_MAX, Interval, QueryError};
 
 use crate::accept::Format;
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -14,26 +14,12 @@ use crate::when::{read_end, read_start, read_time_zone, start_of_days};
 
 /// Groups of a report where the caller does not say.
 const GROUPS: usize = 100;
-/// The most groups of a report.
-const GROUPS_MAX: usize = 1_000;
 /// Calendar days of a report where the caller does not say.
 const DAYS: i64 = 30;
-/// The most values of one filter.
-const VALUES_MAX: usize = 100;
 /// The most bytes of a filter's value; what is counted is cut at fewer.
 const VALUE_BYTES_MAX: usize = 1_024;
 /// How alike two names must be for one to be offered instead of the other, from 0 to 1.
 const ALIKE: f64 = 0.75;
-
-/// Intervals by their names.
-pub(crate) const INTERVALS: [(&str, Interval); 6] = [
-    ("none", Interval::None),
-    ("hour", Interval::Hour),
-    ("day", Interval::Day),
-    ("week", Interval::Week),
-    ("month", Interval::Month),
-    ("year", Interval::Year),
-];
 
 /// What a report is about, as asked: whose link or domain it is has not been looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +65,7 @@ impl AskedReport {
             from,
             to,
             interval: fields
-                .read("interval", ProblemCode::InvalidField, |text| one_of("interval", text, &INTERVALS))
+                .read("interval", ProblemCode::InvalidField, |text| one_of("interval", text, &Interval::NAMES))
                 .unwrap_or(Interval::None),
             time_zone,
             classes: fields.classes(),
@@ -154,12 +140,14 @@ impl Fields {
         self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value).collect()
     }
 
-    /// The values of a list: commas divide, `\,` is a comma, and a parameter may come more than once.
+    /// The values of a list: commas divide, `\,` is a comma (as [`Filter`] reads them), and a parameter may come more than
+    /// once.
     fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
         let texts = self.take_all(name);
-        let values: Vec<String> = texts.iter().flat_map(|text| split_list(text)).collect();
-        if values.len() > VALUES_MAX {
-            self.refuse(name, ProblemCode::FilterInvalid, &format!("has more than {VALUES_MAX} values"));
+        let filters = texts.iter().filter_map(|text| format!("{name}={text}").parse::<Filter>().ok());
+        let values: Vec<String> = filters.flat_map(|filter| filter.values).collect();
+        if values.len() > FILTER_VALUES_MAX {
+            self.refuse(name, ProblemCode::FilterInvalid, &format!("has more than {FILTER_VALUES_MAX} values"));
         }
         if values.iter().any(|value| value.len() > VALUE_BYTES_MAX || value.contains('\0')) {
             let detail = format!("has a value of more than {VALUE_BYTES_MAX} bytes, or one with NUL");
@@ -257,6 +245,12 @@ impl Fields {
 /// What is wrong with a question, as the field that has to change.
 pub(crate) fn query_problem(error: &QueryError) -> Problem {
     let (field, code) = match error {
+        QueryError::UnknownValue { dimension, .. } if dimension.parse::<Dimension>().is_err() => {
+            ("from", ProblemCode::RangeInvalid)
+        }
+        QueryError::NotCombined { second, .. } if second.parse::<Dimension>().is_err() => {
+            ("group_by", ProblemCode::NotCombined)
+        }
         QueryError::RangeReversed => ("to", ProblemCode::RangeInvalid),
         QueryError::RangeTooLong { .. } => ("from", ProblemCode::RangeInvalid),
         QueryError::TooManyIntervals { .. } => ("interval", ProblemCode::RangeInvalid),
@@ -265,11 +259,6 @@ pub(crate) fn query_problem(error: &QueryError) -> Problem {
         QueryError::UnknownValue { dimension, .. } => (*dimension, ProblemCode::FilterInvalid),
     };
     Problem::of_fields(vec![FieldError { field: field.to_owned(), code, detail: error.to_string() }])
-}
-
-/// The name under which this value was found.
-pub(crate) fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
-    names.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
 }
 
 fn one_of<T: Copy>(what: &str, text: &str, names: &[(&str, T)]) -> Result<T, String> {
@@ -319,20 +308,6 @@ fn as_counted(dimension: Dimension, value: String) -> String {
         | Dimension::UtmContent
         | Dimension::Link => value,
     }
-}
-
-fn split_list(text: &str) -> Vec<String> {
-    let mut values = vec![String::new()];
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match (letter, values.last_mut()) {
-            ('\\', Some(value)) if letters.next_if_eq(&',').is_some() => value.push(','),
-            (',', _) => values.push(String::new()),
-            (letter, Some(value)) => value.push(letter),
-            (_, None) => {}
-        }
-    }
-    values
 }
 
 #[cfg(test)]
@@ -409,7 +384,7 @@ mod tests {
         refused("limit=0", "limit", ProblemCode::InvalidField, "1 to 1000");
         refused("limit=1001", "limit", ProblemCode::InvalidField, "1 to 1000");
         refused("format=xml", "format", ProblemCode::InvalidField, "json, csv");
-        refused(&format!("browser={}", "x,".repeat(200)), "browser", ProblemCode::FilterInvalid, "values");
+        refused(&format!("browser={}", "x,".repeat(2_000)), "browser", ProblemCode::FilterInvalid, "values");
         refused(&format!("browser={}", "x".repeat(2_000)), "browser", ProblemCode::FilterInvalid, "bytes");
         refused("browser=%00", "browser", ProblemCode::FilterInvalid, "NUL");
         let several = read("from=x&to=y&limit=z&colour=1").unwrap_err().to_json();

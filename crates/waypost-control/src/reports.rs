@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::csv::CsvText;
 use crate::links::parse_link_id;
 use crate::problem::Problem;
-use crate::report_query::{AskedReport, AskedScope, INTERVALS, name_of, query_problem};
+use crate::report_query::{AskedReport, AskedScope, query_problem};
 use crate::when::{show, zone_name};
 
 /// A report's answer.
@@ -181,7 +181,7 @@ impl QueryView {
             from: show(asked.from, &asked.time_zone),
             to: show(asked.to, &asked.time_zone),
             time_zone: zone_name(&asked.time_zone).to_owned(),
-            interval: name_of(&INTERVALS, &asked.interval),
+            interval: asked.interval.name(),
             classes,
             filters: BTreeMap::new(),
             group_by: asked.group_by,
@@ -213,7 +213,7 @@ impl ReportAnswer {
 
     /// The rows as CSV, in columns that depend on the question alone; the totals in one line where it asks for no rows.
     pub(crate) fn to_csv(&self) -> Vec<u8> {
-        let has_intervals = self.query.interval != name_of(&INTERVALS, &Interval::None);
+        let has_intervals = self.query.interval != Interval::None.name();
         let group_columns: &[&str] = match self.group_by {
             None => &[],
             Some(Dimension::Link) => &["link_id", "domain", "slug", "short_url"],

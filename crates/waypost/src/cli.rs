@@ -1,10 +1,13 @@
 //! The command line: what can be asked for, and how. What each command does is in `command`, `serve`, `decide` and
 //! `transfer`; settings that a flag can give are listed once, in `config::settings`.
 
+mod clicks;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
 use crate::config::flags::{CommandFlags, ServeFlags};
 
 /// A link platform: short links that lead each visitor to the right place.
@@ -30,6 +33,20 @@ pub(crate) enum Command {
     /// Make, list and change the domains that links live on
     #[command(subcommand)]
     Domain(DomainCommand),
+    /// Show how often links were followed, by time and by what is known of the visitors
+    ///
+    /// Without arguments: the people (not bots) of the last 30 days on all links, day by day.
+    ///
+    /// Examples:
+    ///   waypost report --link promo --by country
+    ///   waypost report --from 2026-03-01 --to 2026-03-31 --time-zone Europe/Berlin --by link
+    ///   waypost report --from 24h --interval hour --filter country=DE,AT --class all
+    ///   waypost report --interval month --from 52w --format csv
+    #[command(verbatim_doc_comment)]
+    Report(ReportArgs),
+    /// Export, follow, audit and erase the clicks themselves
+    #[command(subcommand)]
+    Clicks(ClicksCommand),
     /// Make links from a CSV or NDJSON file, or a list of URLs
     ///
     /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,

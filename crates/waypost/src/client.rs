@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
@@ -29,6 +30,8 @@ use crate::serve::default_public_url;
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// An export may take as long as it takes; nobody follows clicks for longer than this.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// How long a command waits for another command, or a server that is starting, to leave or open the data folder.
 const FOLDER_WAIT: Duration = Duration::from_secs(5);
 const FOLDER_PAUSE: Duration = Duration::from_millis(50);
@@ -112,6 +115,16 @@ struct Answer {
     body: Bytes,
 }
 
+/// The head of an answer, and its body to be read.
+type OpenAnswer = (StatusCode, Option<Duration>, AnswerBody);
+type AnswerBody = UnsyncBoxBody<Bytes, anyhow::Error>;
+
+/// An answer that is read bit by bit.
+#[derive(Debug)]
+pub(crate) struct AnswerStream {
+    body: AnswerBody,
+}
+
 impl Client {
     /// Finds the instance that these arguments name.
     ///
@@ -164,15 +177,57 @@ impl Client {
         }
     }
 
+    /// Makes a call and reads its answer bit by bit, however long that takes.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn stream(&self, call: Call) -> anyhow::Result<AnswerStream> {
+        let (status, retry_after, body) = self.open(&call, STREAM_TIMEOUT).await?;
+        if status.is_success() {
+            return Ok(AnswerStream { body });
+        }
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        read_answer(&Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the answer is no stream"))
+    }
+
+    /// Whether the instance is within this process: no server runs, and nobody follows links.
+    pub(crate) const fn is_in_process(&self) -> bool {
+        matches!(self.transport, Transport::InProcess(_))
+    }
+
     async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
+        let (status, retry_after, body) = self.open(call, CALL_TIMEOUT).await?;
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(anyhow::Error::from_boxed).context("the answer was cut short or is too large")?;
+        Ok(Answer { status, retry_after, body: body.to_bytes() })
+    }
+
+    /// Makes a call; its answer is yet to be read.
+    async fn open(&self, call: &Call, timeout: Duration) -> anyhow::Result<OpenAnswer> {
         let mut headers = call.headers();
         if self.anonymous {
             headers.insert(ACCOUNT_HEADER, HeaderValue::from_static("anonymous"));
         }
         match &self.transport {
-            Transport::Http(http) => http.send(call, headers).await,
-            Transport::InProcess(in_process) => in_process.send(call, headers).await,
+            Transport::Http(http) => http.open(call, headers, timeout).await,
+            Transport::InProcess(in_process) => in_process.open(call, headers).await,
         }
+    }
+}
+
+impl AnswerStream {
+    /// The next part; `None` at the end.
+    ///
+    /// # Errors
+    /// Where the answer is cut short.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.context("the answer was cut short")?;
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -250,9 +305,9 @@ impl HttpTransport {
         Ok(Some(Self { client, origin, authorization: None, _socket: Some(socket) }))
     }
 
-    async fn send(&self, call: &Call, headers: HeaderMap) -> anyhow::Result<Answer> {
+    async fn open(&self, call: &Call, headers: HeaderMap, timeout: Duration) -> anyhow::Result<OpenAnswer> {
         let mut request = self.client.request(call.method.clone(), format!("{}{}", self.origin, call.target));
-        request = request.headers(headers);
+        request = request.headers(headers).timeout(timeout);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
@@ -261,10 +316,7 @@ impl HttpTransport {
         }
         let response = request.send().await.with_context(|| format!("cannot reach {}", self.origin))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = reqwest::Body::from(response);
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed).context("the answer was cut short or is too large")?;
-        Ok(Answer { status, retry_after, body: body.to_bytes() })
+        Ok((status, retry_after, reqwest::Body::from(response).map_err(anyhow::Error::new).boxed_unsync()))
     }
 }
 
@@ -272,7 +324,8 @@ fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_TIMEOUT)
+        // Live feeds say something at least every 15 seconds.
+        .read_timeout(CALL_TIMEOUT)
         // A key is for the server that was named, and for no other.
         .redirect(reqwest::redirect::Policy::none())
 }
@@ -311,15 +364,14 @@ impl InProcess {
         Ok(Self { router, app, instance })
     }
 
-    async fn send(&self, call: &Call, headers: HeaderMap) -> anyhow::Result<Answer> {
+    async fn open(&self, call: &Call, headers: HeaderMap) -> anyhow::Result<OpenAnswer> {
         let body = call.body.clone().map_or_else(Body::empty, Body::from);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.target).body(body)?;
         request.headers_mut().extend(headers);
         request.extensions_mut().insert(Principal::Operator);
         let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = response.into_body().collect().await.context("the answer was cut short")?;
-        Ok(Answer { status, retry_after, body: body.to_bytes() })
+        Ok((status, retry_after, response.into_body().map_err(anyhow::Error::new).boxed_unsync()))
     }
 }
 

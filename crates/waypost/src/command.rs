@@ -1,13 +1,21 @@
 //! The commands that call the API: what each asks for and how it shows the answer.
 
+mod clicks;
 mod domain;
 mod fields;
 mod key;
 mod link;
+mod report;
+mod report_table;
+mod server_events;
 
+pub(crate) use clicks::run_clicks;
 pub(crate) use domain::run_domain;
 pub(crate) use key::run_key;
 pub(crate) use link::run_link;
+pub(crate) use report::run_report;
+
+use std::io::{self, IsTerminal as _, Write as _};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -37,6 +45,20 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
 /// The items of a list in an answer.
 fn items<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Asks a person on the terminal.
+///
+/// # Errors
+/// Where there is nobody to ask.
+fn confirm(question: &str) -> anyhow::Result<bool> {
+    anyhow::ensure!(io::stdin().is_terminal(), "give --yes to do it without being asked");
+    let mut error = io::stderr();
+    write!(error, "{question} [y/N] ")?;
+    error.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Runs work with a client and closes it, whatever came of the work.

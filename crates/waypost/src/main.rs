@@ -71,6 +71,8 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Command::Key(command) => block_on(command::run_key(&command))?,
         Command::Link(command) => block_on(command::run_link(command))?,
         Command::Domain(command) => block_on(command::run_domain(&command))?,
+        Command::Report(args) => block_on(command::run_report(&args))?,
+        Command::Clicks(command) => return block_on(command::run_clicks(&command)),
         Command::Export(args) => block_on(transfer::export::export(&args))?,
         Command::Import(args) => {
             let summary = block_on(transfer::import::import(&args))?;

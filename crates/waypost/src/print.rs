@@ -76,7 +76,7 @@ fn render(headings: &[&str], rows: &[Vec<String>], cell_chars_max: usize) -> Str
 }
 
 /// The text without control characters, which could say anything to a terminal.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 

@@ -74,6 +74,8 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
 
     let name = runtime.block_on(signals.wait());
     tracing::info!("{name}: stopping");
+    // They would be waited for as long as somebody listens.
+    app.close_feeds();
     let report = edge.shutdown(config.drain_timeout);
     tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
     runtime.block_on(async {

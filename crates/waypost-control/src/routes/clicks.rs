@@ -27,7 +27,8 @@ pub(super) async fn list_clicks(
     match asked.format.unwrap_or_else(|| accepted(&headers, &offered)) {
         Format::Json => {
             let page = app.list_clicks(&caller, asked).await?;
-            Ok(json(StatusCode::OK, &json_value!({ "clicks": page.events, "next_cursor": page.next })))
+            let body = json_value!({ "clicks": page.events, "next_cursor": page.next, "damaged": page.damaged });
+            Ok(json(StatusCode::OK, &body))
         }
         format @ (Format::Csv | Format::Ndjson) => {
             Ok(typed(format.media_type(), app.export_clicks(&caller, asked, format).await?))

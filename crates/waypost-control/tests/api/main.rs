@@ -5,6 +5,7 @@
 mod anonymous;
 mod harness;
 mod links;
+mod made_clicks;
 mod pages;
 mod problems;
 mod reports;

@@ -1,7 +1,5 @@
 //! `waypost link`.
 
-use std::io::{self, IsTerminal as _, Write as _};
-
 use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::{Map, Value};
@@ -9,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::cli::{ClientArgs, LinkChoice, LinkCommand};
 use crate::client::{Call, Client};
 use crate::command::fields::read_fields;
-use crate::command::{component, items, text, with_client, with_query};
+use crate::command::{component, confirm, items, text, with_client, with_query};
 use crate::print;
 use crate::problem::Problem;
 
@@ -99,6 +97,19 @@ fn show_row(link: &Value) -> Vec<String> {
         .to_vec()
 }
 
+/// The id of the link that is meant. One that looks like an id stands for itself where no such link exists: clicks outlive
+/// their link.
+///
+/// # Errors
+/// Where there is no such link, or several domains have one.
+pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Result<String> {
+    match find(client, choice).await {
+        Ok(link) => Ok(link["id"].as_str().context("the answer names no link")?.to_owned()),
+        Err(_) if choice.domain.is_none() && choice.link.starts_with("link_") => Ok(choice.link.clone()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The link that is meant: by its id, else by its slug.
 async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
     if choice.domain.is_none() && choice.link.starts_with("link_") {
@@ -145,7 +156,9 @@ async fn delete(args: &ClientArgs, choice: &LinkChoice, if_version: Option<u64>,
     let client = Client::connect(args).await?;
     let deleted = with_client(client, async |client| {
         let link = find(client, choice).await?;
-        if !yes && !confirm(&link)? {
+        let question =
+            format!("Delete {}, which leads to {}?", text(&link, "short_url"), text(&link, "destination_url"));
+        if !yes && !confirm(&question)? {
             return Ok(None);
         }
         client.call(Call::new(Method::DELETE, path_of(&link)?).if_version(if_version)).await?;
@@ -156,16 +169,6 @@ async fn delete(args: &ClientArgs, choice: &LinkChoice, if_version: Option<u64>,
         Some(link) if args.json => Ok(print::json(&serde_json::json!({ "deleted": link["id"] }))?),
         Some(link) => Ok(print::line(&format!("Deleted {}.", text(&link, "short_url")))?),
     }
-}
-
-fn confirm(link: &Value) -> anyhow::Result<bool> {
-    anyhow::ensure!(io::stdin().is_terminal(), "give --yes to delete without being asked");
-    let mut error = io::stderr();
-    write!(error, "Delete {}, which leads to {}? [y/N] ", text(link, "short_url"), text(link, "destination_url"))?;
-    error.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn show(args: &ClientArgs, link: &Value) -> anyhow::Result<()> {

@@ -58,7 +58,8 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn format_of(path: &Path) -> Option<ExportFormat> {
+/// The form that a file's name stands for.
+pub(crate) fn format_of(path: &Path) -> Option<ExportFormat> {
     match path.extension()?.to_str()? {
         "csv" => Some(ExportFormat::Csv),
         "ndjson" | "jsonl" => Some(ExportFormat::Ndjson),
@@ -67,13 +68,17 @@ fn format_of(path: &Path) -> Option<ExportFormat> {
 }
 
 /// Where an export goes. A file gets its name when it is complete, and never replaces another.
-enum Target {
+pub(crate) enum Target {
     Stdout,
     File { path: PathBuf, partial: PathBuf },
 }
 
 impl Target {
-    fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+    /// Finds out whether something can be written there.
+    ///
+    /// # Errors
+    /// Where the file is there already.
+    pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout) };
         anyhow::ensure!(!path.exists(), "{} is there already", path.display());
         let mut partial = path.as_os_str().to_owned();
@@ -81,7 +86,11 @@ impl Target {
         Ok(Self::File { path: path.to_owned(), partial: partial.into() })
     }
 
-    fn writer(&self) -> anyhow::Result<Box<dyn Write>> {
+    /// What to write to.
+    ///
+    /// # Errors
+    /// Where the file cannot be made.
+    pub(crate) fn writer(&self) -> anyhow::Result<Box<dyn Write>> {
         Ok(match self {
             Self::Stdout => Box::new(BufWriter::new(io::stdout())),
             Self::File { partial, .. } => {
@@ -91,7 +100,11 @@ impl Target {
         })
     }
 
-    fn keep(&self) -> anyhow::Result<()> {
+    /// Gives a file that is complete its name.
+    ///
+    /// # Errors
+    /// Where that name is taken by now.
+    pub(crate) fn keep(&self) -> anyhow::Result<()> {
         let Self::File { path, partial } = self else { return Ok(()) };
         // A hard link, unlike a rename, fails where the name is taken by now.
         fs::hard_link(partial, path).with_context(|| format!("cannot write {}", path.display()))?;

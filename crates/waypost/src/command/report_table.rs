@@ -1,0 +1,247 @@
+//! A report as people read it: what was asked, aligned columns, a bar for each count on a terminal, and the totals.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+
+use serde_json::Value;
+
+use crate::command::{items, text};
+use crate::print;
+
+/// Characters of the longest bar.
+const BAR_CHARS: u64 = 30;
+/// Characters of a group's name on a terminal.
+const GROUP_CHARS_MAX: usize = 60;
+const GAP: &str = "  ";
+const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+
+/// Prints a report that the API has answered.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn show_report(report: &Value) -> anyhow::Result<()> {
+    Ok(print::line(render(report, io::stdout().is_terminal()).trim_end())?)
+}
+
+/// One line of the table.
+struct Row {
+    time: String,
+    group: String,
+    clicks: u64,
+    visitors: Option<u64>,
+}
+
+fn render(report: &Value, on_terminal: bool) -> String {
+    let query = &report["query"];
+    let mut out = format!("{}\n", heading(query));
+    if report["clicks"] == 0 {
+        out.push_str("\nThere are no clicks.");
+        if query["classes"].as_array().is_some_and(|classes| classes.len() < 5) {
+            out.push_str(" Bots, previews and prefetches are counted, too: see --class all.");
+        }
+        return out + "\n";
+    }
+    let rows: Vec<Row> = items(report, "rows").iter().map(|row| read_row(row, query, on_terminal)).collect();
+    if !rows.is_empty() {
+        out.push('\n');
+        write_table(&mut out, &rows, query, on_terminal);
+    }
+    let _ = write!(out, "\nTotal: {}", counted(report["clicks"].as_u64().unwrap_or_default(), "click"));
+    let about = if report["visitors_estimated"] == true { "about " } else { "" };
+    let _ = writeln!(out, ", {about}{}", counted(report["visitors"].as_u64().unwrap_or_default(), "visitor"));
+    let other = &report["other"];
+    if let (Some(groups @ 1..), Some(clicks)) = (other["groups"].as_u64(), other["clicks"].as_u64()) {
+        let clicks = counted(clicks, "click");
+        let _ = writeln!(out, "Not shown: {} with {clicks}; see --limit.", counted(groups, "group"));
+    }
+    out
+}
+
+fn heading(query: &Value) -> String {
+    let about = match text(query, "scope") {
+        "link" => format!("link {}", text(query, "link_id")),
+        "domain" => format!("domain {}", text(query, "domain")),
+        _ => "all links".to_owned(),
+    };
+    let classes: Vec<&str> = items(query, "classes").iter().filter_map(Value::as_str).collect();
+    let classes = if classes.len() == 5 { "all classes".to_owned() } else { classes.join(", ") };
+    let (from, to) = (short_time(text(query, "from")), short_time(text(query, "to")));
+    let mut heading = format!("Clicks on {about}, {from} to {to} ({}), {classes}", text(query, "time_zone"));
+    for (name, values) in query["filters"].as_object().into_iter().flatten() {
+        let values: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values: Vec<&str> =
+            values.into_iter().map(|value| if value.is_empty() { "unknown" } else { value }).collect();
+        let _ = write!(heading, ", {name} {}", values.join(" or "));
+    }
+    print::plain(&heading)
+}
+
+/// `2026-03-01` where a day begins, else `2026-03-01 10:30`.
+fn short_time(time: &str) -> String {
+    match (time.get(..10), time.get(11..16)) {
+        (Some(date), Some("00:00")) => date.to_owned(),
+        (Some(date), Some(clock)) => format!("{date} {clock}"),
+        _ => time.to_owned(),
+    }
+}
+
+fn read_row(row: &Value, query: &Value, on_terminal: bool) -> Row {
+    let starts_at = text(row, "starts_at");
+    let time = match text(query, "interval") {
+        "none" => String::new(),
+        "year" => starts_at.get(..4).unwrap_or(starts_at).to_owned(),
+        "month" => starts_at.get(..7).unwrap_or(starts_at).to_owned(),
+        "hour" => format!("{} {}", starts_at.get(..10).unwrap_or_default(), starts_at.get(11..16).unwrap_or_default()),
+        _ => starts_at.get(..10).unwrap_or(starts_at).to_owned(),
+    };
+    let group = match (row["group"].as_str(), row["short_url"].as_str()) {
+        (None, _) => String::new(),
+        (Some(_), Some(short_url)) => short_url.to_owned(),
+        (Some(""), None) => "(unknown)".to_owned(),
+        (Some(id), None) if text(query, "group_by") == "link" => format!("{id} (deleted)"),
+        (Some(group), None) => group.to_owned(),
+    };
+    let mut group = print::plain(&group);
+    if on_terminal && group.chars().count() > GROUP_CHARS_MAX {
+        group = group.chars().take(GROUP_CHARS_MAX - 1).chain(['…']).collect();
+    }
+    Row { time, group, clicks: row["clicks"].as_u64().unwrap_or_default(), visitors: row["visitors"].as_u64() }
+}
+
+fn write_table(out: &mut String, rows: &[Row], query: &Value, on_terminal: bool) {
+    let has_time = text(query, "interval") != "none";
+    let group_heading = query["group_by"].as_str().map(|name| name.to_uppercase().replace('_', " "));
+    let has_visitors = rows.iter().any(|row| row.visitors.is_some());
+    let width = |heading: &str, cells: &dyn Fn(&Row) -> usize| {
+        rows.iter().map(cells).max().unwrap_or(0).max(heading.chars().count())
+    };
+    let time_width = width("FROM", &|row| row.time.chars().count());
+    let group_width = width(group_heading.as_deref().unwrap_or_default(), &|row| row.group.chars().count());
+    let clicks_width = width("CLICKS", &|row| grouped(row.clicks).len());
+    let visitors_width = width("VISITORS", &|row| row.visitors.map_or(0, |visitors| grouped(visitors).len()));
+    let most = rows.iter().map(|row| row.clicks).max().unwrap_or(0);
+    let mut write_line = |time: &str, group: &str, clicks: &str, visitors: &str, bar: &str| {
+        let mut line = String::new();
+        if has_time {
+            let _ = write!(line, "{time:time_width$}{GAP}");
+        }
+        if group_heading.is_some() {
+            let _ = write!(line, "{group:group_width$}{GAP}");
+        }
+        let _ = write!(line, "{clicks:>clicks_width$}");
+        if has_visitors {
+            let _ = write!(line, "{GAP}{visitors:>visitors_width$}");
+        }
+        let _ = write!(line, "{GAP}{bar}");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    };
+    write_line("FROM", group_heading.as_deref().unwrap_or_default(), "CLICKS", "VISITORS", "");
+    let mut last_time = "";
+    for row in rows {
+        let time = if row.time == last_time { "" } else { row.time.as_str() };
+        last_time = &row.time;
+        let visitors = row.visitors.map(grouped).unwrap_or_default();
+        let bar = if on_terminal { bar(row.clicks, most) } else { String::new() };
+        write_line(time, &row.group, &grouped(row.clicks), &visitors, &bar);
+    }
+}
+
+/// A bar as long as the count is large; whatever is not zero can be seen.
+fn bar(count: u64, most: u64) -> String {
+    let eighths = u128::from(count) * u128::from(BAR_CHARS) * 8;
+    let eighths = usize::try_from(eighths.div_ceil(u128::from(most.max(1)))).unwrap_or(0);
+    let mut bar = "█".repeat(eighths / 8);
+    if let Some(part) = (eighths % 8).checked_sub(1) {
+        bar.push(EIGHTHS[part]);
+    }
+    bar
+}
+
+/// `1 click`, `1,234 clicks`.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
+/// A number with a comma after every three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(interval: &str, group_by: &str, rows: &Value) -> Value {
+        json!({
+            "query": {"scope": "account", "from": "2026-03-01T00:00:00+01:00", "to": "2026-03-29T12:30:00+02:00",
+                "time_zone": "Europe/Berlin", "interval": interval, "classes": ["human"],
+                "filters": {"country": ["DE", ""]}, "group_by": (!group_by.is_empty()).then_some(group_by), "limit": 100},
+            "clicks": 1234, "visitors": 999, "visitors_estimated": true, "rows": rows,
+            "other": {"groups": 1, "clicks": 4}
+        })
+    }
+
+    #[test]
+    fn days() {
+        let rows = json!([{"starts_at": "2026-03-01T00:00:00+01:00", "clicks": 0, "visitors": 0},
+            {"starts_at": "2026-03-02T00:00:00+01:00", "clicks": 1234, "visitors": 999}]);
+        let expect = "Clicks on all links, 2026-03-01 to 2026-03-29 12:30 (Europe/Berlin), human, country DE or unknown\n\n\
+            FROM        CLICKS  VISITORS\n2026-03-01       0         0\n2026-03-02   1,234       999\n\n\
+            Total: 1,234 clicks, about 999 visitors\nNot shown: 1 group with 4 clicks; see --limit.\n";
+        assert_eq!(render(&report("day", "", &rows), false), expect);
+    }
+
+    #[test]
+    fn groups() {
+        let rows = json!([
+            {"starts_at": "2026-03-01T00:00:00+01:00", "group": "link_1", "short_url": "https://go.example/a", "clicks": 8},
+            {"starts_at": "2026-03-01T00:00:00+01:00", "group": "link_2", "clicks": 1}]);
+        let text = render(&report("month", "link", &rows), true);
+        let table: Vec<&str> = text.lines().skip(2).take(3).collect();
+        let expect = [
+            "FROM     LINK                  CLICKS",
+            "2026-03  https://go.example/a       8  ██████████████████████████████",
+            "         link_2 (deleted)           1  ███▊",
+        ];
+        assert_eq!(table, expect);
+        let rows =
+            json!([{"group": "", "clicks": 1, "visitors": 1}, {"group": "evil\u{1b}[2J", "clicks": 1, "visitors": 1}]);
+        let text = render(&report("none", "utm_source", &rows), false);
+        assert!(
+            text.contains("\n\nUTM SOURCE  CLICKS  VISITORS\n(unknown)        1         1\nevil\u{fffd}[2J"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_nothing() {
+        let mut empty = report("day", "", &json!([]));
+        empty["clicks"] = 0.into();
+        assert!(
+            render(&empty, true).ends_with(
+                "\n\nThere are no clicks. Bots, previews and prefetches are counted, too: see --class all.\n"
+            )
+        );
+    }
+
+    #[test]
+    fn bars_and_numbers() {
+        assert_eq!((bar(0, 10), bar(0, 0), bar(1, 1_000_000).as_str()), (String::new(), String::new(), "▏"));
+        assert_eq!(bar(u64::MAX, u64::MAX).chars().count(), 30);
+        for (number, expect) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), expect);
+        }
+    }
+}
