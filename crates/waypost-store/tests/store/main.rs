@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bulk;
+mod clicks;
 mod concurrency;
 mod crash;
 mod edges;
