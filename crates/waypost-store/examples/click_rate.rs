@@ -55,7 +55,7 @@ async fn main() -> Outcome<()> {
 }
 
 fn facts<'a>(click: &'a Click<'_>, utm: &'a [impl AsRef<str>; 5]) -> ClickFacts<'a> {
-    let visit = Visit { user_agent: Some(&click.user_agent), ..Visit::default() };
+    let visit = Visit { user_agent: Some(&click.user_agent), ..Visit::at(click.clicked_at) };
     let classified = classify(&visit);
     let referrer = click.referrer.split('/').nth(2).unwrap_or_default();
     ClickFacts {

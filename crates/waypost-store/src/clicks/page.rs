@@ -43,8 +43,9 @@ impl Place {
 /// What a page is filled from.
 struct Filter {
     links: Option<Vec<u32>>,
+    /// The first and the last microsecond.
     from: i64,
-    to: i64,
+    until: i64,
 }
 
 impl ClickStore {
@@ -54,11 +55,11 @@ impl ClickStore {
     /// [`StoreError::CursorInvalid`] where the cursor is none; and where the database fails. Damaged blocks are passed over
     /// and counted in the page.
     pub async fn raw_clicks(&self, query: &RawQuery) -> Result<ClickPage, StoreError> {
-        let filter_to = query.to.map_or(i64::MAX, Timestamp::as_micros);
-        let filter_from = query.from.map_or(i64::MIN, Timestamp::as_micros);
+        let until = query.to.map_or(i64::MAX, |to| to.as_micros().saturating_sub(1));
+        let from = query.from.map_or(i64::MIN, Timestamp::as_micros);
         let mut place = match &query.cursor {
             Some(cursor) => Place::parse(cursor).ok_or(StoreError::CursorInvalid)?,
-            None => Place { day: day_of(filter_from), ordinal: 0 },
+            None => Place { day: day_of(from), ordinal: 0 },
         };
         let mut page = ClickPage::default();
         let mut tx = self.database.read("raw_clicks").await?;
@@ -70,7 +71,7 @@ impl ClickStore {
         if links.as_ref().is_some_and(Vec::is_empty) {
             return Ok(page);
         }
-        let filter = Filter { links, from: filter_from, to: filter_to };
+        let filter = Filter { links, from, until };
         let limit = query.limit.clamp(1, PAGE_CLICKS_MAX);
         let mut looked_at = 0;
         loop {
@@ -108,16 +109,16 @@ impl ReadTx {
             "SELECT day, ordinal, next_ordinal, clicks, body FROM click_blocks
              WHERE account = $1 AND (day, ordinal) >= ($2, coalesce((SELECT max(ordinal) FROM click_blocks
                  WHERE account = $1 AND day = $2 AND ordinal <= $3), 0))
-               AND day <= $4 AND NOT (day = $2 AND next_ordinal <= $3) AND last_at >= $5 AND first_at < $6 AND clicks > 0
+               AND day <= $4 AND NOT (day = $2 AND next_ordinal <= $3) AND last_at >= $5 AND first_at <= $6 AND clicks > 0
              ORDER BY day, ordinal LIMIT $7",
         );
         let statement = statement
             .bind(i64::from(account))
             .bind(place.day)
             .bind(place.ordinal)
-            .bind(day_of(filter.to).min(DAY_MAX))
+            .bind(day_of(filter.until).min(DAY_MAX))
             .bind(filter.from)
-            .bind(filter.to)
+            .bind(filter.until)
             .bind(BLOCKS_AT_ONCE);
         let rows = self.fetch_all(statement).await?;
         let read = |row| Ok((read_block_row(row)?, Columns::new(row, "block of clicks").get("body")?));
@@ -148,7 +149,7 @@ impl ReadTx {
         for index in 0..block.clicks() {
             let ordinal = row.ordinal + block.ordinal(index).cast_signed();
             let micros = block.micros(index);
-            if ordinal < from || !is_wanted(block.link(index)) || micros < filter.from || micros >= filter.to {
+            if ordinal < from || !is_wanted(block.link(index)) || micros < filter.from || micros > filter.until {
                 continue;
             }
             if page.events.len() + wanted.len() == limit {

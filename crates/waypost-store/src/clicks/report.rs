@@ -1,8 +1,9 @@
 //! Reports: the roll-ups of the scope's days, shown to the plan one by one.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use waypost_rollup::{Dimension, Report, ReportPlan, ReportQuery};
+use waypost_rollup::{Dimension, Report, ReportPlan, ReportQuery, ReportRow};
 
 use crate::clicks::cells::{CellKind, read_stored};
 use crate::clicks::{ClickStore, ReportError};
@@ -45,7 +46,7 @@ impl ReadTx {
         numbers.dedup();
         let scopes = self.read_link_scopes(&numbers).await?;
         let mut first_rows = HashMap::new();
-        let mut rows = Vec::with_capacity(report.rows.len());
+        let mut rows: Vec<ReportRow> = Vec::with_capacity(report.rows.len());
         for mut row in report.rows.drain(..) {
             if let Some(scope) = number(&row.group).and_then(|number| scopes.get(&number)) {
                 row.group = Some(scope.link_id.clone());
@@ -56,6 +57,10 @@ impl ReadTx {
                 Some(first) => first.clicks += row.clicks,
             }
         }
+        rows.sort_by(|one, other| {
+            let key = |row: &ReportRow| (row.starts_at, Reverse(row.clicks));
+            key(one).cmp(&key(other)).then_with(|| one.group.cmp(&other.group))
+        });
         report.rows = rows;
         Ok(())
     }

@@ -7,12 +7,12 @@ mod events;
 mod opening;
 mod paging;
 
-use waypost_core::click::event_id;
+use waypost_core::channel::Channel;
 use waypost_core::class::Class;
+use waypost_core::click::event_id;
 use waypost_core::device::{Device, Os};
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::{Source, Timestamp};
-use waypost_core::channel::Channel;
 use waypost_rollup::{ClickFacts, Dimension, Interval, Report, ReportQuery, Scope};
 use waypost_store::{ClickBatch, ClickPage, ClickStore, RawQuery};
 

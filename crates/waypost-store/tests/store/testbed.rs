@@ -8,7 +8,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, Row, SqliteConnection};
 use waypost_core::id::{AccountId, DomainId};
 use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
-use waypost_store::{ClickStore, Clock, Link, NewLink, OutboxEntry, Setup, SlugChoice, Store, StoreError, StoreOptions};
+use waypost_store::{
+    ClickStore, Clock, Link, NewLink, OutboxEntry, Setup, SlugChoice, Store, StoreError, StoreOptions,
+};
 use waypost_testkit::postgres::TestDatabase;
 
 /// When a testbed's clock begins, in microseconds.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use waypost_rollup::{ClickFacts, Dimension};
 use waypost_store::{ClickBatch, ClickPosition, ClickStore, LossCause, StoreError, StoreOptions};
 
-use super::{all_pages, at, batch, click, of_account, of_link, raw_query, report, DAY, DAY_US};
+use super::{DAY, DAY_US, all_pages, at, batch, click, of_account, of_link, raw_query, report};
 use crate::testbed::{ClickTestbed, on_both_click_engines};
 
 on_both_click_engines! {
@@ -32,15 +32,22 @@ async fn counted_once(testbed: ClickTestbed) {
     }
     store.ingest(batch((11..=20).map(|sequence| click(sequence, "link_2")))).await.unwrap();
     // Another epoch and another edge stand by themselves.
-    store.ingest(batch((1..=3).map(|sequence| ClickFacts { epoch: u64::MAX, ..click(sequence, "link_1") }))).await.unwrap();
-    store.ingest(batch((1..=4).map(|sequence| ClickFacts { edge_id: "b", ..click(sequence, "link_1") }))).await.unwrap();
+    store
+        .ingest(batch((1..=3).map(|sequence| ClickFacts { epoch: u64::MAX, ..click(sequence, "link_1") })))
+        .await
+        .unwrap();
+    store
+        .ingest(batch((1..=4).map(|sequence| ClickFacts { edge_id: "b", ..click(sequence, "link_1") })))
+        .await
+        .unwrap();
     assert_eq!(report(store, of_account(), None).await.clicks, 27);
     assert_eq!(report(store, of_link("link_2"), None).await.clicks, 10);
     let by_link = report(store, of_account(), Some(Dimension::Link)).await;
     let rows: Vec<_> = by_link.rows.iter().map(|row| (row.group.as_deref().unwrap(), row.clicks)).collect();
     assert_eq!(rows, [("link_1", 17), ("link_2", 10)]);
     let audit = store.audit().await.unwrap();
-    let summary: Vec<_> = audit.iter().map(|row| (row.edge_id.as_str(), row.epoch, row.received.clone(), row.stored)).collect();
+    let summary: Vec<_> =
+        audit.iter().map(|row| (row.edge_id.as_str(), row.epoch, row.received.clone(), row.stored)).collect();
     assert_eq!(
         summary,
         [("b", 1, vec![(1, 4)], 4), ("edge", u64::MAX, vec![(1, 3)], 3), ("edge", 1, vec![(1, 20)], 20)]
@@ -111,7 +118,8 @@ async fn any_order_gives_the_same(testbed: ClickTestbed) {
             (1..=40)
                 .map(|sequence| {
                     let name = ["link_1", "link_2", "link_3"][(sequence * epoch % 3) as usize];
-                    let click = ClickFacts { epoch, domain: ["", "b.example"][sequence as usize % 2], ..click(sequence, name) };
+                    let click =
+                        ClickFacts { epoch, domain: ["", "b.example"][sequence as usize % 2], ..click(sequence, name) };
                     at(click, (DAY + epoch as i64 % 2) * DAY_US + 3_600_000_000 * sequence as i64 % DAY_US)
                 })
                 .collect()

@@ -3,7 +3,7 @@
 use waypost_rollup::Dimension;
 use waypost_store::{ReportError, StoreError};
 
-use super::{account, all_pages, at, batch, click, link, of_account, of_link, query, raw_query, report, DAY, DAY_US};
+use super::{DAY, DAY_US, account, all_pages, at, batch, click, link, of_account, of_link, query, raw_query, report};
 use crate::testbed::{ClickTestbed, on_both_click_engines};
 
 on_both_click_engines! {
@@ -14,11 +14,18 @@ on_both_click_engines! {
 
 async fn a_damaged_rollup_is_named_and_set_aside(testbed: ClickTestbed) {
     let store = &testbed.store;
-    store.ingest(batch([click(1, "link_1"), click(2, "link_2"), at(click(3, "link_1"), (DAY + 1) * DAY_US)])).await.unwrap();
+    store
+        .ingest(batch([click(1, "link_1"), click(2, "link_2"), at(click(3, "link_1"), (DAY + 1) * DAY_US)]))
+        .await
+        .unwrap();
     let scope = "(SELECT number FROM click_scopes WHERE key = 'link_1')";
     assert_eq!(testbed.db_execute("SELECT count(*) FROM click_scopes WHERE key = 'link_1'").await, "1", "{scope}");
-    testbed.db_execute("UPDATE click_days SET rollup = substr(rollup, 1, 3) WHERE cell % 4294967296 =
-        (SELECT number FROM click_scopes WHERE key = 'link_1') AND cell < 20469 * 4294967296").await;
+    testbed
+        .db_execute(
+            "UPDATE click_days SET rollup = substr(rollup, 1, 3) WHERE cell % 4294967296 =
+        (SELECT number FROM click_scopes WHERE key = 'link_1') AND cell < 20469 * 4294967296",
+        )
+        .await;
     let check = async || {
         let error = store.report(&query(of_link("link_1"), None)).await.unwrap_err();
         let ReportError::Store(error @ StoreError::Corrupt { .. }) = error else { panic!("{error:?}") };

@@ -37,7 +37,8 @@ async fn sequences_tell_repeats(testbed: ClickTestbed) {
     let numbered = |sequence: u64, id: u8| ClickFacts { event_id: [id; 16], ..click(sequence, "link_1") };
     let outcomes = store.ingest_events(&[numbered(5, 1), numbered(2, 2), numbered(5, 3)]).await.unwrap();
     assert_eq!(outcomes, [Counted, Counted, Duplicate]);
-    let outcomes = store.ingest_events(&[numbered(3, 4), numbered(4, 5), numbered(1, 6), numbered(2, 7)]).await.unwrap();
+    let outcomes =
+        store.ingest_events(&[numbered(3, 4), numbered(4, 5), numbered(1, 6), numbered(2, 7)]).await.unwrap();
     assert_eq!(outcomes, [Counted, Counted, Counted, Duplicate]);
     let audit = store.audit().await.unwrap().remove(0);
     assert_eq!((audit.received, audit.stored, audit.missing), (vec![(1, 5)], 5, 0));

@@ -1,9 +1,9 @@
 //! Raw clicks come back whole, in pages, also while others come in.
 
-use waypost_core::{Source, Timestamp};
 use waypost_core::channel::Channel;
 use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
+use waypost_core::{Source, Timestamp};
 use waypost_rollup::ClickFacts;
 use waypost_store::{RawQuery, StoreError};
 
