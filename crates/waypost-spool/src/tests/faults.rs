@@ -156,6 +156,27 @@ fn losses_survive_a_kill_without_any_room() {
 }
 
 #[test]
+fn a_free_file_that_cannot_be_renamed_is_used_later() {
+    let mut world = World::new();
+    world.open();
+    world.add_writer();
+    for _ in 0..200 {
+        let _ = world.append(0, 200);
+        world.consume(usize::MAX).unwrap();
+        world.release().unwrap();
+    }
+    assert!(world.memory.names().iter().any(|name| name.starts_with("free-")));
+    world.memory.fill_up();
+    world.memory.set_fault(Some(Fault::Each(Operation::Rename, Errno::IO)));
+    while matches!(world.append(0, 200), Appended::Stored { .. }) {}
+    world.memory.set_fault(None);
+    world.prepare().unwrap();
+    assert!(matches!(world.append(0, 200), Appended::Stored { .. }));
+    world.drain();
+    world.check_exact();
+}
+
+#[test]
 fn losses_stay_until_they_are_released() {
     let mut world = World::new();
     world.open();
