@@ -1,7 +1,10 @@
 //! The way of a click from the spool to the clicks database.
 
+mod browser;
+mod enrich;
 mod settings;
 mod source;
+mod user_agents;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,7 @@ use tokio::sync::broadcast;
 use waypost_core::click::ClickEvent;
 use waypost_store::{ClickStore, StoreError};
 
+pub use enrich::{ClickEnricher, ClickOrigin};
 pub use settings::ClickSettings;
 pub use source::{ClickSource, SourceEntry, SourceError};
 

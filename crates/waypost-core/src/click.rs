@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 pub use event::ClickEvent;
-pub use event_id::event_id;
+pub use event_id::{event_id, event_id_text, read_event_id};
 pub use utm::{UTM_VALUE_BYTES_MAX, utm_pairs, utm_values};
 
 use crate::decide::Source;

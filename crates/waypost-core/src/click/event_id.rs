@@ -27,6 +27,38 @@ pub fn event_id(edge_id: &str, epoch: u64, sequence: u64, clicked_at: Timestamp)
     id
 }
 
+/// The text of an event id, as UUIDs are written.
+pub fn event_id_text(id: [u8; 16]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(36);
+    for (place, byte) in id.iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// Reads the text of a UUIDv7, in any letter case; `None` for anything else.
+pub fn read_event_id(text: &str) -> Option<[u8; 16]> {
+    let bytes = text.as_bytes();
+    let has_shape = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if !has_shape {
+        return None;
+    }
+    let digits: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'-').collect();
+    let mut id = [0; 16];
+    for (place, pair) in digits.chunks_exact(2).enumerate() {
+        id[place] = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (id[6] >> 4 == 7 && id[8] >> 6 == 2).then_some(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +95,26 @@ mod tests {
         for micros in [i64::MIN, -1, 0, 253_402_300_799_999_999, i64::MAX] {
             let id = event_id("edge", 1, 1, Timestamp::from_micros(micros));
             assert_eq!((id[6] >> 4, id[8] >> 6), (7, 2), "{micros}");
+        }
+    }
+
+    #[test]
+    fn texts() {
+        let id = event_id("edge-1", 3, 42, Timestamp::from_micros(1_768_473_000_123_456));
+        let text = event_id_text(id);
+        assert_eq!(text, "019bc134-78bb-71c8-aa0b-1ad97f9e312e");
+        assert_eq!(read_event_id(&text), Some(id));
+        assert_eq!(read_event_id(&text.to_uppercase()), Some(id));
+        for bad in [
+            "",
+            "019bc13478bb71c8aa0b1ad97f9e312e",
+            "019bc134-78bb-41c8-aa0b-1ad97f9e312e",
+            "019bc134-78bb-71c8-ca0b-1ad97f9e312e",
+            "019bc134-78bb-71c8-aa0b-1ad97f9e312\u{e9}",
+            "019bc134-78bb-71c8-aa0b-1ad97f9e31+e",
+            "019bc134-78bb-71c8-aa0b-1ad97f9e312e0",
+        ] {
+            assert_eq!(read_event_id(bad), None, "{bad:?}");
         }
     }
 }
