@@ -1,56 +1,53 @@
-//! The way of a click from the spool to the clicks database.
+//! The way of a click from the spool to the clicks database, and what is there told of it.
+//!
+//! A click is in the spool before its redirect was answered. One job reads it from there, works out what is known of it
+//! ([`ClickEnricher`]) and has it counted together with its number; only then the spool lets go of it. Another job deletes raw
+//! clicks that have had their days. How clicks are counted and stored is `waypost-store`'s work, what a user agent or
+//! referrer says the core's.
 
 mod browser;
 mod enrich;
+mod events;
+mod fill;
+mod ingest;
+mod retention;
 mod settings;
 mod source;
+mod status;
+#[cfg(test)]
+mod tests;
 mod user_agents;
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 use waypost_core::click::ClickEvent;
-use waypost_store::{ClickStore, StoreError};
+use waypost_rollup::ClickFacts;
+use waypost_spool::Spool;
+use waypost_store::{ClickStore, EventOutcome, StoreError};
 
 pub use enrich::{ClickEnricher, ClickOrigin};
 pub use settings::ClickSettings;
-pub use source::{ClickSource, SourceEntry, SourceError};
+pub use status::IngestStatus;
 
-/// The clicks of this instance: the job that counts them, and the database they are counted in.
+use ingest::Ingest;
+use source::SpoolSource;
+
+/// How long [`Clicks::stop`] waits for the jobs.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// The clicks of this instance: the jobs that count and delete them, and the database they are counted in. Shared by `Arc`.
 #[derive(Debug)]
 pub struct Clicks {
     store: ClickStore,
-    live: broadcast::Sender<Arc<Vec<ClickEvent>>>,
-}
-
-/// How the ingest is doing.
-#[derive(Clone, Debug, Default)]
-pub struct IngestStatus {
-    /// Whether the last attempt to count clicks failed.
-    pub is_failing: bool,
-    /// Why, in short.
-    pub last_error: Option<String>,
-    /// Clicks that wait in the spool.
-    pub pending: u64,
-    /// How long the oldest of them has waited, in seconds; 0 where none waits.
-    pub pending_age_s: f64,
-    /// Clicks counted since the start.
-    pub counted: u64,
-    /// Clicks declared lost since the start, those that could not be read among them.
-    pub lost: u64,
-    /// Clicks that could not be read, since the start.
-    pub unreadable: u64,
-    /// Transactions since the start.
-    pub batches: u64,
-    /// Attempts since the start that failed.
-    pub failures: u64,
-    /// Clicks of the last transaction.
-    pub last_batch_clicks: u64,
-    /// How long the last transaction took, in seconds.
-    pub last_batch_s: f64,
-    /// User agents since the start that no browser was read from, because too many new ones came at once.
-    pub unparsed_user_agents: u64,
+    default_host: String,
+    ingest: Arc<Ingest>,
+    has_spool: bool,
+    /// The jobs. A std mutex: held to take the handles, never across an await.
+    jobs: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What became of an event from elsewhere.
@@ -67,25 +64,72 @@ pub enum EventResult {
 impl Clicks {
     /// Begins to count what is in the spool and what comes, and to delete clicks that have had their days. A database that is
     /// down does not keep it from starting. Must be called within a Tokio runtime.
-    pub fn start(store: ClickStore, source: Option<Box<dyn ClickSource>>, settings: ClickSettings) -> Arc<Self> {
-        let _ = (source, settings);
-        Arc::new(Self { store, live: broadcast::Sender::new(8) })
+    pub fn start(store: ClickStore, spool: Option<Spool>, settings: ClickSettings) -> Arc<Self> {
+        let (default_host, retention_days) = (settings.default_host.clone(), settings.retention_days);
+        let ingest = Arc::new(Ingest::new(settings));
+        let mut jobs = vec![tokio::spawn({
+            let (store, ingest) = (store.clone(), Arc::clone(&ingest));
+            async move { retention::run(store, retention_days, &ingest).await }
+        })];
+        let source = spool.map(SpoolSource::new);
+        let has_spool = source.is_some();
+        match source {
+            Some(Some(source)) => {
+                let filler = ingest.filler(Box::new(source));
+                let (store, ingest) = (store.clone(), Arc::clone(&ingest));
+                jobs.push(tokio::spawn(async move { ingest.run(store, filler).await }));
+            }
+            Some(None) => ingest.refuse("the click spool is being read by somebody else"),
+            None => {}
+        }
+        Arc::new(Self { store, default_host, ingest, has_spool, jobs: Mutex::new(jobs) })
     }
 
-    /// Counts what is there, as far as that works within a few seconds, and ends the jobs.
-    pub async fn stop(&self) {}
+    /// Counts what is there, as far as that works within a few seconds, and ends the jobs. What is left waits in the spool.
+    pub async fn stop(&self) {
+        self.ingest.stop();
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        let deadline = tokio::time::Instant::now() + STOP_WAIT;
+        for mut job in jobs {
+            match tokio::time::timeout_at(deadline, &mut job).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a job of the clicks broke down"),
+                Err(_) => {
+                    tracing::warn!("the clicks database does not answer: clicks are left in the spool");
+                    job.abort();
+                }
+            }
+        }
+    }
 
     /// Waits until everything that was in the spool at the time of the call is counted. `false` where it is not within this time.
-    pub async fn wait_until_drained(&self, _wait: Duration) -> bool {
-        true
+    pub async fn wait_until_drained(&self, wait: Duration) -> bool {
+        !self.has_spool || self.ingest.wait_until_drained(wait).await
     }
 
-    /// Counts events that come from elsewhere, each once however often it comes; one result for each.
+    /// Counts events that come from elsewhere, each once however often it comes; one result for each, in their order.
     ///
     /// # Errors
     /// Where the database fails; none was counted then.
     pub async fn ingest_events(&self, events: Vec<ClickEvent>) -> Result<Vec<EventResult>, StoreError> {
-        Ok(events.iter().map(|_| EventResult::Counted).collect())
+        let check = move || events.into_iter().map(events::check).collect::<Vec<_>>();
+        // User agents are read: not on a thread that others wait for.
+        let checked = tokio::task::spawn_blocking(check).await.expect("checking events does not panic");
+        let countable: Vec<_> = checked.iter().flatten().collect();
+        let hosts: Vec<Cow<'_, str>> = countable.iter().map(|event| event.referrer_host()).collect();
+        let facts: Vec<ClickFacts<'_>> =
+            countable.iter().zip(&hosts).map(|(event, host)| event.facts(host, &self.default_host)).collect();
+        let outcomes = if facts.is_empty() { Vec::new() } else { self.store.ingest_events(&facts).await? };
+        let mut outcomes = outcomes.into_iter();
+        let result = |checked: &Result<_, String>| match checked {
+            Ok(_) => match outcomes.next() {
+                Some(EventOutcome::Counted) => EventResult::Counted,
+                Some(EventOutcome::Duplicate) => EventResult::Duplicate,
+                Some(EventOutcome::Rejected) | None => EventResult::Rejected("it cannot be counted".to_owned()),
+            },
+            Err(reason) => EventResult::Rejected(reason.clone()),
+        };
+        Ok(checked.iter().map(result).collect())
     }
 
     /// The clicks database.
@@ -93,13 +137,14 @@ impl Clicks {
         &self.store
     }
 
-    /// Clicks as they are counted. Whoever is too slow, or listens while much is counted at once, misses some.
+    /// Clicks as they are counted. Whoever is too slow, or listens while much is counted at once, misses some: of one
+    /// transaction the first thousand are shown.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Vec<ClickEvent>>> {
-        self.live.subscribe()
+        self.ingest.subscribe()
     }
 
     /// How the ingest is doing.
     pub fn status(&self) -> IngestStatus {
-        IngestStatus::default()
+        self.ingest.status()
     }
 }

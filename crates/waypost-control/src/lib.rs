@@ -50,9 +50,7 @@ mod when;
 
 pub use app::{App, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
-pub use clicks::{
-    ClickEnricher, ClickOrigin, ClickSettings, ClickSource, Clicks, EventResult, IngestStatus, SourceEntry, SourceError,
-};
+pub use clicks::{ClickEnricher, ClickOrigin, ClickSettings, Clicks, EventResult, IngestStatus};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;

@@ -40,9 +40,9 @@ pub const REFERRER_BYTES_MAX: usize = 1_024;
 /// The most bytes kept of the accepted languages.
 pub const ACCEPT_LANGUAGE_BYTES_MAX: usize = 128;
 /// The most bytes kept of an id, and of a purpose header.
-const WORD_BYTES_MAX: usize = 64;
+pub const WORD_BYTES_MAX: usize = 64;
 /// The most bytes kept of a host, and of a slug. Together a stored link has fewer.
-const KEY_BYTES_MAX: usize = 480;
+pub const KEY_BYTES_MAX: usize = 480;
 /// The most bytes kept of the UTM parameters: five names, and values whose escapes take three bytes each at the most.
 const UTM_BYTES_MAX: usize = 1_024;
 
@@ -224,6 +224,28 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     if text.len() <= bytes_max { text } else { &text[..text.floor_char_boundary(bytes_max)] }
 }
 
+impl Source {
+    /// Every source with its name.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("rule", Self::Rule),
+        ("evolution_rule", Self::EvolutionRule),
+        ("geo_rule", Self::GeoRule),
+        ("ab_test", Self::AbTest),
+        ("default", Self::Default),
+        ("expired", Self::Expired),
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// The source of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
+    }
+}
+
 const SOURCES: [Source; 6] =
     [Source::Rule, Source::EvolutionRule, Source::GeoRule, Source::AbTest, Source::Default, Source::Expired];
 
@@ -310,6 +332,8 @@ mod tests {
         }
         for source in SOURCES {
             assert_eq!(source_of(source_code(source)), Some(source));
+            assert_eq!(Source::from_name(source.name()), Some(source));
+            assert_eq!(serde_json::to_value(source).unwrap(), source.name());
         }
     }
 

@@ -13,6 +13,7 @@ mod cells;
 mod day;
 mod decode;
 mod encode;
+mod event;
 mod facts;
 mod links;
 mod query;

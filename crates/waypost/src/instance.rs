@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use waypost_control::{App, ClickSettings, ClickSource, Clicks, ControlSettings, GrantRequest, PublicUrl};
+use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl};
 use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
@@ -14,7 +14,6 @@ use waypost_table::{Table, TableOptions};
 use crate::clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, InstanceLock};
-use crate::spool_source::SpoolSource;
 use crate::visitor_salts::VisitorSalts;
 
 /// The setting of the database that holds the key of unlock grants, in hexadecimal.
@@ -64,11 +63,7 @@ impl Instance {
         let folder = data_dir.spool();
         let spool = tokio::task::spawn_blocking(move || Spool::open(&folder, options)).await??;
         let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
-        let clicks = Clicks::start(
-            click_store.clone(),
-            SpoolSource::of(&spool).map(|source| Box::new(source) as Box<dyn ClickSource>),
-            click_settings,
-        );
+        let clicks = Clicks::start(click_store.clone(), Some(spool.clone()), click_settings);
         let visitor_salts = Arc::new(VisitorSalts::open(data_dir.visitor_salts()));
         let grant_key = read_grant_key(&store).await?;
         Ok(Self { store, table: Arc::new(table), spool, clicks, click_store, visitor_salts, grant_key, _lock: lock })

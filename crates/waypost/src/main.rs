@@ -13,7 +13,6 @@ mod lines;
 mod print;
 mod problem;
 mod serve;
-mod spool_source;
 mod transfer;
 mod visitor_salts;
 

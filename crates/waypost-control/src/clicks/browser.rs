@@ -25,11 +25,6 @@ static BROWSERS: LazyLock<Extractor<'static>> = LazyLock::new(|| {
     builder.build().expect("a test compiles the patterns")
 });
 
-/// Compiles the patterns, where that was not done yet.
-pub(super) fn prepare() {
-    LazyLock::force(&BROWSERS);
-}
-
 /// The browser's family, such as `Firefox`; `None` where no pattern knows it.
 pub(super) fn family(user_agent: &str) -> Option<Cow<'_, str>> {
     let found = BROWSERS.extract(user_agent)?.family;

@@ -13,6 +13,8 @@ pub struct ClickSettings {
     pub batch_age: Duration,
     /// How often the spool is looked at while nothing comes.
     pub poll: Duration,
+    /// The pause after a failure: the first one, doubled with each that follows up to the second.
+    pub back_off: (Duration, Duration),
     /// For how many days the clicks themselves are kept, where an account has not chosen. Totals are kept for ever.
     pub retention_days: u32,
     /// The host of the default domain, in lower case: visitors that come from its pages come from nowhere else.
@@ -26,6 +28,7 @@ impl Default for ClickSettings {
             batch_memory_bytes_max: 64 << 20,
             batch_age: Duration::from_millis(250),
             poll: Duration::from_millis(100),
+            back_off: (Duration::from_millis(100), Duration::from_secs(5)),
             retention_days: 760,
             default_host: String::new(),
         }

@@ -1,28 +1,22 @@
 //! Where clicks come from: the spool, as far as the ingest needs it. A trait, so that the tests can put a source in its
 //! place that misbehaves in every way.
 
-use waypost_store::ClickPosition;
+use waypost_spool::{Entry, Position, ReadLimit, Reader, Spool, SpoolError};
+use waypost_store::{ClickPosition, LossCause};
 
-/// An edge's clicks in the order of their numbers, by epoch.
-pub trait ClickSource: Send {
+/// An edge's clicks by epoch, each epoch's in the order of their numbers.
+pub(super) trait ClickSource: Send {
     /// The edge that wrote them.
     fn edge_id(&self) -> &str;
 
     /// Goes on from these positions; epochs that are not named from their first click.
     fn start_at(&mut self, positions: &[ClickPosition]);
 
-    /// Shows the next entries, of one epoch and at most `bytes_max` bytes (but at least one entry). `false` where there are
-    /// none just now.
-    ///
-    /// # Errors
-    /// Where the source cannot be read.
-    fn next(&mut self, bytes_max: usize, show: &mut dyn FnMut(SourceEntry<'_>)) -> Result<bool, SourceError>;
+    /// Shows the next entries, at least one. `false` where there are none just now.
+    fn next(&mut self, limit: ReadLimit, show: &mut dyn FnMut(SourceEntry<'_>)) -> Result<bool, SpoolError>;
 
-    /// Lets go of everything before these positions.
-    ///
-    /// # Errors
-    /// Where that fails; it can be said again.
-    fn release(&mut self, positions: &[ClickPosition]) -> Result<(), SourceError>;
+    /// Lets go of everything before these positions. Where that fails it can be said again.
+    fn release(&mut self, positions: &[ClickPosition]) -> Result<(), SpoolError>;
 
     /// About how many clicks wait that were not let go of.
     fn pending(&self) -> u64;
@@ -30,30 +24,68 @@ pub trait ClickSource: Send {
 
 /// One entry of a source.
 #[derive(Clone, Copy, Debug)]
-pub enum SourceEntry<'a> {
-    /// A click.
-    Record {
-        /// Which run of a writer.
-        epoch: u64,
-        /// Its number there.
-        sequence: u64,
-        /// The click in compact form.
-        payload: &'a [u8],
-    },
+pub(super) enum SourceEntry<'a> {
+    /// A click in compact form.
+    Record { epoch: u64, sequence: u64, payload: &'a [u8] },
     /// Clicks that are not there any more.
-    Lost {
-        /// Which run of a writer.
-        epoch: u64,
-        /// The first one's number.
-        first_sequence: u64,
-        /// How many.
-        count: u64,
-        /// Why.
-        cause: waypost_store::LossCause,
-    },
+    Lost { epoch: u64, first_sequence: u64, count: u64, cause: LossCause },
 }
 
-/// A source could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("the click spool failed")]
-pub struct SourceError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+/// The spool and its reader.
+pub(super) struct SpoolSource {
+    spool: Spool,
+    reader: Reader,
+}
+
+impl SpoolSource {
+    /// `None` where somebody else is reading the spool.
+    pub(super) fn new(spool: Spool) -> Option<Self> {
+        let reader = spool.reader()?;
+        Some(Self { spool, reader })
+    }
+}
+
+impl ClickSource for SpoolSource {
+    fn edge_id(&self) -> &str {
+        self.spool.edge_id()
+    }
+
+    fn start_at(&mut self, positions: &[ClickPosition]) {
+        self.reader.start_at(&spool_positions(positions));
+    }
+
+    fn next(&mut self, limit: ReadLimit, show: &mut dyn FnMut(SourceEntry<'_>)) -> Result<bool, SpoolError> {
+        let Some(chunk) = self.reader.next(limit)? else { return Ok(false) };
+        let epoch = chunk.epoch();
+        for entry in chunk.entries() {
+            show(match entry {
+                Entry::Record { sequence, payload } => SourceEntry::Record { epoch, sequence, payload },
+                Entry::Lost { first_sequence, count, cause } => {
+                    SourceEntry::Lost { epoch, first_sequence, count, cause: loss_cause(cause) }
+                }
+            });
+        }
+        Ok(true)
+    }
+
+    fn release(&mut self, positions: &[ClickPosition]) -> Result<(), SpoolError> {
+        self.reader.release(&spool_positions(positions))
+    }
+
+    fn pending(&self) -> u64 {
+        self.reader.pending()
+    }
+}
+
+fn spool_positions(positions: &[ClickPosition]) -> Vec<Position> {
+    positions.iter().map(|at| Position { epoch: at.epoch, next_sequence: at.next_sequence }).collect()
+}
+
+const fn loss_cause(cause: waypost_spool::LossCause) -> LossCause {
+    match cause {
+        waypost_spool::LossCause::Full => LossCause::Full,
+        waypost_spool::LossCause::Damaged => LossCause::Damaged,
+        // No click is; whatever was appended, it was none.
+        waypost_spool::LossCause::TooLong => LossCause::Unreadable,
+    }
+}

@@ -32,7 +32,7 @@ pub fn utm_pairs(url: &str) -> Cow<'_, str> {
 }
 
 /// The values in what [`utm_pairs`] gave, decoded, in the order of [`UTM_NAMES`]; empty where there is none. What is not
-/// UTF-8 becomes replacement characters; more than [`UTM_VALUE_BYTES_MAX`] bytes are cut.
+/// UTF-8 becomes replacement characters, and so does NUL, which not every database can store; more than [`UTM_VALUE_BYTES_MAX`] bytes are cut.
 pub fn utm_values(pairs: &str) -> [Cow<'_, str>; 5] {
     let mut values = [const { Cow::Borrowed("") }; 5];
     if pairs.is_empty() {
@@ -52,7 +52,7 @@ fn decoded(value: &str) -> Cow<'_, str> {
         return Cow::Borrowed(cut(value, UTM_VALUE_BYTES_MAX));
     }
     let spaced = value.replace('+', " ");
-    let text = percent_decode(spaced.as_bytes()).decode_utf8_lossy().into_owned();
+    let text = percent_decode(spaced.as_bytes()).decode_utf8_lossy().replace('\0', "\u{fffd}");
     Cow::Owned(cut(&text, UTM_VALUE_BYTES_MAX).to_owned())
 }
 
@@ -80,6 +80,7 @@ mod tests {
             ["t", "", "spät i", "", ""],
         );
         check("https://e.example/?utm_term&utm_content=%FF", "utm_term&utm_content=%FF", ["", "", "", "", "\u{fffd}"]);
+        check("https://e.example/?utm_source=a%00b", "utm_source=a%00b", ["a\u{fffd}b", "", "", "", ""]);
         let long = format!("https://e.example/?utm_source={}", "%C3%A4".repeat(300));
         assert_eq!(utm_values(&utm_pairs(&long))[0].len(), 254);
     }

@@ -1,0 +1,324 @@
+//! The job that counts clicks: fills a batch, has it counted, lets the spool go of it, and begins anew.
+//!
+//! Where the database has counted an edge's clicks is written with them in one transaction and read back after every
+//! failure; so whatever became of a transaction, the next batch begins where the database stands. While the database is down
+//! clicks wait in the spool.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+use waypost_core::click::ClickEvent;
+use waypost_spool::SpoolError;
+use waypost_store::{ClickPosition, ClickStore, StoreError};
+
+use super::fill::{FillEnd, FillError, Filled, Filler, LiveSender};
+use super::settings::ClickSettings;
+use super::source::ClickSource;
+use super::status::{Counted, IngestStatus, Progress};
+use crate::app::wall_clock_now;
+use crate::problem::Chain;
+
+/// How often in a row it may be needed to begin anew from where the database stands before that counts as a failure.
+const OUT_OF_STEP_MAX: u32 = 10;
+/// How long the job goes on counting what is there once it is told to stop.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// The most characters of an error in the status.
+const ERROR_CHARS_MAX: usize = 300;
+
+/// Where batches are counted: the clicks database; in the tests also one that fails.
+pub(super) trait ClickSink: Clone + Send + Sync + 'static {
+    /// How far this edge's epochs have been counted.
+    fn positions(&self, edge_id: &str) -> impl Future<Output = Result<Vec<ClickPosition>, StoreError>> + Send;
+
+    /// Counts a batch, all of it or nothing.
+    fn count(&self, filled: Filled) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+impl ClickSink for ClickStore {
+    async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
+        Self::positions(self, edge_id).await
+    }
+
+    async fn count(&self, filled: Filled) -> Result<(), StoreError> {
+        self.ingest(filled.batch).await
+    }
+}
+
+/// What the job shares with everyone else.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    settings: ClickSettings,
+    progress: Mutex<Progress>,
+    live: LiveSender,
+    /// How often anyone asked to be told when everything is counted, and up to which of those it was.
+    asked: AtomicU64,
+    drained: watch::Sender<u64>,
+    /// Wakes the job.
+    wake: Notify,
+    /// Set once: the job counts what is there and ends.
+    stop: watch::Sender<bool>,
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error("clicks cannot be counted")]
+    Store(#[from] StoreError),
+    #[error("clicks cannot be read")]
+    Fill(#[from] FillError),
+    #[error("the click spool cannot let go of what is counted")]
+    Release(#[source] SpoolError),
+    #[error("counting clicks broke down")]
+    Join(#[from] tokio::task::JoinError),
+    #[error("reading clicks panicked")]
+    Panicked,
+    #[error("the reader of the click spool is gone")]
+    Gone,
+}
+
+/// What is to be done after a round.
+enum Next {
+    /// Another one at once.
+    Round,
+    /// Wait for others to be counted with.
+    Pause(Duration),
+    /// Wait: everything is counted.
+    Idle,
+}
+
+impl RoundError {
+    /// Whether beginning anew from what the database has counted is all it takes.
+    const fn is_out_of_step(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::ClicksMoved { .. }) | Self::Fill(FillError::OutOfStep | FillError::Panicked)
+        )
+    }
+}
+
+impl Ingest {
+    pub(super) fn new(settings: ClickSettings) -> Self {
+        Self {
+            settings,
+            progress: Mutex::default(),
+            live: broadcast::Sender::new(8),
+            asked: AtomicU64::new(0),
+            drained: watch::Sender::new(0),
+            wake: Notify::new(),
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// What is to be given to [`Ingest::run`] for this source.
+    pub(super) fn filler(&self, source: Box<dyn ClickSource>) -> Filler {
+        Filler::new(source, &self.settings, self.live.clone())
+    }
+
+    /// Says for good why nothing is counted.
+    pub(super) fn refuse(&self, reason: &str) {
+        tracing::error!(reason, "clicks are not counted");
+        self.progress().note(Some(reason.to_owned()));
+    }
+
+    pub(super) fn status(&self) -> IngestStatus {
+        self.progress().status(wall_clock_now())
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Vec<ClickEvent>>> {
+        self.live.subscribe()
+    }
+
+    /// Waits until everything that was there at the time of the call is counted.
+    pub(super) async fn wait_until_drained(&self, wait: Duration) -> bool {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        let mut drained = self.drained.subscribe();
+        let reached = tokio::time::timeout(wait, drained.wait_for(|drained| *drained >= asked)).await;
+        matches!(reached, Ok(Ok(_)))
+    }
+
+    /// Tells the job to end once it has counted what is there.
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until the job was told to end.
+    pub(super) async fn stopped(&self) {
+        // The sender lives in `self`.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// The job: runs until everything is counted after [`Ingest::stop`], or counting fails then.
+    pub(super) async fn run(&self, sink: impl ClickSink, filler: Filler) {
+        let edge_id = filler.edge_id().to_owned();
+        let mut job = Job { ingest: self, sink, edge_id, filler: Some(filler), is_placed: false, counted_at: None };
+        let (mut failures, mut out_of_step, mut deadline) = (0, 0, None);
+        loop {
+            let asked = self.asked.load(Ordering::SeqCst);
+            let is_stopping = *self.stop.borrow();
+            let outcome = job.round(asked, is_stopping).await;
+            job.keep_status();
+            if job.filler.is_none() {
+                // The runtime is going down.
+                return;
+            }
+            if outcome.is_ok() {
+                (failures, out_of_step) = (0, 0);
+                self.note_success();
+            }
+            let pause = match outcome {
+                Ok(Next::Round) => Duration::ZERO,
+                Ok(Next::Pause(pause)) => pause,
+                Ok(Next::Idle) => {
+                    self.drained.send_replace(asked);
+                    if is_stopping {
+                        return;
+                    }
+                    self.settings.poll
+                }
+                Err(error) => {
+                    job.is_placed = false;
+                    // Falling out of step is part of the work, unless it does not end.
+                    out_of_step = if error.is_out_of_step() { out_of_step + 1 } else { 0 };
+                    failures += u32::from(!(1..=OUT_OF_STEP_MAX).contains(&out_of_step));
+                    self.note_failure(&error, failures);
+                    if is_stopping && failures > 0 {
+                        return;
+                    }
+                    if failures > 0 { self.back_off(failures) } else { Duration::ZERO }
+                }
+            };
+            if is_stopping && Instant::now() >= *deadline.get_or_insert(Instant::now() + STOP_MAX) {
+                tracing::warn!("clicks are left in the spool; they are counted after the next start");
+                return;
+            }
+            if !pause.is_zero() {
+                self.pause(pause, failures > 0, is_stopping).await;
+            }
+        }
+    }
+
+    fn back_off(&self, failures: u32) -> Duration {
+        let (first, last) = self.settings.back_off;
+        first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(last)
+    }
+
+    async fn pause(&self, pause: Duration, is_failing: bool, is_stopping: bool) {
+        tokio::select! {
+            () = self.stopped(), if !is_stopping => {}
+            // After a failure a wake does not cut the pause short.
+            () = self.wake.notified(), if !is_failing => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    fn note_failure(&self, error: &RoundError, failures: u32) {
+        if failures == 0 {
+            tracing::warn!(error = %Chain(error), "clicks are read again from where the database stands");
+            return;
+        }
+        let text = Chain(error).to_string();
+        let short = text.chars().take(ERROR_CHARS_MAX).collect();
+        if self.progress().note(Some(short)) {
+            tracing::debug!(error = text, "clicks still wait in the spool");
+        } else {
+            tracing::error!(error = text, "clicks cannot be counted and wait in the spool; trying again");
+        }
+    }
+
+    fn note_success(&self) {
+        if self.progress().note(None) {
+            tracing::info!("clicks are counted again");
+        }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The job's own state.
+struct Job<'i, S> {
+    ingest: &'i Ingest,
+    sink: S,
+    edge_id: String,
+    /// `None` while another thread works with it.
+    filler: Option<Filler>,
+    /// Whether the filler goes on from where the database stands.
+    is_placed: bool,
+    counted_at: Option<Instant>,
+}
+
+impl<S: ClickSink> Job<'_, S> {
+    async fn round(&mut self, asked: u64, is_stopping: bool) -> Result<Next, RoundError> {
+        if !self.is_placed {
+            let positions = self.sink.positions(&self.edge_id).await?;
+            self.with_filler(move |filler| filler.start_at(&positions)).await?.map_err(RoundError::Release)?;
+            self.is_placed = true;
+        }
+        let end = self.with_filler(Filler::fill).await??;
+        if end == FillEnd::Exhausted {
+            let is_empty = self.filler.as_ref().is_none_or(|filler| filler.filled().to.is_empty());
+            if is_empty {
+                return Ok(Next::Idle);
+            }
+            let is_awaited = is_stopping || *self.ingest.drained.borrow() < asked;
+            let age = self.counted_at.map_or(Duration::MAX, |at| at.elapsed());
+            if age < self.ingest.settings.batch_age && !is_awaited {
+                return Ok(Next::Pause((self.ingest.settings.batch_age - age).min(self.ingest.settings.poll)));
+            }
+        }
+        self.count().await?;
+        Ok(Next::Round)
+    }
+
+    /// Has the batch counted.
+    async fn count(&mut self) -> Result<(), RoundError> {
+        let Some(mut filled) = self.filler.as_mut().map(Filler::take) else { return Ok(()) };
+        let (numbers, to) = (Counted::from(&filled), filled.to.clone());
+        let live = std::mem::take(&mut filled.live);
+        let begun = Instant::now();
+        let sink = self.sink.clone();
+        // In a task of its own, so that a panic in there does not end the job.
+        tokio::spawn(async move { sink.count(filled).await }).await??;
+        self.counted_at = Some(Instant::now());
+        self.ingest.progress().counted(&numbers, begun.elapsed().as_secs_f64());
+        if !live.is_empty() {
+            // Nobody listening any more is no failure.
+            let _ = self.ingest.live.send(Arc::new(live));
+        }
+        self.release(to).await
+    }
+
+    async fn release(&mut self, to: BTreeMap<u64, u64>) -> Result<(), RoundError> {
+        self.with_filler(move |filler| filler.counted(&to)).await?.map_err(RoundError::Release)
+    }
+
+    fn keep_status(&self) {
+        if let Some(filler) = &self.filler {
+            let mut progress = self.ingest.progress();
+            progress.waits(filler.pending(), filler.filled().oldest_at);
+            progress.unparsed_user_agents(filler.unparsed_user_agents());
+        }
+    }
+
+    /// Lets the filler work on a thread that may block.
+    async fn with_filler<R: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Filler) -> R + Send + 'static,
+    ) -> Result<R, RoundError> {
+        let mut filler = self.filler.take().ok_or(RoundError::Gone)?;
+        let (filler, worked) = tokio::task::spawn_blocking(move || {
+            let worked = catch_unwind(AssertUnwindSafe(|| work(&mut filler)));
+            (filler, worked)
+        })
+        .await?;
+        self.filler = Some(filler);
+        worked.map_err(|_| RoundError::Panicked)
+    }
+}
