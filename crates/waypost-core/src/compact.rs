@@ -29,6 +29,7 @@
 mod read;
 
 use std::cmp::Reverse;
+use std::fmt::Display;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -106,18 +107,18 @@ pub enum CompileFault {
 /// without weight) is checked all the same, so that switching it on cannot break the link.
 pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, CompileError> {
     if !matches!(record.redirect_status, 301 | 302 | 303 | 307 | 308) {
-        return Err(fault("redirect_status", CompileFault::Status(record.redirect_status)));
+        return Err(fault(&"redirect_status", CompileFault::Status(record.redirect_status)));
     }
     let mut writer = Writer { bytes: vec![0; HEADER_BYTES], schemes };
-    writer.destination("destination_url", &record.destination_url)?;
-    writer.optional_text("link_id", record.link_id.as_deref())?;
-    writer.optional_text("account_id", record.account_id.as_deref())?;
+    writer.destination(&"destination_url", &record.destination_url)?;
+    writer.optional_text(&"link_id", record.link_id.as_deref())?;
+    writer.optional_text(&"account_id", record.account_id.as_deref())?;
     match record.expired_url.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => writer.destination("expired_url", url)?,
+        Some(url) => writer.destination(&"expired_url", url)?,
         None => writer.put(&NO_TEXT.to_le_bytes()),
     }
     let password_hash = record.password_hash.as_deref().filter(|hash| !hash.is_empty());
-    writer.optional_text("password_hash", password_hash)?;
+    writer.optional_text(&"password_hash", password_hash)?;
 
     let utm_offset = writer.utm_section(record)?;
     let steps_offset = writer.steps(record)?;
@@ -146,8 +147,10 @@ pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, C
     Ok(bytes)
 }
 
-fn fault(field: impl Into<String>, fault: impl Into<CompileFault>) -> CompileError {
-    CompileError { field: field.into(), fault: fault.into() }
+/// Fields are named by what can be formatted, so that a name is only made up when something is wrong with the field.
+#[cold]
+fn fault(field: &dyn Display, fault: impl Into<CompileFault>) -> CompileError {
+    CompileError { field: field.to_string(), fault: fault.into() }
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 4] {
@@ -165,13 +168,13 @@ impl Writer<'_> {
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn count(&mut self, field: &str, count: usize) -> Result<(), CompileError> {
+    fn count(&mut self, field: &dyn Display, count: usize) -> Result<(), CompileError> {
         let count = u16::try_from(count).map_err(|_| fault(field, CompileFault::Length))?;
         self.put(&count.to_le_bytes());
         Ok(())
     }
 
-    fn text(&mut self, field: &str, text: &str) -> Result<(), CompileError> {
+    fn text(&mut self, field: &dyn Display, text: &str) -> Result<(), CompileError> {
         match u16::try_from(text.len()) {
             Ok(length) if length != NO_TEXT => self.put(&length.to_le_bytes()),
             Ok(_) | Err(_) => return Err(fault(field, CompileFault::Length)),
@@ -180,7 +183,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn optional_text(&mut self, field: &str, text: Option<&str>) -> Result<(), CompileError> {
+    fn optional_text(&mut self, field: &dyn Display, text: Option<&str>) -> Result<(), CompileError> {
         match text {
             Some(text) => self.text(field, text),
             None => {
@@ -190,12 +193,12 @@ impl Writer<'_> {
         }
     }
 
-    fn destination(&mut self, field: &str, url: &str) -> Result<(), CompileError> {
+    fn destination(&mut self, field: &dyn Display, url: &str) -> Result<(), CompileError> {
         let destination = Destination::parse(url, self.schemes).map_err(|error| fault(field, error))?;
         self.text(field, destination.as_str())
     }
 
-    fn id(&mut self, field: &str, id: Option<&NumberOrText>) -> Result<(), CompileError> {
+    fn id(&mut self, field: &dyn Display, id: Option<&NumberOrText>) -> Result<(), CompileError> {
         match id {
             None => self.put(&[0]),
             Some(NumberOrText::Number(number)) => {
@@ -222,20 +225,21 @@ impl Writer<'_> {
 
     /// How far the end is from `start`.
     fn offset(&self, start: usize) -> Result<u32, CompileError> {
-        u32::try_from(self.bytes.len() - start).map_err(|_| fault("record", CompileFault::Length))
+        u32::try_from(self.bytes.len() - start).map_err(|_| fault(&"record", CompileFault::Length))
     }
 
     /// Writes the UTM section and gives its offset, 0 where the record has none.
     fn utm_section(&mut self, record: &LinkRecord) -> Result<u32, CompileError> {
-        let own = record.link_utms.clone().unwrap_or_default();
+        let none = Utms::default();
+        let own = record.link_utms.as_ref().unwrap_or(&none);
         if own.values() == [None; 5] && record.utm_templates.is_empty() {
             return Ok(0);
         }
         let offset = self.offset(0)?;
-        self.utms("link_utms", &own)?;
-        self.count("utm_templates", record.utm_templates.len())?;
+        self.utms(&"link_utms", own)?;
+        self.count(&"utm_templates", record.utm_templates.len())?;
         for (index, template) in record.utm_templates.iter().enumerate() {
-            let field = format!("utm_templates[{index}]");
+            let field = format_args!("utm_templates[{index}]");
             self.sized(|writer| {
                 writer.sites(&field, &template.platform_domains)?;
                 writer.utms(&field, &template.utms)
@@ -244,11 +248,11 @@ impl Writer<'_> {
         Ok(offset)
     }
 
-    fn utms(&mut self, field: &str, utms: &Utms) -> Result<(), CompileError> {
+    fn utms(&mut self, field: &dyn Display, utms: &Utms) -> Result<(), CompileError> {
         utms.values().into_iter().try_for_each(|value| self.optional_text(field, value))
     }
 
-    fn sites(&mut self, field: &str, sites: &[String]) -> Result<(), CompileError> {
+    fn sites(&mut self, field: &dyn Display, sites: &[String]) -> Result<(), CompileError> {
         self.count(field, sites.len())?;
         sites.iter().try_for_each(|site| self.text(field, &normalise_site(site)))
     }
@@ -261,24 +265,24 @@ impl Writer<'_> {
             return Ok(0);
         }
         let offset = self.offset(0)?;
-        self.count("rules", count)?;
+        self.count(&"rules", count)?;
         for (index, rule) in record.rules.iter().enumerate() {
-            let field = format!("rules[{index}]");
+            let field = format_args!("rules[{index}]");
             self.step(&field, StepSource::Rule, rule.id.as_ref(), &rule.when, |writer| {
                 writer.rule_target(&field, &rule.to)
             })?;
         }
         self.evolution_rules(record)?;
         for (index, rule) in record.geo_rules.iter().enumerate() {
-            let field = format!("geo_rules[{index}]");
+            let field = format_args!("geo_rules[{index}]");
             let when = Conditions { countries: Some(vec![rule.country_code.clone()]), ..Conditions::default() };
             self.step(&field, StepSource::GeoRule, rule.id.as_ref(), &when, |writer| {
-                writer.url_target(&format!("{field}.destination_url"), &rule.destination_url)
+                writer.url_target(&format_args!("{field}.destination_url"), &rule.destination_url)
             })?;
         }
         if let Some(test) = &record.ab_test {
-            self.step("ab_test", StepSource::AbTest, None, &Conditions::default(), |writer| {
-                writer.split("ab_test", test)
+            self.step(&"ab_test", StepSource::AbTest, None, &Conditions::default(), |writer| {
+                writer.split(&"ab_test", test)
             })?;
         }
         Ok(offset)
@@ -291,10 +295,10 @@ impl Writer<'_> {
             (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
         });
         for (index, rule) in ordered {
-            let field = format!("evolution_rules[{index}]");
+            let field = format_args!("evolution_rules[{index}]");
             let when = Conditions { from: rule.starts_at, until: rule.ends_at, ..Conditions::default() };
             self.step(&field, StepSource::EvolutionRule, rule.id.as_ref(), &when, |writer| {
-                writer.url_target(&format!("{field}.destination_url"), &rule.destination_url)
+                writer.url_target(&format_args!("{field}.destination_url"), &rule.destination_url)
             })?;
         }
         Ok(())
@@ -302,7 +306,7 @@ impl Writer<'_> {
 
     fn step(
         &mut self,
-        field: &str,
+        field: &dyn Display,
         source: StepSource,
         id: Option<&NumberOrText>,
         when: &Conditions,
@@ -316,7 +320,7 @@ impl Writer<'_> {
         })
     }
 
-    fn conditions(&mut self, field: &str, when: &Conditions) -> Result<(), CompileError> {
+    fn conditions(&mut self, field: &dyn Display, when: &Conditions) -> Result<(), CompileError> {
         if let Some(countries) = &when.countries {
             let codes: Vec<[u8; 2]> = countries.iter().filter_map(|code| country_code(code)).collect();
             self.count(field, codes.len())?;
@@ -348,20 +352,20 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn rule_target(&mut self, field: &str, to: &RuleTarget) -> Result<(), CompileError> {
+    fn rule_target(&mut self, field: &dyn Display, to: &RuleTarget) -> Result<(), CompileError> {
         match (&to.url, &to.ab_test) {
-            (Some(url), None) => self.url_target(&format!("{field}.to.url"), url),
-            (None, Some(test)) => self.split(&format!("{field}.to.ab_test"), test),
-            (Some(_), Some(_)) | (None, None) => Err(fault(format!("{field}.to"), CompileFault::Target)),
+            (Some(url), None) => self.url_target(&format_args!("{field}.to.url"), url),
+            (None, Some(test)) => self.split(&format_args!("{field}.to.ab_test"), test),
+            (Some(_), Some(_)) | (None, None) => Err(fault(&format_args!("{field}.to"), CompileFault::Target)),
         }
     }
 
-    fn url_target(&mut self, field: &str, url: &str) -> Result<(), CompileError> {
+    fn url_target(&mut self, field: &dyn Display, url: &str) -> Result<(), CompileError> {
         self.put(&[0]);
         self.destination(field, url)
     }
 
-    fn split(&mut self, field: &str, test: &AbTest) -> Result<(), CompileError> {
+    fn split(&mut self, field: &dyn Display, test: &AbTest) -> Result<(), CompileError> {
         let total: u64 = test.variants.iter().map(|variant| u64::from(variant.weight)).sum();
         self.put(&[1]);
         self.id(field, Some(&test.id))?;
@@ -369,7 +373,7 @@ impl Writer<'_> {
         self.put(&total.to_le_bytes());
         self.count(field, test.variants.len())?;
         for (index, variant) in test.variants.iter().enumerate() {
-            let field = format!("{field}.variants[{index}].destination_url");
+            let field = format_args!("{field}.variants[{index}].destination_url");
             self.put(&variant.weight.to_le_bytes());
             self.id(&field, Some(&variant.id))?;
             self.destination(&field, &variant.destination_url)?;

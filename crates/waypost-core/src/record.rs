@@ -223,13 +223,37 @@ impl Utms {
 
 /// UTM parameters for visitors from certain sites.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "FlatTemplate")]
 pub struct UtmTemplate {
     /// Referring hosts; `twitter.com` matches `m.twitter.com`.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub platform_domains: Vec<String>,
     /// The parameters.
     #[serde(flatten)]
     pub utms: Utms,
+}
+
+/// A template as it is written. Flattening would hold back every field until it is known whose it is.
+#[derive(Deserialize)]
+struct FlatTemplate {
+    #[serde(default, deserialize_with = "null_as_default")]
+    platform_domains: Vec<String>,
+    #[serde(default)]
+    utm_source: Option<String>,
+    #[serde(default)]
+    utm_medium: Option<String>,
+    #[serde(default)]
+    utm_campaign: Option<String>,
+    #[serde(default)]
+    utm_term: Option<String>,
+    #[serde(default)]
+    utm_content: Option<String>,
+}
+
+impl From<FlatTemplate> for UtmTemplate {
+    fn from(flat: FlatTemplate) -> Self {
+        let FlatTemplate { platform_domains, utm_source, utm_medium, utm_campaign, utm_term, utm_content } = flat;
+        Self { platform_domains, utms: Utms { utm_source, utm_medium, utm_campaign, utm_term, utm_content } }
+    }
 }
 
 const fn default_status() -> u16 {
@@ -309,12 +333,30 @@ impl LinkRecord {
 }
 
 /// Reads one JSON document to its end; an error names the field it is in.
+///
+/// Names of fields are only kept track of in a second reading, of a document that has failed the first: that takes longer
+/// than the reading itself.
 fn read_json<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, RecordError> {
+    serde_json::from_str(text).map_err(|fault| named_fault::<T>(text, fault))
+}
+
+#[cfg(feature = "field-names")]
+#[cold]
+fn named_fault<'t, T: Deserialize<'t>>(text: &'t str, fault: serde_json::Error) -> RecordError {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| RecordError::Json { field: error.path().to_string(), fault: error.into_inner() })?;
-    reader.end().map_err(|fault| RecordError::Json { field: ".".to_owned(), fault })?;
-    Ok(value)
+    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => RecordError::Json { field: error.path().to_string(), fault: error.into_inner() },
+        // What comes behind the document.
+        Ok(_) => RecordError::Json { field: ".".to_owned(), fault },
+    }
+}
+
+/// Where code must be small the fault's place in the text has to do.
+#[cfg(not(feature = "field-names"))]
+#[cold]
+#[allow(clippy::extra_unused_type_parameters)] // It has the shape of the one above.
+fn named_fault<'t, T: Deserialize<'t>>(_: &'t str, fault: serde_json::Error) -> RecordError {
+    RecordError::Json { field: ".".to_owned(), fault }
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::SignedDuration;
-use jiff::civil::{DateTime, date};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
 /// An instant in UTC with microsecond resolution; finer digits of a text are cut off.
 ///
@@ -40,19 +39,65 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || TimestampError { text: text.chars().take(64).collect() };
-        // The parser also takes forms that RFC 3339 does not have (a date alone, a zone in brackets): those are refused.
-        if !has_rfc3339_shape(text.as_bytes()) {
-            return Err(error());
-        }
-        // Read as a civil time and moved by the offset here, because the parser's own instants end on 9999-12-30, and
-        // 9999-12-31T23:59:59Z is what many write for "never".
-        let zone_bytes = if text.ends_with(['Z', 'z']) { 1 } else { 6 };
-        let (civil, zone) = text.split_at(text.len() - zone_bytes);
-        let civil: DateTime = civil.parse().map_err(|_| error())?;
-        let local = i64::try_from(civil.duration_since(EPOCH).as_micros()).map_err(|_| error())?;
-        Ok(Self(local - offset_micros(zone.as_bytes()).ok_or_else(error)?))
+        parse(text.as_bytes()).map(Self).ok_or_else(|| TimestampError { text: text.chars().take(64).collect() })
     }
+}
+
+/// Microseconds since 1970, read from RFC 3339. A leap second reads as the second before it.
+fn parse(text: &[u8]) -> Option<i64> {
+    if !has_rfc3339_shape(text) {
+        return None;
+    }
+    let number = |at: usize, digits: usize| {
+        text[at..at + digits].iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
+    };
+    let (year, month, day) = (number(0, 4), number(5, 2), number(8, 2));
+    let (hour, minute, second) = (number(11, 2), number(14, 2), number(17, 2));
+    if !(1..=12).contains(&month) || !(1..=days_of_month(year, month)).contains(&day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let fraction_digits = text[19..].iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+    let (fraction, zone) =
+        if text[19] == b'.' { text[20..].split_at(fraction_digits) } else { (&text[..0], &text[19..]) };
+    let micros =
+        (0..6).fold(0, |micros, place| micros * 10 + fraction.get(place).map_or(0, |digit| i64::from(digit - b'0')));
+    let seconds = hour * 3_600 + minute * 60 + second.min(59);
+    let local = days_since_1970(year, month, day) * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + micros;
+    Some(local - offset_micros(zone)?)
+}
+
+const fn days_of_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that a leap day ends one.
+const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let years = if month <= 2 { year - 1 } else { year };
+    let era = years.div_euclid(400);
+    let year_of_era = years.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// The year, month and day that lie this many days after 1970-01-01.
+const fn date_of(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
 }
 
 /// Microseconds that a zone text (`Z` or `+HH:MM`) is ahead of UTC.
@@ -95,10 +140,35 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match EPOCH.checked_add(SignedDuration::from_micros(self.0)) {
-            Ok(civil) => write!(f, "{civil}Z"),
-            Err(_) => write!(f, "{}us", self.0),
+        let (year, month, day) = date_of(self.0.div_euclid(MICROS_PER_DAY));
+        if !(-9_999..=9_999).contains(&year) {
+            return write!(f, "{}us", self.0);
         }
+        let micros = self.0.rem_euclid(MICROS_PER_DAY);
+        let (seconds, fraction) = (micros / MICROS_PER_SECOND, micros % MICROS_PER_SECOND);
+        let mut text = *b"0000-00-00T00:00:00.000000";
+        let places = [
+            (0, 4, year.abs()),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, seconds / 3_600),
+            (14, 2, seconds / 60 % 60),
+            (17, 2, seconds % 60),
+            (20, 6, fraction),
+        ];
+        for (at, digits, number) in places {
+            let mut rest = number;
+            for place in text[at..at + digits].iter_mut().rev() {
+                *place = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
+        let end =
+            if fraction == 0 { 19 } else { text.iter().rposition(|digit| *digit != b'0').map_or(19, |at| at + 1) };
+        let text = str::from_utf8(&text[..end]).map_err(|_| fmt::Error)?;
+        f.write_str(if year < 0 { "-00" } else { "" })?;
+        f.write_str(text)?;
+        f.write_str("Z")
     }
 }
 
@@ -110,14 +180,59 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(TimestampVisitor)
+    }
+}
+
+/// Reads the text where it lies.
+struct TimestampVisitor;
+
+impl serde::de::Visitor<'_> for TimestampVisitor {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an RFC 3339 timestamp")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+    use jiff::civil::{DateTime, date};
+    use proptest::prelude::*;
+
     use super::*;
+
+    const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
+    proptest! {
+        /// Another library prints and reads every instant the same.
+        #[test]
+        fn agrees_with_another_library(micros in -377_705_116_800_000_000_i64..=253_402_300_799_999_999) {
+            let civil = EPOCH.checked_add(SignedDuration::from_micros(micros)).expect("in range");
+            let text = Timestamp(micros).to_string();
+            prop_assert_eq!(&text, &format!("{civil}Z"));
+            if !text.starts_with('-') {
+                prop_assert_eq!(text.parse(), Ok(Timestamp(micros)));
+            }
+        }
+
+        #[test]
+        fn accepts_the_dates_that_another_library_does(year in 0..=9999_u16, month in 0..=13_u8, day in 0..=32_u8,
+            hour in 0..=25_u8, minute in 0..=61_u8, second in 0..=61_u8, fraction in "(\\.[0-9]{1,9})?") {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}");
+            let theirs = text.parse::<DateTime>().ok().map(|civil| civil.duration_since(EPOCH).as_micros());
+            let ours = format!("{text}Z").parse::<Timestamp>().ok().map(|ours| i128::from(ours.as_micros()));
+            // Before 1970 a cut fraction goes down here, and towards 1970 there.
+            if fraction.len() <= 7 || year >= 1970 {
+                prop_assert_eq!(ours, theirs, "{}", text);
+            }
+        }
+    }
 
     #[track_caller]
     fn check(text: &str, expect: Option<&str>) {

@@ -18,9 +18,9 @@ use hyper::header::{
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
 use waypost_core::decide::CachePolicy;
+use waypost_core::page::{self, Page};
 
 use crate::client::ClientFacts;
-use crate::pages::{self, Page};
 use crate::wire::Channel;
 
 /// Any error of a control answer's body: it ends the connection in the middle of the answer.
@@ -137,12 +137,12 @@ pub(crate) fn redirect(
 }
 
 /// A page, or its problem document where the request's `Accept` prefers JSON.
-pub(crate) fn page(page: Page, prefers_json: bool) -> Answer {
+pub(crate) fn page(shown: Page, prefers_json: bool) -> Answer {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    match page {
+    match shown {
         Page::MethodNotAllowed => {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
@@ -152,17 +152,19 @@ pub(crate) fn page(page: Page, prefers_json: bool) -> Answer {
         Page::BadRequest | Page::TargetTooLong => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Page::NotFound | Page::Gone | Page::Unlock | Page::UnlockRefused => (),
+        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {
+            ()
+        }
     }
     let text = if prefers_json {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        page.problem()
+        shown.problem()
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY));
-        page.html()
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
+        shown.html()
     };
-    let status = StatusCode::from_u16(page.status()).expect("pages have a status of three digits");
+    let status = StatusCode::from_u16(shown.status()).expect("pages have a status of three digits");
     respond(status, headers, AnswerBody::Page(Some(Bytes::from_static(text.as_bytes()))))
 }
 
@@ -178,29 +180,9 @@ fn respond(status: StatusCode, headers: HeaderMap, body: AnswerBody) -> Answer {
     answer
 }
 
-/// Whether an `Accept` header asks for JSON rather than for a page: by the highest `q`, then by what is named first.
+/// Whether an `Accept` header asks for JSON rather than for a page.
 pub(crate) fn prefers_json(accept: Option<&HeaderValue>) -> bool {
-    let Some(Ok(accept)) = accept.map(HeaderValue::to_str) else { return false };
-    let mut best = (0, false);
-    for range in accept.split(',').take(32) {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let is_json = media_type == "application/json" || media_type.ends_with("+json");
-        let is_page = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml" | "text/*" | "*/*");
-        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
-        if (is_json || is_page) && quality > best.0 {
-            best = (quality, is_json);
-        }
-    }
-    best.1
-}
-
-/// A `q` value (RFC 9110 section 12.4.2) in thousandths; one that is none counts as 0.
-fn thousandths(text: &str) -> u32 {
-    match text.parse::<f32>() {
-        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0) as u32,
-        Ok(_) | Err(_) => 0,
-    }
+    accept.and_then(|accept| accept.to_str().ok()).is_some_and(page::prefers_json)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use waypost_core::Timestamp;
 use waypost_core::compact::{CompactLink, CorruptRecord};
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
+use waypost_core::page::Page;
 use waypost_core::slug::from_request_path;
 use waypost_core::visit::{self, Unlock, Visit};
 use waypost_table::TableError;
@@ -19,7 +20,6 @@ use crate::clicks::Recorder;
 use crate::fields::Fields;
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
-use crate::pages::Page;
 use crate::service::{Shared, Visitor};
 use crate::target::Target;
 

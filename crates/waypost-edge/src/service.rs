@@ -21,6 +21,7 @@ use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request};
 use waypost_core::Timestamp;
 use waypost_core::decide::CachePolicy;
+use waypost_core::page::Page;
 use waypost_core::slug::reserved_word;
 use waypost_table::Table;
 
@@ -32,7 +33,6 @@ use crate::country::CountryDatabase;
 use crate::fields::Fields;
 use crate::grant::GrantKey;
 use crate::host::Site;
-use crate::pages::Page;
 use crate::redirect::{Asked, Outcome, Redirect};
 use crate::target::{BadTarget, Target};
 use crate::wire::Channel;

@@ -88,6 +88,11 @@ impl<'a> CompactLink<'a> {
         self.optional_text(3)
     }
 
+    /// Whether rules, times, countries or a split may send some visitors elsewhere than to the destination.
+    pub fn has_steps(&self) -> bool {
+        self.header::<4>(36) != [0; 4]
+    }
+
     pub(crate) fn forward_query(&self) -> bool {
         self.bytes[5] & FLAG_FORWARD_QUERY != 0
     }

@@ -1,7 +1,7 @@
-//! Unlock grants: what a visitor holds after giving the right password of a link.
+//! Unlock grants: what a visitor holds after giving the right password of a link, on any edge.
 //!
 //! A grant is a cookie whose value is `EXPIRES.MAC`: the second (since 1970, UTC) up to which it holds, and in
-//! lower-case hexadecimal the HMAC-SHA256, under the server's key, of `waypost unlock 1`, a zero byte, the length of
+//! lower-case hexadecimal the HMAC-SHA256, under the edge's key, of `waypost unlock 1`, a zero byte, the length of
 //! the link's subject (eight bytes, little endian), the subject, the link's version and the expiry (eight bytes each).
 //! An edit of the link ends its grants. Nothing of the password is in it.
 //!
@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write as _;
 
+use crate::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use waypost_core::Timestamp;
 
 /// What the name of every grant's cookie begins with.
 const COOKIE_PREFIX: &str = "wp_unlock_";

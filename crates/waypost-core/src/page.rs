@@ -1,8 +1,8 @@
-//! The few pages the edge shows itself: static texts, without anything of the request in them, and so without anything
-//! to escape. Each exists as HTML (one inline style sheet, no script, nothing from elsewhere) and as a problem document
-//! (RFC 9457).
+//! The few pages that every edge shows itself, native or Worker: static texts, without anything of the request in them, and
+//! so without anything to escape. Each exists as HTML (one inline style sheet, no script, nothing from elsewhere) and as a
+//! problem document (RFC 9457).
 //!
-//! The landing page, previews and the dashboard are the control plane's.
+//! Pages with something of a link or a request in them are made by those who serve them.
 
 /// The policy of every page here: no source but the style sheet below, by its hash.
 ///
@@ -11,7 +11,10 @@
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-V9n5KgJUry5qGw2uuclRk5aC92yaYGSVSMzRfkzz04Y='; \
      form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page of the edge.
+/// The one style sheet of these pages, which the policy admits by its hash.
+pub const STYLE_SHEET: &str = include_str!("page/page.css");
+
+/// A page of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// 404: no such link, or none that may be known of.
@@ -24,12 +27,16 @@ pub enum Page {
     BadRequest,
     /// 414: a request target over the limit.
     TargetTooLong,
+    /// 502: what is stored for the link cannot be followed.
+    BadRecord,
     /// 503: the link could not be read.
     Unavailable,
     /// 200: the form that asks for a link's password.
     Unlock,
     /// 401: the same form, after a wrong password.
     UnlockRefused,
+    /// 429: the same form, after too many passwords.
+    UnlockThrottled,
 }
 
 struct Text {
@@ -51,7 +58,7 @@ macro_rules! text {
                 "<meta name=\"robots\" content=\"noindex\">\n<title>",
                 $heading,
                 "</title>\n<style>",
-                include_str!("pages/page.css"),
+                include_str!("page/page.css"),
                 "</style>\n</head>\n<body>\n<main>\n<p class=\"status\">",
                 $title,
                 "</p>\n<h1>",
@@ -85,15 +92,17 @@ macro_rules! form {
 
 impl Page {
     /// All pages.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NotFound,
         Self::Gone,
         Self::MethodNotAllowed,
         Self::BadRequest,
         Self::TargetTooLong,
+        Self::BadRecord,
         Self::Unavailable,
         Self::Unlock,
         Self::UnlockRefused,
+        Self::UnlockThrottled,
     ];
 
     /// The HTTP status the page comes with.
@@ -126,6 +135,12 @@ impl Page {
             Self::TargetTooLong => {
                 &text!(414, "URI Too Long", "This address is too long", "The request target is over the size limit.")
             }
+            Self::BadRecord => &text!(
+                502,
+                "Bad Gateway",
+                "This link cannot be followed",
+                "What is stored for it makes no sense. Whoever made it has to repair it."
+            ),
             Self::Unavailable => &text!(
                 503,
                 "Service Unavailable",
@@ -140,7 +155,38 @@ impl Page {
                 "Enter it to go on.",
                 concat!("<p class=\"fault\" role=\"alert\">That password is wrong.</p>\n", form!())
             ),
+            Self::UnlockThrottled => &text!(
+                429,
+                "Too Many Requests",
+                "This link has a password",
+                "Enter it to go on.",
+                concat!("<p class=\"fault\" role=\"alert\">Too many attempts. Try again in a minute.</p>\n", form!())
+            ),
         }
+    }
+}
+
+/// Whether an `Accept` header asks for JSON rather than for a page: by the highest `q`, then by what is named first.
+pub fn prefers_json(accept: &str) -> bool {
+    let mut best = (0, false);
+    for range in accept.split(',').take(32) {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let is_json = media_type == "application/json" || media_type.ends_with("+json");
+        let is_page = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml" | "text/*" | "*/*");
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+        if (is_json || is_page) && quality > best.0 {
+            best = (quality, is_json);
+        }
+    }
+    best.1
+}
+
+/// A `q` value (RFC 9110 section 12.4.2) in thousandths; one that is none counts as 0.
+fn thousandths(text: &str) -> u32 {
+    match text.parse::<f32>() {
+        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0) as u32,
+        Ok(_) | Err(_) => 0,
     }
 }
 
@@ -165,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_policy_admits_the_style_sheet_and_nothing_else() {
-        let style = format!("style-src 'sha256-{}'", base64(&Sha256::digest(include_str!("pages/page.css"))));
+        let style = format!("style-src 'sha256-{}'", base64(&Sha256::digest(STYLE_SHEET)));
         assert!(CONTENT_SECURITY_POLICY.contains(&style), "the style sheet has changed: write {style}");
         for page in Page::ALL {
             assert_eq!(page.html().matches("<style>").count(), 1, "{page:?}");
@@ -180,7 +226,7 @@ mod tests {
         for page in Page::ALL {
             assert!(page.problem().contains(&format!("\"status\":{}", page.status())), "{page:?}");
             assert!(page.html().starts_with("<!doctype html>"), "{page:?}");
-            let has_form = matches!(page, Page::Unlock | Page::UnlockRefused);
+            let has_form = matches!(page, Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled);
             assert_eq!(page.html().contains("<form method=\"post\">"), has_form, "{page:?}");
         }
     }

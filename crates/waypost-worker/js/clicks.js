@@ -1,0 +1,106 @@
+// Clicks on their way to the control plane, always after the visitor has been answered.
+//
+// With a queue a click is safe once the queue has it. Without one it is sent at once, signed, a bounded number of times: the
+// platform ends what a request still does 30 s after its answer, and a click that has not arrived by then is lost and counted.
+
+import { Operation } from "./engine.js";
+import { metric } from "./log.js";
+
+/** All attempts together, well within the 30 s that the platform leaves. */
+const TOTAL_MS_MAX = 25_000;
+/** Refusals that sending again cannot change. */
+const FINAL_STATUSES = [400, 413, 422];
+/** Seconds until a batch comes back from the queue: grows with each attempt up to the second. */
+const QUEUE_DELAY_S = 10;
+const QUEUE_DELAY_S_MAX = 600;
+
+const decoder = new TextDecoder();
+
+/** Sends one click. Never rejects. */
+export async function sendClick(click, env, settings) {
+  if (settings.clicks === "queue") {
+    try {
+      await env.CLICKS.send(decoder.decode(click.event), { contentType: "text" });
+      return;
+    } catch (error) {
+      metric("queue_errors", { error: String(error) });
+      // Without a signature there is no second way.
+      return lost(click.heading, "queue");
+    }
+  }
+  const [id, timestamp, signature] = click.heading.split("\n");
+  const delivered = await post(click.event, { id, timestamp, signature }, settings);
+  if (delivered !== "delivered") lost(id, delivered);
+}
+
+function lost(eventId, reason) {
+  metric("clicks_lost", { count: 1, event_id: eventId, reason });
+}
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Posts a body until it is taken, refused for good, or the attempts are spent. Gives `delivered`, or the last status or error. */
+async function post(body, message, settings) {
+  const deadline = Date.now() + TOTAL_MS_MAX;
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await postOnce(body, message, settings);
+    if (outcome === "delivered" || FINAL_STATUSES.includes(outcome)) return outcome;
+    // Full jitter, so that many Workers do not come back as one.
+    const wait = Math.ceil(Math.random() * settings.clickBackoffMs * 3 ** (attempt - 1));
+    if (attempt >= settings.clickAttempts || Date.now() + wait >= deadline) return outcome;
+    await pause(wait);
+  }
+}
+
+async function postOnce(body, { id, timestamp, signature }, settings) {
+  try {
+    const response = await fetch(`${settings.controlUrl}/webhooks/analytics`, {
+      method: "POST",
+      body,
+      headers: {
+        "content-type": "application/json",
+        "webhook-id": id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature,
+      },
+      redirect: "manual",
+      signal: AbortSignal.timeout(settings.clickTimeoutMs),
+    });
+    await response.body?.cancel();
+    return response.ok ? "delivered" : response.status;
+  } catch (error) {
+    return error.name === "TimeoutError" ? "timeout" : "unreachable";
+  }
+}
+
+/** Takes a batch from the queue: all of it arrives, or what has not comes back later. */
+export async function sendBatch(batch, engine, settings, now) {
+  if (!settings.controlUrl) {
+    metric("queue_errors", { error: "CONTROL_URL is not set, so the clicks stay in the queue" });
+    return batch.retryAll({ delaySeconds: QUEUE_DELAY_S_MAX });
+  }
+  await sendMessages(batch.messages, engine, settings, now);
+}
+
+async function sendMessages(messages, engine, settings, now) {
+  const body = new TextEncoder().encode(`[${messages.map((message) => message.body).join(",")}]`);
+  // A new id for every delivery: the queue may group the same clicks otherwise next time, and each has an id of its own.
+  const id = `msg_${crypto.randomUUID()}`;
+  const [, timestamp, signature] = engine.run(Operation.sign, id, body, now()).text.split("\n");
+  const outcome = await postOnce(body, { id, timestamp, signature }, settings);
+  if (outcome === "delivered") {
+    for (const message of messages) message.ack();
+    return;
+  }
+  // One click that is refused for good must not hold up the others: halves are sent by themselves until it stands alone.
+  if (FINAL_STATUSES.includes(outcome) && messages.length > 1) {
+    const half = messages.length >> 1;
+    await sendMessages(messages.slice(0, half), engine, settings, now);
+    return sendMessages(messages.slice(half), engine, settings, now);
+  }
+  metric("batches_delayed", { count: messages.length, reason: outcome });
+  for (const message of messages) {
+    const delaySeconds = Math.min(QUEUE_DELAY_S * 2 ** (message.attempts - 1), QUEUE_DELAY_S_MAX);
+    message.retry({ delaySeconds });
+  }
+}

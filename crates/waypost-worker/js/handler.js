@@ -1,0 +1,176 @@
+// The Worker itself: which request is for what. A redirect reads one value of KV, crosses to the engine once, and is answered;
+// its click follows when the visitor has gone.
+
+import { landing, shortenByApi } from "./anonymous.js";
+import { sendBatch, sendClick } from "./clicks.js";
+import { ABSENT, Engine, Operation, Page } from "./engine.js";
+import { metric } from "./log.js";
+import { html, page } from "./pages.js";
+import { readSettings } from "./settings.js";
+import { Stale } from "./stale.js";
+import { unlock } from "./unlock.js";
+
+/** A request target over this many characters is refused, as on the native edge. */
+const TARGET_CHARS_MAX = 8_192;
+/** Paths that need no decoding: nearly all. */
+const PLAIN_PATH = /^\/[0-9A-Za-z_-]{1,100}$/;
+const CACHE_CONTROL = ["private, no-store", "private, max-age=60"];
+
+export class Worker {
+  #env;
+
+  /** `now` gives the time in milliseconds since 1970. */
+  constructor(module, now) {
+    this.engine = new Engine(module);
+    this.now = now;
+    this.stale = new Stale(now);
+  }
+
+  #configure(env, request) {
+    this.#env = env;
+    this.settings = readSettings(env, this.engine, request);
+    this.settings.faults.forEach((fault) => metric("setting_errors", { error: fault }));
+  }
+
+  /** Answers a request. Whatever goes wrong in here is a page, never an exception. */
+  async fetch(request, env, ctx) {
+    try {
+      if (this.#env !== env) this.#configure(env, request);
+      if (this.settings.faults.length > 0) return page(this.engine, request, Page.unavailable);
+      return await this.#route(request, env, ctx);
+    } catch (error) {
+      // A trap leaves the engine new and without settings; the next request configures it again.
+      this.#env = undefined;
+      metric("panics", { error: String(error?.stack ?? error) });
+      return page(this.engine, request, Page.unavailable);
+    }
+  }
+
+  /** Takes a batch of clicks from the queue. */
+  async queue(batch, env) {
+    if (this.#env !== env) this.#configure(env);
+    if (this.settings.faults.length > 0) return batch.retryAll({ delaySeconds: 600 });
+    await sendBatch(batch, this.engine, this.settings, this.now);
+  }
+
+  async #route(request, env, ctx) {
+    const { url, method } = request;
+    const hostAt = url.indexOf("//") + 2;
+    const pathAt = url.indexOf("/", hostAt);
+    const queryAt = url.indexOf("?", pathAt);
+    const path = queryAt < 0 ? url.slice(pathAt) : url.slice(pathAt, queryAt);
+    const isRead = method === "GET" || method === "HEAD";
+    if (url.length - pathAt > TARGET_CHARS_MAX) return page(this.engine, request, Page.targetTooLong);
+
+    const host = hostOf(url.slice(hostAt, pathAt));
+    const { defaultDomain, domains, reserved } = this.settings;
+    const domain = defaultDomain === "" || host === defaultDomain ? "" : host;
+    const known = domains.get(host);
+    if (path === "/" || path === "/api/url") {
+      return this.#ownAddress(request, env, { host, path, rootUrl: known?.rootUrl, origin: this.#origin(url, pathAt) });
+    }
+    if (path.endsWith("+")) return this.#preview(request, env, { host, domain, path, known });
+
+    const caseInsensitive = known?.caseInsensitive === true;
+    let slug;
+    if (PLAIN_PATH.test(path)) {
+      slug = caseInsensitive ? path.slice(1).toLowerCase() : path.slice(1);
+      if (reserved.has(slug) || reserved.has(slug.toLowerCase())) return page(this.engine, request, Page.notFound);
+    } else {
+      slug = this.#readSlug(path, caseInsensitive);
+      if (slug === undefined) return page(this.engine, request, Page.notFound);
+    }
+    const key = domain === "" ? slug : `${domain}/${slug}`;
+    const query = queryAt < 0 ? ABSENT : url.slice(queryAt + 1);
+    const asked = { key, domain, slug, path, query: queryAt < 0 ? "" : query };
+    if (!isRead && method !== "POST") return page(this.engine, request, Page.methodNotAllowed);
+
+    let value;
+    try {
+      value = await env.LINKS.get(key, this.settings.readOptions);
+    } catch (error) {
+      metric("kv_errors", { error: String(error) });
+      value = this.stale.get(key);
+      if (value === undefined) return page(this.engine, request, Page.unavailable);
+    }
+    if (value === null || value === undefined) {
+      return page(this.engine, request, isRead ? Page.notFound : Page.methodNotAllowed);
+    }
+    this.stale.keep(key, value);
+    const facts = packFacts(request, asked, query, ABSENT);
+    if (!isRead) return unlock(this, request, env, asked, value, facts);
+    return this.#follow(request, env, ctx, asked, query, value, facts);
+  }
+
+  #follow(request, env, ctx, asked, query, value, facts) {
+    const now = this.now();
+    let answer = this.engine.follow(value, facts, now);
+    if (answer.detail === Page.unlock && answer.status === 200) {
+      const cookies = request.headers.get("cookie");
+      if (cookies?.includes("wp_unlock_")) {
+        answer = this.engine.follow(value, packFacts(request, asked, query, cookies), now);
+      }
+    }
+    if (answer.text === "") {
+      if (answer.fault) metric("record_errors", { key: asked.key, error: answer.fault });
+      return page(this.engine, request, answer.detail);
+    }
+    if (answer.event !== null) ctx.waitUntil(sendClick(answer, env, this.settings));
+    const headers = { location: answer.text, "cache-control": CACHE_CONTROL[answer.detail] };
+    return new Response(null, { status: answer.status, headers });
+  }
+
+  async #ownAddress(request, env, site) {
+    if (site.path === "/api/url") return shortenByApi(this, request, env, site);
+    if (request.method === "POST") return landing(this, request, env, site);
+    if (request.method !== "GET" && request.method !== "HEAD") return page(this.engine, request, Page.methodNotAllowed);
+    if (!site.rootUrl) return landing(this, request, env, site);
+    return new Response(null, { status: 302, headers: { location: site.rootUrl, "cache-control": CACHE_CONTROL[0] } });
+  }
+
+  async #preview(request, env, { host, domain, path, known }) {
+    if (request.method !== "GET" && request.method !== "HEAD") return page(this.engine, request, Page.methodNotAllowed);
+    const slug = this.#readSlug(path.slice(0, -1), known?.caseInsensitive === true);
+    if (slug === undefined) return page(this.engine, request, Page.notFound);
+    let value;
+    try {
+      value = await env.LINKS.get(domain === "" ? slug : `${domain}/${slug}`, this.settings.readOptions);
+    } catch (error) {
+      metric("kv_errors", { error: String(error) });
+      return page(this.engine, request, Page.unavailable);
+    }
+    if (value === null) return page(this.engine, request, Page.notFound);
+    const made = this.engine.run(Operation.preview, new Uint8Array(value), `${host}/${slug}`, this.now());
+    return made.text === "" ? page(this.engine, request, made.detail) : html(request, 200, made.text);
+  }
+
+  #readSlug(path, caseInsensitive) {
+    const read = this.engine.run(Operation.readSlug, path, caseInsensitive ? "i" : "");
+    return read.status === 200 ? read.text : undefined;
+  }
+
+  // New links are made on the default domain, whichever host the form was on.
+  #origin(url, pathAt) {
+    return this.settings.defaultDomain ? `https://${this.settings.defaultDomain}` : url.slice(0, pathAt);
+  }
+}
+
+/** A host without its port. The runtime has brought it to lower case and ASCII. */
+function hostOf(authority) {
+  const portAt = authority.lastIndexOf(":");
+  return portAt < 0 || authority.endsWith("]") ? authority : authority.slice(0, portAt);
+}
+
+/** The facts of a request in the order that src/facts.rs reads them. */
+function packFacts(request, asked, query, cookies) {
+  const { headers } = request;
+  return (
+    `${request.method}\0${asked.domain}\0${asked.slug}\0${asked.path}\0${query}\0` +
+    `${headers.get("cf-connecting-ip") ?? ABSENT}\0${headers.get("cf-ipcountry") ?? ABSENT}\0` +
+    // A real request without the header is told from a visit of which it is not known.
+    `${headers.get("user-agent") ?? ""}\0${headers.get("referer") ?? ABSENT}\0` +
+    `${headers.get("accept-language") ?? ABSENT}\0` +
+    `${headers.get("sec-purpose") ?? headers.get("purpose") ?? headers.get("x-moz") ?? ABSENT}\0` +
+    `${ABSENT}\0${ABSENT}\0${cookies}`
+  );
+}

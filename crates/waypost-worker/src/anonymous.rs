@@ -1,0 +1,100 @@
+//! Links that anyone may make: the body of `POST /api/url` is read, its URL checked, and slugs proposed.
+//!
+//! Writing to KV, and finding out whether a slug is free, is the shell's work.
+
+use serde_json::Value;
+use waypost_core::destination::{Destination, DestinationError};
+use waypost_core::{SchemePolicy, Slug};
+
+use crate::problem::{FieldError, ProblemCode, problem};
+
+/// A URL that may be shortened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shortened {
+    /// The URL in its serialisation.
+    pub(crate) destination: Destination,
+    /// Slugs for it, in the order in which they are to be tried.
+    pub(crate) slugs: Vec<Slug>,
+}
+
+/// Reads a body and proposes slugs, one for each 32 random bytes.
+///
+/// # Errors
+/// The status and document of the problem.
+pub(crate) fn shorten(body: &[u8], own_hosts: &str, random: &[u8]) -> Result<Shortened, (u16, Vec<u8>)> {
+    let url = original_url(body)?;
+    let destination = Destination::parse(&url, &SchemePolicy::web())
+        .map_err(|error| bad_url(destination_code(&error), &error.to_string()))?;
+    if destination.host().is_some_and(|host| own_hosts.split(' ').any(|own| own == host)) {
+        return Err(bad_url("destination_loop", "a link cannot lead to short links of this same instance"));
+    }
+    let slugs = random.as_chunks::<32>().0.iter().filter_map(Slug::generate).collect();
+    Ok(Shortened { destination, slugs })
+}
+
+fn original_url(body: &[u8]) -> Result<String, (u16, Vec<u8>)> {
+    let bad_json = |detail: &str| problem(ProblemCode::BadJson, detail, &[]);
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(mut object)) => match object.remove("originalUrl") {
+            Some(Value::String(url)) => Ok(url),
+            Some(_) => Err(bad_url("invalid_field", "originalUrl must be a string")),
+            None => Err(bad_url("invalid_field", "originalUrl is missing")),
+        },
+        Ok(_) => Err(bad_json("the body must be a JSON object")),
+        Err(_) if body.trim_ascii().is_empty() => Err(bad_json("the body is empty; it must be a JSON object")),
+        Err(error) => Err(bad_json(&format!("the body is not JSON: {error}"))),
+    }
+}
+
+fn bad_url(code: &str, detail: &str) -> (u16, Vec<u8>) {
+    problem(ProblemCode::UrlInvalid, detail, &[FieldError { field: "originalUrl", code, detail }])
+}
+
+const fn destination_code(error: &DestinationError) -> &'static str {
+    match error {
+        DestinationError::Empty | DestinationError::ControlCharacter | DestinationError::NotAUrl { .. } => {
+            "destination_invalid"
+        }
+        DestinationError::Length => "destination_length",
+        DestinationError::Scheme { .. } => "destination_scheme",
+        DestinationError::Userinfo => "destination_userinfo",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn urls_are_checked_and_slugs_proposed() {
+        let random = [7; 96];
+        let made = shorten(br#"{"originalUrl":" https://Example.com/a b "}"#, "go.example", &random).unwrap();
+        assert_eq!(made.destination.as_str(), "https://example.com/a%20b");
+        assert_eq!(made.slugs.len(), 3);
+        assert_eq!(made.slugs[0].as_str().len(), 8);
+    }
+
+    #[test]
+    fn bad_bodies_are_problems() {
+        for (body, code, field_code) in [
+            (&b""[..], "bad_json", ""),
+            (b"{", "bad_json", ""),
+            (b"[]", "bad_json", ""),
+            (b"\xff", "bad_json", ""),
+            (br#"{}"#, "url_invalid", "invalid_field"),
+            (br#"{"originalUrl":7}"#, "url_invalid", "invalid_field"),
+            (br#"{"originalUrl":""}"#, "url_invalid", "destination_invalid"),
+            (br#"{"originalUrl":"javascript:alert(1)"}"#, "url_invalid", "destination_scheme"),
+            (br#"{"originalUrl":"https://u:p@example.com/"}"#, "url_invalid", "destination_userinfo"),
+            (br#"{"originalUrl":"https://GO.example/x"}"#, "url_invalid", "destination_loop"),
+            (br#"{"originalUrl":"https://example.com/\r\nx"}"#, "url_invalid", "destination_invalid"),
+        ] {
+            let (status, document) = shorten(body, "b.example go.example", &[0; 32]).unwrap_err();
+            let document: Value = serde_json::from_slice(&document).unwrap();
+            assert_eq!((status, &document["code"]), (400, &Value::from(code)), "{document}");
+            assert_eq!(document["errors"][0]["code"].as_str().unwrap_or_default(), field_code, "{document}");
+        }
+    }
+}

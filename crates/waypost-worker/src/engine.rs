@@ -1,0 +1,325 @@
+//! The engine of one isolate: everything that JavaScript asks of this crate, as one object.
+//!
+//! [`Engine::follow`] answers a visit. [`Engine::run`] does everything else, which is rare. Both leave their answer in the
+//! engine: a few numbers, and the bytes they speak of.
+
+use waypost_core::Timestamp;
+use waypost_core::compact::CompactLink;
+use waypost_core::decide::{Action, CachePolicy, Decision, decide};
+use waypost_core::grant::{CookieScope, GrantedLink, subject};
+use waypost_core::page::{Page, prefers_json};
+use waypost_core::slug::{RESERVED, from_request_path, reserved_word};
+use waypost_core::visit::{Method, Unlock, Visit};
+
+use crate::anonymous::shorten;
+use crate::clicks::{Clicks, write_signature};
+use crate::event::Clicked;
+use crate::facts::Facts;
+use crate::landing::Landing;
+use crate::password;
+use crate::preview::preview;
+use crate::problem::{ProblemCode, problem};
+use crate::records::Records;
+use crate::settings::{ClickPath, Settings};
+
+/// How long an unlocked link stays unlocked, in seconds.
+const GRANT_SECONDS: u32 = 3_600;
+
+/// Numbers of an answer; the bytes follow each other in [`Engine::output`] in the order of their lengths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Answer {
+    /// The HTTP status; 0 where none is meant.
+    pub status: u32,
+    /// Of a redirect its cache policy: 0 not kept, 1 kept for a minute. Of a page its number. Else 0.
+    pub detail: u32,
+    /// Where the output starts.
+    pub output_at: u32,
+    /// Bytes of the `Location`, or of any other answer that is text.
+    pub text_bytes: u32,
+    /// Bytes of the click's heading: event id, timestamp, signatures.
+    pub heading_bytes: u32,
+    /// Bytes of the click as JSON.
+    pub event_bytes: u32,
+    /// Bytes of what is to be logged.
+    pub fault_bytes: u32,
+}
+
+/// What [`Engine::run`] can do with its two inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Operation {
+    /// Takes settings (JSON). 200, or 500 and what is wrong with them.
+    Configure = 0,
+    /// Reads the slug in a path; the second input is `i` on a domain that does not tell letter case. 200 and the slug, or 404.
+    ReadSlug = 1,
+    /// The page of this number (text), as the second input, an `Accept` header, wants it. `detail` is 1 for JSON.
+    ShowPage = 2,
+    /// The preview of a value; the second input is its short address. 200 and HTML, or a page.
+    Preview = 3,
+    /// The landing page, from JSON.
+    Landing = 4,
+    /// Checks the body of `POST /api/url`; the second input is own hosts with spaces between, a zero byte, and random bytes.
+    /// 200, then the destination and slugs, a line each; or a problem.
+    Shorten = 5,
+    /// Whether a value's password is the second input: 200, 401, 501 where it cannot be checked; or a page where the link
+    /// does not ask.
+    CheckPassword = 6,
+    /// The cookie that unlocks a value; the second input is the facts of the request. 200, or 501 without a secret.
+    Grant = 7,
+    /// Signs a body, the second input, under an id. 200, a line break, the timestamp, a line break, the signatures.
+    Sign = 8,
+    /// The reserved first segments, with spaces between.
+    Reserved = 9,
+    /// A problem document by its code, with the second input as its detail.
+    Problem = 10,
+}
+
+impl Operation {
+    const ALL: [Self; 11] = [
+        Self::Configure,
+        Self::ReadSlug,
+        Self::ShowPage,
+        Self::Preview,
+        Self::Landing,
+        Self::Shorten,
+        Self::CheckPassword,
+        Self::Grant,
+        Self::Sign,
+        Self::Reserved,
+        Self::Problem,
+    ];
+
+    /// The operation of this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+}
+
+/// One isolate's engine.
+#[derive(Debug, Default)]
+pub struct Engine {
+    settings: Settings,
+    records: Records,
+    clicks: Clicks,
+    output: Vec<u8>,
+}
+
+impl Engine {
+    /// The bytes of the last answer.
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Answers a visit to a link that exists: `value` is what is stored, `facts` the packed facts of the request.
+    ///
+    /// A redirect comes with its click, where clicks go anywhere. What cannot be followed is a page and a fault.
+    pub fn follow(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Answer {
+        self.output.clear();
+        match self.try_follow(value, facts, now) {
+            Ok(answer) => answer,
+            Err(fault) => {
+                self.output.clear();
+                self.output.extend_from_slice(fault.as_bytes());
+                Answer { fault_bytes: self.output.len() as u32, ..page(Page::BadRecord) }
+            }
+        }
+    }
+
+    fn try_follow(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Result<Answer, String> {
+        let Self { settings, records, clicks, output } = self;
+        let mut facts = Facts::read(facts, now).map_err(|error| error.to_string())?;
+        let link = read_link(records.compiled(value, &settings.schemes)?)?;
+        if link.password_hash().is_some() && facts.visit.unlock == Unlock::None {
+            facts.visit.unlock = unlock(&link, &facts, settings);
+        }
+        let decision = decide(&link, &facts.visit).map_err(|error| error.to_string())?;
+        let Some((location, source)) = location_of(&decision)?.zip(decision.source) else {
+            return Ok(page(page_of(&decision)));
+        };
+        output.extend_from_slice(location.as_bytes());
+        let text_bytes = output.len() as u32;
+        let mut answer = Answer {
+            status: u32::from(decision.status),
+            detail: u32::from(decision.cache_policy == CachePolicy::ShortPrivate),
+            text_bytes,
+            ..Answer::default()
+        };
+        if settings.clicks != ClickPath::None {
+            let clicked = Clicked { facts: &facts, link: &link, decision: &decision, source };
+            let lengths = clicks.write(&clicked, settings, output);
+            answer.heading_bytes = lengths.heading as u32;
+            answer.event_bytes = lengths.event as u32;
+        }
+        Ok(answer)
+    }
+
+    /// Does one of the rarer things; see [`Operation`].
+    pub fn run(&mut self, operation: Operation, first: &[u8], second: &[u8], now: Timestamp) -> Answer {
+        self.output.clear();
+        match operation {
+            Operation::Configure => self.configure(first),
+            Operation::ReadSlug => self.read_slug(first, second),
+            Operation::ShowPage => self.show_page(first, second),
+            Operation::Preview => self.preview(first, second, now),
+            Operation::Landing => {
+                let landing: Landing = serde_json::from_slice(first).unwrap_or_default();
+                self.text(200, landing.html().as_bytes())
+            }
+            Operation::Shorten => self.shorten(first, second),
+            Operation::CheckPassword => self.check_password(first, second, now),
+            Operation::Grant => self.grant(first, second, now),
+            Operation::Sign => {
+                let id = String::from_utf8_lossy(first);
+                write_signature(&id, now.as_micros(), second, &self.settings, &mut self.output);
+                Answer { status: 200, text_bytes: self.output.len() as u32, ..Answer::default() }
+            }
+            Operation::Reserved => self.text(200, RESERVED.join(" ").as_bytes()),
+            Operation::Problem => {
+                let code = str::from_utf8(first).ok().and_then(ProblemCode::from_name);
+                let code = code.unwrap_or(ProblemCode::Unavailable);
+                let (status, document) = problem(code, &String::from_utf8_lossy(second), &[]);
+                self.text(status, &document)
+            }
+        }
+    }
+
+    fn text(&mut self, status: u16, text: &[u8]) -> Answer {
+        self.output.extend_from_slice(text);
+        Answer { status: status.into(), text_bytes: text.len() as u32, ..Answer::default() }
+    }
+
+    fn configure(&mut self, json: &[u8]) -> Answer {
+        match Settings::read(json) {
+            Ok(settings) => {
+                self.records = Records::new(settings.records_kept);
+                self.clicks = Clicks::default();
+                self.settings = settings;
+                self.text(200, b"")
+            }
+            Err(faults) => self.text(500, faults.as_bytes()),
+        }
+    }
+
+    fn read_slug(&mut self, path: &[u8], case: &[u8]) -> Answer {
+        let slug = str::from_utf8(path).ok().and_then(|path| from_request_path(path, case == b"i"));
+        match slug {
+            Some(slug) if reserved_word(&slug).is_none() => self.text(200, slug.as_bytes()),
+            Some(_) | None => page(Page::NotFound),
+        }
+    }
+
+    fn show_page(&mut self, number: &[u8], accept: &[u8]) -> Answer {
+        let number: Option<usize> = str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+        let shown = number.and_then(|number| Page::ALL.get(number).copied()).unwrap_or(Page::BadRecord);
+        let is_json = str::from_utf8(accept).is_ok_and(prefers_json);
+        let text = if is_json { shown.problem() } else { shown.html() };
+        Answer { detail: is_json.into(), ..self.text(shown.status(), text.as_bytes()) }
+    }
+
+    fn preview(&mut self, value: &[u8], short_text: &[u8], now: Timestamp) -> Answer {
+        let short_text = String::from_utf8_lossy(short_text);
+        let made = match self.records.compiled(value, &self.settings.schemes).and_then(read_link) {
+            Ok(link) => preview(&link, &short_text, &Visit::at(now)),
+            Err(_) => Err(Page::BadRecord),
+        };
+        match made {
+            Ok(html) => self.text(200, html.as_bytes()),
+            Err(shown) => page(shown),
+        }
+    }
+
+    fn shorten(&mut self, body: &[u8], second: &[u8]) -> Answer {
+        let end = second.iter().position(|byte| *byte == 0).unwrap_or(second.len());
+        let (own_hosts, random) = (String::from_utf8_lossy(&second[..end]), second.get(end + 1..).unwrap_or_default());
+        match shorten(body, &own_hosts, random) {
+            Ok(made) => {
+                let lines = made.slugs.iter().map(waypost_core::Slug::as_str);
+                let text: Vec<&str> = std::iter::once(made.destination.as_str()).chain(lines).collect();
+                self.text(200, text.join("\n").as_bytes())
+            }
+            Err((status, document)) => self.text(status, &document),
+        }
+    }
+
+    fn check_password(&mut self, value: &[u8], password: &[u8], now: Timestamp) -> Answer {
+        let Ok(link) = self.records.compiled(value, &self.settings.schemes).and_then(read_link) else {
+            return page(Page::BadRecord);
+        };
+        let visit = Visit { method: Method::Post, ..Visit::at(now) };
+        let (action, hash) = match decide(&link, &visit) {
+            Ok(decision) => (decision.action, link.password_hash()),
+            Err(_) => return page(Page::BadRecord),
+        };
+        let shown = match (action, hash) {
+            (Action::NotFound, _) => Page::NotFound,
+            (Action::Gone, _) => Page::Gone,
+            (Action::Unlock, Some(hash)) if !password.is_empty() => {
+                return match password::is_right(password, hash) {
+                    Some(true) => self.text(200, b""),
+                    Some(false) => page(Page::UnlockRefused),
+                    None => self.text(501, b"the link's password hash cannot be checked here"),
+                };
+            }
+            (Action::Unlock, Some(_)) => Page::UnlockRefused,
+            (Action::Unlock | Action::Redirect | Action::MethodNotAllowed, _) => Page::MethodNotAllowed,
+        };
+        page(shown)
+    }
+
+    fn grant(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Answer {
+        let Ok(facts) = Facts::read(facts, now) else { return page(Page::BadRecord) };
+        let Ok(link) = self.records.compiled(value, &self.settings.schemes).and_then(read_link) else {
+            return page(Page::BadRecord);
+        };
+        let Some(key) = self.settings.secrets.grant_key() else {
+            return self.text(501, b"a link can be unlocked only where WEBHOOK_SECRET is set");
+        };
+        let subject = subject(link.link_id(), facts.domain, facts.slug);
+        let granted = GrantedLink { subject: &subject, version: link.version() };
+        let scope = CookieScope { path: facts.path, is_https: true };
+        let cookie = key.set_cookie(granted, scope, now, GRANT_SECONDS);
+        self.text(200, cookie.as_bytes())
+    }
+}
+
+fn read_link(bytes: &[u8]) -> Result<CompactLink<'_>, String> {
+    CompactLink::read(bytes).map_err(|error| error.to_string())
+}
+
+fn unlock(link: &CompactLink<'_>, facts: &Facts<'_>, settings: &Settings) -> Unlock {
+    let Some(key) = settings.secrets.grant_key().filter(|_| !facts.cookies.is_empty()) else { return Unlock::None };
+    let subject = subject(link.link_id(), facts.domain, facts.slug);
+    let granted = GrantedLink { subject: &subject, version: link.version() };
+    if key.is_granted(facts.cookies, granted, facts.visit.now) { Unlock::Granted } else { Unlock::None }
+}
+
+/// The `Location` of a redirect. Nothing but printable ASCII gets out, whatever was stored or asked for.
+fn location_of<'d>(decision: &'d Decision<'_>) -> Result<Option<&'d str>, String> {
+    if decision.action != Action::Redirect {
+        return Ok(None);
+    }
+    let is_sendable =
+        |location: &&str| !location.is_empty() && location.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let location = decision.location.as_deref().filter(is_sendable);
+    location.map(Some).ok_or_else(|| "the decision has a location that fits no header".to_owned())
+}
+
+fn page_of(decision: &Decision<'_>) -> Page {
+    match decision.action {
+        Action::NotFound => Page::NotFound,
+        Action::Gone => Page::Gone,
+        Action::Unlock if decision.status == 401 => Page::UnlockRefused,
+        Action::Unlock => Page::Unlock,
+        Action::MethodNotAllowed => Page::MethodNotAllowed,
+        Action::Redirect => Page::BadRecord,
+    }
+}
+
+fn page(page: Page) -> Answer {
+    let number = Page::ALL.iter().position(|known| *known == page).unwrap_or_default();
+    Answer { status: page.status().into(), detail: number as u32, ..Answer::default() }
+}
+
+#[cfg(test)]
+mod tests;
