@@ -152,9 +152,7 @@ pub(crate) fn page(shown: Page, prefers_json: bool) -> Answer {
         Page::BadRequest | Page::TargetTooLong => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {
-            ()
-        }
+        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {}
     }
     let text = if prefers_json {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
