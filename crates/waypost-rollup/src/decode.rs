@@ -1,12 +1,12 @@
 //! A day's roll-up from its bytes. Everything is checked: what is read here has no other bytes than those it was read from.
 
+use crate::cell_bytes::LAST;
 use crate::cells::{Cell, Cells};
 use crate::day::Family;
-use crate::encode::{KEY_BYTES, LAST, NO_HOUR};
+use crate::encode::KEY_BYTES;
 use crate::sample::{ALL, SEEN_MAX, Sample, Seen, VISITORS_MAX};
 use crate::schema::{MAIN, PARTS, SOURCES, Schema};
 use crate::view::{DayView, FamilyView, VisitorsView, key_of, require};
-use crate::wire::varint_at;
 use crate::words::{Rows, Texts, Words, pack};
 use crate::{CorruptRollup, DayRollup};
 
@@ -22,7 +22,8 @@ pub(crate) fn day(bytes: &[u8]) -> Result<DayRollup, CorruptRollup> {
 fn family(view: &FamilyView<'_>, schema: &'static Schema) -> Result<Family, CorruptRollup> {
     let tuples = tuples(view)?;
     require(tuples.is_sorted_by(|one, other| one < other))?;
-    let cells = cells(view)?;
+    let cells = view.cells.decode(view.tuples)?;
+    let cells = cells.into_iter().map(|cell| Cell::new(cell.row, cell.hour, cell.count)).collect();
     let texts = view.texts.each_ref().map(|texts| Texts::from_sorted(texts));
     let parts = view.rows.each_ref().map(|rows| Rows::from_sorted(rows.clone()));
     let words = Words::from_sorted(schema, texts, parts, Rows::from_sorted(tuples));
@@ -39,36 +40,6 @@ fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
         tuples.push(pack(rows));
     }
     Ok(tuples)
-}
-
-fn cells(view: &FamilyView<'_>) -> Result<Vec<Cell>, CorruptRollup> {
-    let bytes = view.cells;
-    let mut cells = Vec::with_capacity(bytes.len());
-    let (mut at, mut tuple, mut hour_min) = (0, 0, 0);
-    while at < bytes.len() {
-        let byte = bytes[at];
-        at += 1;
-        let hour = byte >> 2 & 31;
-        let count = match byte & 3 {
-            0 => varint_at(bytes, &mut at)?.checked_add(4).ok_or(CorruptRollup)?,
-            count => count.into(),
-        };
-        let count = u32::try_from(count).map_err(|_| CorruptRollup)?;
-        require(tuple < view.tuples as u32)?;
-        if hour == NO_HOUR {
-            require(hour_min == 0 && count == 1 && byte & LAST != 0)?;
-        } else {
-            require(hour < 24 && hour >= hour_min)?;
-            cells.push(Cell::new(tuple, hour, count));
-        }
-        hour_min = hour + 1;
-        if byte & LAST != 0 {
-            tuple += 1;
-            hour_min = 0;
-        }
-    }
-    require(tuple == view.tuples as u32 && hour_min == 0)?;
-    Ok(cells)
 }
 
 fn sample(view: &VisitorsView<'_>, tuples: [usize; 2]) -> Result<Sample, CorruptRollup> {

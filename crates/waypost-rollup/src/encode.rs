@@ -20,13 +20,12 @@
 //! | three parts | how many rows; of each row a number for each dimension, but for those without texts; in order |
 //! | combinations | how many; where the first part has several rows: how many combinations each of them is in |
 //! | combinations: second and third part | two columns of row numbers; in order |
-//! | cells | sized; of each combination at least one, in the order of hours |
+//! | cells | those of `cell_bytes`, a row for each combination |
 //!
-//! A column has 0, 1 or 2 bytes an entry: as many as its largest possible value needs. A cell is a byte: the clicks (1 to 3, or 0 for
-//! "4 and so many more as the number that follows"), four times the hour, and 128 at a combination's last. Hour 31 says that a
-//! combination has no clicks (but was seen of a visitor).
+//! A column has 0, 1 or 2 bytes an entry: as many as its largest possible value needs.
 
 use crate::DayRollup;
+use crate::cell_bytes::{LAST, RowCell, push_cells};
 use crate::cells::{Cell, sort_and_sum};
 use crate::day::Family;
 use crate::sample::{ALL, Seen, sort_and_cut};
@@ -36,10 +35,6 @@ use crate::words::{Rows, Texts, Words, code_at, pack, pack_row, unpack};
 
 /// The first byte of a day's roll-up.
 pub(crate) const FORMAT_DAY: u8 = 0x11;
-/// The hour of a combination that has no clicks.
-pub(crate) const NO_HOUR: u8 = 31;
-/// Marks the last of a row of bytes.
-pub(crate) const LAST: u8 = 0x80;
 /// Bytes of a visitor key.
 pub(crate) const KEY_BYTES: usize = 6;
 
@@ -214,7 +209,7 @@ fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
         }
     }
     push_tuples(out, order);
-    push_cells(out, family, order);
+    push_family_cells(out, family, order);
 }
 
 fn push_tuples(out: &mut Vec<u8>, order: &Order) {
@@ -228,36 +223,12 @@ fn push_tuples(out: &mut Vec<u8>, order: &Order) {
     push_column(out, third, order.tuples.iter().map(|tuple| unpack(*tuple)[2]));
 }
 
-fn push_cells(out: &mut Vec<u8>, family: &Family, order: &Order) {
+fn push_family_cells(out: &mut Vec<u8>, family: &Family, order: &Order) {
     let ranked = |cell: &Cell| Cell::new(order.tuple_ranks[cell.tuple() as usize], cell.hour(), cell.count);
     let mut cells: Vec<Cell> = family.cells.list().iter().map(ranked).collect();
     sort_and_sum(&mut cells);
-    let mut bytes = Vec::with_capacity(cells.len() + cells.len() / 4 + 8);
-    let mut next = 0;
-    for tuple in 0..order.tuples.len() as u32 {
-        let start = next;
-        while cells.get(next).is_some_and(|cell| cell.tuple() == tuple) {
-            next += 1;
-        }
-        match cells[start..next].split_last() {
-            None => push_cell(&mut bytes, NO_HOUR, 1, LAST),
-            Some((last, before)) => {
-                before.iter().for_each(|cell| push_cell(&mut bytes, cell.hour(), cell.count, 0));
-                push_cell(&mut bytes, last.hour(), last.count, LAST);
-            }
-        }
-    }
-    push_sized(out, &bytes);
-}
-
-pub(crate) fn push_cell(out: &mut Vec<u8>, hour: u8, count: u32, last: u8) {
-    match count {
-        1..=3 => out.push(last | hour << 2 | count as u8),
-        _ => {
-            out.push(last | hour << 2);
-            push_varint(out, count.saturating_sub(4).into());
-        }
-    }
+    let cells = cells.iter().map(|cell| RowCell { row: cell.tuple(), hour: cell.hour(), count: cell.count });
+    push_cells(out, order.tuples.len() as u32, cells);
 }
 
 fn push_visitors(out: &mut Vec<u8>, seen: &[Seen], threshold: u64, tuples: [usize; 2]) {

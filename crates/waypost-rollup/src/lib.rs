@@ -9,6 +9,7 @@
 
 mod batch;
 mod calendar;
+mod cell_bytes;
 mod cells;
 mod day;
 mod decode;

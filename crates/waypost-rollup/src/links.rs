@@ -1,14 +1,14 @@
 //! The clicks of an account's or a domain's links on one day (in UTC): what "top links" is read from.
 //!
 //! Format 0x21; numbers and the block around it are those of `wire`. Of each class that has clicks, in order: a byte for the class,
-//! then, sized: how many links; the number of the first and of each other its distance from the one before; and cells as in a
-//! day's roll-up, of each link at least one.
+//! then, sized: how many links; the number of the first and of each other its distance from the one before; and the cells of
+//! `cell_bytes`, a row for each link.
 
+use crate::cell_bytes::{CellsView, RowCell, push_cells};
 use crate::day::hour_of;
-use crate::encode::{LAST, push_cell};
 use crate::schema::{Plain, class_code};
 use crate::view::require;
-use crate::wire::{Reader, begin, open, push_sized, push_varint, seal, varint_at};
+use crate::wire::{Reader, begin, open, push_sized, push_varint, seal};
 use crate::{ClickFacts, CorruptRollup, DayDelta};
 
 /// The first byte of a links roll-up.
@@ -113,8 +113,11 @@ impl LinksRollup {
             let section = section?;
             require(section.class >= class_min)?;
             class_min = section.class + 1;
-            let bytes = section.read_links(&mut links)?;
-            decode_cells(section.class, &links, bytes, &mut cells)?;
+            let of_class = section.read_links(&mut links)?.decode(links.len())?;
+            cells.reserve(of_class.len());
+            for cell in of_class {
+                cells.push(LinkCell::new(section.class, links[cell.row as usize], cell.hour, cell.count));
+            }
         }
         Ok(Self { sorted: cells.len(), cells })
     }
@@ -159,35 +162,11 @@ fn push_class(out: &mut Vec<u8>, cells: &[LinkCell]) {
         push_varint(out, (of_link[0].link() - before).into());
         before = of_link[0].link();
     }
-    for of_link in of_links() {
-        for (place, cell) in of_link.iter().enumerate() {
-            let last = if place + 1 == of_link.len() { LAST } else { 0 };
-            push_cell(out, cell.hour(), cell.count, last);
-        }
-    }
-}
-
-fn decode_cells(class: u8, links: &[u32], bytes: &[u8], cells: &mut Vec<LinkCell>) -> Result<(), CorruptRollup> {
-    let (mut at, mut place, mut hour_min) = (0, 0, 0);
-    while at < bytes.len() {
-        let byte = bytes[at];
-        at += 1;
-        let hour = byte >> 2 & 31;
-        let count = match byte & 3 {
-            0 => varint_at(bytes, &mut at)?.checked_add(4).ok_or(CorruptRollup)?,
-            count => count.into(),
-        };
-        let count = u32::try_from(count).map_err(|_| CorruptRollup)?;
-        require(hour < 24 && hour >= hour_min)?;
-        let link = *links.get(place).ok_or(CorruptRollup)?;
-        cells.push(LinkCell::new(class, link, hour, count));
-        hour_min = hour + 1;
-        if byte & LAST != 0 {
-            place += 1;
-            hour_min = 0;
-        }
-    }
-    require(place == links.len() && hour_min == 0)
+    let rows = (0..).zip(of_links());
+    let cells = rows.flat_map(|(row, of_link)| {
+        of_link.iter().map(move |cell| RowCell { row, hour: cell.hour(), count: cell.count })
+    });
+    push_cells(out, of_links().count() as u32, cells);
 }
 
 /// A links roll-up in bytes, class by class.
@@ -214,22 +193,23 @@ impl<'a> LinksView<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Reads the numbers of the links, in order, and gives the bytes of their cells.
-    pub(crate) fn read_links(&self, links: &mut Vec<u32>) -> Result<&'a [u8], CorruptRollup> {
+    /// Reads the numbers of the links, in order, and gives their cells.
+    pub(crate) fn read_links(&self, links: &mut Vec<u32>) -> Result<CellsView<'a>, CorruptRollup> {
         let mut body = self.body;
         let count = body.count(body.rest().len())?;
         require(count > 0)?;
-        let bytes = body.rest();
         links.clear();
         links.reserve(count);
-        let (mut at, mut link) = (0, 0_u64);
+        let mut link = 0_u64;
         for place in 0..count {
-            let step = varint_at(bytes, &mut at)?;
+            let step = body.varint()?;
             require(step > 0 || place == 0)?;
             link = link.checked_add(step).ok_or(CorruptRollup)?;
             links.push(u32::try_from(link).map_err(|_| CorruptRollup)?);
         }
-        Ok(&bytes[at..])
+        let cells = CellsView::read(&mut body)?;
+        body.end()?;
+        Ok(cells)
     }
 }
 

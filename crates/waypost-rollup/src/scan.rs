@@ -4,13 +4,12 @@
 //! numbers; the cells, which are many, are then one pass without branches but for large counts.
 
 use crate::calendar::OUTSIDE;
-use crate::encode::LAST;
+use crate::cell_bytes::{CellsView, LAST};
 use crate::question::{Condition, Counts, Question};
 use crate::sample::ALL;
 use crate::schema::{MAIN, Origin, SOURCES, Schema};
 use crate::tally::Tally;
 use crate::view::{Column, DayView, FamilyView, VisitorsView};
-use crate::wire::varint_at;
 use crate::words::code_at;
 use crate::{CorruptRollup, Dimension};
 
@@ -169,21 +168,19 @@ fn raise(rows: &mut [u32], column: Column<'_>, lookup: &[u32], unmatched: u32) {
 }
 
 /// Adds the clicks of cells to the sums of their rows by hour. Without rows all are of the first.
-pub(crate) fn count_cells(cells: &[u8], rows: &[u32], sums: &mut [u64]) -> Result<(), CorruptRollup> {
-    let (mut at, mut tuple) = (0, 0);
-    while at < cells.len() {
-        let byte = cells[at];
-        at += 1;
-        let count = match byte & 3 {
-            0 => varint_at(cells, &mut at)?.saturating_add(4),
-            count => count.into(),
-        };
-        let start = if rows.is_empty() { 0 } else { *rows.get(tuple).ok_or(CorruptRollup)? };
-        let sum = sums.get_mut(start as usize + usize::from(byte >> 2 & 31)).ok_or(CorruptRollup)?;
-        *sum = sum.saturating_add(count);
-        tuple += usize::from(byte >> 7);
+pub(crate) fn count_cells(cells: CellsView<'_>, rows: &[u32], sums: &mut [u64]) -> Result<(), CorruptRollup> {
+    if rows.is_empty() {
+        let sums = sums.first_chunk_mut::<STRIDE>().ok_or(CorruptRollup)?;
+        return cells.each(|_, hour, count| {
+            sums[hour % STRIDE] += count;
+            Ok(())
+        });
     }
-    Ok(())
+    cells.each(|row, hour, count| {
+        let start = *rows.get(row).ok_or(CorruptRollup)? as usize;
+        *sums.get_mut(start + hour).ok_or(CorruptRollup)? += count;
+        Ok(())
+    })
 }
 
 /// Visitors of one day as the sample has them, and what one of them stands for.

@@ -8,11 +8,11 @@ use std::cmp::Reverse;
 use hashbrown::HashMap;
 
 use crate::calendar::Calendar;
+use crate::cell_bytes::CellsView;
 use crate::links::LinksView;
 use crate::question::Question;
 use crate::scan::{STRIDE, Slots, count_cells};
 use crate::tally::Shape;
-use crate::wire::varint_at;
 use crate::{CorruptRollup, Report, ReportRow};
 
 /// Links of one page of sums.
@@ -157,19 +157,15 @@ impl TopLinks {
 }
 
 /// Adds the clicks of cells to the sums of their links, in the hours that are counted.
-fn sum_cells(cells: &[u8], places: &[u32], counted: &[u64; STRIDE], sums: &mut [u64]) -> Result<(), CorruptRollup> {
-    let (mut at, mut link) = (0, 0);
-    while at < cells.len() {
-        let byte = cells[at];
-        at += 1;
-        let count = match byte & 3 {
-            0 => varint_at(cells, &mut at)?.saturating_add(4),
-            count => count.into(),
-        };
-        let place = *places.get(link).ok_or(CorruptRollup)?;
-        let sum = sums.get_mut(place as usize).ok_or(CorruptRollup)?;
-        *sum = sum.saturating_add(count & counted[usize::from(byte >> 2 & 31)]);
-        link += usize::from(byte >> 7);
-    }
-    Ok(())
+fn sum_cells(
+    cells: CellsView<'_>,
+    places: &[u32],
+    counted: &[u64; STRIDE],
+    sums: &mut [u64],
+) -> Result<(), CorruptRollup> {
+    cells.each(|link, hour, count| {
+        let place = *places.get(link).ok_or(CorruptRollup)? as usize;
+        *sums.get_mut(place).ok_or(CorruptRollup)? += count & counted[hour % STRIDE];
+        Ok(())
+    })
 }

@@ -1,6 +1,7 @@
 //! Stored bytes as they lie: what a report walks over, and what decoding starts from. The format is in `encode`.
 
 use crate::CorruptRollup;
+use crate::cell_bytes::CellsView;
 use crate::encode::{FORMAT_DAY, KEY_BYTES, width};
 use crate::sample::{ALL, SEEN_MAX, VISITORS_MAX};
 use crate::schema::{MAIN, Origin, PARTS, SOURCES, Schema, TEXTS};
@@ -24,7 +25,7 @@ pub(crate) struct FamilyView<'a> {
     pub(crate) runs: Vec<u32>,
     pub(crate) second: Column<'a>,
     pub(crate) third: Column<'a>,
-    pub(crate) cells: &'a [u8],
+    pub(crate) cells: CellsView<'a>,
 }
 
 /// The sample of visitors.
@@ -100,7 +101,7 @@ impl<'a> FamilyView<'a> {
         let second = Column::read(&mut reader, tuples, rows[1].len())?;
         let third = Column::read(&mut reader, tuples, rows[2].len())?;
         require(rows.iter().all(|rows| rows.is_empty() == (tuples == 0)))?;
-        let cells = reader.sized()?.rest();
+        let cells = CellsView::read(&mut reader)?;
         reader.end()?;
         Ok(Self { texts, rows, tuples, runs, second, third, cells })
     }
