@@ -96,7 +96,7 @@ impl Instance {
         let origin = public_url.origin().to_owned();
         let stored = self.store.write("set_public_url", async |tx| tx.set_setting(PUBLIC_URL_SETTING, &origin).await);
         stored.await?;
-        let grant_key = self.grant_key.clone();
+        let (grant_key, spool) = (self.grant_key.clone(), self.spool.clone());
         let is_https = public_url.is_https();
         let issue = move |request: GrantRequest<'_>| issue_grant(&grant_key, request, is_https);
         let settings = ControlSettings {
@@ -104,6 +104,7 @@ impl Instance {
             anonymous_links: config.anonymous_links,
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
+            spool_stats: Some(Arc::new(move || spool.stats())),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
         Ok(App::start(self.store.clone(), Arc::clone(&self.table), Arc::clone(&self.clicks), settings).await?)

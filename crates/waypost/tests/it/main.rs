@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod clicks;
 mod clients;
 mod decide;
 mod faulty_server;
