@@ -67,6 +67,7 @@ impl App {
         settings: ControlSettings,
     ) -> Result<Arc<Self>, StartError> {
         let host = settings.public_url.host().clone();
+        clicks.set_default_host(&host);
         let mut tx = store.begin("init").await?;
         let setup = tx.init(&host).await?;
         tx.commit().await?;

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
+use waypost_core::Hostname;
 use waypost_core::click::ClickEvent;
 use waypost_rollup::ClickFacts;
 use waypost_spool::Spool;
@@ -43,7 +44,6 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Clicks {
     store: ClickStore,
-    default_host: String,
     ingest: Arc<Ingest>,
     has_spool: bool,
     /// The jobs. A std mutex: held to take the handles, never across an await.
@@ -65,7 +65,7 @@ impl Clicks {
     /// Begins to count what is in the spool and what comes, and to delete clicks that have had their days. A database that is
     /// down does not keep it from starting. Must be called within a Tokio runtime.
     pub fn start(store: ClickStore, spool: Option<Spool>, settings: ClickSettings) -> Arc<Self> {
-        let (default_host, retention_days) = (settings.default_host.clone(), settings.retention_days);
+        let retention_days = settings.retention_days;
         let ingest = Arc::new(Ingest::new(settings));
         let mut jobs = vec![tokio::spawn({
             let (store, ingest) = (store.clone(), Arc::clone(&ingest));
@@ -82,7 +82,12 @@ impl Clicks {
             Some(None) => ingest.refuse("the click spool is being read by somebody else"),
             None => {}
         }
-        Arc::new(Self { store, default_host, ingest, has_spool, jobs: Mutex::new(jobs) })
+        Arc::new(Self { store, ingest, has_spool, jobs: Mutex::new(jobs) })
+    }
+
+    /// Says what the host of the default domain is: visitors that come from its pages come from nowhere else.
+    pub fn set_default_host(&self, host: &Hostname) {
+        self.ingest.set_default_host(host.as_str());
     }
 
     /// Counts what is there, as far as that works within a few seconds, and ends the jobs. What is left waits in the spool.
@@ -115,10 +120,11 @@ impl Clicks {
         let check = move || events.into_iter().map(events::check).collect::<Vec<_>>();
         // User agents are read: not on a thread that others wait for.
         let checked = tokio::task::spawn_blocking(check).await.expect("checking events does not panic");
+        let default_host = self.ingest.default_host();
         let countable: Vec<_> = checked.iter().flatten().collect();
         let hosts: Vec<Cow<'_, str>> = countable.iter().map(|event| event.referrer_host()).collect();
         let facts: Vec<ClickFacts<'_>> =
-            countable.iter().zip(&hosts).map(|(event, host)| event.facts(host, &self.default_host)).collect();
+            countable.iter().zip(&hosts).map(|(event, host)| event.facts(host, &default_host)).collect();
         let outcomes = if facts.is_empty() { Vec::new() } else { self.store.ingest_events(&facts).await? };
         let mut outcomes = outcomes.into_iter();
         let result = |checked: &Result<_, String>| match checked {

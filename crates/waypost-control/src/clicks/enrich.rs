@@ -3,6 +3,7 @@
 //! Nothing here refuses a click. What cannot be read is not known, and counted as that.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use waypost_core::class::{CLASSIFIER_VERSION, Class, Classified, classify};
 use waypost_core::click::{Click, event_id, utm_values};
@@ -30,13 +31,18 @@ pub struct ClickOrigin<'a> {
 #[derive(Debug)]
 pub struct ClickEnricher {
     user_agents: UserAgents,
-    default_host: Box<str>,
+    default_host: Arc<str>,
 }
 
 impl ClickEnricher {
     /// `default_host` is the host of the default domain, in lower case.
     pub fn new(default_host: &str) -> Self {
         Self { user_agents: UserAgents::new(), default_host: default_host.into() }
+    }
+
+    /// Says what the host of the default domain is, in lower case.
+    pub fn set_default_host(&mut self, default_host: &Arc<str>) {
+        self.default_host = Arc::clone(default_host);
     }
 
     /// Hands the facts of a click to `then`.

@@ -84,8 +84,7 @@ impl Filler {
     pub(super) fn new(source: Box<dyn ClickSource>, settings: &ClickSettings, live: LiveSender) -> Self {
         let adder = Adder {
             edge_id: source.edge_id().to_owned(),
-            enricher: ClickEnricher::new(&settings.default_host),
-            default_host: settings.default_host.clone(),
+            enricher: ClickEnricher::new(""),
             positions: BTreeMap::new(),
             filled: Filled::default(),
             current: None,
@@ -123,9 +122,10 @@ impl Filler {
         self.source.release(counted)
     }
 
-    /// Fills the batch with what the source has.
-    pub(super) fn fill(&mut self) -> Result<FillEnd, FillError> {
+    /// Fills the batch with what the source has. `default_host` is the host of the default domain.
+    pub(super) fn fill(&mut self, default_host: &Arc<str>) -> Result<FillEnd, FillError> {
         let begun = Instant::now();
+        self.adder.enricher.set_default_host(default_host);
         loop {
             let filled = &self.adder.filled;
             let is_full = filled.clicks >= self.clicks_max || filled.batch.memory_bytes() >= self.memory_bytes_max;
@@ -166,7 +166,6 @@ impl Filler {
 struct Adder {
     edge_id: String,
     enricher: ClickEnricher,
-    default_host: String,
     /// The first number of each epoch that is not counted in the database.
     positions: BTreeMap<u64, u64>,
     filled: Filled,
@@ -276,7 +275,7 @@ impl Adder {
 
     /// Remembers which record made the code panic. What was being changed meanwhile is made anew.
     fn note_panic(&mut self) -> FillError {
-        self.enricher = ClickEnricher::new(&self.default_host);
+        self.enricher = ClickEnricher::new("");
         match self.current.take() {
             Some(suspect) => {
                 self.suspects.insert(suspect);

@@ -53,6 +53,8 @@ impl ClickSink for ClickStore {
 #[derive(Debug)]
 pub(super) struct Ingest {
     settings: ClickSettings,
+    /// The host of the default domain, in lower case; empty until it is known.
+    default_host: Mutex<Arc<str>>,
     progress: Mutex<Progress>,
     live: LiveSender,
     /// How often anyone asked to be told when everything is counted, and up to which of those it was.
@@ -105,6 +107,7 @@ impl Ingest {
     pub(super) fn new(settings: ClickSettings) -> Self {
         Self {
             settings,
+            default_host: Mutex::new("".into()),
             progress: Mutex::default(),
             live: broadcast::Sender::new(8),
             asked: AtomicU64::new(0),
@@ -117,6 +120,14 @@ impl Ingest {
     /// What is to be given to [`Ingest::run`] for this source.
     pub(super) fn filler(&self, source: Box<dyn ClickSource>) -> Filler {
         Filler::new(source, &self.settings, self.live.clone())
+    }
+
+    pub(super) fn default_host(&self) -> Arc<str> {
+        Arc::clone(&self.default_host.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_default_host(&self, host: &str) {
+        *self.default_host.lock().unwrap_or_else(PoisonError::into_inner) = host.into();
     }
 
     /// Says for good why nothing is counted.
@@ -261,7 +272,8 @@ impl<S: ClickSink> Job<'_, S> {
             self.with_filler(move |filler| filler.start_at(&positions)).await?.map_err(RoundError::Release)?;
             self.is_placed = true;
         }
-        let end = self.with_filler(Filler::fill).await??;
+        let default_host = self.ingest.default_host();
+        let end = self.with_filler(move |filler| filler.fill(&default_host)).await??;
         if end == FillEnd::Exhausted {
             let is_empty = self.filler.as_ref().is_none_or(|filler| filler.filled().to.is_empty());
             if is_empty {

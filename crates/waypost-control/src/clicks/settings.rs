@@ -17,8 +17,6 @@ pub struct ClickSettings {
     pub back_off: (Duration, Duration),
     /// For how many days the clicks themselves are kept, where an account has not chosen. Totals are kept for ever.
     pub retention_days: u32,
-    /// The host of the default domain, in lower case: visitors that come from its pages come from nowhere else.
-    pub default_host: String,
 }
 
 impl Default for ClickSettings {
@@ -30,7 +28,6 @@ impl Default for ClickSettings {
             poll: Duration::from_millis(100),
             back_off: (Duration::from_millis(100), Duration::from_secs(5)),
             retention_days: 760,
-            default_host: String::new(),
         }
     }
 }

@@ -153,7 +153,7 @@ proptest! {
             utm: format!("utm_source={}&{}", texts[7], texts[0]).into(),
             ..click("x")
         };
-        let event = with_facts(&absurd, |facts| facts.to_event());
+        let event = with_facts(&absurd, |facts| (facts.to_event(), facts.status)).0;
         prop_assert_eq!(event.status, status);
         let _ = events::check(event);
     }
