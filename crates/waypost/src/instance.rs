@@ -62,7 +62,11 @@ impl Instance {
         };
         let folder = data_dir.spool();
         let spool = tokio::task::spawn_blocking(move || Spool::open(&folder, options)).await??;
-        let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
+        let click_settings = ClickSettings {
+            retention_days: config.clicks.retention_days,
+            default_host: config.public_url.as_ref().map(|url| url.host().to_string()).unwrap_or_default(),
+            ..ClickSettings::default()
+        };
         let clicks = Clicks::start(click_store.clone(), Some(spool.clone()), click_settings);
         let visitor_salts = Arc::new(VisitorSalts::open(data_dir.visitor_salts()));
         let grant_key = read_grant_key(&store).await?;
