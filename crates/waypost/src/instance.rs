@@ -108,6 +108,10 @@ impl Instance {
             anonymous_links: config.anonymous_links,
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
+            spool_stats: Some(Arc::new({
+                let spool = self.spool.clone();
+                move || spool.stats()
+            })),
             spool_stats: Some(Arc::new(move || spool.stats())),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
