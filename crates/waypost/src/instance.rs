@@ -62,11 +62,7 @@ impl Instance {
         };
         let folder = data_dir.spool();
         let spool = tokio::task::spawn_blocking(move || Spool::open(&folder, options)).await??;
-        let click_settings = ClickSettings {
-            retention_days: config.clicks.retention_days,
-            default_host: config.public_url.as_ref().map(|url| url.host().to_string()).unwrap_or_default(),
-            ..ClickSettings::default()
-        };
+        let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
         let clicks = Clicks::start(click_store.clone(), Some(spool.clone()), click_settings);
         let visitor_salts = Arc::new(VisitorSalts::open(data_dir.visitor_salts()));
         let grant_key = read_grant_key(&store).await?;
@@ -108,10 +104,6 @@ impl Instance {
             anonymous_links: config.anonymous_links,
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
-            spool_stats: Some(Arc::new({
-                let spool = self.spool.clone();
-                move || spool.stats()
-            })),
             spool_stats: Some(Arc::new(move || spool.stats())),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
