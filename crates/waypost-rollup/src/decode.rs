@@ -32,11 +32,11 @@ fn family(view: &FamilyView<'_>, schema: &'static Schema) -> Result<Family, Corr
 
 fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
     let firsts = view.runs.iter().enumerate().flat_map(|(row, run)| std::iter::repeat_n(row, *run as usize));
-    let rows = firsts.zip(view.second.iter()).zip(view.third.iter());
+    let rows = firsts.zip(view.second.to_vec()).zip(view.third.to_vec());
     let mut tuples = Vec::with_capacity(view.tuples);
     for ((first, second), third) in rows {
-        require(second < view.rows[1].len() && third < view.rows[2].len())?;
-        let rows: [u32; PARTS] = [first as u32, second as u32, third as u32];
+        require((second as usize) < view.rows[1].len() && (third as usize) < view.rows[2].len())?;
+        let rows: [u32; PARTS] = [first as u32, second, third];
         tuples.push(pack(rows));
     }
     Ok(tuples)
@@ -46,11 +46,15 @@ fn sample(view: &VisitorsView<'_>, tuples: [usize; 2]) -> Result<Sample, Corrupt
     let mut keys = view.keys.chunks_exact(KEY_BYTES).map(key_of);
     let mut list: Vec<Seen> = Vec::with_capacity(view.hours.len());
     let (mut key, mut of_visitor) = (None, 0);
-    for ((byte, main), sources) in view.hours.iter().zip(view.main.iter()).zip(view.sources.iter()) {
+    for ((byte, main), sources) in view.hours.iter().zip(view.main.to_vec()).zip(view.sources.to_vec()) {
         key = key.or_else(|| keys.next());
-        let seen =
-            Seen { key: key.ok_or(CorruptRollup)?, main: main as u32, sources: sources as u32, hour: byte & !LAST };
-        require(seen.hour < 24 && main < tuples[0] && sources < tuples[1] && seen.key < view.threshold)?;
+        let seen = Seen { key: key.ok_or(CorruptRollup)?, main, sources, hour: byte & !LAST };
+        require(
+            seen.hour < 24
+                && (main as usize) < tuples[0]
+                && (sources as usize) < tuples[1]
+                && seen.key < view.threshold,
+        )?;
         require(list.last().is_none_or(|before| *before < seen))?;
         list.push(seen);
         of_visitor += 1;

@@ -207,9 +207,9 @@ impl Visitors {
         // The slots in which the visitor was seen, and the groups with them, each once.
         let mut seen = 0_u32;
         let mut places: Vec<u32> = Vec::new();
-        for (byte, tuple) in view.hours.iter().zip(column.iter()) {
+        for (byte, tuple) in view.hours.iter().zip(column.to_vec()) {
             let slot = slots.of_hour[usize::from(byte & 31)];
-            let row = matching.row(tuple);
+            let row = matching.row(tuple as usize);
             if row < matching.unmatched && slot != u8::MAX {
                 seen |= 1 << slot;
                 if matching.is_grouped && !places.contains(&(row + u32::from(slot))) {

@@ -55,17 +55,12 @@ impl<'a> Column<'a> {
         }
     }
 
-    pub(crate) fn iter(self) -> impl Iterator<Item = usize> + 'a {
-        let entries = match self {
-            Self::Zeros(entries) => entries,
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Pairs(pairs) => pairs.len(),
-        };
-        (0..entries).map(move |place| match self {
-            Self::Zeros(_) => 0,
-            Self::Bytes(bytes) => bytes[place].into(),
-            Self::Pairs(pairs) => u16::from_le_bytes(pairs[place]).into(),
-        })
+    pub(crate) fn to_vec(self) -> Vec<u32> {
+        match self {
+            Self::Zeros(entries) => vec![0; entries],
+            Self::Bytes(bytes) => bytes.iter().map(|byte| u32::from(*byte)).collect(),
+            Self::Pairs(pairs) => pairs.iter().map(|pair| u16::from_le_bytes(*pair).into()).collect(),
+        }
     }
 }
 

@@ -98,6 +98,8 @@ proptest! {
         prop_assert_eq!(&other.encode(), &bytes);
         other.subtract(&odd);
         prop_assert_eq!(&other.encode(), &even);
+        (0..40).filter(|number| number % 2 == 0).for_each(|number| other.remove(number * 1_000));
+        prop_assert_eq!(other.encode(), LinksRollup::default().encode());
         prop_assert!((0..bytes.len()).step_by(bytes.len() / 64 + 1).all(|end| LinksRollup::decode(&bytes[..end]).is_err()));
     }
 
