@@ -67,13 +67,16 @@ impl Tally {
                 let sum = &mut by_slot[usize::from(slot)];
                 *sum = sum.saturating_add(*count);
             }
+            if by_slot.iter().all(|clicks| *clicks == 0) {
+                continue;
+            }
+            let number = names.map(|names| self.number(names[group]));
             for (slot, interval) in slots.intervals.iter().enumerate().filter(|(slot, _)| by_slot[*slot] > 0) {
                 self.add_clicks(*interval, by_slot[slot]);
-                if let Some(names) = names {
+                if let Some(number) = number {
                     let group_visitors = visitors.by_group.get(group * STRIDE + slot).copied().unwrap_or(0);
                     let sum = Sum { clicks: by_slot[slot], visitors: weighted(group_visitors) };
-                    let group = self.number(names[group]);
-                    self.rows.push(GroupRow { interval: *interval, group, sum });
+                    self.rows.push(GroupRow { interval: *interval, group: number, sum });
                 }
             }
         }
