@@ -3,12 +3,12 @@
 //!
 //! The memory is a table of fixed size in sets of [`WAYS`] places; within a set, what was not asked for again makes room
 //! first. So a flood of user agents that nobody has seen before costs a bounded amount of memory, and does not drive out those
-//! that come all the time. It costs a bounded amount of time too: past [`PARSES_MAX`] in a moment no browser is read
+//! that come all the time. It costs a bounded amount of time too: past [`PARSES_BURST`] no browser is read
 //! from new ones until they come again later; class, system and device always are.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use waypost_core::class::{Class, Classified, classify};
 use waypost_core::device::{Device, Os, device, os};
@@ -21,9 +21,10 @@ use super::browser;
 const SETS: usize = 8_192;
 /// User agents in a set.
 const WAYS: usize = 8;
-/// The most browsers read within [`PARSES_WINDOW`].
-const PARSES_MAX: u32 = 1_000;
-const PARSES_WINDOW: Duration = Duration::from_millis(100);
+/// The most browsers read at once: enough for all usual user agents after a start.
+const PARSES_BURST: u32 = 20_000;
+/// The most browsers read in a second after that.
+const PARSES_PER_S: f64 = 10_000.0;
 /// The most families there can be; patterns that take the name from the user agent would make it any number.
 const FAMILIES_MAX: usize = 4_096;
 /// The number of the family that is not known.
@@ -66,7 +67,7 @@ impl UserAgents {
             sets: std::iter::repeat_with(Vec::new).take(SETS).collect(),
             seed: RandomState::new().hash_one(0),
             families: Families::new(),
-            parses: Parses { window_began: Instant::now(), parsed: 0, refused: 0 },
+            parses: Parses { filled_at: Instant::now(), left: PARSES_BURST.into(), refused: 0 },
         }
     }
 
@@ -153,25 +154,32 @@ impl Families {
 /// How many browsers may be read.
 #[derive(Debug)]
 struct Parses {
-    window_began: Instant,
-    parsed: u32,
+    filled_at: Instant,
+    /// Grows with time up to [`PARSES_BURST`].
+    left: f64,
     refused: u64,
 }
 
 impl Parses {
     fn take(&mut self) -> bool {
-        if self.window_began.elapsed() >= PARSES_WINDOW {
-            (self.window_began, self.parsed) = (Instant::now(), 0);
+        let now = Instant::now();
+        let grown = now.saturating_duration_since(self.filled_at).as_secs_f64() * PARSES_PER_S;
+        self.left = (self.left + grown).min(PARSES_BURST.into());
+        self.filled_at = self.filled_at.max(now);
+        let is_free = self.left >= 1.0;
+        if is_free {
+            self.left -= 1.0;
+        } else {
+            self.refused += 1;
         }
-        let is_free = self.parsed < PARSES_MAX;
-        self.parsed += u32::from(is_free);
-        self.refused += u64::from(!is_free);
         is_free
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
@@ -193,7 +201,10 @@ mod tests {
         let mut user_agents = UserAgents::new();
         let known = user_agents.facts(CHROME);
         assert_eq!(user_agents.family(known), "Chrome");
-        for number in 0..100_000 {
+        // Reading browsers takes long in a debug build.
+        user_agents.parses.left = 2_000.0;
+        user_agents.parses.filled_at = Instant::now() + Duration::from_secs(3_600);
+        for number in 0..70_000 {
             user_agents.facts(&format!("Flood/{number}"));
             if number % 64 == 0 {
                 assert_eq!(user_agents.facts(CHROME), known);
@@ -208,11 +219,11 @@ mod tests {
     #[test]
     fn a_browser_that_was_passed_over_is_read_when_it_comes_again() {
         let mut user_agents = UserAgents::new();
-        user_agents.parses.parsed = PARSES_MAX;
-        user_agents.parses.window_began = Instant::now() + Duration::from_secs(3_600);
+        user_agents.parses.left = 0.0;
+        user_agents.parses.filled_at = Instant::now() + Duration::from_secs(3_600);
         let passed_over = user_agents.facts(CHROME);
         assert_eq!((user_agents.family(passed_over), passed_over.os), ("", Os::Windows));
-        user_agents.parses.parsed = 0;
+        user_agents.parses.left = 1.0;
         let read = user_agents.facts(CHROME);
         assert_eq!((user_agents.family(read), user_agents.unparsed()), ("Chrome", 1));
     }
