@@ -2,6 +2,8 @@
 //!
 //! A run through all operations records what was executed; SQLite then says how it goes about each.
 
+mod clicks;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
@@ -11,16 +13,36 @@ use waypost_core::record::UtmTemplate;
 use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
 
 use crate::{
-    DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role, SlugChoice,
-    Store, StoreError, StoreOptions, Tx,
+    ClickStore, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role,
+    SlugChoice, Store, StoreError, StoreOptions, Tx,
 };
 
 /// What was executed so far. Only the test below executes anything in this binary.
 static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Tables with as many rows as there are links or requests, by the names they have in statements.
-const LARGE_TABLES: &[&str] =
-    &["links", "l", "o", "link_versions", "v", "outbox", "idempotency_keys", "members", "api_keys", "utm_templates"];
+const LARGE_TABLES: &[&str] = &[
+    "links",
+    "l",
+    "o",
+    "link_versions",
+    "v",
+    "outbox",
+    "idempotency_keys",
+    "members",
+    "api_keys",
+    "utm_templates",
+    "click_scopes",
+    "s",
+    "d",
+    "click_days",
+    "click_link_days",
+    "c",
+    "click_blocks",
+    "click_event_ids",
+    "click_policies",
+    "p",
+];
 
 fn recorded() -> MutexGuard<'static, BTreeSet<String>> {
     RECORDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -31,14 +53,27 @@ pub(crate) fn record(text: &str) {
     recorded().insert(one_line);
 }
 
+/// One test for both databases, because what is executed is recorded in one place.
 #[tokio::test]
 async fn every_statement_has_its_plan() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("plans.db");
-    let address = file.display().to_string();
+    let address = folder.path().join("plans.db").display().to_string();
     let store = Store::open(&address, StoreOptions::default()).await.expect("a new database");
+    recorded().clear();
     every_operation(&store).await.expect("every operation succeeds");
     store.close().await;
+    insta::assert_snapshot!(plans(&address).await);
+
+    let address = folder.path().join("clicks.db").display().to_string();
+    let store = ClickStore::open(&address, StoreOptions::default()).await.expect("a new database");
+    recorded().clear();
+    clicks::every_operation(&store).await.expect("every operation succeeds");
+    store.close().await;
+    insta::assert_snapshot!("every_statement_on_clicks_has_its_plan", plans(&address).await);
+}
+
+/// What was executed, and how SQLite goes about it.
+async fn plans(address: &str) -> String {
     let mut connection = SqliteConnection::connect(&format!("sqlite://{address}")).await.expect("the same database");
     let mut report = String::new();
     let statements = recorded().clone();
@@ -53,7 +88,7 @@ async fn every_statement_has_its_plan() {
             report.push_str(&format!("    {step}\n"));
         }
     }
-    insta::assert_snapshot!(report);
+    report
 }
 
 /// The plan of an insert into a table that others refer to lists what deferred constraints would need. None is deferred here.

@@ -84,7 +84,7 @@ impl ReadTx {
         self.fetch_all(statement).await
     }
 
-    /// The roll-ups of a scope in a range of days, by day. Steps from day to day on which anything was counted at all.
+    /// The roll-ups of a scope in a range of days, in any order. Steps from day to day on which anything was counted at all.
     pub(super) async fn read_days(
         &mut self,
         kind: CellKind,
@@ -99,7 +99,7 @@ impl ReadTx {
                SELECT (SELECT min(cell) FROM {table} WHERE cell >= (days.day + 1) * 4294967296) >> 32
                FROM days WHERE days.day < $2)
              SELECT c.cell, c.rollup FROM days CROSS JOIN {table} AS c
-             WHERE c.cell = days.day * 4294967296 + $3 AND days.day <= $2 ORDER BY days.day"
+             WHERE c.cell = days.day * 4294967296 + $3 AND days.day <= $2"
         ));
         let first = Cell::new(days.0, 0).0;
         let last = days.1.clamp(-DAY_MAX, DAY_MAX);

@@ -23,7 +23,10 @@ const REMEMBERED_MAX: usize = 300_000;
 
 /// The numbers of scopes seen lately, by parent and key. Shared by all that count; held only for look-ups.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ScopeCache(Arc<Mutex<HashMap<(u32, Box<str>), u32>>>);
+pub(super) struct ScopeCache(Arc<Mutex<KnownScopes>>);
+
+/// Numbers by parent and key.
+type KnownScopes = HashMap<(u32, Box<str>), u32>;
 
 /// A scope as it is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +39,7 @@ impl Equivalent<(u32, Box<str>)> for Key<'_> {
 }
 
 impl ScopeCache {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(u32, Box<str>), u32>> {
+    fn lock(&self) -> MutexGuard<'_, KnownScopes> {
         // A number is put in whole or not at all, so what a panic left is as good as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

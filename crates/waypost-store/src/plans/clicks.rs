@@ -1,0 +1,92 @@
+//! A run through all operations on clicks.
+
+use waypost_core::Source;
+use waypost_core::Timestamp;
+use waypost_core::channel::Channel;
+use waypost_core::class::Class;
+use waypost_core::device::{Device, Os};
+use waypost_rollup::{ClickFacts, Dimension, Interval, ReportQuery, Scope};
+
+use crate::{ClickBatch, ClickStore, RawQuery, ReportError, StoreError};
+
+const CLICK: ClickFacts<'static> = ClickFacts {
+    event_id: [1; 16],
+    edge_id: "edge",
+    epoch: 1,
+    sequence: 1,
+    clicked_at: Timestamp::from_micros(0),
+    link_id: "link_1",
+    account_id: "acc_1",
+    domain: "",
+    slug: "s",
+    status: 302,
+    class: Class::Human,
+    class_reason: "none",
+    classifier: 1,
+    country: None,
+    device: Device::Other,
+    os: Os::Other,
+    browser: "",
+    channel: Channel::Direct,
+    referrer_host: "",
+    referrer: "",
+    user_agent: "",
+    language: "",
+    source: Source::Default,
+    rule_id: "",
+    ab_test_id: "",
+    variant_id: "",
+    utm: [""; 5],
+    visitor: Some(7),
+    address: None,
+};
+
+pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError> {
+    for sequence in 1..=2 {
+        let mut batch = ClickBatch::new();
+        batch.push(&ClickFacts { sequence, ..CLICK });
+        batch.push(&ClickFacts { sequence: sequence + 2, link_id: "link_2", edge_id: "other", ..CLICK });
+        store.ingest(batch).await?;
+    }
+    store.ingest_events(&[ClickFacts { event_id: [2; 16], sequence: 9, ..CLICK }]).await?;
+    store.positions("edge").await?;
+    store.audit().await?;
+    let account = CLICK.account_id.parse().expect("an account");
+    let link = CLICK.link_id.parse().expect("a link");
+    let raw = RawQuery { account_id: account, link_id: Some(link), from: None, to: None, limit: 1, cursor: None };
+    store.raw_clicks(&raw).await?;
+    let RawQuery { account_id, link_id: Some(link_id), .. } = raw else { return Ok(()) };
+    for (scope, group_by) in [
+        (Scope::Account(account_id.clone()), Some(Dimension::Link)),
+        (Scope::Domain(account_id.clone(), String::new()), None),
+        (Scope::Link(account_id.clone(), link_id.clone()), None),
+    ] {
+        report(store, scope, group_by).await?;
+    }
+    store.erase_visitor(&account_id, 7).await?;
+    store.erase_link(&account_id, &link_id).await?;
+    store.set_retention_days(&account_id, Some(1)).await?;
+    store.retention_days(&account_id).await?;
+    store.set_retention_days(&account_id, None).await?;
+    store.prune(1).await?;
+    store.ping().await
+}
+
+async fn report(store: &ClickStore, scope: Scope, group_by: Option<Dimension>) -> Result<(), StoreError> {
+    let query = ReportQuery {
+        scope,
+        from: Timestamp::from_micros(0),
+        to: Timestamp::from_micros(86_400_000_000),
+        interval: Interval::None,
+        time_zone: jiff::tz::TimeZone::UTC,
+        classes: Vec::new(),
+        filters: Vec::new(),
+        group_by,
+        groups_max: 10,
+    };
+    match store.report(&query).await {
+        Ok(_) => Ok(()),
+        Err(ReportError::Store(error)) => Err(error),
+        Err(ReportError::Query(error)) => panic!("{error}"),
+    }
+}
