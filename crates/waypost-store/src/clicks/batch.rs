@@ -28,6 +28,8 @@ pub struct ClickBatch {
     pub(super) domains: Vec<DomainEntry>,
     domain_table: HashMap<(u32, Box<str>), u32>,
     pub(super) links: Vec<LinkEntry>,
+    /// The ids of the links, one after the other.
+    link_ids: String,
     /// What each account's days get.
     pub(super) account_days: HashMap<(u32, i64), AccountDay>,
     pub(super) domain_days: HashMap<(u32, i64), DayDelta>,
@@ -50,7 +52,10 @@ pub(super) struct DomainEntry {
 #[derive(Debug)]
 pub(super) struct LinkEntry {
     pub(super) domain: u32,
-    pub(super) link_id: Box<str>,
+    /// What the table finds it by, and where its id is.
+    hash: u64,
+    id_start: usize,
+    id_end: usize,
     /// The day of its first click in the batch, and what that day gets.
     pub(super) day: i64,
     pub(super) delta: DayDelta,
@@ -107,7 +112,7 @@ impl ClickBatch {
 
     /// About how much memory it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        let links: usize = self.links.iter().map(|link| link.link_id.len() + link.delta.memory_bytes()).sum();
+        let links: usize = self.links.iter().map(|link| link.delta.memory_bytes()).sum();
         let account_days = self.account_days.values().map(|day| {
             let blocks: usize = day.blocks.iter().map(FinishedBlock::memory_bytes).sum();
             day.delta.memory_bytes() + day.writer.memory_bytes() + blocks
@@ -117,10 +122,15 @@ impl ClickBatch {
             + self.vocabulary.memory_bytes()
             + self.link_table.allocation_size()
             + self.links.capacity() * size_of::<LinkEntry>()
+            + self.link_ids.capacity()
             + self.domains.capacity() * size_of::<DomainEntry>()
             + links
             + account_days.sum::<usize>()
             + others.sum::<usize>()
+    }
+
+    pub(super) fn link_id(&self, link: &LinkEntry) -> &str {
+        &self.link_ids[link.id_start..link.id_end]
     }
 
     fn part(&mut self, edge_id: &str, epoch: u64) -> &mut Part {
@@ -163,7 +173,8 @@ impl ClickBatch {
         let is_it = |&index: &u32| {
             let link = &self.links[index as usize];
             let domain = &self.domains[link.domain as usize];
-            *link.link_id == *click.link_id
+            link.hash == hash
+                && self.link_ids[link.id_start..link.id_end] == *click.link_id
                 && *domain.host == *click.domain
                 && *self.accounts[domain.account as usize].account_id == *click.account_id
         };
@@ -173,12 +184,11 @@ impl ClickBatch {
         click.link_id.parse::<LinkId>().ok()?;
         let domain = self.domain(click)?;
         let index = self.links.len() as u32;
-        self.links.push(LinkEntry { domain, link_id: click.link_id.into(), day, delta: DayDelta::default() });
-        let (hasher, links, domains) = (&self.hasher, &self.links, &self.domains);
-        self.link_table.insert_unique(hash, index, |&index| {
-            let link = &links[index as usize];
-            hasher.hash_one((&*link.link_id, &*domains[link.domain as usize].host))
-        });
+        let id_start = self.link_ids.len();
+        self.link_ids.push_str(click.link_id);
+        let id_end = self.link_ids.len();
+        self.links.push(LinkEntry { domain, hash, id_start, id_end, day, delta: DayDelta::default() });
+        self.link_table.insert_unique(hash, index, |&index| self.links[index as usize].hash);
         Some(index)
     }
 

@@ -51,19 +51,23 @@ impl Tx {
     /// Merges the links' roll-ups of accounts and domains.
     async fn count_links(&mut self, batch: &ClickBatch, numbers: &ScopeNumbers) -> Result<(), StoreError> {
         let mut rollups: HashMap<Cell, LinksRollup> = HashMap::new();
-        let mut add = |link: u32, day: i64, delta: &DayDelta| {
-            let domain = batch.links[link as usize].domain as usize;
-            let account = batch.domains[domain].account as usize;
-            for scope in [numbers.domains[domain], numbers.accounts[account]] {
-                let rollup = rollups.entry(Cell::new(day, scope)).or_default();
-                rollup.add_delta(numbers.links[link as usize], delta);
-            }
+        let mut accounts = HashMap::new();
+        let mut add = |link: usize, day: i64, delta: &DayDelta| {
+            let domain = batch.links[link].domain as usize;
+            let cell = Cell::new(day, numbers.domains[domain]);
+            accounts.insert(cell, Cell::new(day, numbers.accounts[batch.domains[domain].account as usize]));
+            rollups.entry(cell).or_default().add_delta(numbers.links[link], delta);
         };
         for (index, link) in batch.links.iter().enumerate().filter(|(_, link)| link.delta.clicks() > 0) {
-            add(index as u32, link.day, &link.delta);
+            add(index, link.day, &link.delta);
         }
         for ((link, day), delta) in &batch.other_link_days {
-            add(*link, *day, delta);
+            add(*link as usize, *day, delta);
+        }
+        // An account has what its domains have.
+        for (domain, account) in accounts {
+            let of_domain = rollups.get(&domain).cloned().unwrap_or_default();
+            rollups.entry(account).or_default().merge(&of_domain);
         }
         let mut changes: Vec<(Cell, LinksRollup)> = rollups.into_iter().collect();
         changes.sort_unstable_by_key(|(cell, _)| *cell);

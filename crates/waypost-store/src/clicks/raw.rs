@@ -261,18 +261,32 @@ impl BlockWriter {
         put(&click.epoch.to_le_bytes(), &[click.edge_id]);
     }
 
-    /// What was collected as a block, if anything was; the writer is empty afterwards.
+    /// What was collected as a block, if anything was. The writer is empty afterwards and keeps its memory for the next.
     pub(crate) fn finish(&mut self) -> Option<FinishedBlock> {
-        let writer = std::mem::take(self);
-        let times = writer.last.times?;
-        let (places, rest) = writer.body();
-        Some(FinishedBlock {
-            places,
-            rest,
-            clicks: writer.clicks as u32,
-            times,
-            first_ordinal: writer.last.first_ordinal,
-        })
+        let times = self.last.times?;
+        let (places, rest) = self.body();
+        let block =
+            FinishedBlock { places, rest, clicks: self.clicks as u32, times, first_ordinal: self.last.first_ordinal };
+        self.clear();
+        Some(block)
+    }
+
+    fn clear(&mut self) {
+        for dictionary in &mut self.dictionaries {
+            dictionary.table.clear();
+            dictionary.ends.clear();
+            dictionary.bytes.clear();
+        }
+        self.columns.iter_mut().for_each(Vec::clear);
+        for marked in [&mut self.visitors, &mut self.event_ids] {
+            marked.marks.clear();
+            marked.values.clear();
+        }
+        for stream in [&mut self.times, &mut self.sequences, &mut self.addresses, &mut self.ordinals] {
+            stream.clear();
+        }
+        self.last = Last::default();
+        (self.has_address, self.has_ordinal_gap, self.clicks) = (false, false, 0);
     }
 
     fn body(&self) -> (Vec<u32>, Vec<u8>) {

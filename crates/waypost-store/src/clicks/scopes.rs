@@ -62,7 +62,7 @@ impl ScopeCache {
             put(numbers.accounts[domain.account as usize], &domain.host, number);
         }
         for (link, &number) in batch.links.iter().zip(&numbers.links) {
-            put(numbers.domains[link.domain as usize], &link.link_id, number);
+            put(numbers.domains[link.domain as usize], batch.link_id(link), number);
         }
     }
 }
@@ -93,11 +93,11 @@ impl Tx {
         let mut numbers = ScopeNumbers::default();
         let keys: Vec<_> = batch.accounts.iter().map(|account| Key(ROOT, &account.account_id)).collect();
         numbers.accounts = self.number_keys(&keys, cache, &mut numbers.new_to_cache).await?;
-        let account = |domain: u32| numbers.accounts[domain as usize];
+        let account = |account: u32| numbers.accounts[account as usize];
         let keys: Vec<_> = batch.domains.iter().map(|domain| Key(account(domain.account), &domain.host)).collect();
         numbers.domains = self.number_keys(&keys, cache, &mut numbers.new_to_cache).await?;
-        let domain = |link: u32| numbers.domains[link as usize];
-        let keys: Vec<_> = batch.links.iter().map(|link| Key(domain(link.domain), &link.link_id)).collect();
+        let domain = |domain: u32| numbers.domains[domain as usize];
+        let keys: Vec<_> = batch.links.iter().map(|link| Key(domain(link.domain), batch.link_id(link))).collect();
         numbers.links = self.number_keys(&keys, cache, &mut numbers.new_to_cache).await?;
         Ok(numbers)
     }

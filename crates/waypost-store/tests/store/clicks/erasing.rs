@@ -20,10 +20,10 @@ const LINKS: [&str; 3] = ["link_1", "link_2", "link_3"];
 
 /// Clicks of three links on two domains over three days; every fifth of the same visitor.
 async fn fill(store: &ClickStore) {
-    let clicks = (1..=300).map(|sequence: u64| {
+    let clicks = (1..=300_u64).map(|sequence| {
         let name = LINKS[sequence as usize % 3];
         let domain = ["", "b.example"][sequence as usize % 2];
-        let visitor = if sequence % 5 == 0 { Some(u64::MAX) } else { Some(sequence << 40) };
+        let visitor = if sequence.is_multiple_of(5) { Some(u64::MAX) } else { Some(sequence << 40) };
         let click = ClickFacts { domain, visitor, ..click(sequence, name) };
         at(click, (DAY + sequence as i64 % 3) * DAY_US + sequence as i64)
     });
