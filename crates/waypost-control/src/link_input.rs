@@ -12,10 +12,6 @@ use crate::request::{invalid, take_text, unknown};
 
 /// Fields that only the server writes. In a new link they are passed over, so that what was read can be written again.
 const READ_ONLY: [&str; 6] = ["id", "link_id", "account_id", "short_url", "version", "updated_at"];
-/// Fields of one UTM template; its parameters are flattened into it, where no reader reports strangers.
-const UTM_TEMPLATE_FIELDS: [&str; 6] =
-    ["platform_domains", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
-
 /// A new link as it was asked for; the record's destinations are not checked yet.
 #[derive(Clone, Debug)]
 pub(crate) struct NewLinkInput {
@@ -160,7 +156,7 @@ pub(crate) fn take_time(
 
 /// Reads a record and reports every field that means nothing, at any depth.
 fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<LinkRecord> {
-    let mut strangers = strangers_in_templates(&object);
+    let mut strangers = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let reader = serde_path_to_error::Deserializer::new(Value::Object(object), &mut track);
     let record = serde_ignored::deserialize(reader, |path| strangers.push(field_path(&path.to_string())));
@@ -187,17 +183,6 @@ fn field_path(path: &str) -> String {
         }
     }
     field
-}
-
-fn strangers_in_templates(object: &Map<String, Value>) -> Vec<String> {
-    let templates = object.get("utm_templates").and_then(Value::as_array);
-    let mut strangers = Vec::new();
-    for (index, template) in templates.into_iter().flatten().enumerate() {
-        let fields = template.as_object().into_iter().flat_map(Map::keys);
-        let unknown = fields.filter(|field| !UTM_TEMPLATE_FIELDS.contains(&field.as_str()));
-        strangers.extend(unknown.map(|field| format!("utm_templates[{index}].{field}")));
-    }
-    strangers
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ struct QueryView {
     domain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_id: Option<String>,
+    /// Where the link still exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short_url: Option<String>,
     from: String,
     to: String,
     time_zone: String,
@@ -93,7 +96,13 @@ impl App {
             group_by: asked.group_by,
             groups_max: asked.groups_max,
         };
-        let report = self.click_store().report(&query).await.map_err(report_problem)?;
+        let mut report = self.click_store().report(&query).await.map_err(report_problem)?;
+        if query.group_by == Some(Dimension::Link) {
+            // Counts by link know no visitors; those of all links together are another question.
+            let totals = ReportQuery { group_by: None, interval: Interval::None, ..query.clone() };
+            let totals = self.click_store().report(&totals).await.map_err(report_problem)?;
+            (report.visitors, report.visitors_are_estimated) = (totals.visitors, totals.visitors_are_estimated);
+        }
         let names = match query.group_by {
             Some(Dimension::Link) => self.link_names(&caller.account_id, &report.rows).await?,
             Some(_) | None => HashMap::new(),
@@ -121,6 +130,9 @@ impl App {
             }
             AskedScope::Link(id) => {
                 let link_id = self.known_link_id(caller, id).await?;
+                let mut tx = self.store.read("get_link").await?;
+                let link = tx.get_link(&account_id, &link_id).await?;
+                view.short_url = link.map(|link| self.short_url(&link.host, &link.slug));
                 view.link_id = Some(link_id.as_str().to_owned());
                 Scope::Link(account_id, link_id)
             }
@@ -178,6 +190,7 @@ impl QueryView {
             },
             domain: None,
             link_id: None,
+            short_url: None,
             from: show(asked.from, &asked.time_zone),
             to: show(asked.to, &asked.time_zone),
             time_zone: zone_name(&asked.time_zone).to_owned(),

@@ -27,7 +27,7 @@ async fn a_report_says_how_it_was_understood() {
     let reply = app.operator("GET", &path).send().await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let expect = json!({
-        "scope": "link", "link_id": id, "from": "2026-03-01T00:00:00+01:00", "to": "2026-04-01T00:00:00+02:00",
+        "scope": "link", "link_id": id, "short_url": link["short_url"], "from": "2026-03-01T00:00:00+01:00", "to": "2026-04-01T00:00:00+02:00",
         "time_zone": "Europe/Berlin", "interval": "month", "classes": ["human", "bot"],
         "filters": {"country": ["DE", ""]}, "group_by": null, "limit": 5
     });
@@ -263,6 +263,7 @@ async fn reports_are_counted(app: &TestApp) {
     assert_eq!((countries["rows"].as_array().unwrap().len(), &countries["other"]["clicks"]), (2, &json!(1)));
 
     let links = get("group_by=link").await.json();
+    assert_eq!((&links["clicks"], &links["visitors"]), (&json!(5), &json!(3)));
     let short_url = link["short_url"].clone();
     assert_eq!(
         links["rows"],

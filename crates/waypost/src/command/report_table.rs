@@ -59,7 +59,10 @@ fn render(report: &Value, on_terminal: bool) -> String {
 
 fn heading(query: &Value) -> String {
     let about = match text(query, "scope") {
-        "link" => format!("link {}", text(query, "link_id")),
+        "link" => match text(query, "short_url") {
+            "" => format!("link {} (deleted)", text(query, "link_id")),
+            short_url => short_url.to_owned(),
+        },
         "domain" => format!("domain {}", text(query, "domain")),
         _ => "all links".to_owned(),
     };
