@@ -211,8 +211,9 @@ async fn questions_without_an_answer_are_refused() {
     app.operator("GET", "/api/v1/clicks/live?from=7d").send().await.assert_problem(400, "bad_request");
 }
 
+const HOUR_S: i64 = 3_600;
+
 async fn reports_are_counted(app: &TestApp) {
-    const HOUR_S: i64 = 3_600;
     let link = app.create_link(json!({"destination_url": "https://example.com/", "slug": "a"})).await;
     let gone = app.create_link(json!({"destination_url": "https://example.com/", "slug": "b"})).await;
     let bot = ClickFacts { class: Class::Bot, ..click(&link, 0) };
@@ -281,7 +282,11 @@ async fn reports_are_counted(app: &TestApp) {
     assert!(csv.starts_with("starts_at,browser,clicks,visitors\r\n2026-03-01T00:00:00Z,Firefox,4,"), "{csv}");
     assert!(csv.contains("\r\n2026-03-01T00:00:00Z,'=cmd,1,1\r\n"), "{csv}");
     assert_eq!(get("format=csv").await.text(), "clicks,visitors\r\n5,3\r\n");
+}
 
+#[tokio::test]
+async fn what_is_not_counted_together_is_refused() {
+    let app = TestApp::new().await;
     let not_counted = app.operator("GET", "/api/v1/reports?group_by=link&country=DE").send().await;
     not_counted.assert_problem(422, "not_combined");
     assert_eq!(not_counted.errors(), [("country".to_owned(), "not_combined".to_owned())]);
