@@ -69,9 +69,11 @@ impl App {
     async fn clicks_check(&self) -> ClicksCheck {
         let ping = self.click_store().ping().await;
         let status = self.clicks.status();
+        // The ingest knows what it has seen; the spool knows also what has come since, and before the first look.
+        let waiting = self.settings.spool_stats.as_ref().map_or(0, |read| read().pending);
         ClicksCheck {
             ok: ping.is_ok() && !status.is_failing,
-            pending: status.pending,
+            pending: status.pending.max(waiting),
             pending_age_s: status.pending_age_s,
             lost: status.lost,
             last_error: status.last_error.or_else(|| ping.err().map(|error| error.to_string())),
