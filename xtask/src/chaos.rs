@@ -7,12 +7,12 @@
 mod clock;
 mod counted;
 mod disk;
-mod instance;
-mod ledger;
+pub(crate) mod instance;
+pub(crate) mod ledger;
 mod options;
 mod plan;
 mod scenario;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use anyhow::bail;
 use self::options::{Options, Scenario};
 use self::scenario::{Outcome, Record};
 use crate::run::{cargo, run, target_folder};
+use crate::test::build_all;
 
 /// One scenario, what came of it, and how long it took.
 struct Finished {
@@ -33,8 +34,13 @@ struct Finished {
 pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<()> {
     let options = Options::parse(arguments)?;
     println!("seed {}", options.seed);
-    let profile: &[&str] = if options.is_release { &["--release"] } else { &[] };
-    run(cargo(["build", "--quiet", "-p", "waypost"])?.args(profile))?;
+    if options.is_quick && !options.is_release {
+        // As the tests build it, after which nothing is left to do.
+        build_all()?;
+    } else {
+        let profile: &[&str] = if options.is_release { &["--release"] } else { &[] };
+        run(cargo(["build", "--quiet", "-p", "waypost"])?.args(profile))?;
+    }
     let binary = scenario::binary_path(&target_folder()?, options.is_release);
     let mut finished = Vec::new();
     for &scenario in &options.scenarios {

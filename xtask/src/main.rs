@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod apt;
+mod bench;
 mod bless;
 mod chaos;
 mod ci;
@@ -28,7 +29,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "test",
         purpose: "run every test, with a private PostgreSQL; arguments go to the runner",
@@ -46,6 +47,7 @@ const TASKS: [Task; 7] = [
         purpose: "kill, starve and confuse a running instance, and check that it counts every click once",
         run: chaos::chaos,
     },
+    Task { name: "bench", purpose: "measure speed against its budgets: bench clicks [--quick]", run: bench::bench },
     Task { name: "bless", purpose: "accept snapshots and shrink the ratchet of long functions", run: bless::bless },
     Task { name: "ci", purpose: "everything CI runs: lint, tidy, wasm, test, release", run: ci::ci },
 ];

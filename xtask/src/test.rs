@@ -4,11 +4,11 @@ use std::process::Command;
 
 use waypost_testkit::postgres::URL_VARIABLE;
 
-use crate::postgres;
 use crate::run::{cargo, run, succeeds};
+use crate::{chaos, postgres};
 
-/// Runs all tests: doc tests first, then the others with nextest, or with cargo's own runner where nextest is absent.
-/// With arguments only the second part runs and they go to the runner.
+/// Runs all tests: doc tests first, then the others with nextest, or with cargo's own runner where nextest is absent, then
+/// a short round of chaos. With arguments only the second part runs and they go to the runner.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     run_tests(arguments, &[])
 }
@@ -22,13 +22,22 @@ pub(crate) fn run_tests(arguments: &[String], environment: &[(&str, &str)]) -> a
         run(command)
     };
     if !selects_packages(arguments) {
-        // Built first and together: tests start the programs, and one resolution of features serves all.
-        run(&mut cargo(["build", "--workspace", "--bins", "--tests", "--examples"])?)?;
+        build_all()?;
     }
     if arguments.is_empty() {
         run_with_cluster(&mut cargo(["test", "--workspace", "--doc", "--quiet"])?)?;
     }
-    run_with_cluster(&mut cargo(runner_arguments(arguments, has_nextest()?))?)
+    run_with_cluster(&mut cargo(runner_arguments(arguments, has_nextest()?))?)?;
+    if arguments.is_empty() {
+        chaos::chaos(&["--quick".to_owned()])?;
+    }
+    Ok(())
+}
+
+/// Builds programs, tests and examples, first and together: tests start the programs, and one resolution of features
+/// serves all.
+pub(crate) fn build_all() -> anyhow::Result<()> {
+    run(&mut cargo(["build", "--workspace", "--bins", "--tests", "--examples"])?)
 }
 
 fn has_nextest() -> anyhow::Result<bool> {

@@ -7,7 +7,7 @@
 //!
 //! The server says its part in three ways (raw clicks, the audit, reports), which must agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -103,10 +103,12 @@ impl Tally {
 /// What the server says once it has counted everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted {
-    /// Raw clicks by link. `None` where some were rightly pruned (a clock that went a year ahead).
-    pub(crate) raw: Option<BTreeMap<String, u64>>,
+    /// Raw clicks by link.
+    pub(crate) raw: BTreeMap<String, u64>,
     /// Raw clicks whose event id an earlier one had.
     pub(crate) repeated_ids: u64,
+    /// Days that raw clicks are of.
+    pub(crate) days: BTreeSet<String>,
     /// Clicks in reports, by link, all classes.
     pub(crate) reported: BTreeMap<String, u64>,
     /// Clicks in the report on the account, all classes.
@@ -142,11 +144,9 @@ pub(crate) fn violations(tally: &Tally, counted: &Counted) -> Vec<String> {
         format!("the account's report says {}, the audit {}", counted.reported_total, counted.stored)
     });
     must(reported == counted.stored, format!("the links' reports say {reported}, the audit {}", counted.stored));
-    if let Some(raw) = &counted.raw {
-        let total: u64 = raw.values().sum();
-        must(total == counted.stored, format!("{total} raw clicks, the audit says {}", counted.stored));
-        must(*raw == counted.reported, "raw clicks and reports differ by link".to_owned());
-    }
+    let raw: u64 = counted.raw.values().sum();
+    must(raw == counted.stored, format!("{raw} raw clicks, the audit says {}", counted.stored));
+    must(counted.raw == counted.reported, "raw clicks and reports differ by link".to_owned());
     found.extend(counted.complaints.iter().cloned());
     found.extend(link_violations(tally, counted));
     found
@@ -186,7 +186,7 @@ mod tests {
         let stored: BTreeMap<String, u64> = links.map(|link| (link.to_owned(), 10)).into();
         let tally = Tally { links: links.map(sent).into(), ..Tally::default() };
         let counted = Counted {
-            raw: Some(stored.clone()),
+            raw: stored.clone(),
             reported: stored,
             reported_total: 20,
             stored: 20,
@@ -212,8 +212,6 @@ mod tests {
     fn what_can_be_true_passes() {
         let (tally, counted) = good();
         assert_eq!(violations(&tally, &counted), Vec::<String>::new());
-        let pruned = Counted { raw: None, ..counted };
-        assert_eq!(violations(&tally, &pruned), Vec::<String>::new());
     }
 
     #[test]
@@ -224,7 +222,7 @@ mod tests {
         check(|_, counted| counted.repeated_ids = 2, "2 event ids appear more than once");
         check(|_, counted| counted.reported_total = 19, "the account's report says 19, the audit 20");
         check(|_, counted| take(&mut counted.reported, 1), "the links' reports say 19");
-        check(|_, counted| counted.raw = Some(BTreeMap::new()), "0 raw clicks, the audit says 20");
+        check(|_, counted| counted.raw.clear(), "0 raw clicks, the audit says 20");
         check(|_, counted| counted.complaints.push("gap".to_owned()), "gap");
         check(|tally, _| tally.links.clear(), "nothing was tried");
         check(|tally, _| tally.fault_texts.push("503".to_owned()), "503");
@@ -239,7 +237,7 @@ mod tests {
         };
         let both = |counted: &mut Counted| {
             shift(&mut counted.reported);
-            counted.raw = Some(counted.reported.clone());
+            counted.raw = counted.reported.clone();
         };
         check(|_, counted| both(counted), "link_b: 12 stored, but only 11 sent");
         check(|_, counted| both(counted), "links are 2 clicks short");
