@@ -43,7 +43,7 @@ async fn main() -> Outcome<()> {
     };
     let file = folder.path().join("clicks.db");
     let world = ClickWorld::new(ClickWorldOptions { links: options.links, days: 1, ..ClickWorldOptions::default() });
-    let made: Vec<Click<'_>> = world.clicks(MADE as u64).collect();
+    let made: Vec<Click<'_>> = world.clicks(options.clicks.min(MADE as u64)).collect();
     let utm: Vec<_> = made.iter().map(|click| utm_values(&click.utm)).collect();
     let facts: Vec<ClickFacts<'_>> = made.iter().zip(&utm).map(|(click, utm)| facts(click, utm)).collect();
     let store = ClickStore::open(&file.display().to_string(), StoreOptions::default()).await?;

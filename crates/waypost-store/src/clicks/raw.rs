@@ -36,6 +36,8 @@
 
 mod bits;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
