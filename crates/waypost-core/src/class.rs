@@ -6,6 +6,7 @@
 use memchr::memmem;
 use serde::Serialize;
 
+use crate::token::TokenSet;
 use crate::visit::{Method, Visit};
 
 /// Goes up with every change of the rules or lists in this module.
@@ -60,8 +61,9 @@ pub struct Classified {
     pub reason: &'static str,
 }
 
-/// Tokens, in lower case, of fetchers that make link previews.
-const PREVIEW_TOKENS: &[&str] = &[
+/// Tokens in lower case: first those of fetchers that make link previews, then those of crawlers, monitors, libraries and tools
+/// whose names do not end in `bot`, then the word itself.
+static TOKENS: TokenSet<87> = TokenSet::new([
     "facebookexternalhit",
     "facebot",
     "twitterbot",
@@ -92,10 +94,7 @@ const PREVIEW_TOKENS: &[&str] = &[
     "developers.google.com/+/web/snippet",
     "flipboardproxy",
     "tumblr/",
-];
-
-/// Tokens, in lower case, of crawlers, monitors, libraries and tools whose names do not end in `bot`.
-const BOT_TOKENS: &[&str] = &[
+    // Crawlers and the like.
     "crawler",
     "crawling",
     "spider",
@@ -152,7 +151,13 @@ const BOT_TOKENS: &[&str] = &[
     "vegeta",
     "monitoring",
     "validator",
-];
+    // A word only where nothing but the end of a word follows.
+    "bot",
+]);
+
+/// How many of them make previews, and how many are before the last.
+const PREVIEW_TOKENS: u32 = 30;
+const BOT_TOKENS: u32 = 86;
 
 /// Says what a visit is counted as.
 pub fn classify(visit: &Visit<'_>) -> Classified {
@@ -185,21 +190,23 @@ fn classify_user_agent(user_agent: &[u8]) -> Classified {
     lower.copy_from_slice(&user_agent[..length]);
     lower.make_ascii_lowercase();
 
-    let find = |tokens: &'static [&'static str]| {
-        tokens.iter().copied().find(|token| memmem::find(lower, token.as_bytes()).is_some())
-    };
-    if let Some(reason) = find(PREVIEW_TOKENS) {
-        return Classified { class: Class::Preview, reason };
+    // In the tokens' order, whatever the order in the text.
+    let found = TOKENS.found_in(lower);
+    let first = found.trailing_zeros();
+    let first_bot = (found >> PREVIEW_TOKENS).trailing_zeros() + PREVIEW_TOKENS;
+    let token = |place: u32| TOKENS.tokens()[place as usize];
+    if first < PREVIEW_TOKENS {
+        return Classified { class: Class::Preview, reason: token(first) };
     }
     // The messenger's fetcher names itself first; its in-app browser names it last, and that is a person.
     if lower.starts_with(b"whatsapp/") {
         return Classified { class: Class::Preview, reason: "whatsapp" };
     }
-    if has_bot_word(lower) {
+    if found >> BOT_TOKENS != 0 && has_bot_word(lower) {
         return Classified { class: Class::Bot, reason: "bot" };
     }
-    if let Some(reason) = find(BOT_TOKENS) {
-        return Classified { class: Class::Bot, reason };
+    if first_bot < BOT_TOKENS {
+        return Classified { class: Class::Bot, reason: token(first_bot) };
     }
     Classified { class: Class::Human, reason: "none" }
 }

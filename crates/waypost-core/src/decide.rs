@@ -132,8 +132,7 @@ pub fn explain<'a>(
 /// What a rule may ask of a visit and is costly to read: read once, when first asked.
 #[derive(Default)]
 struct Facts<'v> {
-    device: OnceCell<Device>,
-    os: OnceCell<Os>,
+    device_and_os: OnceCell<(Device, Os)>,
     referrer_host: OnceCell<Option<&'v str>>,
 }
 
@@ -413,11 +412,16 @@ impl<'a> Evaluation<'_, 'a, '_> {
     }
 
     fn device(&self) -> Device {
-        *self.facts.device.get_or_init(|| device::device(self.visit.user_agent.unwrap_or("")))
+        self.device_and_os().0
     }
 
     fn os(&self) -> Os {
-        *self.facts.os.get_or_init(|| device::os(self.visit.user_agent.unwrap_or("")))
+        self.device_and_os().1
+    }
+
+    fn device_and_os(&self) -> (Device, Os) {
+        let read = || device::device_and_os(self.visit.user_agent.unwrap_or(""));
+        *self.facts.device_and_os.get_or_init(read)
     }
 
     fn referrer_host(&self) -> Option<&str> {

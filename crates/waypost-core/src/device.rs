@@ -4,8 +4,9 @@
 //! full user-agent parser at ingest, not from here. An iPad that asks for desktop pages names itself a Mac and is read
 //! as one: nothing in the request says otherwise.
 
-use memchr::memmem;
 use serde::Serialize;
+
+use crate::token::TokenSet;
 
 /// The kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -97,50 +98,126 @@ const PHONES: &[&str] = &[
     "Mobi",
 ];
 
+/// Every token that is looked for.
+const TOKEN_LIST: &[&str; 40] = &[
+    "Windows Phone",
+    "KAIOS",
+    "Tizen",
+    "Web0S",
+    "iPhone",
+    "iPad",
+    "iPod",
+    "Android",
+    "Windows",
+    "CrOS",
+    "Macintosh",
+    "Mac OS X",
+    "Mac_PowerPC",
+    "Linux",
+    "Ubuntu",
+    "SmartTV",
+    "SMART-TV",
+    "Smart TV",
+    "CrKey",
+    "AppleTV",
+    "PlayStation",
+    "Xbox",
+    "Nintendo",
+    "Android TV",
+    "GoogleTV",
+    "Google TV",
+    "BRAVIA",
+    "; AFT",
+    "TV Box",
+    "IEMobile",
+    "BlackBerry",
+    "BB10",
+    "Opera Mini",
+    "Opera Mobi",
+    "Symbian",
+    "SymbOS",
+    "Mobi",
+    "Mobile",
+    "PlayBook",
+    "Tablet;",
+];
+
+/// What is searched with, in one place of memory.
+static TOKENS: TokenSet<40> = TokenSet::new(*TOKEN_LIST);
+
+/// The tokens that a user agent has.
+#[derive(Clone, Copy)]
+struct Tokens(u128);
+
+impl Tokens {
+    fn of(user_agent: &str) -> Self {
+        Self(TOKENS.found_in(user_agent.as_bytes()))
+    }
+
+    const fn has(self, bits: u128) -> bool {
+        self.0 & bits != 0
+    }
+}
+
+/// Whether any of some tokens is there, their bits known when this is compiled.
+macro_rules! any {
+    ($tokens:expr, $names:expr) => {
+        $tokens.has(const { TokenSet::new(*TOKEN_LIST).bits($names) })
+    };
+}
+
 /// Reads the operating system from a user agent.
 pub fn os(user_agent: &str) -> Os {
-    let has = |token: &str| contains(user_agent, token);
+    os_of(Tokens::of(user_agent))
+}
+
+/// Reads the kind of device from a user agent.
+pub fn device(user_agent: &str) -> Device {
+    device_and_os(user_agent).0
+}
+
+/// Reads both from a user agent, in one pass over it.
+pub fn device_and_os(user_agent: &str) -> (Device, Os) {
+    let tokens = Tokens::of(user_agent);
+    let os = os_of(tokens);
+    (device_of(tokens, os), os)
+}
+
+fn os_of(tokens: Tokens) -> Os {
     // Phones first: their user agents name the desktop systems they are like.
-    if has("Windows Phone") || has("KAIOS") || has("Tizen") || has("Web0S") {
+    if any!(tokens, &["Windows Phone", "KAIOS", "Tizen", "Web0S"]) {
         Os::Other
-    } else if has("iPhone") || has("iPad") || has("iPod") {
+    } else if any!(tokens, &["iPhone", "iPad", "iPod"]) {
         Os::Ios
-    } else if has("Android") {
+    } else if any!(tokens, &["Android"]) {
         Os::Android
-    } else if has("Windows") {
+    } else if any!(tokens, &["Windows"]) {
         Os::Windows
-    } else if has("CrOS") {
+    } else if any!(tokens, &["CrOS"]) {
         Os::Chromeos
-    } else if has("Macintosh") || has("Mac OS X") || has("Mac_PowerPC") {
+    } else if any!(tokens, &["Macintosh", "Mac OS X", "Mac_PowerPC"]) {
         Os::Macos
-    } else if has("Linux") || has("Ubuntu") {
+    } else if any!(tokens, &["Linux", "Ubuntu"]) {
         Os::Linux
     } else {
         Os::Other
     }
 }
 
-/// Reads the kind of device from a user agent.
-pub fn device(user_agent: &str) -> Device {
-    let any = |tokens: &[&str]| tokens.iter().any(|token| contains(user_agent, token));
-    let system = os(user_agent);
+fn device_of(tokens: Tokens, system: Os) -> Device {
     match system {
-        Os::Ios if contains(user_agent, "iPad") => Device::Tablet,
+        Os::Ios if any!(tokens, &["iPad"]) => Device::Tablet,
         Os::Ios => Device::Mobile,
-        Os::Android if any(ANDROID_TV) => Device::Other,
-        Os::Android if contains(user_agent, "Mobile") => Device::Mobile,
+        Os::Android if any!(tokens, ANDROID_TV) => Device::Other,
+        Os::Android if any!(tokens, &["Mobile"]) => Device::Mobile,
         Os::Android => Device::Tablet,
-        Os::Windows | Os::Macos | Os::Linux | Os::Chromeos | Os::Other if any(NOT_A_COMPUTER) => Device::Other,
-        Os::Linux | Os::Other if contains(user_agent, "PlayBook") || contains(user_agent, "Tablet;") => Device::Tablet,
-        Os::Other if any(PHONES) => Device::Mobile,
-        Os::Linux if contains(user_agent, "Mobile") => Device::Mobile,
+        Os::Windows | Os::Macos | Os::Linux | Os::Chromeos | Os::Other if any!(tokens, NOT_A_COMPUTER) => Device::Other,
+        Os::Linux | Os::Other if any!(tokens, &["PlayBook", "Tablet;"]) => Device::Tablet,
+        Os::Other if any!(tokens, PHONES) => Device::Mobile,
+        Os::Linux if any!(tokens, &["Mobile"]) => Device::Mobile,
         Os::Other => Device::Other,
         Os::Windows | Os::Macos | Os::Linux | Os::Chromeos => Device::Desktop,
     }
-}
-
-fn contains(text: &str, token: &str) -> bool {
-    memmem::find(text.as_bytes(), token.as_bytes()).is_some()
 }
 
 #[cfg(test)]

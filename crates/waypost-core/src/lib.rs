@@ -27,6 +27,7 @@ pub mod referrer;
 pub mod slug;
 pub mod split;
 pub mod time;
+mod token;
 pub mod trace;
 pub mod visit;
 pub mod visitor;

@@ -1,0 +1,110 @@
+//! Many short tokens looked for in one pass over a text. Looking for them one after the other would read a user agent a
+//! hundred times.
+
+/// A list of tokens with what finding them takes. Made at compile time.
+#[derive(Debug)]
+pub(crate) struct TokenSet<const N: usize> {
+    tokens: [&'static str; N],
+    /// For each byte that a token begins with, a bit for each (low six bits of a) byte that comes second.
+    seconds: [u64; 256],
+    /// For each byte, one more than the place of the last token that begins with it.
+    last: [u8; 256],
+    /// For each token, one more than the place of the one before it that begins with the same byte.
+    before: [u8; N],
+}
+
+impl<const N: usize> TokenSet<N> {
+    /// At most 128 tokens, each of at least two bytes.
+    pub(crate) const fn new(tokens: [&'static str; N]) -> Self {
+        assert!(N <= 128, "a bit for each token");
+        let mut set = Self { tokens, seconds: [0; 256], last: [0; 256], before: [0; N] };
+        let mut at = 0;
+        while at < N {
+            let token = tokens[at].as_bytes();
+            assert!(token.len() >= 2, "a token has two bytes");
+            let first = token[0] as usize;
+            set.seconds[first] |= 1 << (token[1] & 63);
+            set.before[at] = set.last[first];
+            at += 1;
+            set.last[first] = at as u8;
+        }
+        set
+    }
+
+    /// The tokens, in their order.
+    pub(crate) const fn tokens(&self) -> &[&'static str; N] {
+        &self.tokens
+    }
+
+    /// The tokens that stand anywhere in a text: a bit for each, in their order.
+    pub(crate) fn found_in(&self, text: &[u8]) -> u128 {
+        let mut found = 0;
+        for (at, pair) in text.windows(2).enumerate() {
+            if self.seconds[usize::from(pair[0])] >> (pair[1] & 63) & 1 != 0 {
+                found |= self.found_at(&text[at..]);
+            }
+        }
+        found
+    }
+
+    fn found_at(&self, text: &[u8]) -> u128 {
+        let mut found = 0;
+        let mut next = self.last[usize::from(text[0])];
+        while next != 0 {
+            let place = usize::from(next) - 1;
+            if text.starts_with(self.tokens[place].as_bytes()) {
+                found |= 1 << place;
+            }
+            next = self.before[place];
+        }
+        found
+    }
+
+    /// The bits of these tokens. Fails to compile where one is none of the set.
+    pub(crate) const fn bits(&self, names: &[&str]) -> u128 {
+        let mut bits = 0;
+        let mut name = 0;
+        while name < names.len() {
+            let mut place = 0;
+            while !is_same(self.tokens[place], names[name]) {
+                place += 1;
+            }
+            bits |= 1 << place;
+            name += 1;
+        }
+        bits
+    }
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SET: TokenSet<7> = TokenSet::new(["ab", "abc", "bca", "cc", "b b", "aab", "\u{e4}"]);
+
+    proptest! {
+        #[test]
+        fn finds_what_a_search_for_each_finds(text in "[abc \u{e4}\u{e5}]{0,20}") {
+            let one_by_one = SET.tokens().iter().enumerate();
+            let expect = one_by_one.filter(|(_, token)| text.contains(**token)).fold(0, |bits, (place, _)| bits | 1 << place);
+            prop_assert_eq!(SET.found_in(text.as_bytes()), expect);
+        }
+    }
+
+    #[test]
+    fn bits_are_those_of_the_order() {
+        const BITS: u128 = SET.bits(&["abc", "cc"]);
+        assert_eq!(BITS, 0b1010);
+    }
+}
