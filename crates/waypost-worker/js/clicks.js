@@ -10,22 +10,19 @@ import { metric } from "./log.js";
 const TOTAL_MS_MAX = 25_000;
 /** Refusals that sending again cannot change. */
 const FINAL_STATUSES = [400, 413, 422];
-/** Seconds until a batch comes back from the queue: grows with each attempt up to the second. */
-const QUEUE_DELAY_S = 10;
+/** The longest until a batch comes back from the queue; the time doubles with each attempt. */
 const QUEUE_DELAY_S_MAX = 600;
-
-const decoder = new TextDecoder();
 
 /** Sends one click. Never rejects. */
 export async function sendClick(click, env, settings) {
   if (settings.clicks === "queue") {
     try {
-      await env.CLICKS.send(decoder.decode(click.event), { contentType: "text" });
+      await env.CLICKS.send(click.event, { contentType: "text" });
       return;
     } catch (error) {
       metric("queue_errors", { error: String(error) });
       // Without a signature there is no second way.
-      return lost(click.heading, "queue");
+      return lost(JSON.parse(click.event).event_id, "queue");
     }
   }
   const [id, timestamp, signature] = click.heading.split("\n");
@@ -100,7 +97,7 @@ async function sendMessages(messages, engine, settings, now) {
   }
   metric("batches_delayed", { count: messages.length, reason: outcome });
   for (const message of messages) {
-    const delaySeconds = Math.min(QUEUE_DELAY_S * 2 ** (message.attempts - 1), QUEUE_DELAY_S_MAX);
+    const delaySeconds = Math.min(settings.queueDelayS * 2 ** (message.attempts - 1), QUEUE_DELAY_S_MAX);
     message.retry({ delaySeconds });
   }
 }

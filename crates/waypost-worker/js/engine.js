@@ -107,7 +107,7 @@ export class Engine {
   follow(value, facts, now) {
     const valueBytes = value.byteLength;
     if (valueBytes > VALUE_BYTES_MAX) {
-      return { status: 502, detail: Page.badRecord, text: "", heading: "", event: null, fault: "the value is too large" };
+      return { status: 502, detail: Page.badRecord, text: "", heading: "", event: "", fault: "the value is too large" };
     }
     try {
       this.#room(valueBytes + 3 * facts.length);
@@ -143,7 +143,7 @@ export class Engine {
       detail: words[word + 1],
       text: this.#text(words[word + 2], words[word + 3]),
       heading: this.#text(headingAt, words[word + 4]),
-      event: words[word + 5] === 0 ? null : this.#bytes.slice(eventAt, faultAt),
+      event: this.#text(eventAt, words[word + 5]),
       fault: this.#text(faultAt, words[word + 6]),
     };
   }

@@ -12,6 +12,8 @@ import { unlock } from "./unlock.js";
 
 /** A request target over this many characters is refused, as on the native edge. */
 const TARGET_CHARS_MAX = 8_192;
+/** How long KV is waited for, in milliseconds. */
+const READ_MS_MAX = 5_000;
 /** Paths that need no decoding: nearly all. */
 const PLAIN_PATH = /^\/[0-9A-Za-z_-]{1,100}$/;
 const CACHE_CONTROL = ["private, no-store", "private, max-age=60"];
@@ -33,17 +35,15 @@ export class Worker {
   }
 
   /** Answers a request. Whatever goes wrong in here is a page, never an exception. */
-  async fetch(request, env, ctx) {
-    try {
-      if (this.#env !== env) this.#configure(env, request);
-      if (this.settings.faults.length > 0) return page(this.engine, request, Page.unavailable);
-      return await this.#route(request, env, ctx);
-    } catch (error) {
+  fetch(request, env, ctx) {
+    if (this.#env !== env) this.#configure(env, request);
+    if (this.settings.faults.length > 0) return page(this.engine, request, Page.unavailable);
+    return this.#route(request, env, ctx).catch((error) => {
       // A trap leaves the engine new and without settings; the next request configures it again.
       this.#env = undefined;
       metric("panics", { error: String(error?.stack ?? error) });
       return page(this.engine, request, Page.unavailable);
-    }
+    });
   }
 
   /** Takes a batch of clicks from the queue. */
@@ -75,7 +75,7 @@ export class Worker {
     let slug;
     if (PLAIN_PATH.test(path)) {
       slug = caseInsensitive ? path.slice(1).toLowerCase() : path.slice(1);
-      if (reserved.has(slug) || reserved.has(slug.toLowerCase())) return page(this.engine, request, Page.notFound);
+      if (reserved.has(slug.toLowerCase())) return page(this.engine, request, Page.notFound);
     } else {
       slug = this.#readSlug(path, caseInsensitive);
       if (slug === undefined) return page(this.engine, request, Page.notFound);
@@ -87,17 +87,17 @@ export class Worker {
 
     let value;
     try {
-      value = await env.LINKS.get(key, this.settings.readOptions);
+      value = await this.#read(env, key);
     } catch (error) {
       metric("kv_errors", { error: String(error) });
       value = this.stale.get(key);
       if (value === undefined) return page(this.engine, request, Page.unavailable);
     }
-    if (value === null || value === undefined) {
+    if (value === null) {
       return page(this.engine, request, isRead ? Page.notFound : Page.methodNotAllowed);
     }
     this.stale.keep(key, value);
-    const facts = packFacts(request, asked, query, ABSENT);
+    const facts = packFacts(request, asked, query, ABSENT, this.settings.clicks);
     if (!isRead) return unlock(this, request, env, asked, value, facts);
     return this.#follow(request, env, ctx, asked, query, value, facts);
   }
@@ -108,14 +108,14 @@ export class Worker {
     if (answer.detail === Page.unlock && answer.status === 200) {
       const cookies = request.headers.get("cookie");
       if (cookies?.includes("wp_unlock_")) {
-        answer = this.engine.follow(value, packFacts(request, asked, query, cookies), now);
+        answer = this.engine.follow(value, packFacts(request, asked, query, cookies, this.settings.clicks), now);
       }
     }
     if (answer.text === "") {
       if (answer.fault) metric("record_errors", { key: asked.key, error: answer.fault });
       return page(this.engine, request, answer.detail);
     }
-    if (answer.event !== null) ctx.waitUntil(sendClick(answer, env, this.settings));
+    if (answer.event !== "") ctx.waitUntil(sendClick(answer, env, this.settings));
     const headers = { location: answer.text, "cache-control": CACHE_CONTROL[answer.detail] };
     return new Response(null, { status: answer.status, headers });
   }
@@ -134,7 +134,7 @@ export class Worker {
     if (slug === undefined) return page(this.engine, request, Page.notFound);
     let value;
     try {
-      value = await env.LINKS.get(domain === "" ? slug : `${domain}/${slug}`, this.settings.readOptions);
+      value = await this.#read(env, domain === "" ? slug : `${domain}/${slug}`);
     } catch (error) {
       metric("kv_errors", { error: String(error) });
       return page(this.engine, request, Page.unavailable);
@@ -142,6 +142,23 @@ export class Worker {
     if (value === null) return page(this.engine, request, Page.notFound);
     const made = this.engine.run(Operation.preview, new Uint8Array(value), `${host}/${slug}`, this.now());
     return made.text === "" ? page(this.engine, request, made.detail) : html(request, 200, made.text);
+  }
+
+  // Every read has an end, also where the binding gives it none.
+  #read(env, key) {
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`KV did not answer within ${READ_MS_MAX} ms`));
+      const timer = setTimeout(late, READ_MS_MAX);
+      const settle = (value) => {
+        clearTimeout(timer);
+        if (value === undefined) reject(new Error("KV answered with nothing"));
+        else resolve(value);
+      };
+      env.LINKS.get(key, this.settings.readOptions).then(settle, (error) => {
+        clearTimeout(timer);
+        reject(error);
+      });
+    });
   }
 
   #readSlug(path, caseInsensitive) {
@@ -162,15 +179,14 @@ function hostOf(authority) {
 }
 
 /** The facts of a request in the order that src/facts.rs reads them. */
-function packFacts(request, asked, query, cookies) {
-  const { headers } = request;
+function packFacts({ method, headers }, asked, query, cookies, clicks) {
+  // The purpose says what a click is counted as, and nothing of where it goes.
+  const purpose = clicks === "none" ? null : headers.get("sec-purpose") ?? headers.get("purpose") ?? headers.get("x-moz");
   return (
-    `${request.method}\0${asked.domain}\0${asked.slug}\0${asked.path}\0${query}\0` +
+    `${method}\0${asked.domain}\0${asked.slug}\0${asked.path}\0${query}\0` +
     `${headers.get("cf-connecting-ip") ?? ABSENT}\0${headers.get("cf-ipcountry") ?? ABSENT}\0` +
     // A real request without the header is told from a visit of which it is not known.
     `${headers.get("user-agent") ?? ""}\0${headers.get("referer") ?? ABSENT}\0` +
-    `${headers.get("accept-language") ?? ABSENT}\0` +
-    `${headers.get("sec-purpose") ?? headers.get("purpose") ?? headers.get("x-moz") ?? ABSENT}\0` +
-    `${ABSENT}\0${ABSENT}\0${cookies}`
+    `${headers.get("accept-language") ?? ABSENT}\0${purpose ?? ABSENT}\0${ABSENT}\0${ABSENT}\0${cookies}`
   );
 }

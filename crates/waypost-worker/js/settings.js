@@ -78,6 +78,7 @@ export function readSettings(env, engine, request) {
     },
     clickAttempts: wholeNumber(env, "CLICK_ATTEMPTS", 4, 1, 10, faults),
     clickBackoffMs: wholeNumber(env, "CLICK_BACKOFF_MS", 1_000, 1, 10_000, faults),
+    queueDelayS: wholeNumber(env, "QUEUE_DELAY_S", 10, 0, 600, faults),
     clickTimeoutMs: wholeNumber(env, "CLICK_TIMEOUT_MS", 5_000, 10, 20_000, faults),
   };
   const inner = {

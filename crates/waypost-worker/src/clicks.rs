@@ -13,12 +13,14 @@ pub(crate) struct Clicks {
     count: u64,
     /// The last day asked for, and its salt.
     salt: Option<(i64, Option<Salt>)>,
+    /// Where an event is written before it is signed.
+    event: Vec<u8>,
 }
 
 /// How long the parts of a written click are, in the order in which they were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lengths {
-    /// Event id, timestamp and signatures with line breaks between; the id alone where nothing is signed.
+    /// Event id, timestamp and signatures with line breaks between; nothing for a queue.
     pub(crate) heading: usize,
     /// The event as JSON.
     pub(crate) event: usize,
@@ -41,19 +43,18 @@ impl Clicks {
             }),
         };
         let start = out.len();
-        out.extend_from_slice(id.as_bytes());
         if settings.clicks == ClickPath::Queue {
-            let heading = out.len() - start;
             write_event(clicked, &told, out);
-            return Lengths { heading, event: out.len() - start - heading };
+            return Lengths { heading: 0, event: out.len() - start };
         }
-        // The signature covers the event and stands before it, so the event is written behind and moved by nothing: its
-        // place is made by writing the heading once the event is known.
-        let mut event = Vec::with_capacity(1_024);
-        write_event(clicked, &told, &mut event);
-        write_signature(id, visit.now.as_micros(), &event, settings, out);
+        // The heading covers the event and stands before it, so the event is written apart.
+        let event = &mut self.event;
+        event.clear();
+        write_event(clicked, &told, event);
+        out.extend_from_slice(id.as_bytes());
+        write_signature(id, visit.now.as_micros(), event, settings, out);
         let heading = out.len() - start;
-        out.extend_from_slice(&event);
+        out.extend_from_slice(event);
         Lengths { heading, event: event.len() }
     }
 

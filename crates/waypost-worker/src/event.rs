@@ -90,6 +90,7 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
     let pairs = decision.location.as_deref().map_or(Cow::Borrowed(""), utm_pairs);
     let [utm_source, utm_medium, utm_campaign, utm_term, utm_content] = utm_values(&pairs);
     let classified = classify(visit);
+    let (device, os) = device::device_and_os(user_agent);
     let country = visit.country.and_then(country_letters);
     let event = Event {
         event_id: told.event_id,
@@ -104,8 +105,8 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
         user_agent: cut(user_agent, USER_AGENT_BYTES_MAX),
         referrer: cut(referrer, REFERRER_BYTES_MAX),
         country_code: country.as_ref().and_then(|letters| str::from_utf8(letters).ok()).unwrap_or_default(),
-        device_type: device::device(user_agent).name(),
-        os: device::os(user_agent).name(),
+        device_type: device.name(),
+        os: os.name(),
         class: classified.class.name(),
         class_reason: classified.reason,
         language: visit.accept_language.map_or(Cow::Borrowed(""), language::primary),

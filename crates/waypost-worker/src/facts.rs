@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use memchr::memchr;
 use waypost_core::Timestamp;
 use waypost_core::visit::{Method, Unlock, Visit};
 
@@ -33,8 +34,13 @@ impl<'a> Facts<'a> {
     /// Unpacks the facts: method, domain, slug, path, query, address, country, user agent, referrer, accepted languages,
     /// purpose, visitor id, what was shown of the password, cookies.
     pub(crate) fn read(bytes: &'a [u8], now: Timestamp) -> Result<Self, BadFacts> {
-        let mut texts = str::from_utf8(bytes).map_err(|_| BadFacts)?.split('\0');
-        let mut text = || texts.next().ok_or(BadFacts);
+        let mut rest = Some(str::from_utf8(bytes).map_err(|_| BadFacts)?);
+        let mut text = || {
+            let texts = rest.ok_or(BadFacts)?;
+            let end = memchr(0, texts.as_bytes());
+            rest = end.map(|end| &texts[end + 1..]);
+            Ok(&texts[..end.unwrap_or(texts.len())])
+        };
         let method = Method::from_name(text()?);
         let (domain, slug, path) = (text()?, text()?, text()?);
         let mut fact = || text().map(|text| (text != ABSENT).then_some(text));
@@ -59,7 +65,7 @@ impl<'a> Facts<'a> {
             ..Visit::at(now)
         };
         let cookies = fact()?.unwrap_or_default();
-        if texts.next().is_some() {
+        if rest.is_some() {
             return Err(BadFacts);
         }
         Ok(Self { visit, domain, slug, cookies, path })

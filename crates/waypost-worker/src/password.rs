@@ -29,18 +29,24 @@ pub(crate) fn is_right(password: &[u8], hash: &str) -> Option<bool> {
 mod tests {
     use super::*;
 
+    /// Of `secret`, with the parameters that the control plane uses.
+    const HASH: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$14ukWqiThj4Xz77NYv01V28GbBZHY9AaZwsFswQFO0U";
+
     #[test]
-    fn hashes_are_checked_within_bounds() {
-        // argon2id of `secret`, made with small parameters.
-        let hash = "$argon2id$v=19$m=16,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$";
-        assert_eq!(is_right(b"secret", hash), None, "a hash without its output");
-        for bad in [
-            "",
-            "x",
-            "$2b$12$abc",
-            "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
-        ] {
+    fn passwords_are_checked() {
+        assert_eq!(is_right(b"secret", HASH), Some(true));
+        assert_eq!(is_right(b"Secret", HASH), Some(false));
+        assert_eq!(is_right(&[b'x'; 10_000], HASH), Some(false));
+    }
+
+    #[test]
+    fn hashes_out_of_bounds_are_not_checked() {
+        let tail = "$c29tZXNhbHRzb21lc2FsdA$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let no_output = "$argon2id$v=19$m=16,t=2,p=1$c29tZXNhbHRzb21lc2FsdA";
+        for bad in ["", "x", "$2b$12$abc", no_output, &format!("$argon2id$v=19$m=4194304,t=2,p=1{tail}")] {
             assert_eq!(is_right(b"secret", bad), None, "{bad}");
         }
+        assert_eq!(is_right(b"secret", &format!("$argon2id$v=19$m=19456,t=100,p=1{tail}")), None);
     }
 }

@@ -141,7 +141,7 @@ fn a_queue_gets_the_event_alone_and_nothing_leaves_where_nothing_is_set() {
     let output = text(&queue);
     let event: Value = serde_json::from_str(&output[(answer.text_bytes + answer.heading_bytes) as usize..]).unwrap();
     assert_eq!((event.get("ip_address"), event.get("visitor")), (None, None));
-    assert_eq!(answer.heading_bytes, 36);
+    assert_eq!(answer.heading_bytes, 0);
     assert_eq!(engine("{}").follow(b"https://example.com", &packed(&[]), NOW).event_bytes, 0);
 }
 

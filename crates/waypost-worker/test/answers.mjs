@@ -1,0 +1,166 @@
+// What visitors get: redirects, pages, previews, passwords; and what they get when KV or a value is broken.
+
+import { assert, assertEqual, start, startReceiver, SECRET, test } from "./harness.mjs";
+
+const LINK = { destination_url: "https://example.com/", link_id: "link_1", version: 3 };
+// argon2id of `secret` with 19 MiB and two passes.
+const HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$14ukWqiThj4Xz77NYv01V28GbBZHY9AaZwsFswQFO0U";
+
+async function withWorker(options, run) {
+  const worker = await start("test-worker.mjs", options);
+  try {
+    return await run(worker);
+  } finally {
+    await worker.stop();
+  }
+}
+
+async function answered(worker, path, init) {
+  const response = await worker.ask(path, init);
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+test("redirects carry a location and a cache policy and nothing else", () =>
+  withWorker({ bindings: { DEFAULT_DOMAIN: "go.example", DOMAINS: '{"b.example":{"case_insensitive":true,"root_url":"https://b.example/home"}}' } }, async (worker) => {
+    await worker.links.put("a", JSON.stringify(LINK));
+    await worker.links.put("größe/x", "https://example.com/bare");
+    await worker.links.put("b.example/abc", "https://b.example/target");
+    await worker.links.put("p", JSON.stringify({ ...LINK, redirect_status: 301 }));
+    for (const method of ["GET", "HEAD"]) {
+      const { status, headers, text } = await answered(worker, "/a", { method });
+      assertEqual([status, headers.get("location"), headers.get("cache-control"), text], [302, "https://example.com/", "private, no-store", ""], method);
+      assertEqual(headers.get("content-type"), null, "content type");
+    }
+    const location = async (path) => (await answered(worker, path)).headers.get("location");
+    assertEqual(await location("/gr%C3%B6%C3%9Fe/x"), "https://example.com/bare", "an encoded path");
+    assertEqual(await location("/a/"), "https://example.com/", "one closing slash");
+    assertEqual(await location("http://b.example/ABC"), "https://b.example/target", "another domain, whatever the case");
+    assertEqual(await location("http://b.example/"), "https://b.example/home", "the root of a domain");
+    assertEqual((await answered(worker, "http://c.example/a")).status, 404, "a link of another domain");
+    assertEqual((await answered(worker, "/p")).headers.get("cache-control"), "private, max-age=60", "a permanent redirect");
+  }));
+
+test("what is no link is a page of its own kind", () =>
+  withWorker({}, async (worker) => {
+    await worker.links.put("a", JSON.stringify(LINK));
+    await worker.links.put("old", JSON.stringify({ ...LINK, expires_at: "2020-01-01T00:00:00Z" }));
+    await worker.links.put("api", "https://example.com/");
+    const cases = [
+      ["/none", {}, 404], ["/old", {}, 410], ["/a", { method: "PUT" }, 405], ["/a", { method: "POST", body: "x" }, 405],
+      ["/none", { method: "POST", body: "x" }, 405], ["/api", {}, 404], ["/metrics", {}, 404], ["/a%2Fb", {}, 404], ["/%ff", {}, 404],
+      ["/" + "a".repeat(200), {}, 404], ["/" + "a".repeat(9_000), {}, 414], ["/none+", {}, 404], ["/old+", {}, 410], ["//evil.example", {}, 404],
+    ];
+    for (const [path, init, expect] of cases) {
+      const { status, headers, text } = await answered(worker, path, init);
+      const what = `${init.method ?? "GET"} ${path.slice(0, 40)}`;
+      assertEqual(status, expect, what);
+      assertEqual([headers.get("location"), headers.get("x-content-type-options"), headers.get("cache-control")], [null, "nosniff", "private, no-store"], what);
+      assert(headers.get("content-security-policy").includes("default-src 'none'") && text.startsWith("<!doctype html>"), what);
+      if (expect === 405) assertEqual(headers.get("allow"), "GET, HEAD", what);
+    }
+    const problem = await answered(worker, "/none", { headers: { accept: "application/json" } });
+    assertEqual([problem.headers.get("content-type"), JSON.parse(problem.text).status], ["application/problem+json", 404], "for programs");
+  }));
+
+test("a broken KV is 503 or a copy read before, never 404", () =>
+  withWorker({}, async (worker) => {
+    await worker.links.put("a", JSON.stringify(LINK));
+    const unread = await answered(worker, "/a", { headers: { "x-test-kv": "throw" } });
+    assertEqual([unread.status, unread.headers.get("retry-after"), unread.headers.get("cache-control")], [503, "1", "private, no-store"], "never read");
+    assertEqual((await answered(worker, "/a+", { headers: { "x-test-kv": "throw" } })).status, 503, "its preview");
+    assertEqual((await answered(worker, "/a")).status, 302, "while it works");
+    assertEqual((await answered(worker, "/a", { headers: { "x-test-kv": "throw" } })).headers.get("location"), "https://example.com/", "read before");
+    const later = String(Date.now() + 3_600_000);
+    assertEqual((await answered(worker, "/a", { headers: { "x-test-kv": "throw", "x-test-now": later } })).status, 503, "read long before");
+    assertEqual((await answered(worker, "/unknown", { headers: { "x-test-kv": "throw" } })).status, 503, "unknown");
+    assertEqual((await answered(worker, "/zz", { headers: { "x-test-kv": "hang" } })).status, 503, "a hanging KV");
+  }));
+
+test("malformed values are 502 and a line in the log", () =>
+  withWorker({}, async (worker) => {
+    const values = {
+      cut: '{"destination_url":"https://exam', type: '{"destination_url":["https://example.com/"]}', number: "7", nothing: "", list: "[]",
+      script: "javascript:alert(1)", script2: '{"destination_url":"JaVaScRiPt:alert(1)"}', data: "data:text/html,<script>alert(1)</script>",
+      crlf: '{"destination_url":"https://example.com/\\r\\nset-cookie: a=b"}', crlf2: "https://example.com/\r\nset-cookie: a=b", relative: "//evil.example/",
+      user: "https://user:pw@example.com/", rule: '{"destination_url":"https://a.example/","rules":[{"to":{"url":"javascript:1"}}]}',
+      deep: `{"destination_url":"https://a.example/","rules":${"[".repeat(5_000)}${"]".repeat(5_000)}}`, status: '{"destination_url":"https://a.example/","redirect_status":200}',
+      large: "x".repeat(25 * 1024 * 1024), largeJson: JSON.stringify({ ...LINK, note: "y".repeat(2 << 20) }), binary: new Uint8Array([0xff, 0xfe, 0, 1]),
+    };
+    for (const [key, value] of Object.entries(values)) {
+      await worker.links.put(key, value);
+      const { status, headers } = await answered(worker, `/${key}`);
+      assertEqual([status, headers.get("location"), headers.get("set-cookie")], [502, null, null], key);
+    }
+    await worker.links.put("good", "https://example.com/");
+    assertEqual((await answered(worker, "/good")).status, 302, "a good link afterwards");
+    const lines = worker.logs.join("").split("\n").filter((line) => line.includes("waypost_record_errors"));
+    assertEqual(lines.length, Object.keys(values).length, "lines in the log");
+    assert(!worker.logs.join("").includes("waypost_panics"), worker.logs.join("").slice(0, 2_000));
+  }));
+
+test("the preview says where a link goes and escapes it", () =>
+  withWorker({}, async (worker) => {
+    await worker.links.put("a", JSON.stringify({ ...LINK, destination_url: "https://example.com/?a=1&b=<script>" }));
+    await worker.links.put("locked", JSON.stringify({ ...LINK, password_hash: HASH }));
+    const { status, text } = await answered(worker, "/a+");
+    assert(status === 200 && text.includes("https://example.com/?a=1&amp;b=%3Cscript%3E") && !text.includes("<script"), text);
+    const locked = await answered(worker, "/locked+");
+    assert(locked.text.includes("protected by a password") && !locked.text.includes("example.com"), locked.text);
+  }));
+
+function form(password) {
+  return { method: "POST", body: new URLSearchParams({ password }), headers: { "content-type": "application/x-www-form-urlencoded" } };
+}
+
+test("a password opens a link, checked here where there is no control plane", () =>
+  withWorker({ bindings: { WEBHOOK_SECRET: SECRET } }, async (worker) => {
+    await worker.links.put("locked", JSON.stringify({ ...LINK, password_hash: HASH }));
+    const shown = await answered(worker, "/locked");
+    assert(shown.status === 200 && shown.text.includes('<form method="post">'), shown.text);
+    assertEqual((await answered(worker, "/locked", form("wrong"))).status, 401, "a wrong password");
+    assertEqual((await answered(worker, "/locked", form("x".repeat(2_000)))).status, 401, "a long body");
+    const opened = await answered(worker, "/locked?a=1", form("secret"));
+    assertEqual([opened.status, opened.headers.get("location")], [303, "/locked?a=1"], "the right one");
+    const cookie = opened.headers.get("set-cookie");
+    assert(/^wp_unlock_[0-9a-f]{16}=\d+\.[0-9a-f]{64}; Path=\/locked; Max-Age=3600; HttpOnly; SameSite=Lax; Secure$/.test(cookie), cookie);
+    const headers = { cookie: `x=y; ${cookie.split(";")[0]}` };
+    assertEqual((await answered(worker, "/locked", { headers })).status, 302, "with the cookie");
+    await worker.links.put("locked", JSON.stringify({ ...LINK, version: 4, password_hash: HASH }));
+    assertEqual((await answered(worker, "/locked", { headers })).status, 200, "with the cookie of an older version");
+    const forged = { cookie: headers.cookie.replace(/[0-9a-f]$/, (digit) => (digit === "0" ? "1" : "0")) };
+    assertEqual((await answered(worker, "/locked", { headers: forged })).status, 200, "with a forged cookie");
+    assertEqual((await answered(worker, "/locked", { method: "PUT" })).status, 405, "another method");
+  }));
+
+test("a password is checked by the control plane where there is one", async () => {
+  const control = await startReceiver();
+  const seen = [];
+  control.unlock = (path, body, headers) => {
+    seen.push([path, body, headers["x-forwarded-for"]]);
+    const password = new URLSearchParams(body).get("password");
+    return { secret: 303, often: 429, broken: 500, gone: 410 }[password] ?? 401;
+  };
+  try {
+    await withWorker({ bindings: { WEBHOOK_SECRET: SECRET, CONTROL_URL: control.url } }, async (worker) => {
+      // A hash that cannot be checked here shows that it is not.
+      await worker.links.put("locked", JSON.stringify({ ...LINK, password_hash: "$argon2id$unreadable" }));
+      for (const [password, expect] of [["secret", 303], ["wrong", 401], ["often", 429], ["broken", 503], ["gone", 410]]) {
+        const { status, headers } = await answered(worker, "/locked", form(password));
+        assertEqual(status, expect, password);
+        if (expect === 429) assertEqual(headers.get("retry-after"), "7", "when to come back");
+      }
+      assertEqual(seen[0], ["/locked", "password=secret", "192.0.2.77"], "what the control plane sees");
+    });
+  } finally {
+    await control.stop();
+  }
+});
+
+test("wrong settings are 503 and named in the log", () =>
+  withWorker({ bindings: { ADDRESS_POLICY: "some", CACHE_TTL_S: "5", WEBHOOK_SECRET: "hunter2", DOMAINS: "[]" } }, async (worker) => {
+    await worker.links.put("a", JSON.stringify(LINK));
+    assertEqual((await answered(worker, "/a")).status, 503, "every request");
+    const log = worker.logs.join("");
+    for (const name of ["ADDRESS_POLICY", "CACHE_TTL_S", "WEBHOOK_SECRET", "DOMAINS"]) assert(log.includes(name), `${name} in ${log}`);
+    assert(!log.includes("hunter2"), "no secret in the log");
+  }));
