@@ -18,6 +18,7 @@ mod summary;
 mod test;
 mod tidy;
 mod wasm;
+mod worker;
 
 use std::env;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     Task {
         name: "test",
         purpose: "run every test, with a private PostgreSQL; arguments go to the runner",
@@ -42,6 +43,11 @@ const TASKS: [Task; 8] = [
         run: tidy::tidy,
     },
     Task { name: "wasm", purpose: "build waypost-core for wasm32", run: wasm::wasm },
+    Task {
+        name: "worker",
+        purpose: "the Cloudflare Worker: worker build | test | bench | deploy-config",
+        run: worker::worker,
+    },
     Task {
         name: "chaos",
         purpose: "kill, starve and confuse a running instance, and check that it counts every click once",

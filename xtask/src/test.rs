@@ -5,10 +5,10 @@ use std::process::Command;
 use waypost_testkit::postgres::URL_VARIABLE;
 
 use crate::run::{cargo, run, succeeds};
-use crate::{chaos, postgres};
+use crate::{chaos, postgres, worker};
 
 /// Runs all tests: doc tests first, then the others with nextest, or with cargo's own runner where nextest is absent, then
-/// a short round of chaos. With arguments only the second part runs and they go to the runner.
+/// a short round of chaos, then the Worker in its runtime. With arguments only the second part runs and they go to the runner.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     run_tests(arguments, &[])
 }
@@ -30,6 +30,7 @@ pub(crate) fn run_tests(arguments: &[String], environment: &[(&str, &str)]) -> a
     run_with_cluster(&mut cargo(runner_arguments(arguments, has_nextest()?))?)?;
     if arguments.is_empty() {
         chaos::chaos(&["--quick".to_owned()])?;
+        worker::test_where_possible()?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! library from source; its packages are installed where they may be. Where neither is to be had the task says SKIPPED.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::apt;
@@ -13,10 +13,11 @@ use crate::run::{cargo, program, read, root, run, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's second Rust toolchain with the library's sources. A library needs no linker.
+/// Debian's second Rust toolchain with the library's sources; the linker comes with it.
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_LINKER: &str = "target.wasm32-unknown-unknown.linker=\"rust-lld\"";
 
 /// What came of a build that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +43,49 @@ pub(crate) fn wasm(arguments: &[String]) -> anyhow::Result<()> {
 
 /// Builds with what can be had here.
 pub(crate) fn build() -> anyhow::Result<Outcome> {
+    match compiler()? {
+        Some(compiler) => {
+            run(compiler.command("build")?.args(BUILD))?;
+            Ok(Outcome::Built)
+        }
+        None => Ok(Outcome::Skipped),
+    }
+}
+
+/// A compiler that builds for wasm32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    /// The toolchain's own target.
+    Toolchain,
+    /// Debian's second toolchain, which builds the standard library too.
+    Debian,
+}
+
+impl Compiler {
+    /// Cargo with this subcommand, for wasm32.
+    pub(crate) fn command(self, subcommand: &str) -> anyhow::Result<Command> {
+        let mut command = match self {
+            Self::Toolchain => cargo([subcommand, "--quiet"])?,
+            Self::Debian => debian_cargo(subcommand)?,
+        };
+        command.args(["--locked", "--target", TARGET]);
+        Ok(command)
+    }
+
+    /// The folder that its results for wasm32 are in.
+    pub(crate) fn folder(self) -> anyhow::Result<PathBuf> {
+        Ok(match self {
+            Self::Toolchain => target_folder()?,
+            Self::Debian => target_folder()?.join("wasm"),
+        }
+        .join(TARGET))
+    }
+}
+
+/// The compiler to be had here, installed where it may be; `None`, and a loud line, where there is none.
+pub(crate) fn compiler() -> anyhow::Result<Option<Compiler>> {
     if is_target_installed()? {
-        run(cargo(["build", "--quiet"])?.args(BUILD))?;
-        return Ok(Outcome::Built);
+        return Ok(Some(Compiler::Toolchain));
     }
     if !is_debian_ready() && apt::is_available() {
         // A failure here is no failure of the code: the line below says what is missing.
@@ -53,20 +94,16 @@ pub(crate) fn build() -> anyhow::Result<Outcome> {
         }
     }
     if is_debian_ready() {
-        run(&mut debian_build()?)?;
-        return Ok(Outcome::Built);
+        return Ok(Some(Compiler::Debian));
     }
     println!("SKIPPED: nothing here builds for {TARGET}; install it with `rustup target add {TARGET}`");
-    Ok(Outcome::Skipped)
+    Ok(None)
 }
 
 /// Nothing runs the result, so nothing is optimised: that halves the time where the standard library is built, too.
-const BUILD: [&str; 9] = [
+const BUILD: [&str; 6] = [
     "--package=waypost-core",
     "--lib",
-    "--target",
-    TARGET,
-    "--locked",
     "--config",
     "profile.dev.package.\"*\".opt-level=0",
     "--config",
@@ -97,9 +134,9 @@ fn minor_version(text: &str) -> Option<u32> {
 
 /// Building the standard library is an unstable option, which `RUSTC_BOOTSTRAP` allows on a stable compiler. The folder
 /// is apart from the main one: two compilers in one folder would rebuild each other's work.
-fn debian_build() -> anyhow::Result<Command> {
-    let mut command = program(DEBIAN_CARGO, ["build", "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
-    command.arg(target_folder()?.join("wasm")).args(BUILD).current_dir(root()?);
+fn debian_cargo(subcommand: &str) -> anyhow::Result<Command> {
+    let mut command = program(DEBIAN_CARGO, [subcommand, "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
+    command.arg(target_folder()?.join("wasm")).args(["--config", DEBIAN_LINKER]).current_dir(root()?);
     command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS"] {
         command.env_remove(name);

@@ -7,6 +7,7 @@ import { html, json } from "./pages.js";
 
 /** The largest body that is read. */
 const BODY_BYTES_MAX = 64 << 10;
+const BODY_BYTES_DRAINED_MAX = 1 << 20;
 /** Slugs that are tried before giving up; two in a row being taken is not to be seen in a lifetime. */
 const SLUGS_MAX = 5;
 const RANDOM_BYTES_PER_SLUG = 32;
@@ -103,15 +104,15 @@ async function shorten(worker, request, env, site, toJson) {
 }
 
 async function readBody(request, engine) {
-  const tooLarge = () => refusal(engine, "body_too_large", `a body here has at most ${BODY_BYTES_MAX} bytes`);
-  if (Number(request.headers.get("content-length")) > BODY_BYTES_MAX) throw tooLarge();
-  const body = new Uint8Array(BODY_BYTES_MAX + 1);
+  const body = new Uint8Array(BODY_BYTES_MAX);
   let length = 0;
   for await (const chunk of request.body ?? []) {
-    if (length + chunk.length > BODY_BYTES_MAX) throw tooLarge();
-    body.set(chunk, length);
+    if (length + chunk.length <= BODY_BYTES_MAX) body.set(chunk, length);
     length += chunk.length;
+    // What is a little too long is read to its end: who is still sending does not listen for an answer.
+    if (length > BODY_BYTES_DRAINED_MAX) break;
   }
+  if (length > BODY_BYTES_MAX) throw refusal(engine, "body_too_large", `a body here has at most ${BODY_BYTES_MAX} bytes`);
   return body.subarray(0, length);
 }
 
