@@ -11,16 +11,17 @@ use waypost_testkit::server::{Server, ServerOptions};
 
 use crate::run::{cargo, run, seconds, target_folder};
 use crate::summary::Summary;
-use crate::{lint, no_arguments, tidy, wasm};
+use crate::{bench, lint, no_arguments, tidy, wasm};
 
 /// A step's name and what it does. Its answer is a note for the summary, often empty.
 type Step = (&'static str, fn() -> anyhow::Result<String>);
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     ("lint", || lint::lint(&[]).map(|()| String::new())),
     ("tidy", || tidy::tidy(&[]).map(|()| String::new())),
     ("wasm", || wasm::build().map(|outcome| outcome.to_string())),
     ("test", run_test_command),
+    ("bench", || bench::bench(&["clicks".to_owned(), "--quick".to_owned()]).map(|()| String::new())),
     ("release", check_release),
 ];
 

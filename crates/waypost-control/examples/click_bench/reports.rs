@@ -126,9 +126,11 @@ fn on_link(base: &ReportQuery) -> Outcome<Vec<Question>> {
     for (name, filters) in filters {
         let query = ReportQuery { filters: filters.clone(), interval: Interval::Day, ..base.clone() };
         questions.push((format!("{name} by day"), query));
-        let query =
-            ReportQuery { filters, group_by: Some(Dimension::Country), interval: Interval::Month, ..base.clone() };
-        questions.push((format!("{name} by month and country"), query));
+        // What combines with the filter.
+        let is_utm = filters.iter().any(|filter| filter.dimension == Dimension::UtmSource);
+        let group = if is_utm { Dimension::UtmCampaign } else { Dimension::Country };
+        let query = ReportQuery { filters, group_by: Some(group), interval: Interval::Month, ..base.clone() };
+        questions.push((format!("{name} by month and {}", group.name()), query));
     }
     Ok(questions)
 }
