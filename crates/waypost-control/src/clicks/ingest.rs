@@ -27,8 +27,6 @@ use crate::problem::Chain;
 const OUT_OF_STEP_MAX: u32 = 10;
 /// How long the job goes on counting what is there once it is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// The most characters of an error in the status.
-const ERROR_CHARS_MAX: usize = 300;
 
 /// Where batches are counted: the clicks database; in the tests also one that fails.
 pub(super) trait ClickSink: Clone + Send + Sync + 'static {
@@ -234,8 +232,8 @@ impl Ingest {
             return;
         }
         let text = Chain(error).to_string();
-        let short = text.chars().take(ERROR_CHARS_MAX).collect();
-        if self.progress().note(Some(short)) {
+        // Anyone may ask whether an instance is ready; what drivers say may name hosts, users and files.
+        if self.progress().note(Some(error.to_string())) {
             tracing::debug!(error = text, "clicks still wait in the spool");
         } else {
             tracing::error!(error = text, "clicks cannot be counted and wait in the spool; trying again");

@@ -11,7 +11,7 @@ use super::fill::Filled;
 pub struct IngestStatus {
     /// Whether the last attempt to count clicks failed.
     pub is_failing: bool,
-    /// Why, in short.
+    /// Why, in words that may be shown to anyone: the log has what the database said.
     pub last_error: Option<String>,
     /// Clicks that wait in the spool.
     pub pending: u64,
