@@ -54,4 +54,6 @@ pub use clicks::{ClickEnricher, ClickOrigin, ClickSettings, Clicks, EventResult,
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;
-pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};
+pub use settings::{
+    ControlSettings, GrantRequest, IssueGrant, KvSettings, PublicUrl, PublicUrlError, Rate, ReadSpoolStats, Secret,
+};

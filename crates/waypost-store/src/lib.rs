@@ -36,6 +36,8 @@ mod setup;
 mod sqlite_file;
 mod statement;
 mod store;
+mod sync_health;
+mod sync_states;
 mod tx;
 mod utm_templates;
 mod versions;
@@ -59,6 +61,11 @@ pub use members::{Member, NewMember, Role};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
 pub use store::Store;
+pub use sync_health::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, RestReason, SyncHealth};
+pub use sync_states::{
+    Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, Settled, SyncCounts, SyncKey, SyncSelection, SyncState,
+    SyncStatus, SyncTarget, SyncWork,
+};
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};
 pub use versions::LinkVersion;

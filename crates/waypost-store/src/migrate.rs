@@ -81,6 +81,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
     2 "0002_links",
     3 "0003_outbox",
     4 "0004_requests",
+    5 "0005_sync",
 ];
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":

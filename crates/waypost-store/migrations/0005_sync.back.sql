@@ -1,0 +1,2 @@
+DROP TABLE sync_states;
+DROP TABLE sync_targets;

@@ -1,0 +1,36 @@
+-- How each target outside this process is doing: how far it has read the outbox, and whether it may be called.
+CREATE TABLE sync_targets (
+  target {text} NOT NULL PRIMARY KEY,
+  cursor BIGINT NOT NULL,
+  fill_domain_id BIGINT,
+  fill_slug {text},
+  calls_full_at BIGINT NOT NULL,
+  rests_until BIGINT NOT NULL,
+  rest_reason {text},
+  error {text},
+  faults BIGINT NOT NULL,
+  last_success_at BIGINT
+);
+
+-- What each target has of each slug. A row whose next_attempt_at is due is to be pushed: it is pending, or was being pushed
+-- by a process whose lease has ended (a lease is next_attempt_at together with lease_id).
+CREATE TABLE sync_states (
+  target {text} NOT NULL,
+  domain_id BIGINT NOT NULL,
+  slug {text} NOT NULL,
+  link_id {blob},
+  version BIGINT NOT NULL,
+  synced_version BIGINT,
+  status {text} NOT NULL,
+  attempts BIGINT NOT NULL,
+  error {text},
+  first_fault_at BIGINT,
+  pending_since BIGINT,
+  next_attempt_at BIGINT,
+  synced_at BIGINT,
+  lease_id {text},
+  PRIMARY KEY (target, domain_id, slug)
+){clustered};
+CREATE INDEX sync_states_due ON sync_states (target, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX sync_states_pending ON sync_states (target, pending_since) WHERE pending_since IS NOT NULL;
+CREATE INDEX sync_states_failed ON sync_states (target, domain_id, slug) WHERE status = 'failed';
