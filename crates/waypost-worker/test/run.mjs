@@ -5,6 +5,7 @@ import "./decisions.mjs";
 import "./answers.mjs";
 import "./clicks.mjs";
 import "./anonymous.mjs";
+import "./kv-api-answers.mjs";
 import { runTests } from "./harness.mjs";
 
 process.exit((await runTests()) ? 1 : 0);

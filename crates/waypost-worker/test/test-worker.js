@@ -1,12 +1,14 @@
 // The Worker as the tests run it: the shipped handler and engine, with the clock, the faults of KV, and the engine alone
-// under the control of the test. Nothing of this is part of the product.
+// under the control of the test; and caches of KV at places, which the runtime's own KV does not have. Nothing of this is part
+// of the product.
 
 import module from "./waypost.wasm";
 import { Engine, Operation } from "../js/engine.js";
 import { Worker } from "../js/handler.js";
 
 let clock = null;
-const worker = new Worker(module, () => clock ?? Date.now());
+const now = () => clock ?? Date.now();
+const worker = new Worker(module, now);
 
 const direct = new Engine(module);
 direct.run(Operation.configure, JSON.stringify({ clicks: "queue", nonce: "test", edge_id: "cf-test" }));
@@ -29,6 +31,40 @@ function bindings(env, fault) {
   return broken.get(fault);
 }
 
+/** A namespace as one place sees it: what it has read, and that there was nothing, it keeps for `cacheTtl`. */
+class CachedAtPlace {
+  #links;
+  #kept = new Map();
+
+  constructor(links) {
+    this.#links = links;
+  }
+
+  async get(key, options) {
+    const kept = this.#kept.get(key);
+    if (kept && now() < kept.until) return kept.value;
+    const value = await this.#links.get(key, options);
+    this.#kept.set(key, { value, until: now() + options.cacheTtl * 1_000 });
+    return value;
+  }
+
+  put(key, ...rest) {
+    return this.#links.put(key, ...rest);
+  }
+
+  list(options) {
+    return this.#links.list(options);
+  }
+}
+
+/** Bindings as places see them, each with a cache of its own. */
+const places = new Map();
+
+function bindingsAt(place, env) {
+  if (!places.has(place)) places.set(place, { ...env, LINKS: new CachedAtPlace(env.LINKS) });
+  return places.get(place);
+}
+
 async function followAll(request) {
   const answers = [];
   for (const { value, base64, facts, now } of await request.json()) {
@@ -39,12 +75,23 @@ async function followAll(request) {
   return Response.json(answers);
 }
 
+/** Writes many values at once: from outside each would be a request of its own. A pair without a value is deleted. */
+async function writeAll(request, env) {
+  const pairs = await request.json();
+  const write = ({ key, value, ...options }) => (value === undefined ? env.LINKS.delete(key) : env.LINKS.put(key, value, options));
+  await Promise.all(pairs.map(write));
+  return new Response(null, { status: 204 });
+}
+
 export default {
   async fetch(request, env, ctx) {
-    if (new URL(request.url).pathname === "/_test/follow") return followAll(request);
-    const now = request.headers.get("x-test-now");
-    clock = now === null ? null : Number(now);
-    return worker.fetch(request, bindings(env, request.headers.get("x-test-kv")), ctx);
+    const { pathname } = new URL(request.url);
+    if (pathname === "/_test/follow") return followAll(request);
+    if (pathname === "/_test/write") return writeAll(request, env);
+    const told = request.headers.get("x-test-now");
+    clock = told === null ? null : Number(told);
+    const place = request.headers.get("x-test-place");
+    return worker.fetch(request, place ? bindingsAt(place, env) : bindings(env, request.headers.get("x-test-kv")), ctx);
   },
   queue: (batch, env) => worker.queue(batch, env),
 };
