@@ -25,6 +25,7 @@ mod decide;
 mod domains;
 mod health;
 mod keys;
+mod kv;
 mod link_check;
 mod link_input;
 mod link_list;
@@ -51,6 +52,10 @@ mod when;
 pub use app::{App, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
 pub use clicks::{ClickEnricher, ClickOrigin, ClickSettings, Clicks, EventResult, IngestStatus};
+pub use kv::{
+    BULK_BYTES_MAX, BULK_PAIRS_MAX, KvClient, KvFault, KvKeys, KvLimits, KvSetupError, ListPage, ListedKey, Metadata,
+    Pair, PairFault, RetryAfter,
+};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;
