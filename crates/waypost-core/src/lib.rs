@@ -31,6 +31,7 @@ mod token;
 pub mod trace;
 pub mod visit;
 pub mod visitor;
+pub mod webhook;
 pub mod wire;
 
 pub use compact::CompactLink;

@@ -2,6 +2,7 @@
 
 use waypost_core::click::event_id;
 use waypost_core::visitor::{Salt, day_of, visitor_key};
+use waypost_core::webhook::SignedMessage;
 
 use crate::event::{Clicked, Told, write_event};
 use crate::settings::{ClickPath, Settings};
@@ -76,7 +77,7 @@ pub(crate) fn write_signature(id: &str, now_micros: i64, body: &[u8], settings: 
     out.push(b'\n');
     out.extend_from_slice(timestamp.as_bytes());
     out.push(b'\n');
-    settings.secrets.sign(id, &timestamp, body, out);
+    settings.secrets.sign(SignedMessage { id, timestamp: &timestamp, body }, out);
 }
 
 /// A UUID as people write it.
