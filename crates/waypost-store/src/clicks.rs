@@ -13,6 +13,7 @@ mod ingest;
 mod keep;
 mod page;
 mod raw;
+mod refused;
 mod report;
 mod scopes;
 mod writers;
@@ -23,6 +24,7 @@ use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::QueryError;
 
 pub use batch::ClickBatch;
+pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 
 use crate::clicks::scopes::ScopeCache;
 use crate::database::{Database, StoreOptions};

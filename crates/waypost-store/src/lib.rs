@@ -22,6 +22,7 @@ mod domains;
 mod edge_records;
 mod error;
 mod idempotency;
+mod link_owners;
 mod links;
 mod list;
 mod members;
@@ -46,8 +47,8 @@ pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
 pub use bulk::{CreateOutcome, LINKS_PER_CALL_MAX};
 pub use clicks::{
-    ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX, RawQuery,
-    ReportError,
+    ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
+    PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, StoredRefusal,
 };
 pub use database::{Clock, StoreOptions};
 pub use dialect::Engine;
@@ -55,6 +56,7 @@ pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord};
 pub use error::StoreError;
 pub use idempotency::{IDEMPOTENCY_HOURS, Idempotency};
+pub use link_owners::LinkOwner;
 pub use links::{Creation, Link, LinkChange, NewLink, SlugChoice};
 pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
 pub use members::{Member, NewMember, Role};

@@ -86,6 +86,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     1 "0001_clicks",
+    2 "0002_refused_events",
 ];
 
 impl Schema {

@@ -9,7 +9,7 @@ use waypost_rollup::ClickFacts;
 
 use crate::clicks::batch::ClickBatch;
 use crate::clicks::writers::Writer;
-use crate::clicks::{ClickStore, EventOutcome, chunks};
+use crate::clicks::{ClickStore, EventOutcome, RefusedEvent, chunks};
 use crate::error::StoreError;
 use crate::rows::Columns;
 use crate::statement::Statement;
@@ -30,6 +30,19 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails; none was counted then.
     pub async fn ingest_events(&self, events: &[ClickFacts<'_>]) -> Result<Vec<EventOutcome>, StoreError> {
+        self.ingest_delivery(events, &[]).await
+    }
+
+    /// Counts events as [`ClickStore::ingest_events`] does, and in the same transaction keeps those that came with them and
+    /// cannot be counted.
+    ///
+    /// # Errors
+    /// Where the database fails; none was counted and none kept then.
+    pub async fn ingest_delivery(
+        &self,
+        events: &[ClickFacts<'_>],
+        refused: &[RefusedEvent],
+    ) -> Result<Vec<EventOutcome>, StoreError> {
         let mut tx = self.database.begin("ingest_events").await?;
         let mut seen = tx.known_event_ids(events).await?;
         let mut writers: HashMap<(&str, u64), Writer> = HashMap::new();
@@ -60,9 +73,10 @@ impl ClickStore {
             }
             outcomes.push(EventOutcome::Counted);
         }
-        if batch.is_empty() {
+        if batch.is_empty() && refused.is_empty() {
             return Ok(outcomes);
         }
+        tx.keep_refused(refused).await?;
         tx.remember_event_ids(&new_ids).await?;
         for (key, writer) in writers.iter().filter(|(_, writer)| writer.is_changed()) {
             tx.put_click_writer(*key, writer).await?;

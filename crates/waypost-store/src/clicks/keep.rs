@@ -5,9 +5,12 @@ use waypost_core::visitor::day_of;
 
 use crate::clicks::ClickStore;
 use crate::clicks::events::EVENT_ID_DAYS;
+use crate::clicks::refused::REFUSED_DAYS;
 use crate::error::StoreError;
 use crate::rows::Columns;
 use crate::statement::Statement;
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 impl ClickStore {
     /// For how many days an account's raw clicks are kept; `None` where it has not chosen.
@@ -43,7 +46,8 @@ impl ClickStore {
 
     /// Deletes raw clicks that have had their days: those of days more than so many before today, and those that were stored
     /// that long ago, whatever day they claim. `default_days` is for accounts that have not chosen. Totals stay. Gives how many
-    /// clicks that were. Also forgets event ids that are older than a week.
+    /// clicks that were. Also forgets event ids that are older than a week, and
+    /// refused events that are older than a month.
     ///
     /// # Errors
     /// Where the database fails; what was deleted before stays deleted.
@@ -58,6 +62,8 @@ impl ClickStore {
         let statement = Statement::new("DELETE FROM click_event_ids WHERE day < $1");
         let today = day_of(tx.now().as_micros());
         tx.execute(statement.bind(today - EVENT_ID_DAYS)).await?;
+        let refused = Statement::new("DELETE FROM click_refused WHERE received_at < $1");
+        tx.execute(refused.bind((today - REFUSED_DAYS) * DAY_MICROS)).await?;
         tx.commit().await?;
         Ok(pruned)
     }

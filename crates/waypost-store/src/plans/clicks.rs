@@ -7,7 +7,7 @@ use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 use waypost_rollup::{ClickFacts, Dimension, Interval, ReportQuery, Scope};
 
-use crate::{ClickBatch, ClickStore, RawQuery, ReportError, StoreError};
+use crate::{ClickBatch, ClickStore, RawQuery, RefusedEvent, ReportError, StoreError};
 
 const CLICK: ClickFacts<'static> = ClickFacts {
     event_id: [1; 16],
@@ -49,6 +49,9 @@ pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError
         store.ingest(batch).await?;
     }
     store.ingest_events(&[ClickFacts { event_id: [2; 16], sequence: 9, ..CLICK }]).await?;
+    let refused = RefusedEvent { edge_id: String::new(), reason: "no event".to_owned(), event: "{}".to_owned() };
+    store.ingest_delivery(&[], &[refused]).await?;
+    store.refused_events(None, 10).await?;
     store.positions("edge").await?;
     store.audit().await?;
     let account = CLICK.account_id.parse().expect("an account");

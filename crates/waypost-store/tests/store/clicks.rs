@@ -6,6 +6,7 @@ mod erasing;
 mod events;
 mod opening;
 mod paging;
+mod refused;
 
 use waypost_core::channel::Channel;
 use waypost_core::class::Class;

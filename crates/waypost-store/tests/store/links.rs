@@ -17,6 +17,7 @@ on_both_engines! {
     case_insensitive_domain,
     slug_too_long,
     unusual_text,
+    owners_of_many,
 }
 
 async fn create_and_get(testbed: Testbed) {
@@ -246,4 +247,27 @@ async fn unusual_text(testbed: Testbed) {
         testbed.store.write("t", async |tx| tx.create_link(&new, Some("'; DROP TABLE links; --")).await).await.unwrap();
     assert_eq!(link.record.link_utms, new.record.link_utms);
     assert_eq!(link.record.destination_url, new.record.destination_url);
+}
+
+async fn owners_of_many(testbed: Testbed) {
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let new = testbed.new_link(&format!("s{number}"), "https://example.com/");
+        let link = testbed.store.write("t", async |tx| tx.create_link(&new, None).await).await.unwrap();
+        if number % 2 == 0 {
+            testbed.delete(&link).await.unwrap();
+        }
+        ids.push(link.link_id);
+    }
+    let mut tx = testbed.store.read("t").await.unwrap();
+    for count in [0, 1, 17, 20] {
+        let mut asked = ids[..count].to_vec();
+        asked.extend(["link_1", "link_00000000000000000000000000000000"].map(|id| id.parse().unwrap()));
+        let owners = tx.link_owners(&asked).await.unwrap();
+        assert_eq!(owners.len(), count);
+        assert!(owners.iter().all(|owner| ids[..count].contains(&owner.link_id)));
+        assert!(owners.iter().all(|owner| owner.account_id == *testbed.account() && owner.host == "go.example"));
+    }
+    let many: Vec<LinkId> = (0..3_000).map(|number| format!("link_{number:032x}").parse().unwrap()).collect();
+    assert!(tx.link_owners(&many).await.unwrap().is_empty());
 }
