@@ -46,8 +46,6 @@ pub(super) fn build(npm: &Npm) -> anyhow::Result<Option<Built>> {
         command.arg(sources.join(source)).arg(out).args(["--bundle", "--format=esm", "--target=es2022", "--minify"]);
         run(command.args(["--external:./waypost.wasm", "--log-level=warning"]))?;
     }
-    // The engine's side of JavaScript alone, for measuring its start in Node.
-    fs::copy(sources.join("js/engine.js"), folder.join("engine.mjs"))?;
     print_sizes(&folder)?;
     Ok(Some(Built { folder }))
 }
