@@ -336,16 +336,33 @@ impl Engine {
         )
     }
 
+    /// The members of a JSON array ($1) as rows `given` with one column `value`.
+    pub(crate) const fn json_rows(self) -> &'static str {
+        match self {
+            Self::Sqlite => "json_each($1) AS given",
+            Self::Postgres => "jsonb_array_elements(CAST($1 AS jsonb)) AS given(value)",
+        }
+    }
+
+    /// What follows the name of `sync_states` where its rows that are not `synced` are meant: SQLite would go through all others, too,
+    /// because it does not know how many they are.
+    pub(crate) const fn by_open_states(self) -> &'static str {
+        match self {
+            Self::Sqlite => " INDEXED BY sync_states_open",
+            Self::Postgres => "",
+        }
+    }
+
     /// What is true of the slugs in rows of domain and slug ($1, a JSON array of arrays): the live link, and the highest
-    /// version of a deleted one.
+    /// version of a deleted one (0 where there never was one).
     pub(crate) const fn edge_records_sql(self) -> &'static str {
         macro_rules! text {
             ($rows:literal) => {
                 concat!(
                     "SELECT CAST(given.value ->> 0 AS BIGINT) AS wanted_domain_id, given.value ->> 1 AS wanted_slug, ",
                     link_columns!(),
-                    ", (SELECT max(o.version) FROM links AS o WHERE o.domain_id = CAST(given.value ->> 0 AS BIGINT)
-                         AND o.slug = (given.value ->> 1) AND o.deleted_at IS NOT NULL) AS deleted_version
+                    ", coalesce((SELECT max(o.version) FROM links AS o WHERE o.domain_id = CAST(given.value ->> 0 AS BIGINT)
+                         AND o.slug = (given.value ->> 1) AND o.deleted_at IS NOT NULL), 0) AS deleted_version
                      FROM ",
                     $rows,
                     " LEFT JOIN links AS l ON l.domain_id = CAST(given.value ->> 0 AS BIGINT) AND l.slug = (given.value ->> 1)

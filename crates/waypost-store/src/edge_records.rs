@@ -14,6 +14,7 @@ use crate::links::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
 use crate::rows::{Columns, domain_number};
 use crate::statement::Statement;
+use crate::sync_states::SyncKey;
 use crate::tx::ReadTx;
 
 /// What an edge is told of one slug.
@@ -54,12 +55,29 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn edge_records(&mut self, entries: &[OutboxEntry]) -> Result<Vec<EdgeRecord>, StoreError> {
+        let keys = entries.iter().map(|entry| (&entry.domain_id, entry.slug.as_str()));
+        Ok(self.records_of(keys).await?.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// What is true now of each of these keys, once each, in the same order. A key whose domain is not known is left out.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn edge_records_of(&mut self, keys: &[SyncKey]) -> Result<Vec<(SyncKey, EdgeRecord)>, StoreError> {
+        let records = self.records_of(keys.iter().map(|key| (&key.domain_id, key.slug.as_str()))).await?;
+        let keyed =
+            records.into_iter().map(|(domain_id, record)| (SyncKey { domain_id, slug: record.slug.clone() }, record));
+        Ok(keyed.collect())
+    }
+
+    async fn records_of<'k>(
+        &mut self,
+        keys: impl Iterator<Item = (&'k DomainId, &'k str)>,
+    ) -> Result<Vec<(DomainId, EdgeRecord)>, StoreError> {
         let domains = self.list_all_domains().await?;
         let domains: HashMap<&DomainId, &Domain> = domains.iter().map(|domain| (&domain.domain_id, domain)).collect();
-        let slugs: BTreeSet<_> = entries
-            .iter()
-            .filter_map(|entry| Some((domains.get(&entry.domain_id)?.key(), &entry.domain_id, entry.slug.as_str())))
-            .collect();
+        let slugs: BTreeSet<_> =
+            keys.filter_map(|(domain_id, slug)| Some((domains.get(domain_id)?.key(), domain_id, slug))).collect();
         let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_number(domain_id), slug])).collect();
         let statement =
             Statement::new(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
@@ -72,7 +90,8 @@ impl ReadTx {
         let mut records = Vec::with_capacity(slugs.len());
         for (domain_key, domain_id, slug) in slugs {
             if let Some(row) = found.get(&(domain_id.clone(), slug.to_owned())) {
-                records.push(self.edge_record(row, (domain_key, slug), &mut templates).await?);
+                let record = self.edge_record(row, (domain_key, slug), &mut templates).await?;
+                records.push((domain_id.clone(), record));
             }
         }
         Ok(records)

@@ -37,8 +37,13 @@ mod setup;
 mod sqlite_file;
 mod statement;
 mod store;
+mod sync_claims;
 mod sync_health;
+mod sync_marks;
+mod sync_settle;
+mod sync_sql;
 mod sync_states;
+mod sync_walk;
 mod tx;
 mod utm_templates;
 mod versions;
@@ -65,8 +70,8 @@ pub use setup::Setup;
 pub use store::Store;
 pub use sync_health::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, RestReason, SyncHealth};
 pub use sync_states::{
-    Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, Settled, SyncCounts, SyncKey, SyncSelection, SyncState,
-    SyncStatus, SyncTarget, SyncWork,
+    Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, PAGE_SYNC_STATES_MAX, SYNC_ATTEMPTS_MAX, Settled, SyncCounts,
+    SyncKey, SyncSelection, SyncState, SyncStatus, SyncTarget, SyncWork,
 };
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};

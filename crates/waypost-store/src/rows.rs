@@ -143,6 +143,11 @@ impl<'r> Columns<'r> {
         u64::try_from(self.get::<i64>(column)?).map_err(|error| self.corrupt(column, &error))
     }
 
+    /// A count that fits 32 bits.
+    pub(crate) fn small_count(&self, column: &str) -> Result<u32, StoreError> {
+        u32::try_from(self.get::<i64>(column)?).map_err(|error| self.corrupt(column, &error))
+    }
+
     /// A yes or no, kept as 1 or 0.
     pub(crate) fn flag(&self, column: &str) -> Result<bool, StoreError> {
         self.get::<i64>(column).map(|value| value != 0)

@@ -9,12 +9,28 @@
 //! was sent late may have overwritten something newer. What is sent is what is true then (`edge_records.rs`), never what an
 //! entry said.
 
+use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 
+use crate::dialect::Engine;
 use crate::error::StoreError;
+use crate::rows::{Columns, account_number, domain_number};
+use crate::statement::Statement;
 use crate::sync_health::SyncHealth;
-use crate::tx::{ReadTx, Tx};
+use crate::tx::ReadTx;
+
+/// Attempts that fail before a key is shown as failed.
+pub const SYNC_ATTEMPTS_MAX: u32 = 5;
+/// The most states that one list gives.
+pub const PAGE_SYNC_STATES_MAX: u32 = 1_000;
+/// The longest error that is kept, in characters.
+const ERROR_CHARS_MAX: usize = 1_000;
+/// How long a key rests between two pushes at least, in microseconds: Cloudflare takes one write of a key a second.
+pub(crate) const PUSH_EVERY_US: i64 = 1_000_000;
+/// How far ahead an attempt or the end of a lease can be, in microseconds. What seems further comes from a clock that was set back, and
+/// is due.
+pub(crate) const ATTEMPT_US_MAX: i64 = 3_600 * 1_000_000;
 
 /// A target outside this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -219,25 +235,108 @@ pub enum SyncSelection {
     FailedOf(AccountId),
 }
 
+/// An error's text as far as it is kept. PostgreSQL takes no NUL.
+pub(crate) fn cut_error(error: &str) -> String {
+    error.chars().take(ERROR_CHARS_MAX).map(|letter| if letter == '\0' { ' ' } else { letter }).collect()
+}
+
+/// Microseconds later.
+pub(crate) const fn later(at: Timestamp, microseconds: i64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_add(microseconds))
+}
+
+/// What a word stands for.
+pub(crate) fn named<T: Copy>(names: &[(&'static str, T)], text: &str) -> Option<T> {
+    names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+}
+
+/// The word that stands for it.
+pub(crate) fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
+}
+
+/// The columns that [`read_state`] reads.
+macro_rules! state_columns {
+    () => {
+        "s.domain_id, s.slug, s.link_id, s.version, s.synced_version, s.status, s.attempts, s.error, s.pending_since,
+         s.next_attempt_at, s.synced_at"
+    };
+}
+
+fn read_state(row: &AnyRow) -> Result<SyncState, StoreError> {
+    let columns = Columns::new(row, "sync state");
+    let link_id = match columns.get::<Option<Vec<u8>>>("link_id")? {
+        Some(_) => Some(columns.link_id("link_id")?),
+        None => None,
+    };
+    let synced_version = match columns.get::<Option<i64>>("synced_version")? {
+        Some(_) => Some(columns.count("synced_version")?),
+        None => None,
+    };
+    Ok(SyncState {
+        key: read_key(&columns)?,
+        link_id,
+        version: columns.count("version")?,
+        synced_version,
+        status: columns.parsed("status", |text| named(&SyncStatus::NAMES, text))?,
+        attempts: columns.small_count("attempts")?,
+        error: columns.get("error")?,
+        pending_since: columns.optional_time("pending_since")?,
+        next_attempt_at: columns.optional_time("next_attempt_at")?,
+        synced_at: columns.optional_time("synced_at")?,
+    })
+}
+
+pub(crate) fn read_key(columns: &Columns<'_>) -> Result<SyncKey, StoreError> {
+    Ok(SyncKey { domain_id: columns.domain_id("domain_id")?, slug: columns.get("slug")? })
+}
+
 impl ReadTx {
     /// Whether there is anything to do for the target. Where it has no row yet, it is behind.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn sync_work(&mut self, target: SyncTarget) -> Result<SyncWork, StoreError> {
-        todo!("{target:?}")
+        let is_behind = match self.walk(target).await? {
+            Some(walk) => walk.place.is_some() || walk.cursor != self.outbox_last().await?,
+            None => true,
+        };
+        let now = self.now();
+        let health = self.sync_health(target).await?;
+        Ok(SyncWork {
+            is_behind,
+            due_at: self.sync_due_at(target).await?,
+            rests_until: health.resting(now).unwrap_or_else(|| health.rests_until.min(now)),
+        })
     }
 
-    /// How a key stands at the target; `None` where it never had to be told of it (yet).
+    /// The earliest instant at which a key is due.
+    pub(crate) async fn sync_due_at(&mut self, target: SyncTarget) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.fetch_optional(Statement::new(DUE_AT_SQL).bind(target.name())).await?;
+        let Some(row) = row else { return Ok(None) };
+        let columns = Columns::new(&row, "sync state");
+        let (least, most) = (columns.optional_time("least")?, columns.optional_time("most")?);
+        let is_implausible = most.is_some_and(|most| most > later(self.now(), ATTEMPT_US_MAX));
+        Ok(least.map(|least| if is_implausible { least.min(self.now()) } else { least }))
+    }
+
+    /// How a key stands at the target; `None` where it never had to be told of it (yet), or it leads nowhere and the target knows.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn sync_state(&mut self, target: SyncTarget, key: &SyncKey) -> Result<Option<SyncState>, StoreError> {
-        todo!("{target:?} {key:?}")
+        let statement = Statement::new(concat!(
+            "SELECT ",
+            state_columns!(),
+            " FROM sync_states AS s WHERE s.target = $1 AND s.domain_id = $2 AND s.slug = $3"
+        ));
+        let statement = statement.bind(target.name()).bind(domain_number(&key.domain_id)).bind(key.slug.as_str());
+        self.fetch_optional(statement).await?.as_ref().map(read_state).transpose()
     }
 
-    /// The keys in this status (`pending`, `syncing` or `failed`) whose link belongs to the account, or all accounts' where none is
-    /// named; in the order of domain and slug, after a key, at most `limit` and 1,000.
+    /// The keys in this status (`pending`, `syncing` or `failed`; none for `synced`) whose link belongs to the account, or all
+    /// accounts' where none is named; in the order of domain and slug, after a key, at most `limit` and 1,000. With an account
+    /// it may look at every key in that status.
     ///
     /// # Errors
     /// Where the database fails.
@@ -249,7 +348,17 @@ impl ReadTx {
         after: Option<&SyncKey>,
         limit: u32,
     ) -> Result<Vec<SyncState>, StoreError> {
-        todo!("{target:?} {account_id:?} {status:?} {after:?} {limit}")
+        let statement = Statement::new(list_sql(self.engine, if account_id.is_some() { OF_ACCOUNT } else { "" }))
+            .bind(target.name())
+            .bind(name_of(&SyncStatus::NAMES, status))
+            .bind(after.map_or(0, |key| domain_number(&key.domain_id)))
+            .bind(after.map_or("", |key| key.slug.as_str()))
+            .bind(i64::from(limit.clamp(1, PAGE_SYNC_STATES_MAX)));
+        let statement = match account_id {
+            Some(account_id) => statement.bind(account_number(account_id)),
+            None => statement,
+        };
+        self.fetch_all(statement).await?.iter().map(read_state).collect()
     }
 
     /// How many keys stand where, of all accounts; `synced` is 0 unless `with_synced`.
@@ -257,65 +366,54 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn count_sync_states(&mut self, target: SyncTarget, with_synced: bool) -> Result<SyncCounts, StoreError> {
-        todo!("{target:?} {with_synced}")
+        let mut counts = SyncCounts::default();
+        for row in self.fetch_all(Statement::new(COUNT_OPEN_SQL).bind(target.name())).await? {
+            let columns = Columns::new(&row, "sync state");
+            let count = columns.count("keys")?;
+            match columns.parsed("status", |text| named(&SyncStatus::NAMES, text))? {
+                SyncStatus::Pending => counts.pending = count,
+                SyncStatus::Syncing => counts.syncing = count,
+                SyncStatus::Synced => counts.synced = count,
+                SyncStatus::Failed => counts.failed = count,
+            }
+        }
+        if let Some(row) = self.fetch_optional(Statement::new(OLDEST_SQL).bind(target.name())).await? {
+            counts.oldest_pending_since = Columns::new(&row, "sync state").optional_time("pending_since")?;
+        }
+        if with_synced && let Some(row) = self.fetch_optional(Statement::new(COUNT_SQL).bind(target.name())).await? {
+            let all = Columns::new(&row, "sync state").count("keys")?;
+            counts.synced = all.saturating_sub(counts.pending + counts.syncing + counts.failed);
+        }
+        Ok(counts)
     }
 }
 
-impl Tx {
-    /// Makes pending what has changed since the last call: at most `limit` entries of the outbox, or of a walk over all links
-    /// where the target is new, was asked to be filled anew, or the outbox does not reach back to its cursor. The walk's place is kept,
-    /// so it goes on after a restart.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn advance_sync(&mut self, target: SyncTarget, limit: u32) -> Result<Advance, StoreError> {
-        todo!("{target:?} {limit}")
-    }
+/// The first and the last attempt to come.
+const DUE_AT_SQL: &str = "SELECT
+       (SELECT min(s.next_attempt_at) FROM sync_states AS s WHERE s.target = $1 AND s.next_attempt_at IS NOT NULL) AS least,
+       (SELECT max(s.next_attempt_at) FROM sync_states AS s WHERE s.target = $1 AND s.next_attempt_at IS NOT NULL) AS most";
 
-    /// Takes at most `limit` due keys for `lease_ms`, and one call off the target's allowance.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn claim_sync(&mut self, target: SyncTarget, limit: u32, lease_ms: u64) -> Result<Claimed, StoreError> {
-        todo!("{target:?} {limit} {lease_ms}")
-    }
-
-    /// Gives claimed keys back. A key that moved on meanwhile is pending again, whatever became of it. A key whose lease was taken
-    /// by others is pending again, too, and due at once: what was sent last may be older than what they sent. Gives how many those were.
-    /// No key is due sooner than a second after it was sent.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn settle_sync(
-        &mut self,
-        target: SyncTarget,
-        lease: &Lease,
-        settled: &[Settled],
-    ) -> Result<u64, StoreError> {
-        todo!("{target:?} {lease:?} {settled:?}")
-    }
-
-    /// Makes these keys pending and due at once, with no attempts against them; makes rows for those that have none. For repairs.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn mark_sync(&mut self, target: SyncTarget, keys: &[SyncKey]) -> Result<(), StoreError> {
-        todo!("{target:?} {keys:?}")
-    }
-
-    /// Makes keys due at once, with no attempts against them. Gives how many.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn retry_sync(&mut self, target: SyncTarget, selection: &SyncSelection) -> Result<u64, StoreError> {
-        todo!("{target:?} {selection:?}")
-    }
-
-    /// Has all links pushed anew: [`Tx::advance_sync`] begins a walk over all.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn refill_sync(&mut self, target: SyncTarget) -> Result<(), StoreError> {
-        todo!("{target:?}")
-    }
+/// Those of target $1 in status $2 after domain $3 and slug $4, at most $5; of account $6.
+fn list_sql(engine: Engine, of_account: &'static str) -> String {
+    format!(
+        concat!(
+            "SELECT ",
+            state_columns!(),
+            " FROM sync_states AS s{}
+             WHERE s.target = $1 AND s.status = $2 AND s.status <> 'synced' AND (s.domain_id, s.slug) > ($3, $4){}
+             ORDER BY s.domain_id, s.slug LIMIT $5"
+        ),
+        engine.by_open_states(),
+        of_account
+    )
 }
+
+const OF_ACCOUNT: &str = " AND EXISTS (SELECT 1 FROM links AS l WHERE l.id = s.link_id AND l.account_id = $6)";
+
+const COUNT_OPEN_SQL: &str =
+    "SELECT status, count(*) AS keys FROM sync_states WHERE target = $1 AND status <> 'synced' GROUP BY status";
+
+const OLDEST_SQL: &str =
+    "SELECT min(pending_since) AS pending_since FROM sync_states WHERE target = $1 AND pending_since IS NOT NULL";
+
+const COUNT_SQL: &str = "SELECT count(*) AS keys FROM sync_states WHERE target = $1";

@@ -11,5 +11,6 @@ mod files;
 mod links;
 mod list;
 mod open;
+mod sync;
 mod testbed;
 mod versions;
