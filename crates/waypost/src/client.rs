@@ -20,6 +20,7 @@ use waypost_control::{ACCOUNT_HEADER, App, Principal};
 use crate::cli::ClientArgs;
 use crate::config::Config;
 use crate::config::load::load;
+use crate::config::types::is_this_machine;
 use crate::data_dir::{DataDir, DataDirError, SocketPath};
 use crate::instance::Instance;
 use crate::print;
@@ -340,13 +341,7 @@ fn read_server(server: &str) -> anyhow::Result<String> {
 /// Whether what is sent there can be read on the way: plain HTTP to another machine.
 fn is_open_to_all(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return true };
-    let is_here = match url.host() {
-        Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() != "https" && !is_here
+    url.scheme() != "https" && !is_this_machine(&url)
 }
 
 impl InProcess {

@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ipnet::IpNet;
-use waypost_control::{PublicUrl, Rate};
+use waypost_control::{KvSettings, PublicUrl, Rate, Secret};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicy;
 use waypost_edge::Limits;
 
-use crate::config::types::{DatabaseAddress, LogFilter, RateLimit};
+use crate::config::types::{ApiUrl, DatabaseAddress, LogFilter, RateLimit};
 use crate::data_dir::default_data_dir;
 
 /// Everything an instance can be told.
@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) country_database: Option<PathBuf>,
     /// What is recorded of clicks.
     pub(crate) clicks: ClicksConfig,
+    /// Where links are copied to for Cloudflare's edge.
+    pub(crate) cloudflare: CloudflareConfig,
     /// Whether anyone may make links on the landing page and by `POST /api/url`.
     pub(crate) anonymous_links: bool,
     /// How many links an address may make so.
@@ -104,6 +106,42 @@ impl Default for ClicksConfig {
     }
 }
 
+/// The Workers KV namespace that links are pushed to, and how it is reached.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CloudflareConfig {
+    /// The account's id.
+    pub(crate) account_id: Option<String>,
+    /// The namespace's id.
+    pub(crate) kv_namespace_id: Option<String>,
+    /// What opens it.
+    pub(crate) api_token: Option<Secret>,
+    /// Where the API is.
+    pub(crate) api_url: ApiUrl,
+}
+
+impl CloudflareConfig {
+    /// The namespace, where all of it is given.
+    pub(crate) fn kv_settings(&self) -> Option<KvSettings> {
+        Some(KvSettings {
+            api_url: self.api_url.as_str().to_owned(),
+            account_id: self.account_id.clone()?,
+            namespace_id: self.kv_namespace_id.clone()?,
+            api_token: self.api_token.clone()?,
+        })
+    }
+
+    /// The keys that are missing beside those that are given; none where none or all are.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        let keys = [
+            ("cloudflare.account_id", self.account_id.is_some()),
+            ("cloudflare.kv_namespace_id", self.kv_namespace_id.is_some()),
+            ("cloudflare.api_token", self.api_token.is_some()),
+        ];
+        let is_used = keys.iter().any(|(_, is_given)| *is_given) || self.api_url != ApiUrl::default();
+        keys.into_iter().filter(|(_, is_given)| is_used && !is_given).map(|(key, _)| key).collect()
+    }
+}
+
 /// Schemes as they were given, and the policy that they make.
 #[derive(Clone, Debug)]
 pub(crate) struct SchemeList {
@@ -125,6 +163,7 @@ impl Default for Config {
             country_header: None,
             country_database: None,
             clicks: ClicksConfig::default(),
+            cloudflare: CloudflareConfig::default(),
             anonymous_links: true,
             anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
             api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),

@@ -105,6 +105,7 @@ impl Instance {
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
             spool_stats: Some(Arc::new(move || spool.stats())),
+            kv: config.cloudflare.kv_settings(),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
         Ok(App::start(self.store.clone(), Arc::clone(&self.table), Arc::clone(&self.clicks), settings).await?)

@@ -52,7 +52,12 @@ fn add_flags(command: Command, is_shown: fn(&Setting) -> bool) -> Command {
     SETTINGS.iter().filter(|setting| is_shown(setting)).fold(command.arg(file), |command, setting| {
         let flag = setting.flag().trim_start_matches("--").to_owned();
         let is_list = setting.shape == Shape::List;
-        let heading = if setting.section().is_some() { "Limits" } else { "Settings" };
+        let heading = match setting.section() {
+            None => "Settings",
+            Some("clicks") => "Clicks",
+            Some("cloudflare") => "Cloudflare",
+            Some(_) => "Limits",
+        };
         let default = setting.default_text().map(|text| format!(" [default: {text}]")).unwrap_or_default();
         let help = format!("{}{default} [env: {}]", setting.meaning, setting.variable()).replace('`', "");
         let arg = Arg::new(setting.key)

@@ -104,7 +104,19 @@ pub(crate) fn load(
             }),
         }
     }
+    if !faults.0.is_empty() {
+        return Err(faults);
+    }
+    // Only asked of settings that could be read: one that could not would be missing, too.
+    faults.0.extend(config.cloudflare.missing().into_iter().map(missing));
     if faults.0.is_empty() { Ok(Loaded { config, sources }) } else { Err(faults) }
+}
+
+/// What is said of a setting without which others mean nothing.
+fn missing(key: &'static str) -> String {
+    let section = key.split_once('.').map_or(key, |(section, _)| section);
+    let variable = SETTINGS.iter().find(|setting| setting.key == key).map(Setting::variable).unwrap_or_default();
+    format!("{key}: it is missing, and the others of [{section}] mean nothing without it (or give {variable})")
 }
 
 fn read_variable(
@@ -324,6 +336,36 @@ mod tests {
             "  --trusted-proxies: \"10.0.0.0/33\" is not a network such as 10.0.0.0/8",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn settings_that_belong_together_are_given_together() {
+        #[track_caller]
+        fn check(pairs: &[(&str, &str)], missing: &[&str]) {
+            let outcome = load(&GivenFlags::default(), variables(pairs)).map(|_| ());
+            let text = outcome.err().map(|faults| faults.to_string()).unwrap_or_default();
+            assert_eq!(text.matches("it is missing").count(), missing.len(), "{text}");
+            for name in missing {
+                assert!(text.contains(&format!("cloudflare.{name}: it is missing")), "{text}");
+            }
+        }
+        const ACCOUNT: (&str, &str) = ("WAYPOST_CLOUDFLARE_ACCOUNT_ID", "a1");
+        const NAMESPACE: (&str, &str) = ("WAYPOST_CLOUDFLARE_KV_NAMESPACE_ID", "b2");
+        const TOKEN: (&str, &str) = ("WAYPOST_CLOUDFLARE_API_TOKEN", "t0ken");
+        check(&[], &[]);
+        check(&[ACCOUNT, NAMESPACE, TOKEN], &[]);
+        check(&[ACCOUNT, TOKEN], &["kv_namespace_id"]);
+        check(&[ACCOUNT], &["kv_namespace_id", "api_token"]);
+        let elsewhere = ("WAYPOST_CLOUDFLARE_API_URL", "http://127.0.0.1:1");
+        check(&[elsewhere], &["account_id", "kv_namespace_id", "api_token"]);
+        check(&[elsewhere, ACCOUNT, NAMESPACE, TOKEN], &[]);
+        for bad in ["", "se cret", "se\ncret", "*** "] {
+            let given = [ACCOUNT, NAMESPACE, ("WAYPOST_CLOUDFLARE_API_TOKEN", bad)];
+            let text = load(&GivenFlags::default(), variables(&given)).unwrap_err().to_string();
+            assert!(text.contains("as it was shown") && !text.contains("cret"), "{text}");
+        }
+        let given = [("WAYPOST_CLOUDFLARE_ACCOUNT_ID", "a/../b"), NAMESPACE, TOKEN];
+        assert!(load(&GivenFlags::default(), variables(&given)).unwrap_err().to_string().contains("32 hexadecimal"));
     }
 
     #[test]

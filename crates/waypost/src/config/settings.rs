@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
-use waypost_control::PublicUrl;
+use waypost_control::{PublicUrl, Secret};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicyError;
 
@@ -16,6 +16,10 @@ use crate::config::{Config, SchemeList};
 const HEAD_BYTES_LEAST: usize = 8_192;
 /// The least disk that waiting clicks may be given: a few segments for each thread.
 const SPOOL_BYTES_LEAST: u64 = 64 << 20;
+/// What stands for a secret where settings are shown.
+const MASKED: &str = "***";
+/// The most characters of an id or token of Cloudflare's.
+const CREDENTIAL_CHARS_MAX: usize = 1_024;
 /// The most threads that redirect; each holds descriptors and a slot in the link table.
 const THREADS_MAX: usize = 256;
 
@@ -372,6 +376,50 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "cloudflare.account_id",
+        value_name: "ID",
+        meaning: "The Cloudflare account whose Workers KV holds a copy of the links, for Workers to answer from. `account_id`, `kv_namespace_id` and `api_token` are given together",
+        set: |config, values| {
+            config.cloudflare.account_id = Some(cloudflare_id(values)?);
+            Ok(())
+        },
+        show: |config| config.cloudflare.account_id.clone().map(Shown::Text),
+        ..PLAIN
+    },
+    Setting {
+        key: "cloudflare.kv_namespace_id",
+        value_name: "ID",
+        meaning: "The Workers KV namespace that every link is pushed to. It should hold nothing else",
+        set: |config, values| {
+            config.cloudflare.kv_namespace_id = Some(cloudflare_id(values)?);
+            Ok(())
+        },
+        show: |config| config.cloudflare.kv_namespace_id.clone().map(Shown::Text),
+        ..PLAIN
+    },
+    Setting {
+        key: "cloudflare.api_token",
+        value_name: "TOKEN",
+        meaning: "An API token of that account with the permission to edit Workers KV storage, and no other. Give it in the environment or the file: flags can be read by everyone on the machine",
+        set: |config, values| {
+            config.cloudflare.api_token = Some(api_token(values)?);
+            Ok(())
+        },
+        show: |config| config.cloudflare.api_token.as_ref().map(|_| Shown::Text(MASKED.to_owned())),
+        ..PLAIN
+    },
+    Setting {
+        key: "cloudflare.api_url",
+        value_name: "URL",
+        meaning: "Where Cloudflare's API is reached, for a proxy in front of it; plain `http` only on this machine",
+        set: |config, values| {
+            config.cloudflare.api_url = one(values)?.parse()?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(config.cloudflare.api_url.as_str().to_owned())),
+        ..PLAIN
+    },
+    Setting {
         key: "limits.head_bytes_max",
         value_name: "BYTES",
         meaning: "Request line and headers of one request; more is answered 431. At least 8192",
@@ -494,6 +542,26 @@ fn seconds(values: &[String], into: &mut Duration) -> Result<(), String> {
     let seconds = one(values)?.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
     *into = Duration::from_secs(seconds.ok_or("give whole seconds, 1 to 86400")?);
     Ok(())
+}
+
+/// An id of Cloudflare's, which becomes a part of a path.
+fn cloudflare_id(values: &[String]) -> Result<String, String> {
+    let id = one(values)?;
+    let is_id = (1..=CREDENTIAL_CHARS_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_id { Ok(id.to_owned()) } else { Err("give the id, 32 hexadecimal digits".to_owned()) }
+}
+
+/// A token. What is wrong with it is said without repeating it.
+fn api_token(values: &[String]) -> Result<Secret, String> {
+    let token = one(values)?;
+    if token == MASKED {
+        return Err(format!("give the token itself: `{MASKED}` is what is shown instead of one"));
+    }
+    if (1..=CREDENTIAL_CHARS_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret::new(token.to_owned()));
+    }
+    Err("give the token as it was shown, without blanks or line ends".to_owned())
 }
 
 /// A network, or an address as the network of it alone.

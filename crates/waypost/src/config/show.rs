@@ -89,6 +89,29 @@ mod tests {
     use crate::config::load::load;
 
     #[test]
+    fn a_token_is_shown_nowhere() {
+        let environment = [
+            ("WAYPOST_CLOUDFLARE_ACCOUNT_ID".into(), "a1".into()),
+            ("WAYPOST_CLOUDFLARE_KV_NAMESPACE_ID".into(), "b2".into()),
+            ("WAYPOST_CLOUDFLARE_API_TOKEN".into(), "t0ken".into()),
+        ];
+        let loaded = load(&GivenFlags::default(), environment).unwrap();
+        let mut text = Vec::new();
+        write_toml(&loaded, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("api_token = \"***\"  # WAYPOST_CLOUDFLARE_API_TOKEN"), "{text}");
+        assert_eq!(to_json(&loaded)["cloudflare"]["api_token"], "***");
+        for shown in [text.clone(), to_json(&loaded).to_string(), format!("{loaded:?}")] {
+            assert!(!shown.contains("t0ken"), "{shown}");
+        }
+        // What stands for the token is not taken for one.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let again = load(&GivenFlags { file: Some(file.path().to_owned()), values: Vec::new() }, []);
+        assert!(again.unwrap_err().to_string().contains("give the token itself"));
+    }
+
+    #[test]
     fn what_is_printed_can_be_read_back_and_hides_secrets() {
         let environment =
             [("WAYPOST_DATABASE_URL".into(), "postgres://u:secret@h/d".into()), ("WAYPOST_THREADS".into(), "2".into())];

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
-use waypost_control::Rate;
+use waypost_control::{KvSettings, Rate};
 
 /// A database's address. Shows itself without its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +56,52 @@ impl FromStr for DatabaseAddress {
             return Ok(Self(text.to_owned()));
         }
         Err("give sqlite:///path/waypost.db or postgres://user@host/database".to_owned())
+    }
+}
+
+/// Where an API is that gets a secret: by HTTPS, or by HTTP on this machine. Without `/` at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiUrl(String);
+
+impl ApiUrl {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ApiUrl {
+    fn default() -> Self {
+        Self(KvSettings::API_URL.to_owned())
+    }
+}
+
+impl FromStr for ApiUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || "give a URL such as https://api.example/client/v4; http only to this machine".to_owned();
+        let url = Url::parse(text).map_err(|_| error())?;
+        let is_plain = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.has_host();
+        match url.scheme() {
+            "https" if is_plain => {}
+            "http" if is_plain && is_this_machine(&url) => {}
+            _ => return Err(error()),
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Whether a URL leads to the machine this runs on.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -139,6 +185,27 @@ mod tests {
             assert!(!format!("{address:?}").contains("sec"), "{address:?}");
         }
         assert!("mysql://h/d".parse::<DatabaseAddress>().is_err());
+    }
+
+    #[test]
+    fn an_api_that_gets_a_secret_is_not_reached_in_the_open() {
+        for (text, expect) in [
+            ("https://api.cloudflare.com/client/v4", Some("https://api.cloudflare.com/client/v4")),
+            ("https://proxy.example:8443/", Some("https://proxy.example:8443")),
+            ("http://127.0.0.1:9000/client/v4/", Some("http://127.0.0.1:9000/client/v4")),
+            ("http://[::1]:9000", Some("http://[::1]:9000")),
+            ("http://localhost", Some("http://localhost")),
+            ("http://api.cloudflare.com/client/v4", None),
+            ("http://127.0.0.1.example.com", None),
+            ("https://user:secret@api.example", None),
+            ("https://api.example/?a=b", None),
+            ("ftp://localhost", None),
+            ("api.example", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse::<ApiUrl>().ok().as_ref().map(ApiUrl::as_str), expect, "{text}");
+        }
+        assert!(!"https://user:secret@api.example".parse::<ApiUrl>().unwrap_err().contains("secret"));
     }
 
     #[test]
