@@ -19,6 +19,7 @@ use crate::problem::{Problem, ProblemCode};
 use crate::settings::{ControlSettings, Rate};
 use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
+use crate::verify::Verifier;
 
 /// Passwords, right or wrong, that one address may try on one link: in a minute, and in an hour.
 const UNLOCK_RATES: [Rate; 2] = [Rate { count: 5, per_s: 60, burst: 5 }, Rate { count: 20, per_s: 3_600, burst: 20 }];
@@ -33,6 +34,7 @@ pub struct App {
     pub(crate) clicks: Arc<Clicks>,
     pub(crate) feeds: Feeds,
     pub(crate) sync: Arc<Sync>,
+    pub(crate) verifier: Verifier,
     pub(crate) settings: ControlSettings,
     pub(crate) setup: Setup,
     pub(crate) create_queue: CreateQueue,
@@ -93,6 +95,7 @@ impl App {
             clicks,
             feeds: Feeds::new(),
             sync,
+            verifier: Verifier::new(),
             settings,
             setup,
         }))
@@ -107,6 +110,7 @@ impl App {
     /// then on.
     pub async fn stop(&self) {
         self.close_feeds();
+        self.verifier.stop();
         self.sync.stop();
         let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(job) = job

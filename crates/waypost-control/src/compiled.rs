@@ -1,7 +1,7 @@
 //! Records of the store in the form the link table takes.
 
-use waypost_core::SchemePolicy;
 use waypost_core::compact::compile;
+use waypost_core::{LinkRecord, SchemePolicy};
 use waypost_store::EdgeRecord;
 use waypost_table::{Change, RECORD_BYTES_MAX};
 
@@ -41,11 +41,7 @@ pub(crate) fn compile_records(records: Vec<EdgeRecord>, schemes: &SchemePolicy) 
     for EdgeRecord { domain_key: domain, slug, version, record } in records {
         let compiled = match &record {
             None => Ok(None),
-            Some(record) => match compile(record, schemes) {
-                Ok(bytes) if bytes.len() > RECORD_BYTES_MAX => Err(format!("{} bytes are too many", bytes.len())),
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(error) => Err(error.to_string()),
-            },
+            Some(record) => compile_record(record, schemes).map(Some),
         };
         match compiled {
             Ok(bytes) => batch.records.push(CompiledRecord { domain, slug, version, bytes }),
@@ -57,4 +53,13 @@ pub(crate) fn compile_records(records: Vec<EdgeRecord>, schemes: &SchemePolicy) 
         }
     }
     batch
+}
+
+/// Compiles one record, or says why the table cannot hold it.
+pub(crate) fn compile_record(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, String> {
+    match compile(record, schemes) {
+        Ok(bytes) if bytes.len() > RECORD_BYTES_MAX => Err(format!("{} bytes are too many", bytes.len())),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    }
 }

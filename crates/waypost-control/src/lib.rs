@@ -45,8 +45,11 @@ mod request;
 mod routes;
 mod settings;
 mod sync;
+mod sync_states;
+mod sync_view;
 mod throttle;
 mod unlock;
+mod verify;
 mod when;
 
 pub use app::{App, StartError};

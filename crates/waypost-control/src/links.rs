@@ -237,7 +237,8 @@ impl App {
         let mut record = input.record;
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
-        let errors = check_record(&mut record, &rules);
+        let mut errors = check_record(&mut record, &rules);
+        errors.extend(input.slug.as_ref().and_then(|slug| self.check_first_segment(slug, domain)));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -250,6 +251,20 @@ impl App {
             created_at: input.created_at,
         };
         Ok(CheckedLink { link, password: input.password })
+    }
+
+    /// Refuses a slug of the default domain that begins with the host of a domain. Cloudflare's edge keeps links of the
+    /// default domain under their slugs and others under host and slug, so it would serve the other domain's link.
+    fn check_first_segment(&self, slug: &Slug, domain: &Domain) -> Option<FieldError> {
+        let (first, _) = slug.as_str().split_once('/').filter(|_| domain.is_default)?;
+        let domains = self.sync.domains();
+        let others = domains.iter().filter(|domain| !domain.is_default).map(|domain| domain.host.as_str());
+        let host = others.into_iter().find(|host| host.eq_ignore_ascii_case(first))?;
+        let detail = format!(
+            "a slug of the default domain cannot begin with {host}/, because {host} is a domain of this instance and \
+             edges would take the rest for a slug of that domain"
+        );
+        Some(FieldError { field: "slug".to_owned(), code: ProblemCode::SlugReserved, detail })
     }
 
     pub(crate) async fn hash_password(&self, new: &mut CheckedLink) -> Result<(), Problem> {

@@ -66,6 +66,10 @@ problems! {
         "Whether letter case counts can only be changed while a domain has never had a link.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
         "Within 24 hours the same `Idempotency-Key` stands for the same request with the same body. Nothing was done.";
+    NoSyncTarget = "no_sync_target", 409, "Links are pushed nowhere",
+        "No target outside this server is configured: `cloudflare.account_id`, `cloudflare.kv_namespace_id` and `cloudflare.api_token` name one.";
+    VerifyRunning = "verify_running", 409, "A comparison is running already",
+        "This server compares its links with the target for somebody else. Wait for its end.";
     Gone = "gone", 410, "The link has expired",
         "It no longer leads anywhere.";
     StaleVersion = "stale_version", 412, "The link has changed meanwhile",
@@ -83,7 +87,7 @@ problems! {
     SlugInvalid = "slug_invalid", 422, "The text cannot be a slug",
         "A slug has 1 to 100 letters, digits, `-`, `_`, `.` and inner `/`, with letters of one script only.";
     SlugReserved = "slug_reserved", 422, "The slug is reserved",
-        "Slugs cannot start with a path segment that the product answers itself.";
+        "Slugs cannot start with a path segment that the product answers itself, nor on the default domain with the host of another domain: the copies of links at the edge could not tell such a slug from a slug of that domain.";
     DomainUnknown = "domain_unknown", 422, "There is no such domain",
         "Links can be made on the domains that `GET /api/v1/domains` lists.";
     DestinationInvalid = "destination_invalid", 422, "The destination is not a URL",

@@ -15,6 +15,7 @@ mod links;
 mod metrics;
 mod public;
 mod reports;
+mod sync;
 
 use std::sync::Arc;
 
@@ -59,6 +60,10 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/links/{id}", get(links::get_link).patch(links::update_link).delete(links::delete_link))
         .route("/api/v1/links/{id}/versions", get(links::list_versions))
         .route("/api/v1/links/{id}/clicks", delete(clicks::erase_link_clicks))
+        .route("/api/v1/links/{id}/sync", get(sync::get_link_sync).post(sync::retry_link_sync))
+        .route("/api/v1/sync", get(sync::get_sync).post(sync::retry_sync))
+        .route("/api/v1/sync/links", get(sync::list_behind))
+        .route("/api/v1/sync/verify", post(sync::verify_sync))
         .route("/api/v1/reports", get(reports::get_report))
         .route("/api/v1/clicks", get(clicks::list_clicks))
         .route("/api/v1/clicks/live", get(clicks::follow_clicks))

@@ -17,6 +17,7 @@ mod api_keys;
 mod bulk;
 mod clicks;
 mod database;
+mod deleted_slugs;
 mod dialect;
 mod domains;
 mod edge_records;

@@ -10,4 +10,5 @@ mod pages;
 mod problems;
 mod reports;
 mod sync;
+mod sync_states;
 mod tenants;

@@ -71,7 +71,14 @@ async fn foreign_things_are_not_there() {
         call("GET", &format!("/api/v1/{query}")).send().await.assert_problem(404, "not_found");
     }
     call("DELETE", &format!("{link_path}/clicks")).send().await.assert_problem(404, "not_found");
-    for path in ["/api/v1/clicks/audit", "/metrics"] {
+    call("GET", &format!("{link_path}/sync")).send().await.assert_problem(404, "not_found");
+    call("POST", &format!("{link_path}/sync")).send().await.assert_problem(404, "not_found");
+    assert_eq!(call("GET", "/api/v1/sync/links").send().await.json(), json!({"links": [], "next_cursor": null}));
+    for body in [json!({"refill": true}), json!({"refill": true, "target": "cloudflare_kv"})] {
+        call("POST", "/api/v1/sync").json(&body).await.assert_problem(403, "forbidden");
+    }
+    call("POST", "/api/v1/sync/verify").json(&json!({})).await.assert_problem(403, "forbidden");
+    for path in ["/api/v1/clicks/audit", "/api/v1/sync", "/metrics"] {
         call("GET", path).send().await.assert_problem(403, "forbidden");
     }
 
@@ -124,6 +131,12 @@ async fn no_route_of_the_api_opens_without_a_key() {
         ("PUT", "/api/v1/clicks/retention"),
         ("DELETE", "/api/v1/links/link_1/clicks"),
         ("DELETE", "/api/v1/visitors/0123456789abcdef/clicks"),
+        ("GET", "/api/v1/links/link_1/sync"),
+        ("POST", "/api/v1/links/link_1/sync"),
+        ("GET", "/api/v1/sync"),
+        ("POST", "/api/v1/sync"),
+        ("GET", "/api/v1/sync/links"),
+        ("POST", "/api/v1/sync/verify"),
         ("GET", "/metrics"),
     ] {
         app.call(method, path).send().await.assert_problem(401, "unauthorized");

@@ -1,0 +1,75 @@
+//! `/api/v1/sync` and `/api/v1/links/{id}/sync`: how far the edges are, trying again, and comparing.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json as json_value;
+
+use super::{json, typed};
+use crate::accept::Format;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::{Problem, ProblemCode};
+use crate::report_query::Fields;
+use crate::request::{PathId, QueryPairs, read_json};
+use crate::sync_states::{AskedBehind, Retry};
+use crate::verify::VerifyOptions;
+
+pub(super) async fn get_link_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &app.link_sync(&caller, &id).await?))
+}
+
+pub(super) async fn retry_link_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Response, Problem> {
+    Ok(json(StatusCode::ACCEPTED, &app.retry_link_sync(&caller, &id).await?))
+}
+
+pub(super) async fn get_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    pairs: QueryPairs,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::of(pairs);
+    let flag = |text: &str| text.parse().map_err(|_| "must be true or false".to_owned());
+    let with_synced = fields.read("synced", ProblemCode::InvalidField, flag).unwrap_or(false);
+    fields.finish()?;
+    caller.require_instance(&app)?;
+    Ok(json(StatusCode::OK, &app.sync_overview(with_synced).await?))
+}
+
+pub(super) async fn list_behind(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    pairs: QueryPairs,
+) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &app.list_behind(&caller, &AskedBehind::read(pairs)?).await?))
+}
+
+pub(super) async fn retry_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let retry = Retry::parse(read_json(request, app.settings.body_bytes_max).await?)?;
+    let (target, retried) = app.retry_sync(&caller, retry).await?;
+    Ok(json(StatusCode::ACCEPTED, &json_value!({ "target": target.name(), "retried": retried })))
+}
+
+pub(super) async fn verify_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let options = VerifyOptions::parse(read_json(request, app.settings.body_bytes_max).await?)?;
+    caller.require_instance(&app)?;
+    Ok(typed(Format::Ndjson.media_type(), app.verify_sync(options)?))
+}
