@@ -2,12 +2,14 @@
 //! `transfer`; settings that a flag can give are listed once, in `config::settings`.
 
 mod clicks;
+mod sync;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
+pub(crate) use self::sync::{SomeLink, SyncCommand};
 use crate::config::flags::{CommandFlags, ServeFlags};
 
 /// A link platform: short links that lead each visitor to the right place.
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     /// Export, follow, audit and erase the clicks themselves
     #[command(subcommand)]
     Clicks(ClicksCommand),
+    /// Show how far the edges are, try again, and compare them with the links
+    #[command(subcommand)]
+    Sync(SyncCommand),
     /// Make links from a CSV or NDJSON file, or a list of URLs
     ///
     /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,

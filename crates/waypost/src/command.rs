@@ -8,12 +8,15 @@ mod link;
 mod report;
 mod report_table;
 mod server_events;
+mod sync;
+mod sync_progress;
 
 pub(crate) use clicks::run_clicks;
 pub(crate) use domain::run_domain;
 pub(crate) use key::run_key;
 pub(crate) use link::run_link;
 pub(crate) use report::run_report;
+pub(crate) use sync::run_sync;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -72,6 +72,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Command::Domain(command) => block_on(command::run_domain(&command))?,
         Command::Report(args) => block_on(command::run_report(&args))?,
         Command::Clicks(command) => return block_on(command::run_clicks(&command)),
+        Command::Sync(command) => return block_on(command::run_sync(&command)),
         Command::Export(args) => block_on(transfer::export::export(&args))?,
         Command::Import(args) => {
             let summary = block_on(transfer::import::import(&args))?;
