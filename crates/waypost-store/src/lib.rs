@@ -40,7 +40,10 @@ mod statement;
 mod store;
 mod sync_claims;
 mod sync_health;
+mod sync_list;
 mod sync_marks;
+#[cfg(test)]
+mod sync_model;
 mod sync_settle;
 mod sync_sql;
 mod sync_states;
@@ -70,9 +73,10 @@ pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
 pub use store::Store;
 pub use sync_health::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, RestReason, SyncHealth};
+pub use sync_list::PAGE_SYNC_STATES_MAX;
 pub use sync_states::{
-    Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, PAGE_SYNC_STATES_MAX, SYNC_ATTEMPTS_MAX, Settled, SyncCounts,
-    SyncKey, SyncSelection, SyncState, SyncStatus, SyncTarget, SyncWork,
+    Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, SYNC_ATTEMPTS_MAX, Settled, SyncCounts, SyncKey,
+    SyncSelection, SyncState, SyncStatus, SyncTarget, SyncWork,
 };
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};

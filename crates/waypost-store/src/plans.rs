@@ -5,8 +5,8 @@
 mod clicks;
 mod sync;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
 
 use sqlx::{Connection, Row, SqliteConnection};
 use waypost_core::id::{AccountId, DomainId};
@@ -18,8 +18,10 @@ use crate::{
     SlugChoice, Store, StoreError, StoreOptions, Tx,
 };
 
-/// What was executed so far. Only the test below executes anything in this binary.
-static RECORDED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+thread_local! {
+    /// What this thread executed so far; other tests of this binary have threads of their own.
+    static RECORDED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
 
 /// Tables with as many rows as there are links or requests, by the names they have in statements.
 const LARGE_TABLES: &[&str] = &[
@@ -46,13 +48,9 @@ const LARGE_TABLES: &[&str] = &[
     "p",
 ];
 
-fn recorded() -> MutexGuard<'static, BTreeSet<String>> {
-    RECORDED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 pub(crate) fn record(text: &str) {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    recorded().insert(one_line);
+    RECORDED.with_borrow_mut(|recorded| recorded.insert(one_line));
 }
 
 /// One test for both databases, because what is executed is recorded in one place.
@@ -61,14 +59,14 @@ async fn every_statement_has_its_plan() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let address = folder.path().join("plans.db").display().to_string();
     let store = Store::open(&address, StoreOptions::default()).await.expect("a new database");
-    recorded().clear();
+    RECORDED.take();
     every_operation(&store).await.expect("every operation succeeds");
     store.close().await;
     insta::assert_snapshot!(plans(&address).await);
 
     let address = folder.path().join("clicks.db").display().to_string();
     let store = ClickStore::open(&address, StoreOptions::default()).await.expect("a new database");
-    recorded().clear();
+    RECORDED.take();
     clicks::every_operation(&store).await.expect("every operation succeeds");
     store.close().await;
     insta::assert_snapshot!("every_statement_on_clicks_has_its_plan", plans(&address).await);
@@ -78,7 +76,7 @@ async fn every_statement_has_its_plan() {
 async fn plans(address: &str) -> String {
     let mut connection = SqliteConnection::connect(&format!("sqlite://{address}")).await.expect("the same database");
     let mut report = String::new();
-    let statements = recorded().clone();
+    let statements = RECORDED.take();
     for text in statements {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
         let plan = sqlx::query(explain).fetch_all(&mut connection).await.expect("a plan");

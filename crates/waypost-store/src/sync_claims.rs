@@ -56,8 +56,9 @@ impl Tx {
         limit: usize,
         (lease, lease_until): (&Lease, Timestamp),
     ) -> Result<Vec<ClaimedKey>, StoreError> {
+        // Planned anew each time: the table may have grown a thousandfold since the last.
         let due = |text: &'static str| {
-            Statement::new(text)
+            Statement::once(text)
                 .bind(target.name())
                 .bind(from.as_micros())
                 .bind(to.as_micros())

@@ -104,8 +104,11 @@ impl TargetRow {
     /// # Errors
     /// The instant at which there is one to take.
     pub(crate) fn after_call(&self, now: Timestamp) -> Result<Timestamp, Timestamp> {
-        let full_at = self.calls_full_at.clamp(now, later(now, BURST_US));
-        let after = later(full_at, CALL_US);
+        // The clock was set back, and nothing says by how much: this call is lent against an empty allowance.
+        if self.calls_full_at > later(now, BURST_US + CALL_US) {
+            return Ok(later(now, BURST_US + CALL_US));
+        }
+        let after = later(self.calls_full_at.max(now), CALL_US);
         if after <= later(now, BURST_US) { Ok(after) } else { Err(later(after, -BURST_US)) }
     }
 }

@@ -196,11 +196,12 @@ macro_rules! moved_on {
     };
 }
 
-/// Which rows a settlement is of: those in the JSON array of $1 that lease $3 still holds.
+/// Which rows a settlement is of: those in the JSON array of $1 that lease $3 still holds. It says so in a CASE because PostgreSQL would
+/// take a comparison with a lease for the narrowest condition, expect one row, and go through the whole array for each.
 macro_rules! held {
     () => {
         " WHERE sync_states.target = g.target AND sync_states.domain_id = g.domain_id AND sync_states.slug = g.slug
-            AND sync_states.lease_id = $3 AND sync_states.status = 'syncing'"
+            AND CASE WHEN sync_states.lease_id = $3 AND sync_states.status = 'syncing' THEN TRUE ELSE FALSE END"
     };
 }
 

@@ -167,7 +167,7 @@ impl Tx {
             return Err(StoreError::OutboxGap { cursor, first, last });
         }
         let end = last.min(cursor + limit.unsigned_abs());
-        let statement = Statement::new(sync_sql::READ_OUTBOX)
+        let statement = Statement::once(sync_sql::READ_OUTBOX)
             .bind(target.name())
             .bind(self.now().as_micros())
             .bind(as_bigint(cursor))
@@ -178,9 +178,10 @@ impl Tx {
 
     /// Takes one page of the walk. Gives how many keys have more to be told.
     async fn walk_on(&mut self, target: SyncTarget, place: Place, limit: i64) -> Result<u64, StoreError> {
+        // Planned anew each time: the tables may have grown a thousandfold since the last.
         let (end, mark) = match place.stage {
-            Stage::Links => (Statement::new(sync_sql::LINKS_END), sync_sql::WALK_LINKS),
-            Stage::Rows => (Statement::new(sync_sql::ROWS_END).bind(target.name()), sync_sql::WALK_ROWS),
+            Stage::Links => (Statement::once(sync_sql::LINKS_END), sync_sql::WALK_LINKS),
+            Stage::Rows => (Statement::once(sync_sql::ROWS_END).bind(target.name()), sync_sql::WALK_ROWS),
         };
         let end = end.bind(place.domain).bind(place.slug.as_str()).bind(limit - 1);
         let end = match self.fetch_optional(end).await? {
@@ -191,7 +192,7 @@ impl Tx {
             None => None,
         };
         let (last_domain, last_slug) = end.as_ref().map_or((i64::MAX, ""), |(domain, slug)| (*domain, slug));
-        let mark = Statement::new(mark)
+        let mark = Statement::once(mark)
             .bind(target.name())
             .bind(self.now().as_micros())
             .bind(place.domain)

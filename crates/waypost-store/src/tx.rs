@@ -45,6 +45,12 @@ impl ReadTx {
         self.now
     }
 
+    /// Moves the transaction's time, so that a test can live through days in one.
+    #[cfg(test)]
+    pub(crate) const fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     pub(crate) async fn ping(&mut self) -> Result<(), StoreError> {
         self.fetch_all(Statement::new("SELECT 1")).await.map(drop)
     }

@@ -1,5 +1,8 @@
 //! What each target is to be told: how keys become pending, are claimed, pushed and given back.
 
+mod claims;
+mod health;
+mod listing;
 mod walks;
 
 use waypost_core::Timestamp;
