@@ -1,5 +1,5 @@
-//! The control plane as one value: the store, the link table and the job that keeps the table current, with the
-//! settings. Use cases are methods of [`App`], each in the file of the noun it serves; handlers call nothing else.
+//! The control plane as one value: the store, the link table and the jobs that keep the table and Workers KV current, with
+//! the settings. Use cases are methods of [`App`], each in the file of the noun it serves; handlers call nothing else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{SchemePolicy, Timestamp};
-use waypost_store::{ClickStore, Domain, Setup, Store, StoreError};
+use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
 use waypost_table::Table;
 
 use crate::click_feed::Feeds;
 use crate::clicks::Clicks;
 use crate::create_queue::CreateQueue;
+use crate::kv::{KvClient, KvSetupError};
+use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
 use crate::problem::{Problem, ProblemCode};
@@ -35,6 +37,9 @@ pub struct App {
     pub(crate) feeds: Feeds,
     pub(crate) sync: Arc<Sync>,
     pub(crate) verifier: Verifier,
+    /// The job that keeps Workers KV current, where there is one.
+    pub(crate) outbox: Option<Arc<OutboxWorker>>,
+    kv: Option<Arc<KvClient>>,
     pub(crate) settings: ControlSettings,
     pub(crate) setup: Setup,
     pub(crate) create_queue: CreateQueue,
@@ -43,8 +48,8 @@ pub struct App {
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
     pub(crate) unlock_failure_throttle: Throttle<String>,
-    /// The job. A std mutex: held to take the handle, never across an await.
-    job: Mutex<Option<JoinHandle<()>>>,
+    /// The jobs. A std mutex: held to take the handles, never across an await.
+    jobs: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Why the control plane did not start.
@@ -53,15 +58,19 @@ pub enum StartError {
     /// What every instance has could not be read or made.
     #[error("the database could not be prepared")]
     Store(#[from] StoreError),
+    /// Workers KV cannot be called as it is configured.
+    #[error("links cannot be pushed to Workers KV")]
+    Kv(#[from] KvSetupError),
 }
 
 impl App {
-    /// Prepares the database, starts the job that keeps the table current, and returns at once: until the table has
-    /// caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime. Whoever
+    /// Prepares the database, starts the jobs that keep the table and Workers KV current, and returns at once: until the table
+    /// has caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime. Whoever
     /// started `clicks` stops them, after this.
     ///
     /// # Errors
-    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host.
+    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host; [`StartError::Kv`] where
+    /// the settings of Workers KV cannot be used.
     pub async fn start(
         store: Store,
         table: Arc<Table>,
@@ -70,18 +79,27 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let host = settings.public_url.host().clone();
         clicks.set_default_host(&host);
+        let kv = settings.kv.as_ref().map(KvClient::new).transpose()?.map(Arc::new);
         let mut tx = store.begin("init").await?;
         let setup = tx.init(&host).await?;
+        if setup.renamed_from.is_some() {
+            // Every record of the default domain names its host.
+            tx.refill_sync(SyncTarget::CloudflareKv).await?;
+        }
         tx.commit().await?;
         if let Some(old) = &setup.renamed_from {
             tracing::warn!(domain.host = %host, old_host = %old, "the default domain has another host than before");
         }
         let sync = Sync::new(store.clone(), Arc::clone(&table), settings.schemes.clone(), settings.sync_poll_ms);
         let sync = Arc::new(sync);
-        let job = tokio::spawn({
+        let outbox = kv
+            .clone()
+            .map(|kv| Arc::new(OutboxWorker::new(store.clone(), kv, OutboxOptions::new(settings.sync_poll_ms))));
+        let mut jobs = vec![tokio::spawn({
             let sync = Arc::clone(&sync);
             async move { sync.run().await }
-        });
+        })];
+        jobs.extend(outbox.clone().map(|outbox| tokio::spawn(async move { outbox.run().await })));
         Ok(Arc::new(Self {
             anonymous_throttle: settings.anonymous_rate.map(Throttle::new),
             api_throttle: settings.api_rate.map(Throttle::new),
@@ -89,7 +107,9 @@ impl App {
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
             create_queue: CreateQueue::start(store.clone()),
             passwords: Passwords::new(),
-            job: Mutex::new(Some(job)),
+            jobs: Mutex::new(jobs),
+            outbox,
+            kv,
             store,
             table,
             clicks,
@@ -106,17 +126,20 @@ impl App {
         self.sync.wait_until_caught_up(wait).await.is_ok()
     }
 
-    /// Ends the job, having let it finish what it is writing, and all live feeds. Requests that change links fail from
-    /// then on.
+    /// Ends the jobs, having let them finish what they are writing, and all live feeds. Requests that change links fail
+    /// from then on.
     pub async fn stop(&self) {
         self.close_feeds();
         self.verifier.stop();
         self.sync.stop();
-        let job = self.job.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(job) = job
-            && let Err(error) = job.await
-        {
-            tracing::error!(%error, "the job that keeps the link table current broke down");
+        if let Some(outbox) = &self.outbox {
+            outbox.stop();
+        }
+        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        for job in jobs {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "a job that brings links to the edges broke down");
+            }
         }
     }
 
@@ -125,8 +148,21 @@ impl App {
         self.clicks.store()
     }
 
-    /// Waits until the edge has everything up to this outbox sequence.
+    /// The client of Workers KV, where links are pushed to it.
+    pub const fn kv(&self) -> Option<&Arc<KvClient>> {
+        self.kv.as_ref()
+    }
+
+    /// Tells the job that keeps Workers KV current that there is something to do. It looks by itself, too.
+    pub(crate) fn wake_outbox(&self) {
+        if let Some(outbox) = &self.outbox {
+            outbox.wake();
+        }
+    }
+
+    /// Waits until the edge of this process has everything up to this outbox sequence. Workers KV is told, and not waited for.
     pub(crate) async fn wait_for_edge(&self, sequence: u64) -> Result<(), Problem> {
+        self.wake_outbox();
         let synced = self.sync.wait_for_links(sequence, self.settings.sync_wait_ms).await;
         synced.map_err(not_at_edge)
     }

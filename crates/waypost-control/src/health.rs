@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use waypost_store::RestReason;
+
 use crate::app::App;
+use crate::outbox::PENDING_AGE_S_MAX;
 use crate::problem::Chain;
 
 /// What `/readyz` tells.
@@ -17,6 +20,9 @@ pub(crate) struct Checks {
     pub(crate) store: StoreCheck,
     pub(crate) table: TableCheck,
     clicks: ClicksCheck,
+    /// Absent where there is no target outside this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sync: Option<SyncCheck>,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,9 +58,39 @@ struct ClicksCheck {
     last_error: Option<String>,
 }
 
+/// How pushing links to the target outside this process is doing. What is wrong there does not make the instance unready:
+/// it answers redirects and takes changes, which wait for the target in the database.
+#[derive(Debug, Serialize)]
+pub(crate) struct SyncCheck {
+    /// Whether the job works, the target is not refused by its configuration, and no change has waited for 5 minutes.
+    pub(crate) ok: bool,
+    pub(crate) target: &'static str,
+    /// What is pending; `null` where the database cannot say.
+    #[serde(flatten)]
+    pub(crate) state: Option<SyncCheckState>,
+    /// Why the last round of the job failed; `null` where it did not.
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SyncCheckState {
+    /// Keys that the target is to be told of.
+    pub(crate) pending: u64,
+    /// Keys that it is just being told of.
+    pub(crate) syncing: u64,
+    /// Keys that failed.
+    pub(crate) failed: u64,
+    /// How long the oldest of those that are not given up has waited, in seconds.
+    pub(crate) pending_age_s: f64,
+    /// Why the target is not called just now; `null` where it is.
+    pub(crate) rest_reason: Option<&'static str>,
+    /// What the last call met; `null` where it succeeded.
+    error: Option<String>,
+}
+
 impl App {
     pub(crate) async fn readiness(&self) -> Readiness {
-        let (last, clicks) = tokio::join!(self.outbox_last(), self.clicks_check());
+        let (last, clicks, sync) = tokio::join!(self.outbox_last(), self.clicks_check(), self.sync_check());
         let cursor = self.table.cursor();
         let store = StoreCheck { ok: last.is_some() };
         let table = TableCheck {
@@ -63,7 +99,7 @@ impl App {
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
         };
-        Readiness { ready: store.ok && table.ok, checks: Checks { store, table, clicks } }
+        Readiness { ready: store.ok && table.ok, checks: Checks { store, table, clicks, sync } }
     }
 
     async fn clicks_check(&self) -> ClicksCheck {
@@ -80,8 +116,32 @@ impl App {
         }
     }
 
+    async fn sync_check(&self) -> Option<SyncCheck> {
+        let outbox = self.outbox.as_ref()?;
+        let state = outbox.look().await;
+        let state = state.inspect_err(|error| tracing::warn!(error = %Chain(error), "the database does not answer"));
+        let last_error = outbox.status().last_error;
+        let is_well = |state: &SyncCheckState| {
+            state.pending_age_s <= PENDING_AGE_S_MAX as f64 && state.rest_reason != Some("configuration")
+        };
+        let state = state.ok().map(|look| SyncCheckState {
+            pending: look.counts.pending,
+            syncing: look.counts.syncing,
+            failed: look.counts.failed,
+            pending_age_s: look.pending_age_s,
+            rest_reason: look.rest_reason.map(rest_name),
+            error: look.error,
+        });
+        let ok = last_error.is_none() && state.as_ref().is_some_and(is_well);
+        Some(SyncCheck { ok, target: outbox.target().name(), state, last_error })
+    }
+
     async fn outbox_last(&self) -> Option<u64> {
         let read = async { self.store.read("readyz").await?.outbox_last().await };
         read.await.inspect_err(|error| tracing::warn!(error = %Chain(error), "the database does not answer")).ok()
     }
+}
+
+fn rest_name(reason: RestReason) -> &'static str {
+    RestReason::NAMES.iter().find(|(_, named)| *named == reason).map_or("", |(name, _)| name)
 }

@@ -32,6 +32,7 @@ mod link_list;
 mod link_view;
 mod links;
 mod metrics;
+mod outbox;
 mod own_hosts;
 mod pages;
 mod password;
@@ -59,6 +60,7 @@ pub use kv::{
     BULK_BYTES_MAX, BULK_PAIRS_MAX, KvClient, KvFault, KvKeys, KvLimits, KvSetupError, ListPage, ListedKey, Metadata,
     Pair, PairFault, RetryAfter,
 };
+pub use outbox::{Chance, FaultCounts, OutboxOptions, OutboxStatus, OutboxWorker, Pause};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use routes::router;

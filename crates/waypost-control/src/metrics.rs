@@ -11,10 +11,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use waypost_spool::SpoolStats;
-use waypost_store::ClickAudit;
+use waypost_store::{ClickAudit, RestReason};
 
 use crate::app::App;
 use crate::clicks::IngestStatus;
+use crate::health::{SyncCheck, SyncCheckState};
+use crate::outbox::OutboxStatus;
 use crate::problem::{Chain, Problem};
 
 /// The media type of what [`App::metrics`] writes.
@@ -23,6 +25,23 @@ pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabel {
     cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabel {
+    target: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetStatusLabel {
+    target: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetReasonLabel {
+    target: &'static str,
+    reason: &'static str,
 }
 
 impl App {
@@ -40,6 +59,9 @@ impl App {
         }
         page.counter("table_refused", "Links that the link table cannot serve as they are stored", table.refused);
         page.flag("table_sync_failing", "Whether the link table is not being kept current", !table.ok);
+        if let (Some(check), Some(outbox)) = (&readiness.checks.sync, &self.outbox) {
+            page.sync(check, &outbox.status());
+        }
         page.gauge("live_listeners", "Live feeds that are open", self.feeds.count() as u64);
         page.flag("clicks_store_up", "Whether the database of the clicks answers", audit.is_ok());
         page.ingest(&self.clicks.status());
@@ -77,6 +99,63 @@ impl Page {
         self.seconds("click_ingest_last_batch_seconds", help, status.last_batch_s);
         let help = "Clicks whose browser was not read, because too many new user agents came at once";
         self.counter("clicks_user_agent_unparsed", help, status.unparsed_user_agents);
+    }
+
+    fn sync(&mut self, check: &SyncCheck, status: &OutboxStatus) {
+        let target = check.target;
+        let of_target = |value: u64| {
+            let family = Family::<TargetLabel, Counter>::default();
+            family.get_or_create(&TargetLabel { target }).inc_by(value);
+            family
+        };
+        self.registry.register(
+            "sync_calls",
+            "Calls of the target's interface since the start",
+            of_target(status.calls),
+        );
+        let help = "Keys that the target has acknowledged since the start";
+        self.registry.register("sync_pushed_keys", help, of_target(status.pushed_keys));
+        let help = "Keys that this process was late with since the start, so that they were pushed again";
+        self.registry.register("sync_late_keys", help, of_target(status.late_keys));
+        let faults = Family::<TargetReasonLabel, Counter>::default();
+        let counts = status.faults;
+        for (reason, count) in [
+            ("refused", counts.refused),
+            ("configuration", counts.configuration),
+            ("rate_limited", counts.rate_limited),
+            ("quota", counts.quota),
+            ("unavailable", counts.unavailable),
+        ] {
+            faults.get_or_create(&TargetReasonLabel { target, reason }).inc_by(count);
+        }
+        self.registry.register("sync_faults", "Calls that failed since the start", faults);
+        let failing = Family::<TargetLabel, Gauge>::default();
+        failing.get_or_create(&TargetLabel { target }).set((!check.ok).into());
+        let help =
+            "Whether a person should look: the job fails, the configuration is refused, or a change waits for too long";
+        self.registry.register("sync_failing", help, failing);
+        if let Some(state) = &check.state {
+            self.sync_state(target, state);
+        }
+    }
+
+    fn sync_state(&mut self, target: &'static str, state: &SyncCheckState) {
+        let age = Family::<TargetLabel, Gauge<f64, AtomicU64>>::default();
+        age.get_or_create(&TargetLabel { target }).set(state.pending_age_s);
+        let help = "How long the oldest change has waited for the target, which should stay below 300";
+        self.registry.register("sync_pending_age_seconds", help, age);
+        let keys = Family::<TargetStatusLabel, Gauge>::default();
+        for (status, count) in [("pending", state.pending), ("syncing", state.syncing), ("failed", state.failed)] {
+            let gauge = keys.get_or_create(&TargetStatusLabel { target, status });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.registry.register("sync_keys", "Keys of which the target is behind", keys);
+        let resting = Family::<TargetReasonLabel, Gauge>::default();
+        for (reason, _) in RestReason::NAMES {
+            let gauge = resting.get_or_create(&TargetReasonLabel { target, reason });
+            gauge.set((state.rest_reason == Some(reason)).into());
+        }
+        self.registry.register("sync_resting", "Whether the target is not called for a while, and why", resting);
     }
 
     fn audit(&mut self, epochs: &[ClickAudit]) {

@@ -270,9 +270,6 @@ impl App {
         let record = records.first().and_then(|record| record.record.as_ref());
         Ok(record.and_then(|record| compile_record(record, self.schemes()).err()))
     }
-
-    /// Tells the outbox worker that there is something to do. It looks by itself, too.
-    pub(crate) fn wake_outbox(&self) {}
 }
 
 fn key_of(link: &Link) -> SyncKey {

@@ -90,6 +90,10 @@ impl Database {
         self.engine
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
         Tx::begin(&self.writers, (self.engine, self.schema.write_lock), name, self.clock.now()).await
     }

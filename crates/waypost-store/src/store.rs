@@ -1,5 +1,7 @@
 //! The store itself: opening a database and handing out transactions.
 
+use waypost_core::Timestamp;
+
 use crate::database::{Database, StoreOptions};
 use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
@@ -41,6 +43,11 @@ impl Store {
     /// Which engine holds the data.
     pub const fn engine(&self) -> Engine {
         self.database.engine()
+    }
+
+    /// The time as transactions would see it now.
+    pub fn now(&self) -> Timestamp {
+        self.database.now()
     }
 
     /// Begins a write transaction under this name (for logs and errors), waiting for its turn. Dropping it undoes it.

@@ -1,0 +1,92 @@
+//! Several processes on one database: they share the work, and a late one does no lasting harm (F21).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost_testkit::kv_api::{CallKind, Fault};
+
+use crate::testbed::{HASTY, PATIENT, TARGET, Testbed};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_share_the_work_and_send_nothing_twice() {
+    let Some(testbed) = Testbed::postgres().await else { return };
+    testbed.create_many("a", 2_000).await;
+    testbed.api.set_latency(Duration::from_millis(30));
+    // As after faults: small batches, so that both find work.
+    let mut tx = testbed.store.begin("db_faults").await.unwrap();
+    let health = tx.sync_health(TARGET).await.unwrap();
+    tx.set_sync_health(TARGET, &waypost_store::SyncHealth { faults: 3, ..health }).await.unwrap();
+    tx.commit().await.unwrap();
+    let first = Arc::new(testbed.worker());
+    let second = Arc::new(testbed.worker_with(testbed.second_store().await, PATIENT));
+    let run = |worker: Arc<waypost_control::OutboxWorker>| async move {
+        for _ in 0..10 {
+            let _ = worker.round().await.unwrap();
+        }
+    };
+    let jobs = [tokio::spawn(run(Arc::clone(&first))), tokio::spawn(run(Arc::clone(&second)))];
+    for job in jobs {
+        job.await.unwrap();
+    }
+    testbed.run_until_synced(&first, 10_000).await;
+    testbed.assert_converged().await;
+    assert!(testbed.api.write_counts().values().all(|count| *count == 1));
+    let (first, second) = (first.status(), second.status());
+    assert!(first.pushed_keys > 0 && second.pushed_keys > 0, "{first:?} {second:?}");
+    assert_eq!(first.pushed_keys + second.pushed_keys, 2_000);
+}
+
+/// One process claims, is stopped past its lease in the middle of its call, and goes on: what it sent late is older than what the other
+/// sent meanwhile, and does not stay.
+async fn check_late(testbed: Testbed) {
+    testbed.create("a").await;
+    let slow = Arc::new(testbed.worker());
+    testbed.api.set_latency(Duration::from_millis(300));
+    let job = tokio::spawn({
+        let slow = Arc::clone(&slow);
+        async move { slow.round().await.unwrap() }
+    });
+    let is_called = || testbed.api.call_count() == 1;
+    tokio::task::block_in_place(|| waypost_testkit::wait_until(Duration::from_secs(10), "the call", is_called))
+        .unwrap();
+    testbed.api.set_latency(Duration::ZERO);
+    testbed.clock.advance_ms(61_000);
+    testbed.edit("a", "https://example.com/newer").await;
+    let quick = testbed.worker_with(testbed.second_store().await, PATIENT);
+    let _ = quick.round().await.unwrap();
+    assert_eq!(testbed.api.call_count(), 2);
+    // The stand-in did the slow call at once and was late only with its answer, so its late writing is done here.
+    testbed.api.db_put("a", r#"{"destination_url":"https://example.com/a","version":1}"#);
+    let _ = job.await.unwrap();
+    assert_eq!(slow.status().late_keys, 1);
+    testbed.run_until_synced(&quick, 10_000).await;
+    testbed.assert_converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f21_what_is_sent_after_the_lease_is_sent_again() {
+    check_late(Testbed::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f21_what_is_sent_after_the_lease_is_sent_again_on_postgres() {
+    if let Some(testbed) = Testbed::postgres().await {
+        check_late(testbed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_is_told_binds_the_other() {
+    let Some(testbed) = Testbed::postgres().await else { return };
+    testbed.create_many("a", 10).await;
+    let first = testbed.worker_with(testbed.store.clone(), HASTY);
+    let second = testbed.worker_with(testbed.second_store().await, HASTY);
+    testbed.api.fail_next([Fault::rate_limited(Some("60"))]);
+    let _ = first.round().await.unwrap();
+    testbed.create_many("b", 10).await;
+    testbed.run_for(&second, 59_000).await;
+    assert_eq!(testbed.api.call_count(), 1);
+    testbed.run_until_synced(&second, 10_000).await;
+    testbed.assert_converged().await;
+    assert_eq!(testbed.api.calls().last().unwrap().kind, CallKind::BulkPut);
+}
