@@ -20,26 +20,45 @@ try {
   // Then it takes longer.
 }
 
+/** Tests that run at once: most of them wait for something, and each has a runtime of its own. */
+const LANES = 2;
+
 const tests = [];
 
 export function test(name, run) {
   tests.push({ name, run });
 }
 
-export async function runTests() {
-  let failed = 0;
-  const filter = process.argv[2] ?? "";
-  for (const { name, run } of tests.filter((test) => test.name.includes(filter))) {
-    const startedAt = performance.now();
-    try {
-      const note = await run();
-      console.log(`test ${name} ... ok (${Math.round(performance.now() - startedAt)} ms${note ? `, ${note}` : ""})`);
-    } catch (error) {
-      failed++;
-      console.log(`test ${name} ... FAILED\n${error.stack}`);
-    }
+/** A test that waits for a long time and does little: it runs beside the others, from the start on. */
+export function longTest(name, run) {
+  tests.push({ name, run, isLong: true });
+}
+
+/** Runs a test and says how it went. Gives whether it passed. */
+async function runTest({ name, run }) {
+  const startedAt = performance.now();
+  try {
+    const note = await run();
+    console.log(`test ${name} ... ok (${Math.round(performance.now() - startedAt)} ms${note ? `, ${note}` : ""})`);
+    return true;
+  } catch (error) {
+    console.log(`test ${name} ... FAILED\n${error.stack}`);
+    return false;
   }
-  const count = tests.filter((test) => test.name.includes(filter)).length;
+}
+
+export async function runTests() {
+  const filter = process.argv[2] ?? "";
+  const chosen = tests.filter((test) => test.name.includes(filter));
+  const waiting = chosen.filter(({ isLong }) => !isLong);
+  const passed = [];
+  const lane = async () => {
+    while (waiting.length > 0) passed.push(await runTest(waiting.shift()));
+  };
+  const long = chosen.filter(({ isLong }) => isLong).map(async (test) => passed.push(await runTest(test)));
+  await Promise.all([...long, ...Array.from({ length: LANES }, lane)]);
+  const count = chosen.length;
+  const failed = passed.filter((isPassed) => !isPassed).length;
   console.log(`test result: ${failed ? "FAILED" : "ok"}. ${count - failed} passed; ${failed} failed; 0 ignored`);
   return failed;
 }

@@ -25,13 +25,13 @@ class Refusal extends Error {
 const utf8Bytes = (text) => Buffer.byteLength(text, "utf8");
 
 function checkKey(key) {
-  if (typeof key !== "string" || key === "" || key === "." || key === "..") throw new Refusal(400, 10014, `invalid key name ${JSON.stringify(key)}`);
+  if (typeof key !== "string" || key === "" || key === "." || key === "..") throw new Refusal(400, 10030, `invalid key name ${JSON.stringify(key)}`);
   if (utf8Bytes(key) > KEY_BYTES_MAX) throw new Refusal(400, 10030, `key name over ${KEY_BYTES_MAX} bytes`);
 }
 
 function checkPair({ key, value, metadata, ...rest }) {
   checkKey(key);
-  if (typeof value !== "string") throw new Refusal(400, 10012, "a value must be a string");
+  if (typeof value !== "string") throw new Refusal(400, 10026, "a value must be a string");
   if (utf8Bytes(value) > VALUE_BYTES_MAX) throw new Refusal(413, 10022, "value too large");
   if (metadata !== undefined && utf8Bytes(JSON.stringify(metadata)) > METADATA_BYTES_MAX) throw new Refusal(400, 10024, "metadata too large");
   // The platform takes base64 and expirations, too; nothing of ours sends them.
@@ -174,12 +174,12 @@ class KvApi {
         return this.#list(url.searchParams);
       case "put":
         checkPair(call.pairs[0]);
-        if (this.#isTooSoon(call.key)) throw new Refusal(429, 10013, "one write a second for one key");
+        if (this.#isTooSoon(call.key)) throw new Refusal(429, 971, "one write a second for one key");
         await this.#write(call.pairs);
         return { result: {} };
       case "delete":
         checkKey(call.key);
-        if (this.#isTooSoon(call.key)) throw new Refusal(429, 10013, "one write a second for one key");
+        if (this.#isTooSoon(call.key)) throw new Refusal(429, 971, "one write a second for one key");
         await this.#write([{ key: call.key }]);
         return { result: {} };
       default:

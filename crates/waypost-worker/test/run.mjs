@@ -6,6 +6,7 @@ import "./answers.mjs";
 import "./clicks.mjs";
 import "./anonymous.mjs";
 import "./kv-api-answers.mjs";
+import "./sync.mjs";
 import { runTests } from "./harness.mjs";
 
 process.exit((await runTests()) ? 1 : 0);
