@@ -22,6 +22,7 @@ use crate::settings::{ControlSettings, Rate};
 use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
 use crate::verify::Verifier;
+use crate::webhooks::WebhookCounts;
 
 /// Passwords, right or wrong, that one address may try on one link: in a minute, and in an hour.
 const UNLOCK_RATES: [Rate; 2] = [Rate { count: 5, per_s: 60, burst: 5 }, Rate { count: 20, per_s: 3_600, burst: 20 }];
@@ -48,6 +49,8 @@ pub struct App {
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
     pub(crate) unlock_failure_throttle: Throttle<String>,
+    /// What became of signed deliveries.
+    pub(crate) webhooks: WebhookCounts,
     /// The jobs. A std mutex: held to take the handles, never across an await.
     jobs: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -107,6 +110,7 @@ impl App {
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
             create_queue: CreateQueue::start(store.clone()),
             passwords: Passwords::new(),
+            webhooks: WebhookCounts::default(),
             jobs: Mutex::new(jobs),
             outbox,
             kv,

@@ -28,9 +28,10 @@ use waypost_core::Hostname;
 use waypost_core::click::ClickEvent;
 use waypost_rollup::ClickFacts;
 use waypost_spool::Spool;
-use waypost_store::{ClickStore, EventOutcome, StoreError};
+use waypost_store::{ClickStore, EventOutcome, RefusedEvent, StoreError};
 
 pub use enrich::{ClickEnricher, ClickOrigin};
+pub(crate) use events::{CheckedEvent, check as check_event};
 pub use settings::ClickSettings;
 pub use status::IngestStatus;
 
@@ -117,16 +118,11 @@ impl Clicks {
     /// # Errors
     /// Where the database fails; none was counted then.
     pub async fn ingest_events(&self, events: Vec<ClickEvent>) -> Result<Vec<EventResult>, StoreError> {
-        let check = move || events.into_iter().map(events::check).collect::<Vec<_>>();
+        let check = move || events.into_iter().map(check_event).collect::<Vec<_>>();
         // User agents are read: not on a thread that others wait for.
         let checked = tokio::task::spawn_blocking(check).await.expect("checking events does not panic");
-        let default_host = self.ingest.default_host();
-        let countable: Vec<_> = checked.iter().flatten().collect();
-        let hosts: Vec<Cow<'_, str>> = countable.iter().map(|event| event.referrer_host()).collect();
-        let facts: Vec<ClickFacts<'_>> =
-            countable.iter().zip(&hosts).map(|(event, host)| event.facts(host, &default_host)).collect();
-        let outcomes = if facts.is_empty() { Vec::new() } else { self.store.ingest_events(&facts).await? };
-        let mut outcomes = outcomes.into_iter();
+        let countable: Vec<&CheckedEvent> = checked.iter().flatten().collect();
+        let mut outcomes = self.count_delivery(&countable, &[]).await?.into_iter();
         let result = |checked: &Result<_, String>| match checked {
             Ok(_) => match outcomes.next() {
                 Some(EventOutcome::Counted) => EventResult::Counted,
@@ -136,6 +132,22 @@ impl Clicks {
             Err(reason) => EventResult::Rejected(reason.clone()),
         };
         Ok(checked.iter().map(result).collect())
+    }
+
+    /// Counts checked events and keeps those that came with them and cannot be counted; one outcome for each of the first.
+    pub(crate) async fn count_delivery(
+        &self,
+        events: &[&CheckedEvent],
+        refused: &[RefusedEvent],
+    ) -> Result<Vec<EventOutcome>, StoreError> {
+        if events.is_empty() && refused.is_empty() {
+            return Ok(Vec::new());
+        }
+        let default_host = self.ingest.default_host();
+        let hosts: Vec<Cow<'_, str>> = events.iter().map(|event| event.referrer_host()).collect();
+        let facts: Vec<ClickFacts<'_>> =
+            events.iter().zip(&hosts).map(|(event, host)| event.facts(host, &default_host)).collect();
+        self.store.ingest_delivery(&facts, refused).await
     }
 
     /// The clicks database.

@@ -51,6 +51,7 @@ mod sync_view;
 mod throttle;
 mod unlock;
 mod verify;
+mod webhooks;
 mod when;
 
 pub use app::{App, StartError};
@@ -67,3 +68,4 @@ pub use routes::router;
 pub use settings::{
     ControlSettings, GrantRequest, IssueGrant, KvSettings, PublicUrl, PublicUrlError, Rate, ReadSpoolStats, Secret,
 };
+pub use webhooks::WebhookSettings;

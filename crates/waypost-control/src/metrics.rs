@@ -18,6 +18,7 @@ use crate::clicks::IngestStatus;
 use crate::health::{SyncCheck, SyncCheckState};
 use crate::outbox::OutboxStatus;
 use crate::problem::{Chain, Problem};
+use crate::webhooks::{DeliveryLabels, ResultLabel, WebhookCounts};
 
 /// The media type of what [`App::metrics`] writes.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,6 +66,7 @@ impl App {
         page.gauge("live_listeners", "Live feeds that are open", self.feeds.count() as u64);
         page.flag("clicks_store_up", "Whether the database of the clicks answers", audit.is_ok());
         page.ingest(&self.clicks.status());
+        page.webhooks(&self.webhooks);
         if let Ok(audit) = audit {
             page.audit(&audit);
         }
@@ -156,6 +158,20 @@ impl Page {
             gauge.set((state.rest_reason == Some(reason)).into());
         }
         self.registry.register("sync_resting", "Whether the target is not called for a while, and why", resting);
+    }
+
+    fn webhooks(&mut self, counts: &WebhookCounts) {
+        let events = Family::<ResultLabel, Counter>::default();
+        for (label, count) in counts.events() {
+            events.get_or_create(&label).inc_by(count);
+        }
+        self.registry.register("webhook_events", "Events of signed deliveries, by what became of them", events);
+        let deliveries = Family::<DeliveryLabels, Counter>::default();
+        for (labels, count) in counts.deliveries() {
+            deliveries.get_or_create(&labels).inc_by(count);
+        }
+        let help = "Requests that must be signed, by what was asked for and what became of them";
+        self.registry.register("webhook_deliveries", help, deliveries);
     }
 
     fn audit(&mut self, epochs: &[ClickAudit]) {

@@ -146,6 +146,9 @@ impl IntoResponse for Problem {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if self.code == ProblemCode::SignatureInvalid {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("StandardWebhooks"));
+        }
         if self.code == ProblemCode::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"waypost\""));
         }

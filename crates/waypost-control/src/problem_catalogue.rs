@@ -50,6 +50,8 @@ problems! {
         "`originalUrl` is missing, not a string, not an absolute `http` or `https` URL, too long, carries a user name or password, or is itself one of our short links. `errors` says which.";
     Unauthorized = "unauthorized", 401, "An API key is needed",
         "There is no `Authorization: Bearer` header, or its key opens nothing: unknown, mistyped, expired and revoked keys look alike.";
+    SignatureInvalid = "signature_invalid", 401, "The delivery is not signed",
+        "A webhook carries `webhook-id`, `webhook-timestamp` and `webhook-signature` as the Standard Webhooks specification says, each once. Its secret is not one of `webhooks.secrets`, its body is another than was signed, or its timestamp is more than 300 seconds from the clock here. Nothing was read of it; send it again once secret and clock are right.";
     Forbidden = "forbidden", 403, "Not allowed with this key",
         "The key is good, but this takes the operator of the instance.";
     AnonymousLinksOff = "anonymous_links_off", 403, "Links need an API key here",
@@ -58,6 +60,8 @@ problems! {
         "The address leads nowhere, or to a thing that is not there or not yours.";
     MethodNotAllowed = "method_not_allowed", 405, "The address does not take this method",
         "`Allow` lists the methods it takes.";
+    RequestTimeout = "request_timeout", 408, "The body came too slowly",
+        "A webhook's body has 15 seconds. Nothing of it was kept; send it again.";
     SlugTaken = "slug_taken", 409, "The slug is taken",
         "Another live link of the domain has it. Choose another, or leave `slug` out and get one.";
     DomainTaken = "domain_taken", 409, "The domain is taken",
@@ -76,8 +80,12 @@ problems! {
         "`If-Match` names another version than the link has. Read it again, and decide again.";
     BodyTooLarge = "body_too_large", 413, "The body is too large",
         "Nothing of it was read. `detail` names the limit.";
+    TooManyEvents = "too_many_events", 413, "The delivery has too many events",
+        "Nothing of it was counted. `detail` names the limit; send it in parts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON",
         "Send `Content-Type: application/json` (for PATCH also `application/merge-patch+json`).";
+    NotEvents = "not_events", 422, "The delivery holds no events",
+        "`POST /webhooks/analytics` takes a click event or an array of them, and nothing in the body can be read as one. Nothing was counted or kept.";
     InvalidField = "invalid_field", 422, "A field has a value it cannot have",
         "`errors` names each field and what is wrong with it. Nothing was changed.";
     UnknownField = "unknown_field", 422, "There is no such field",
@@ -118,6 +126,8 @@ problems! {
         "The fault is on this side and has been logged.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
         "Nothing was changed, unless the connection broke at the very end: send the request again, with the same `Idempotency-Key`.";
+    WebhooksOff = "webhooks_off", 503, "Deliveries are not taken here",
+        "`webhooks.secrets` is not set, so nobody's signature could be right. Senders that keep what was not taken lose nothing until it is.";
     NotAtEdge = "not_at_edge", 503, "Saved, but the edge has not taken it yet",
         "The change is durable, and will reach the redirect server by itself. Do not send it again without looking.";
 }

@@ -36,7 +36,7 @@ pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<
     parse_object(&read_body(request.into_body(), bytes_max).await?)
 }
 
-fn is_json(media_type: &str) -> bool {
+pub(crate) fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     ["application/json", "application/merge-patch+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }

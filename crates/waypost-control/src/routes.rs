@@ -16,6 +16,7 @@ mod metrics;
 mod public;
 mod reports;
 mod sync;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(landing::show_landing).post(landing::shorten_url))
         .route("/api/url", post(anonymous::create_short_url))
+        .route("/webhooks/analytics", post(webhooks::take_clicks))
+        .route("/webhooks/unlock", post(webhooks::judge_password))
         .merge(api())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -68,6 +71,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/clicks", get(clicks::list_clicks))
         .route("/api/v1/clicks/live", get(clicks::follow_clicks))
         .route("/api/v1/clicks/audit", get(clicks::audit_clicks))
+        .route("/api/v1/clicks/refused", get(clicks::list_refused_clicks))
         .route("/api/v1/clicks/retention", get(clicks::get_retention).put(clicks::set_retention))
         .route("/api/v1/visitors/{key}/clicks", delete(clicks::erase_visitor_clicks))
         .route("/api/v1/links/{id}/decide", post(decide::decide_link))
@@ -95,7 +99,7 @@ async fn method_not_allowed(uri: OriginalUri) -> Response {
 }
 
 fn is_api(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
+    path == "/api" || path.starts_with("/api/") || path.starts_with("/webhooks/")
 }
 
 /// The host a request asks for, in lower case, without port or trailing dot. Only ever compared with known hosts.

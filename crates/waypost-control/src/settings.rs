@@ -10,6 +10,8 @@ use url::Url;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_spool::SpoolStats;
 
+use crate::webhooks::WebhookSettings;
+
 /// What a path of a short URL must escape; slugs have nothing else that does.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
@@ -112,6 +114,8 @@ pub struct ControlSettings {
     pub spool_stats: Option<ReadSpoolStats>,
     /// The Workers KV namespace that links are pushed to; `None` where there is none.
     pub kv: Option<KvSettings>,
+    /// What signed deliveries are checked with.
+    pub webhooks: WebhookSettings,
 }
 
 impl ControlSettings {
@@ -132,6 +136,7 @@ impl ControlSettings {
             issue_grant,
             spool_stats: None,
             kv: None,
+            webhooks: WebhookSettings::default(),
         }
     }
 }

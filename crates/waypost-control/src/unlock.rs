@@ -5,7 +5,7 @@
 use waypost_core::decide::{Action, decide};
 use waypost_core::slug::from_request_path;
 use waypost_core::visit::Method;
-use waypost_core::{CompactLink, Visit};
+use waypost_core::{CompactLink, DomainSettings, Visit};
 
 use crate::app::{App, monotonic_now, wall_clock_now};
 use crate::links::hash_problem;
@@ -30,6 +30,15 @@ pub(crate) enum Unlocked {
     Granted(String),
 }
 
+/// Where the link is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AskedDomain<'a> {
+    /// On the domain of a request's host; the default domain where it has none that is known.
+    OfHost(Option<&'a str>),
+    /// On the domain with this host; an empty text stands for the default domain.
+    Exactly(&'a str),
+}
+
 /// A locked link.
 struct Locked {
     /// What throttles and grants know the link by.
@@ -39,15 +48,15 @@ struct Locked {
 }
 
 impl App {
-    /// Tries a password on the link that this host and path stand for.
+    /// Tries a password on the link that this domain and path stand for.
     pub(crate) async fn unlock(
         &self,
-        host: Option<&str>,
+        domain: AskedDomain<'_>,
         path: &str,
         address: AddressKey,
         password: String,
     ) -> Result<Unlocked, Problem> {
-        let locked = match self.find_locked(host, path)? {
+        let locked = match self.find_locked(domain, path)? {
             Ok(locked) => locked,
             Err(outcome) => return Ok(outcome),
         };
@@ -70,11 +79,18 @@ impl App {
         self.unlock_throttles.iter().try_for_each(|throttle| throttle.take((subject.to_owned(), address), now))
     }
 
-    fn find_locked(&self, host: Option<&str>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {
-        let (table_key, case_insensitive) = self.table.read_domains(|domains| {
-            let domain = host.and_then(|host| domains.by_host(host)).or_else(|| domains.default_domain());
-            domain.map_or((String::new(), false), |domain| (domain.table_key().to_owned(), domain.case_insensitive))
+    fn find_locked(&self, domain: AskedDomain<'_>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {
+        let place = self.table.read_domains(|domains| {
+            let known = match domain {
+                AskedDomain::OfHost(host) => {
+                    host.and_then(|host| domains.by_host(host)).or_else(|| domains.default_domain())
+                }
+                AskedDomain::Exactly("") => domains.default_domain(),
+                AskedDomain::Exactly(host) => return domains.by_host(host).map(place_of),
+            };
+            Some(known.map_or((String::new(), false), place_of))
         });
+        let Some((table_key, case_insensitive)) = place else { return Ok(Err(Unlocked::NotFound)) };
         let Some(slug) = from_request_path(path, case_insensitive) else { return Ok(Err(Unlocked::NotFound)) };
         let visit = Visit { method: Method::Post, ..Visit::at(wall_clock_now()) };
         let read = self.table.get(&table_key, &slug, |bytes| {
@@ -97,4 +113,9 @@ impl App {
             Err(error) => Err(Problem::internal("reading a locked link", &error)),
         }
     }
+}
+
+/// What links of a domain stand under in the table, and whether the case of their slugs does not matter.
+fn place_of(domain: &DomainSettings) -> (String, bool) {
+    (domain.table_key().to_owned(), domain.case_insensitive)
 }

@@ -16,6 +16,7 @@ mod raw;
 mod refused;
 mod report;
 mod scopes;
+mod spools;
 mod writers;
 
 use waypost_core::Timestamp;

@@ -87,6 +87,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     1 "0001_clicks",
     2 "0002_refused_events",
+    3 "0003_spools",
 ];
 
 impl Schema {

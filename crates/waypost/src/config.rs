@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use waypost_control::{KvSettings, PublicUrl, Rate, Secret};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicy;
+use waypost_core::webhook::WebhookKeys;
 use waypost_edge::Limits;
 
 use crate::config::types::{ApiUrl, DatabaseAddress, LogFilter, RateLimit};
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) clicks: ClicksConfig,
     /// Where links are copied to for Cloudflare's edge.
     pub(crate) cloudflare: CloudflareConfig,
+    /// What signed deliveries are checked with.
+    pub(crate) webhook_keys: WebhookKeys,
     /// Whether anyone may make links on the landing page and by `POST /api/url`.
     pub(crate) anonymous_links: bool,
     /// How many links an address may make so.
@@ -164,6 +167,7 @@ impl Default for Config {
             country_database: None,
             clicks: ClicksConfig::default(),
             cloudflare: CloudflareConfig::default(),
+            webhook_keys: WebhookKeys::default(),
             anonymous_links: true,
             anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
             api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl};
+use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
 use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
@@ -104,6 +104,7 @@ impl Instance {
             anonymous_links: config.anonymous_links,
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
+            webhooks: WebhookSettings { keys: config.webhook_keys.clone(), ..WebhookSettings::default() },
             spool_stats: Some(Arc::new(move || spool.stats())),
             kv: config.cloudflare.kv_settings(),
             ..ControlSettings::new(public_url, Arc::new(issue))

@@ -25,7 +25,7 @@ const CLICKED_BEFORE: Timestamp = Timestamp::from_micros(253_402_300_800_000_000
 
 /// An event that can be counted.
 #[derive(Debug)]
-pub(super) struct CheckedEvent {
+pub(crate) struct CheckedEvent {
     event_id: [u8; 16],
     clicked_at: Timestamp,
     /// With texts within their limits.
@@ -46,7 +46,7 @@ pub(super) struct CheckedEvent {
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub(super) fn check(mut event: ClickEvent) -> Result<CheckedEvent, String> {
+pub(crate) fn check(mut event: ClickEvent) -> Result<CheckedEvent, String> {
     let clicked_at = event.clicked_at.ok_or("clicked_at is missing")?;
     if clicked_at.as_micros() < 0 || clicked_at >= CLICKED_BEFORE {
         return Err("clicked_at is not between the years 1970 and 9999".to_owned());
@@ -154,6 +154,16 @@ fn read(event_id: [u8; 16], clicked_at: Timestamp, event: ClickEvent) -> Checked
 }
 
 impl CheckedEvent {
+    /// What it says of itself, with texts within their limits.
+    pub(crate) const fn said(&self) -> &ClickEvent {
+        &self.event
+    }
+
+    /// Says that it was on the default domain, which goes without a host.
+    pub(crate) fn set_default_domain(&mut self) {
+        self.event.domain.clear();
+    }
+
     /// The facts. `referrer_host` is [`Self::referrer_host`], `default_host` is the host of the default domain.
     pub(super) fn facts<'a>(&'a self, referrer_host: &'a str, default_host: &str) -> ClickFacts<'a> {
         let event = &self.event;

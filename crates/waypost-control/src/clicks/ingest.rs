@@ -39,6 +39,8 @@ pub(super) trait ClickSink: Clone + Send + Sync + 'static {
 
 impl ClickSink for ClickStore {
     async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
+        // Before its first click is counted nobody else may have counted one in its name.
+        self.add_spool(edge_id).await?;
         Self::positions(self, edge_id).await
     }
 

@@ -15,6 +15,7 @@ use crate::click_export::AskedClicks;
 use crate::click_feed::AskedFeed;
 use crate::problem::Problem;
 use crate::request::{PathId, QueryPairs, read_json};
+use crate::webhooks::AskedRefused;
 
 pub(super) async fn list_clicks(
     State(app): State<Arc<App>>,
@@ -47,6 +48,14 @@ pub(super) async fn follow_clicks(
 pub(super) async fn audit_clicks(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
     caller.require_instance(&app)?;
     Ok(json(StatusCode::OK, &app.audit_clicks().await?))
+}
+
+pub(super) async fn list_refused_clicks(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    pairs: QueryPairs,
+) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &app.list_refused_clicks(&caller, &AskedRefused::read(pairs)?).await?))
 }
 
 pub(super) async fn erase_link_clicks(

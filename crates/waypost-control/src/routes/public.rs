@@ -14,7 +14,7 @@ use crate::preview::Preview;
 use crate::problem::{Problem, ProblemCode};
 use crate::request::{form_field, read_body};
 use crate::throttle::AddressKey;
-use crate::unlock::Unlocked;
+use crate::unlock::{AskedDomain, Unlocked};
 
 /// The largest body of the password form, in bytes.
 const UNLOCK_BODY_BYTES_MAX: usize = 1 << 10;
@@ -62,7 +62,8 @@ async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
         Err(problem) => return pages::problem(&problem),
     };
     let password = form_field(&body, "password").unwrap_or_default();
-    match app.unlock(host_of(&parts.headers).as_deref(), parts.uri.path(), address, password).await {
+    match app.unlock(AskedDomain::OfHost(host_of(&parts.headers).as_deref()), parts.uri.path(), address, password).await
+    {
         Ok(Unlocked::Granted(cookie)) => granted(&parts.uri, &cookie),
         Ok(Unlocked::Refused) => pages::unlock_refused(),
         Ok(Unlocked::Throttled(seconds)) => pages::unlock_throttled(seconds),

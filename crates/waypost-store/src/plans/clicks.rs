@@ -52,6 +52,7 @@ pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError
     let refused = RefusedEvent { edge_id: String::new(), reason: "no event".to_owned(), event: "{}".to_owned() };
     store.ingest_delivery(&[], &[refused]).await?;
     store.refused_events(None, 10).await?;
+    store.add_spool("edge").await?;
     store.positions("edge").await?;
     store.audit().await?;
     let account = CLICK.account_id.parse().expect("an account");

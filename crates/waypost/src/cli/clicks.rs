@@ -115,6 +115,20 @@ pub(crate) enum ClicksCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Show events that other edges have sent and that were not counted, the newest first
+    ///
+    /// Of each the time, the edge it names, and why; --json prints the events themselves. The last 10,000 of the last month are
+    /// kept, without anything that says who the visitor was.
+    Refused {
+        /// The most events to show
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Where the last page ended: its `next_cursor`
+        #[arg(long, value_name = "CURSOR")]
+        cursor: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
     /// Erase the clicks of a link or of a visitor, from the raw clicks and from all totals
     ///
     /// Deleting a link keeps its clicks; this erases them, before or after. What is erased does not come back.

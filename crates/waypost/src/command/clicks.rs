@@ -33,6 +33,7 @@ pub(crate) async fn run_clicks(command: &ClicksCommand) -> anyhow::Result<ExitCo
         }
         ClicksCommand::Tail { link, class, client } => tail(client, link, class).await?,
         ClicksCommand::Audit { client } => return audit(client).await,
+        ClicksCommand::Refused { limit, cursor, client } => refused(client, *limit, cursor.as_deref()).await?,
         ClicksCommand::Erase { link, visitor, yes, client } => erase(client, link, visitor.as_deref(), *yes).await?,
         ClicksCommand::Retention { days, client } => retention(client, days.as_deref()).await?,
     }
@@ -175,6 +176,23 @@ fn show_epoch(epoch: &Value) -> Vec<String> {
         text(epoch, "last_at").to_owned(),
         if epoch["ok"] == true { "ok" } else { "NOT OK" }.to_owned(),
     ]
+}
+
+async fn refused(args: &ClientArgs, limit: u32, cursor: Option<&str>) -> anyhow::Result<()> {
+    let client = Client::connect(args).await?;
+    let limit = limit.to_string();
+    let target = with_query(&format!("{PATH}/refused"), &[("limit", Some(&limit)), ("cursor", cursor)]);
+    let page = with_client(client, async |client| client.call(Call::new(Method::GET, target)).await).await?;
+    if args.json {
+        return Ok(print::json(&page)?);
+    }
+    let row = |event: &Value| ["received_at", "edge_id", "reason"].map(|field| text(event, field).to_owned()).to_vec();
+    let rows: Vec<Vec<String>> = items(&page, "events").iter().map(row).collect();
+    print::table(&["RECEIVED", "EDGE", "REASON"], &rows, "No event was refused.")?;
+    if let Some(cursor) = page["next_cursor"].as_str() {
+        print::note(&format!("there are more: --cursor {cursor}"));
+    }
+    Ok(())
 }
 
 async fn erase(args: &ClientArgs, link: &LinkId, visitor: Option<&str>, yes: bool) -> anyhow::Result<()> {

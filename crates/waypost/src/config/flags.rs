@@ -56,6 +56,7 @@ fn add_flags(command: Command, is_shown: fn(&Setting) -> bool) -> Command {
             None => "Settings",
             Some("clicks") => "Clicks",
             Some("cloudflare") => "Cloudflare",
+            Some("webhooks") => "Webhooks",
             Some(_) => "Limits",
         };
         let default = setting.default_text().map(|text| format!(" [default: {text}]")).unwrap_or_default();

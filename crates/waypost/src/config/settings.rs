@@ -9,6 +9,7 @@ use http::HeaderName;
 use waypost_control::{PublicUrl, Secret};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicyError;
+use waypost_core::webhook::WebhookKeys;
 
 use crate::config::{Config, SchemeList};
 
@@ -417,6 +418,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Ok(())
         },
         show: |config| Some(Shown::Text(config.cloudflare.api_url.as_str().to_owned())),
+        ..PLAIN
+    },
+    Setting {
+        key: "webhooks.secrets",
+        value_name: "SECRET",
+        meaning: "Secrets that edges elsewhere sign clicks with (`POST /webhooks/analytics`): `whsec_` and the base64 of 24 to 64 random bytes, such as `echo whsec_$(openssl rand -base64 32)` makes. Any of them will do, so to change one add the new, change it at the senders, then take the old away. Better in the environment or a file than on the command line, which others can see. Without one nothing is taken",
+        shape: Shape::List,
+        set: |config, values| {
+            config.webhook_keys =
+                WebhookKeys::parse(values.iter().map(String::as_str)).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+        show: |config| list(&vec![MASKED; config.webhook_keys.len()]),
         ..PLAIN
     },
     Setting {

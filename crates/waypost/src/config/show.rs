@@ -113,19 +113,35 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_back_and_hides_secrets() {
-        let environment =
-            [("WAYPOST_DATABASE_URL".into(), "postgres://u:secret@h/d".into()), ("WAYPOST_THREADS".into(), "2".into())];
+        let environment = [
+            ("WAYPOST_DATABASE_URL".into(), "postgres://u:hunter2@h/d".into()),
+            ("WAYPOST_THREADS".into(), "2".into()),
+        ];
         let loaded = load(&GivenFlags::default(), environment).unwrap();
         let mut text = Vec::new();
         write_toml(&loaded, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("threads = 2  # WAYPOST_THREADS"), "{text}");
-        assert!(!text.contains("secret") && !to_json(&loaded).to_string().contains("secret"));
+        assert!(!text.contains("hunter2") && !to_json(&loaded).to_string().contains("hunter2"));
         assert_eq!(to_json(&loaded)["limits"]["idle_timeout_s"], 60);
 
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();
         let again = load(&GivenFlags { file: Some(file.path().to_owned()), values: Vec::new() }, []).unwrap();
         assert_eq!(to_json(&again), to_json(&loaded));
+    }
+
+    #[test]
+    fn webhook_secrets_are_counted_and_not_shown() {
+        let secrets = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let given = |secrets: &str| load(&GivenFlags::default(), [("WAYPOST_WEBHOOKS_SECRETS".into(), secrets.into())]);
+        let loaded = given(secrets).unwrap();
+        assert_eq!(to_json(&loaded)["webhooks"]["secrets"], json!(["***", "***"]));
+        assert!(!format!("{:?}", loaded.config).contains("MfKQ"));
+        // What is shown is no secret, and is not taken for one.
+        for bad in ["***", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS"] {
+            let fault = given(bad).unwrap_err().to_string();
+            assert!(fault.contains("WAYPOST_WEBHOOKS_SECRETS") && !fault.contains("MfKQ"), "{fault}");
+        }
     }
 }

@@ -22,6 +22,7 @@ fn help_texts() {
         "clicks export",
         "clicks tail",
         "clicks audit",
+        "clicks refused",
         "clicks erase",
         "clicks retention",
         "sync status",

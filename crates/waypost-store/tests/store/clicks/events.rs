@@ -11,6 +11,7 @@ on_both_click_engines! {
     sequences_tell_repeats,
     event_ids_are_forgotten_after_a_week,
     two_senders_of_the_same,
+    spools_are_known,
 }
 
 /// An event that only its id tells.
@@ -74,4 +75,14 @@ async fn two_senders_of_the_same(testbed: ClickTestbed) {
     let (first, second) = tokio::join!(send(&testbed.store), send(&other));
     assert_eq!(first + second, 100);
     assert_eq!(report(&other, of_account(), None).await.clicks, 100);
+}
+
+async fn spools_are_known(testbed: ClickTestbed) {
+    let store = &testbed.store;
+    for edge_id in ["edge", "other", "edge"] {
+        store.add_spool(edge_id).await.unwrap();
+    }
+    let spools = store.spools_among(&["worker", "edge", "edg", ""]).await.unwrap();
+    assert_eq!(spools.into_iter().collect::<Vec<_>>(), ["edge"]);
+    assert!(store.spools_among(&[]).await.unwrap().is_empty());
 }

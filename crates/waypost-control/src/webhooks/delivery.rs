@@ -1,0 +1,146 @@
+//! A delivery of clicks: read, held against what is known here, counted, and answered event by event.
+//!
+//! All of it is one transaction of the clicks database. Where that fails nothing was counted, and the sender comes again; an
+//! event that comes again changes nothing.
+
+use std::collections::HashMap;
+
+use axum::extract::Request;
+use serde::Serialize;
+use waypost_core::id::LinkId;
+use waypost_store::{EventOutcome, LinkOwner};
+
+use super::counts::{Endpoint, EventFate};
+use super::events::{Arrived, Refusal, read_events};
+use crate::app::{App, wall_clock_now};
+use crate::clicks::CheckedEvent;
+use crate::problem::Problem;
+
+/// The largest body of a delivery.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// What became of a delivery.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct DeliveryResult {
+    /// One for each event, in their order.
+    results: Vec<EventResult>,
+    counted: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct EventResult {
+    event_id: Option<String>,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl App {
+    /// Takes a signed delivery of clicks.
+    pub(crate) async fn take_clicks(&self, request: Request) -> Result<DeliveryResult, Problem> {
+        let taken = self.take_delivery(request).await;
+        self.webhooks.delivery(Endpoint::Analytics, taken.as_ref().err());
+        taken
+    }
+
+    async fn take_delivery(&self, request: Request) -> Result<DeliveryResult, Problem> {
+        let body = self.read_signed(request, BODY_BYTES_MAX).await?;
+        let now = wall_clock_now();
+        // User agents are read, too: not on a thread that others wait for.
+        let arrived = tokio::task::spawn_blocking(move || read_events(&body, now)).await;
+        let mut arrived = arrived.map_err(|error| Problem::internal("reading a delivery", &error))??;
+        self.refuse_foreign_edges(&mut arrived).await?;
+        self.refuse_unknown_links(&mut arrived).await?;
+        let events: Vec<&CheckedEvent> = arrived.iter().filter_map(|event| event.checked.as_ref().ok()).collect();
+        let refused: Vec<_> = arrived.iter().filter_map(Arrived::refused).collect();
+        let outcomes = self.clicks.count_delivery(&events, &refused).await?;
+        Ok(self.delivery_result(arrived, outcomes))
+    }
+
+    /// Refuses events in the name of edges whose clicks are counted from a spool.
+    async fn refuse_foreign_edges(&self, arrived: &mut [Arrived]) -> Result<(), Problem> {
+        let mut edge_ids: Vec<&str> =
+            arrived.iter().filter_map(|event| Some(event.checked.as_ref().ok()?.said().edge_id.as_str())).collect();
+        edge_ids.sort_unstable();
+        edge_ids.dedup();
+        if edge_ids.is_empty() {
+            return Ok(());
+        }
+        let spools = self.click_store().spools_among(&edge_ids).await?;
+        for event in arrived {
+            if matches!(&event.checked, Ok(checked) if spools.contains(&checked.said().edge_id)) {
+                let reason = "the clicks of this edge are counted from its own log";
+                event.checked = Err(Refusal::new(EventFate::ForeignEdge, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses events whose link is not here, or not that account's and on that domain. Deleted links are still here.
+    async fn refuse_unknown_links(&self, arrived: &mut [Arrived]) -> Result<(), Problem> {
+        let mut link_ids: Vec<LinkId> =
+            arrived.iter().filter_map(|event| event.checked.as_ref().ok()?.said().link_id.parse().ok()).collect();
+        link_ids.sort_unstable();
+        link_ids.dedup();
+        if link_ids.is_empty() {
+            return Ok(());
+        }
+        let owners = self.store.read("link_owners").await?.link_owners(&link_ids).await?;
+        let owners: HashMap<&str, &LinkOwner> = owners.iter().map(|owner| (owner.link_id.as_str(), owner)).collect();
+        for event in arrived {
+            let Ok(checked) = &mut event.checked else { continue };
+            let owner = owners.get(checked.said().link_id.as_str());
+            if !owner.is_some_and(|owner| self.is_of(checked, owner)) {
+                event.checked = Err(Refusal::new(EventFate::UnknownLink, "link unknown here"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a click can be one of this link; where it is on the default domain, it is said so in the one way that counts.
+    fn is_of(&self, click: &mut CheckedEvent, owner: &LinkOwner) -> bool {
+        let said = click.said();
+        if said.account_id != owner.account_id.as_str() {
+            return false;
+        }
+        let is_its_host = said.domain == owner.host;
+        if owner.domain_id != self.setup.default_domain.domain_id {
+            return is_its_host;
+        }
+        let is_default = said.domain.is_empty() || is_its_host;
+        if is_default {
+            click.set_default_domain();
+        }
+        is_default
+    }
+
+    fn delivery_result(&self, arrived: Vec<Arrived>, outcomes: Vec<EventOutcome>) -> DeliveryResult {
+        let mut outcomes = outcomes.into_iter();
+        let mut answer = DeliveryResult::default();
+        for event in arrived {
+            let (fate, error) = match event.checked {
+                Ok(_) => match outcomes.next() {
+                    Some(EventOutcome::Counted) => (EventFate::Counted, None),
+                    Some(EventOutcome::Duplicate) => (EventFate::Duplicate, None),
+                    Some(EventOutcome::Rejected) | None => {
+                        (EventFate::Invalid, Some("it cannot be counted".to_owned()))
+                    }
+                },
+                Err(refusal) => (refusal.fate, Some(refusal.reason)),
+            };
+            self.webhooks.event(fate);
+            let (result, count) = match fate {
+                EventFate::Counted => ("counted", &mut answer.counted),
+                EventFate::Duplicate => ("duplicate", &mut answer.duplicates),
+                EventFate::Malformed | EventFate::Invalid | EventFate::UnknownLink | EventFate::ForeignEdge => {
+                    ("refused", &mut answer.refused)
+                }
+            };
+            *count += 1;
+            answer.results.push(EventResult { event_id: event.event_id, result, error });
+        }
+        answer
+    }
+}
