@@ -39,6 +39,12 @@ impl Data {
         Self { folder: tempfile::tempdir().unwrap(), database: None }
     }
 
+    /// `None` where tests on PostgreSQL are switched off.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let database = tokio::task::spawn_blocking(waypost_testkit::postgres::test_database).await.unwrap()?;
+        Some(Self { database: Some(database), ..Self::embedded() })
+    }
+
     pub(crate) fn database_address(&self) -> String {
         match &self.database {
             Some(database) => database.url().to_owned(),
@@ -116,16 +122,24 @@ impl TestApp {
 
     /// `None` where tests on PostgreSQL are switched off.
     pub(crate) async fn on_postgres() -> Option<Self> {
-        let database = tokio::task::spawn_blocking(waypost_testkit::postgres::test_database).await.unwrap()?;
-        Some(Self::over(Data { database: Some(database), ..Data::embedded() }, |_| {}).await)
+        Some(Self::over(Data::on_postgres().await?, |_| {}).await)
     }
 
     pub(crate) async fn over(data: Data, change: impl FnOnce(&mut ControlSettings)) -> Self {
+        let clicks = data.start_clicks().await;
+        Self::counting_with(data, clicks, change).await
+    }
+
+    /// A control plane whose clicks are counted elsewhere than beside its links.
+    pub(crate) async fn counting_with(
+        data: Data,
+        clicks: Arc<Clicks>,
+        change: impl FnOnce(&mut ControlSettings),
+    ) -> Self {
         let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
         let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
         let mut settings = settings();
         change(&mut settings);
-        let clicks = data.start_clicks().await;
         let app = App::start(store.clone(), Arc::clone(&table), Arc::clone(&clicks), settings).await.unwrap();
         assert!(app.wait_until_ready(READY_WITHIN).await);
         Self { router: router(Arc::clone(&app)), app, store, table, clicks, data }
@@ -174,6 +188,13 @@ impl TestApp {
 impl<'a> Call<'a> {
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.request.headers_mut().insert(name, value.parse().unwrap());
+        self
+    }
+
+    /// Adds a header beside others of its name.
+    #[allow(dead_code, reason = "only the tests of webhooks need it")]
+    pub(crate) fn also(mut self, name: &'static str, value: &str) -> Self {
+        self.request.headers_mut().append(name, value.parse().unwrap());
         self
     }
 
