@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use waypost_store::{Claim, ClaimedKey, EdgeRecord, Outcome, Settled, StoreError, SyncKey};
+use waypost_core::Timestamp;
+use waypost_store::{Claim, ClaimedKey, EdgeRecord, Outcome, ReadTx, Settled, StoreError, SyncKey};
 
-use crate::kv::{BULK_BYTES_MAX, KvKeys, Pair, PairFault};
+use crate::kv::{BULK_BYTES_MAX, KvKeys, Pair};
+use crate::problem::Chain;
 
 use super::OutboxWorker;
 use super::policy::refused;
@@ -92,18 +94,48 @@ impl OutboxWorker {
                 continue;
             }
             let wanted: Vec<SyncKey> = claimed.iter().map(|claimed| claimed.key.clone()).collect();
-            let mut records: HashMap<SyncKey, EdgeRecord> = tx.edge_records_of(&wanted).await?.into_iter().collect();
-            for claimed in claimed {
-                let record = records.remove(&claimed.key);
-                loaded.add(claimed.clone(), record, &keys, tx.now());
+            match tx.edge_records_of(&wanted).await {
+                Ok(records) => loaded.add_all(claimed, records, &keys, tx.now()),
+                // One that cannot be read must not hold the others up.
+                Err(StoreError::Corrupt { .. }) => load_one_by_one(&mut tx, claimed, &keys, &mut loaded).await?,
+                Err(error) => return Err(error),
             }
         }
         Ok(loaded)
     }
 }
 
+async fn load_one_by_one(
+    tx: &mut ReadTx,
+    claimed: &[ClaimedKey],
+    keys: &KvKeys,
+    loaded: &mut Loaded,
+) -> Result<(), StoreError> {
+    for claimed in claimed {
+        let now = tx.now();
+        match tx.edge_records_of(std::slice::from_ref(&claimed.key)).await {
+            Ok(records) => loaded.add_all(std::slice::from_ref(claimed), records, keys, now),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(error = %Chain(&error), "a link cannot be pushed because it cannot be read");
+                let sent = Sent { version: claimed.version, claimed: claimed.clone() };
+                loaded.refuse(sent, "it cannot be read from the database".to_owned(), now);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 impl Loaded {
-    fn add(&mut self, claimed: ClaimedKey, record: Option<EdgeRecord>, keys: &KvKeys, now: waypost_core::Timestamp) {
+    fn add_all(&mut self, claimed: &[ClaimedKey], records: Vec<(SyncKey, EdgeRecord)>, keys: &KvKeys, now: Timestamp) {
+        let mut records: HashMap<SyncKey, EdgeRecord> = records.into_iter().collect();
+        for claimed in claimed {
+            let record = records.remove(&claimed.key);
+            self.add(claimed.clone(), record, keys, now);
+        }
+    }
+
+    fn add(&mut self, claimed: ClaimedKey, record: Option<EdgeRecord>, keys: &KvKeys, now: Timestamp) {
         let Some(EdgeRecord { domain_key, slug, version, record }) = record else {
             // Its domain is not known (any more), so it cannot have a key.
             let version = claimed.version;
@@ -135,12 +167,12 @@ impl Loaded {
                 self.put_bytes += pair.size_bytes();
                 self.puts.push((sent, pair));
             }
-            Err(fault) => self.refuse(sent, &fault, now),
+            Err(fault) => self.refuse(sent, fault.to_string(), now),
         }
     }
 
-    fn refuse(&mut self, sent: Sent, fault: &PairFault, now: waypost_core::Timestamp) {
-        let outcome = refused(now, &sent.claimed, fault.to_string());
+    fn refuse(&mut self, sent: Sent, error: String, now: Timestamp) {
+        let outcome = refused(now, &sent.claimed, error);
         self.settled.push(sent.settled(outcome));
     }
 

@@ -8,7 +8,7 @@ use waypost_control::{KvClient, KvFault, KvSettings, Pair, Secret};
 use waypost_core::LinkRecord;
 use waypost_testkit::kv_api::{CallKind, Fault, KvApi, TOKEN};
 
-use crate::testbed::{HASTY, PATIENT, kv_settings};
+use crate::testbed::{BRIEF, HASTY, PATIENT, kv_settings};
 
 fn pair(key: &str) -> Pair {
     let record = LinkRecord { version: 3, ..LinkRecord::from_url(format!("https://example.com/?k={key}\u{201d}")) };
@@ -173,13 +173,13 @@ fn nothing_that_is_said_holds_the_token() {
     let said = tracing_subscriber_scope(subscriber, || {
         runtime.block_on(async {
             let testbed = crate::testbed::Testbed::sqlite().await;
-            let worker = testbed.worker_with(testbed.store.clone(), HASTY);
+            let worker = testbed.worker_with(testbed.store.clone(), BRIEF);
             testbed.create_many("a", 3).await;
             let mut said = format!("{worker:?} {:?}", kv_settings(&testbed.api));
             let echo = Fault::Refuse { status: 403, code: 10_000, retry_after: None };
             for fault in [Fault::Hang, Fault::Reset, Fault::status(500), echo, Fault::status(400)] {
                 testbed.api.set_fault(Some(fault));
-                testbed.run_for(&worker, 120_000).await;
+                testbed.run_for(&worker, 65_000).await;
                 said.push_str(&format!("{:?} {:?}", testbed.health().await, testbed.state("a-1").await));
                 said.push_str(&format!("{:?}", worker.status()));
             }

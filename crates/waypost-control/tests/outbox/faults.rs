@@ -5,7 +5,7 @@ use waypost_control::OutboxWorker;
 use waypost_store::{RestReason, SyncStatus};
 use waypost_testkit::kv_api::Fault;
 
-use crate::testbed::{HASTY, Testbed};
+use crate::testbed::{BRIEF, Testbed};
 
 /// A testbed with so many links that KV is to be told of.
 async fn with_links(count: usize) -> (Testbed, OutboxWorker) {
@@ -77,7 +77,7 @@ async fn f16_a_spent_quota_is_looked_at_once_an_hour() {
 /// So many links while every call fails for a minute: they are there soon after it is over, and it has not cost many calls.
 async fn check_outage(fault: Fault, links: usize) {
     let testbed = Testbed::sqlite().await;
-    let worker = testbed.worker_with(testbed.store.clone(), HASTY);
+    let worker = testbed.worker_with(testbed.store.clone(), BRIEF);
     testbed.create_many("warm", 1).await;
     testbed.run_until_synced(&testbed.worker(), 5_000).await;
     testbed.create_many("a", links).await;
@@ -111,7 +111,7 @@ async fn f17_a_page_in_place_of_an_answer_is_no_success() {
 #[tokio::test]
 async fn f17_answers_that_are_lost_cost_a_repetition_and_nothing_else() {
     let testbed = Testbed::sqlite().await;
-    let worker = testbed.worker_with(testbed.store.clone(), HASTY);
+    let worker = testbed.worker();
     testbed.create_many("a", 1_000).await;
     testbed.api.fail_next([Fault::LostAnswer]);
     let _ = worker.round().await.unwrap();

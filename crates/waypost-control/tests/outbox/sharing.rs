@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use waypost_control::KvLimits;
+use waypost_store::SyncStatus;
 use waypost_testkit::kv_api::{CallKind, Fault};
 
-use crate::testbed::{HASTY, PATIENT, TARGET, Testbed};
+use crate::testbed::{PATIENT, TARGET, Testbed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_the_work_and_send_nothing_twice() {
@@ -79,8 +81,8 @@ async fn f21_what_is_sent_after_the_lease_is_sent_again_on_postgres() {
 async fn what_one_is_told_binds_the_other() {
     let Some(testbed) = Testbed::postgres().await else { return };
     testbed.create_many("a", 10).await;
-    let first = testbed.worker_with(testbed.store.clone(), HASTY);
-    let second = testbed.worker_with(testbed.second_store().await, HASTY);
+    let first = testbed.worker_with(testbed.store.clone(), PATIENT);
+    let second = testbed.worker_with(testbed.second_store().await, PATIENT);
     testbed.api.fail_next([Fault::rate_limited(Some("60"))]);
     let _ = first.round().await.unwrap();
     testbed.create_many("b", 10).await;
@@ -89,4 +91,49 @@ async fn what_one_is_told_binds_the_other() {
     testbed.run_until_synced(&second, 10_000).await;
     testbed.assert_converged().await;
     assert_eq!(testbed.api.calls().last().unwrap().kind, CallKind::BulkPut);
+}
+
+/// What a stopped process finds when it goes on: a lease that a call might outlast.
+#[tokio::test]
+async fn no_call_is_begun_that_the_lease_may_not_outlast() {
+    let testbed = Testbed::sqlite().await;
+    let worker = testbed.worker_with(testbed.store.clone(), KvLimits { call_ms: 59_001, ..PATIENT });
+    testbed.create_many("a", 3).await;
+    testbed.run_for(&worker, 10_000).await;
+    assert_eq!(testbed.api.call_count(), 0);
+    let state = testbed.state("a-1").await.unwrap();
+    assert_eq!((state.status, state.attempts), (SyncStatus::Pending, 0));
+    testbed.run_until_synced(&testbed.worker(), 10_000).await;
+    testbed.assert_converged().await;
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_holds_nobody_up() {
+    let Some(testbed) = Testbed::postgres().await else { return };
+    testbed.create_many("a", 50).await;
+    testbed.db_execute("UPDATE links SET record = '{' WHERE slug = 'a-7'").await;
+    let worker = testbed.worker();
+    testbed.run_for(&worker, 5_000).await;
+    assert_eq!(testbed.api.count(), 49);
+    let state = testbed.state("a-7").await.unwrap();
+    assert_eq!((state.status, state.next_attempt_at), (SyncStatus::Failed, None));
+    assert!(state.error.unwrap().contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn a_job_whose_database_is_gone_says_so_and_ends_when_told_to() {
+    let testbed = Testbed::sqlite().await;
+    let worker = Arc::new(testbed.worker());
+    testbed.store.close().await;
+    let job = tokio::spawn({
+        let worker = Arc::clone(&worker);
+        async move { worker.run().await }
+    });
+    let is_failing = || worker.status().last_error.is_some();
+    while !is_failing() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!job.is_finished());
+    worker.stop();
+    tokio::time::timeout(Duration::from_secs(5), job).await.unwrap().unwrap();
 }

@@ -20,7 +20,7 @@ pub(crate) const TARGET: SyncTarget = SyncTarget::CloudflareKv;
 /// What keeps the database there while the test runs.
 enum Place {
     Folder(#[allow(dead_code)] tempfile::TempDir),
-    Database(#[allow(dead_code)] TestDatabase),
+    Database(TestDatabase),
 }
 
 pub(crate) struct Testbed {
@@ -29,7 +29,7 @@ pub(crate) struct Testbed {
     pub(crate) api: KvApi,
     pub(crate) clock: MovedClock,
     address: String,
-    _place: Place,
+    place: Place,
 }
 
 /// A clock that stands still unless it is moved.
@@ -71,7 +71,9 @@ pub(crate) fn kv_settings(api: &KvApi) -> KvSettings {
 
 /// Longer than a debug build takes for anything here.
 pub(crate) const PATIENT: KvLimits = KvLimits { connect_ms: 5_000, call_ms: 30_000 };
-/// For calls that are to run out of time.
+/// For calls that are to run out of time, most of them.
+pub(crate) const BRIEF: KvLimits = KvLimits { connect_ms: 100, call_ms: 100 };
+/// For calls of which some are to run out of time.
 pub(crate) const HASTY: KvLimits = KvLimits { connect_ms: 300, call_ms: 300 };
 
 impl Testbed {
@@ -96,7 +98,13 @@ impl Testbed {
         let api = KvApi::start().unwrap();
         let of_api = clock.clone();
         api.set_clock(move || of_api.elapsed_ms());
-        Self { store, setup, api, clock, address, _place: place }
+        Self { store, setup, api, clock, address, place }
+    }
+
+    /// Runs SQL text on PostgreSQL past the store.
+    pub(crate) async fn db_execute(&self, sql: &str) {
+        let Place::Database(database) = &self.place else { panic!("only for PostgreSQL") };
+        database.execute(sql).unwrap();
     }
 
     /// The job as one process has it.
