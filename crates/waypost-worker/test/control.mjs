@@ -129,22 +129,21 @@ export async function startControl(settings) {
  */
 export async function startProxy(control) {
   const proxy = { requests: 0, answers: [], fault: () => undefined };
-  const server = createServer(async (request, response) => {
+  const pass = async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const fault = await proxy.fault(++proxy.requests, { path: request.url, headers: request.headers, body: Buffer.concat(chunks).toString() });
+    const body = Buffer.concat(chunks).toString();
+    const fault = await proxy.fault(++proxy.requests, { path: request.url, headers: request.headers, body });
     if (fault === "reset") return void request.socket.destroy();
     if (typeof fault === "number") return void response.writeHead(fault).end();
-    try {
-      const headers = { ...request.headers, connection: "close" };
-      const answer = await control().ask(request.method, request.url, { headers, body: Buffer.concat(chunks) });
-      proxy.answers.push(answer);
-      if (fault === "lost") return void request.socket.destroy();
-      response.writeHead(answer.status, answer.headers).end(answer.text);
-    } catch {
-      response.writeHead(502).end();
-    }
-  });
+    const headers = { ...request.headers, connection: "close" };
+    const answer = await control().ask(request.method, request.url, { headers, body });
+    proxy.answers.push(answer);
+    if (fault === "lost") return void request.socket.destroy();
+    response.writeHead(answer.status, answer.headers).end(answer.text);
+  };
+  // Whoever asks may hang up, and whoever is asked may be away.
+  const server = createServer((request, response) => void pass(request, response).catch(() => response.writeHead(502).end()));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   proxy.url = `http://127.0.0.1:${server.address().port}`;
   proxy.stop = () => {

@@ -16,6 +16,7 @@ const SETTINGS = {
   WAYPOST_PUBLIC_URL: `http://${HOST}`,
   WAYPOST_TRUSTED_PROXIES: "127.0.0.1/32",
   WAYPOST_COUNTRY_HEADER: "cf-ipcountry",
+  WAYPOST_WEBHOOKS_SECRETS: SECRET,
 };
 
 /** The settings that have links pushed to this interface. */

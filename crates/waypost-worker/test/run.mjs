@@ -7,6 +7,7 @@ import "./clicks.mjs";
 import "./anonymous.mjs";
 import "./kv-api-answers.mjs";
 import "./sync.mjs";
+import "./reports.mjs";
 import { runTests } from "./harness.mjs";
 
 process.exit((await runTests()) ? 1 : 0);
