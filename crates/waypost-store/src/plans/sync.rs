@@ -27,6 +27,7 @@ pub(super) async fn every_operation(tx: &mut Tx, account: &AccountId, domain: &D
     for selection in [SyncSelection::Key(key("one")), SyncSelection::Failed, SyncSelection::FailedOf(account.clone())] {
         tx.retry_sync(KV, &selection).await?;
     }
+    tx.was_deleted_since(&key("one"), Timestamp::from_micros(0)).await?;
     tx.edge_records_of(&[key("one")]).await.map(drop)
 }
 

@@ -1,6 +1,7 @@
 //! What each target is to be told: how keys become pending, are claimed, pushed and given back.
 
 mod claims;
+mod deleted;
 mod health;
 mod listing;
 mod walks;
