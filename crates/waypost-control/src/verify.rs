@@ -27,7 +27,7 @@ use self::compare::Difference;
 use self::repair::{Repair, Repaired};
 use crate::app::{App, monotonic_now};
 use crate::kv::{KvClient, KvFault};
-use crate::problem::{Chain, Problem, ProblemCode};
+use crate::problem::{Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest};
 
 /// Lines that wait for a slow reader, in pages.
@@ -103,15 +103,13 @@ impl App {
     /// Begins a comparison; its lines are written while it runs. It ends with whoever reads them.
     pub(crate) fn verify_sync(self: &Arc<Self>, options: VerifyOptions) -> Result<Body, Problem> {
         let target = self.outside_target()?;
-        let Some(settings) = &self.settings.kv else { return Err(Problem::not_found("target")) };
+        let client = self.kv().cloned().ok_or_else(|| Problem::internal("comparing", &"there is no client"))?;
         let turn = self.verifier.take_turn()?;
-        let client = KvClient::new(settings)
-            .map_err(|error| Problem::internal("preparing calls to Cloudflare", &Chain(&error)))?;
         let (lines, mut receiver) = mpsc::channel(CHUNKS_AHEAD);
         let verification = Verification {
             app: Arc::clone(self),
             target,
-            client: Arc::new(client),
+            client,
             options,
             stop: self.verifier.stop.subscribe(),
             lines,

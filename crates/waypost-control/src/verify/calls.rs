@@ -7,7 +7,6 @@ use waypost_core::Timestamp;
 use waypost_store::RestReason;
 
 use super::{Stop, Verification};
-use crate::app::wall_clock_now;
 use crate::kv::{KvFault, RetryAfter};
 
 /// How often a call that failed is made in all.
@@ -68,16 +67,16 @@ impl Verification {
     /// Has every process leave the target alone for as long as it asked.
     async fn rest(&mut self, retry_after: Option<RetryAfter>, message: String) -> Result<(), Stop> {
         let (usual_s, most_s) = RATE_PAUSE_S;
-        let now = wall_clock_now();
+        let mut tx = self.app.store.begin("verify_rest").await?;
+        let now = tx.now();
         let pause_s = match retry_after {
             Some(RetryAfter::Seconds(seconds)) => seconds,
             Some(RetryAfter::At(at)) => u64::try_from((at.as_micros() - now.as_micros()) / 1_000_000).unwrap_or(0) + 1,
             None => usual_s,
         };
         let pause_us = i64::try_from(pause_s.clamp(1, most_s) * 1_000_000).unwrap_or(i64::MAX);
-        let mut tx = self.app.store.begin("verify_rest").await?;
         let mut health = tx.sync_health(self.target).await?;
-        let until = Timestamp::from_micros(tx.now().as_micros() + pause_us);
+        let until = Timestamp::from_micros(now.as_micros() + pause_us);
         health.rests_until = health.rests_until.max(until);
         health.rest_reason = Some(RestReason::RateLimited);
         health.error = Some(message);

@@ -39,7 +39,7 @@ impl Data {
         Self { folder: tempfile::tempdir().unwrap(), database: None }
     }
 
-    /// `None` where tests on PostgreSQL are switched off.
+    /// With the truth on PostgreSQL; `None` where tests on it are switched off.
     pub(crate) async fn on_postgres() -> Option<Self> {
         let database = tokio::task::spawn_blocking(waypost_testkit::postgres::test_database).await.unwrap()?;
         Some(Self { database: Some(database), ..Self::embedded() })
@@ -137,6 +137,21 @@ impl TestApp {
         change: impl FnOnce(&mut ControlSettings),
     ) -> Self {
         let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
+        Self::start((data, store), clicks, change).await
+    }
+
+    /// A control plane whose database of links is opened with these options.
+    pub(crate) async fn opened(data: Data, options: StoreOptions, change: impl FnOnce(&mut ControlSettings)) -> Self {
+        let store = Store::open(&data.database_address(), options).await.unwrap();
+        let clicks = data.start_clicks().await;
+        Self::start((data, store), clicks, change).await
+    }
+
+    async fn start(
+        (data, store): (Data, Store),
+        clicks: Arc<Clicks>,
+        change: impl FnOnce(&mut ControlSettings),
+    ) -> Self {
         let table = Arc::new(Table::open(&data.folder.path().join("table"), table_options()).unwrap());
         let mut settings = settings();
         change(&mut settings);
@@ -211,6 +226,12 @@ impl<'a> Call<'a> {
     pub(crate) fn body<B: Into<Body>>(mut self, body: B) -> impl Future<Output = Reply> + use<'a, B> {
         *self.request.body_mut() = body.into();
         self.send()
+    }
+
+    /// Sends this body and gives the answer's, which is still to be read.
+    pub(crate) async fn body_of(mut self, body: impl Into<Body>) -> Body {
+        *self.request.body_mut() = body.into();
+        self.app.router.clone().oneshot(self.request).await.unwrap().into_body()
     }
 
     pub(crate) async fn send(self) -> Reply {

@@ -4,11 +4,14 @@
 
 mod anonymous;
 mod harness;
+mod kv_bench;
 mod links;
 mod made_clicks;
 mod pages;
 mod problems;
 mod reports;
 mod sync;
+mod sync_kv;
 mod sync_states;
 mod tenants;
+mod verify;
