@@ -11,5 +11,6 @@ mod newcomer;
 mod real_input;
 mod start;
 mod support;
+mod sync;
 mod transfer;
 mod vectors;
