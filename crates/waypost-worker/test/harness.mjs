@@ -2,8 +2,9 @@
 // signature of its own.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { accessSync, constants, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Miniflare } from "miniflare";
 
@@ -12,13 +13,24 @@ export const BUILD = process.env.WAYPOST_WORKER_BUILD;
 export const ABSENT = "\x01";
 export const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-// The runtime's KV waits for the disk at every write, as does what else the tests start. Memory will do for them.
-try {
-  accessSync("/dev/shm", constants.W_OK);
-  process.env.TMPDIR = "/dev/shm";
-} catch {
-  // Then it takes longer.
+/** Room that the tests may take, in bytes: the program alone sets some of it aside for clicks. */
+const SCRATCH_BYTES = 4 * 2 ** 30;
+
+/** Whether there is a place in memory for files, with room enough. */
+function hasMemoryPlace() {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    return bavail * bsize >= SCRATCH_BYTES;
+  } catch {
+    return false;
+  }
 }
+
+// The runtime's KV waits for the disk at every write, as does what else the tests start. Memory will do for them. Whatever is left
+// there goes at the end.
+const scratch = mkdtempSync(join(hasMemoryPlace() ? "/dev/shm" : tmpdir(), "waypost-worker-"));
+process.env.TMPDIR = scratch;
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true, maxRetries: 3 }));
 
 /** Tests that run at once: most of them wait for something, and each has a runtime of its own. */
 const LANES = 2;
