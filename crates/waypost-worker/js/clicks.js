@@ -3,8 +3,11 @@
 // With a queue a click is safe once the queue has it. Without one it is sent at once, signed, a bounded number of times: the
 // platform ends what a request still does 30 s after its answer, and a click that has not arrived by then is lost and counted.
 
-import { Operation } from "./engine.js";
 import { metric } from "./log.js";
+import { post, postSigned } from "./signed.js";
+
+/** Where the control plane takes clicks. */
+const PATH = "/webhooks/analytics";
 
 /** All attempts together, well within the 30 s that the platform leaves. */
 const TOTAL_MS_MAX = 25_000;
@@ -26,7 +29,8 @@ export async function sendClick(click, env, settings) {
     }
   }
   const [id, timestamp, signature] = click.heading.split("\n");
-  const delivered = await post(click.event, { id, timestamp, signature }, settings);
+  const message = { id, timestamp, signature };
+  const delivered = await insist(settings, () => post(settings, PATH, click.event, message, settings.clickTimeoutMs));
   if (delivered !== "delivered") lost(id, delivered);
 }
 
@@ -36,11 +40,11 @@ function lost(eventId, reason) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Posts a body until it is taken, refused for good, or the attempts are spent. Gives `delivered`, or the last status or error. */
-async function post(body, message, settings) {
+/** Sends until it is taken, refused for good, or the attempts are spent. Gives `delivered`, or the last status or error. */
+async function insist(settings, send) {
   const deadline = Date.now() + TOTAL_MS_MAX;
   for (let attempt = 1; ; attempt++) {
-    const outcome = await postOnce(body, message, settings);
+    const outcome = await outcomeOf(send);
     if (outcome === "delivered" || FINAL_STATUSES.includes(outcome)) return outcome;
     // Full jitter, so that many Workers do not come back as one.
     const wait = Math.ceil(Math.random() * settings.clickBackoffMs * 3 ** (attempt - 1));
@@ -49,20 +53,9 @@ async function post(body, message, settings) {
   }
 }
 
-async function postOnce(body, { id, timestamp, signature }, settings) {
+async function outcomeOf(send) {
   try {
-    const response = await fetch(`${settings.controlUrl}/webhooks/analytics`, {
-      method: "POST",
-      body,
-      headers: {
-        "content-type": "application/json",
-        "webhook-id": id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": signature,
-      },
-      redirect: "manual",
-      signal: AbortSignal.timeout(settings.clickTimeoutMs),
-    });
+    const response = await send();
     await response.body?.cancel();
     return response.ok ? "delivered" : response.status;
   } catch (error) {
@@ -81,10 +74,8 @@ export async function sendBatch(batch, engine, settings, now) {
 
 async function sendMessages(messages, engine, settings, now) {
   const body = new TextEncoder().encode(`[${messages.map((message) => message.body).join(",")}]`);
-  // A new id for every delivery: the queue may group the same clicks otherwise next time, and each has an id of its own.
-  const id = `msg_${crypto.randomUUID()}`;
-  const [, timestamp, signature] = engine.run(Operation.sign, id, body, now()).text.split("\n");
-  const outcome = await postOnce(body, { id, timestamp, signature }, settings);
+  const send = () => postSigned({ engine, settings, now }, PATH, body, settings.clickTimeoutMs);
+  const outcome = await outcomeOf(send);
   if (outcome === "delivered") {
     for (const message of messages) message.ack();
     return;

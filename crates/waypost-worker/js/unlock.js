@@ -1,13 +1,27 @@
 // Password links: the form's other end. The control plane checks the password wherever there is one, because a check takes
-// more CPU time than the free plan gives; a Worker that runs alone checks it itself.
+// more CPU time than the free plan gives, and counts the attempts of a visitor at all places together; it believes the visitor's
+// address because the body that holds it is signed. A Worker that runs alone checks passwords itself.
 
 import { Operation, Page } from "./engine.js";
 import { addressKey, isAllowed } from "./limit.js";
 import { metric } from "./log.js";
 import { page } from "./pages.js";
+import { postSigned } from "./signed.js";
 
 const BODY_BYTES_MAX = 1 << 10;
 const CONTROL_TIMEOUT_MS = 5_000;
+
+/**
+ * What is shown for each answer of the control plane but the right password. It may know already of an edit that KV does not:
+ * gone, deleted, or without a password now.
+ */
+const OUTCOME_PAGES = {
+  refused: Page.unlockRefused,
+  throttled: Page.unlockThrottled,
+  not_found: Page.notFound,
+  gone: Page.gone,
+  not_locked: Page.methodNotAllowed,
+};
 
 /** Answers a POST to a link. `facts` is packed for the grant. */
 export async function unlock(worker, request, env, asked, value, facts) {
@@ -39,8 +53,7 @@ function misconfigured(engine, request, reason) {
 
 async function check(worker, request, env, asked, value, password) {
   const { engine, settings } = worker;
-  // Only the default domain: the control plane tells domains apart by the host, which a Worker cannot set.
-  if (settings.controlUrl && asked.domain === "") return checkAtControl(worker, request, asked, password);
+  if (settings.controlUrl) return checkAtControl(worker, request, asked, password);
   const address = addressKey(request.headers.get("cf-connecting-ip"));
   const who = `unlock:${asked.key}:${address}`;
   if (!(await isAllowed(env.UNLOCK_RATE, env.LINKS, settings.anonymousPerMinute, who, worker.now()))) {
@@ -53,28 +66,24 @@ async function check(worker, request, env, asked, value, password) {
 
 async function checkAtControl(worker, request, asked, password) {
   const { engine, settings } = worker;
-  let response;
+  const address = request.headers.get("cf-connecting-ip");
+  const attempt = JSON.stringify({ domain: asked.domain, path: asked.path, password, address });
+  let verdict;
   try {
-    response = await fetch(settings.controlUrl + asked.path, {
-      method: "POST",
-      body: new URLSearchParams({ password }),
-      headers: { "x-forwarded-for": request.headers.get("cf-connecting-ip") ?? "", accept: "text/html" },
-      redirect: "manual",
-      signal: AbortSignal.timeout(CONTROL_TIMEOUT_MS),
-    });
+    const response = await postSigned(worker, "/webhooks/unlock", attempt, CONTROL_TIMEOUT_MS);
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      return misconfigured(engine, request, `the control plane answered ${response.status}`);
+    }
+    verdict = await response.json();
   } catch (error) {
     return misconfigured(engine, request, String(error));
   }
-  if (response.status === 303) return "right";
-  if (response.status === 401) return page(engine, request, Page.unlockRefused);
-  if (response.status === 429) {
-    const throttled = page(engine, request, Page.unlockThrottled);
-    throttled.headers.set("retry-after", response.headers.get("retry-after") ?? "60");
-    return throttled;
-  }
-  // The control plane may know already of an edit that KV does not: gone, deleted, or without a password now.
-  if (response.status === 404) return page(engine, request, Page.notFound);
-  if (response.status === 410) return page(engine, request, Page.gone);
-  return misconfigured(engine, request, `the control plane answered ${response.status}`);
+  if (verdict?.outcome === "granted") return "right";
+  const shown = OUTCOME_PAGES[verdict?.outcome];
+  if (shown === undefined) return misconfigured(engine, request, "the control plane gave an answer that is none");
+  const answer = page(engine, request, shown);
+  if (shown === Page.unlockThrottled) answer.headers.set("retry-after", String(verdict.retry_after_s ?? 60));
+  return answer;
 }
 

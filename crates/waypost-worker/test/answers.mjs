@@ -1,5 +1,6 @@
 // What visitors get: redirects, pages, previews, passwords; and what they get when KV or a value is broken.
 
+import { HOST, OTHER_HOST, synced, withEdges } from "./edges.mjs";
 import { assert, assertEqual, start, startReceiver, SECRET, test } from "./harness.mjs";
 
 const LINK = { destination_url: "https://example.com/", link_id: "link_1", version: 3 };
@@ -132,29 +133,68 @@ test("a password opens a link, checked here where there is no control plane", ()
     assertEqual((await answered(worker, "/locked", { method: "PUT" })).status, 405, "another method");
   }));
 
-test("a password is checked by the control plane where there is one", async () => {
+test("a password is checked by the control plane where there is one, on every domain", async () => {
   const control = await startReceiver();
   const seen = [];
-  control.unlock = (path, body, headers) => {
-    seen.push([path, body, headers["x-forwarded-for"]]);
-    const password = new URLSearchParams(body).get("password");
-    return { secret: 303, often: 429, broken: 500, gone: 410 }[password] ?? 401;
+  control.unlock = (attempt) => {
+    seen.push(attempt);
+    const answers = {
+      secret: { outcome: "granted" }, often: { outcome: "throttled", retry_after_s: 7 }, gone: { outcome: "gone" }, deleted: { outcome: "not_found" },
+      opened: { outcome: "not_locked" }, broken: 500, unsigned: 401, strange: { outcome: "perhaps" }, nothing: null,
+    };
+    return attempt.password in answers ? answers[attempt.password] : { outcome: "refused" };
   };
+  const expected = { secret: 303, wrong: 401, often: 429, gone: 410, deleted: 404, opened: 405, broken: 503, unsigned: 503, strange: 503, nothing: 503, "": 401, "ö&\"\u0000": 401 };
   try {
-    await withWorker({ bindings: { WEBHOOK_SECRET: SECRET, CONTROL_URL: control.url } }, async (worker) => {
+    const bindings = { WEBHOOK_SECRET: SECRET, CONTROL_URL: control.url, DEFAULT_DOMAIN: "go.example" };
+    await withWorker({ bindings }, async (worker) => {
       // A hash that cannot be checked here shows that it is not.
-      await worker.links.put("locked", JSON.stringify({ ...LINK, password_hash: "$argon2id$unreadable" }));
-      for (const [password, expect] of [["secret", 303], ["wrong", 401], ["often", 429], ["broken", 503], ["gone", 410]]) {
+      const locked = JSON.stringify({ ...LINK, password_hash: "$argon2id$unreadable" });
+      await worker.links.put("locked", locked);
+      await worker.links.put("b.example/größe", locked);
+      for (const [password, expect] of Object.entries(expected)) {
         const { status, headers } = await answered(worker, "/locked", form(password));
         assertEqual(status, expect, password);
         if (expect === 429) assertEqual(headers.get("retry-after"), "7", "when to come back");
       }
-      assertEqual(seen[0], ["/locked", "password=secret", "192.0.2.77"], "what the control plane sees");
+      assertEqual(seen[0], { domain: "", path: "/locked", password: "secret", address: "192.0.2.77" }, "what the control plane sees");
+      assertEqual(seen.at(-1).password, "ö&\"\u0000", "any text");
+      assertEqual((await answered(worker, "http://b.example/gr%C3%B6%C3%9Fe", form("secret"))).status, 303, "on another domain");
+      assertEqual(seen.at(-1), { domain: "b.example", path: "/gr%C3%B6%C3%9Fe", password: "secret", address: "192.0.2.77" }, "on another domain");
+      assertEqual(control.unsigned, 0, "unsigned messages");
+      assert(!worker.logs.join("").includes("secret"), "no password in the log");
     });
   } finally {
     await control.stop();
   }
 });
+
+test("the real program knows the password, and who has tried too often", () =>
+  withEdges(async ({ worker, control }) => {
+    for (const [domain, password] of [[HOST, "one"], [OTHER_HOST, "other"]]) {
+      const link = await control.call("POST", "/api/v1/links", { slug: "locked", domain, destination_url: "https://example.com/", password });
+      await synced(control, link);
+    }
+    const tried = async (domain, password, address) => {
+      const init = form(password);
+      const response = await worker.ask(`http://${domain}/locked`, { ...init, headers: { ...init.headers, "cf-connecting-ip": address } });
+      await response.arrayBuffer();
+      return response;
+    };
+    for (const [domain, right, wrong] of [[HOST, "one", "other"], [OTHER_HOST, "other", "one"]]) {
+      const opened = await tried(domain, right, "192.0.2.1");
+      assertEqual(opened.status, 303, `${domain}: the right one`);
+      const headers = { cookie: opened.headers.get("set-cookie").split(";")[0] };
+      assertEqual((await worker.ask(`http://${domain}/locked`, { headers })).status, 302, `${domain}: with the cookie`);
+      for (let attempt = 1; attempt <= 4; attempt++) assertEqual((await tried(domain, wrong, "192.0.2.1")).status, 401, `${domain}: a wrong one`);
+      const throttled = await tried(domain, right, "192.0.2.1");
+      assert(throttled.status === 429 && Number(throttled.headers.get("retry-after")) > 0, `${domain}: ${throttled.status}`);
+      assertEqual((await tried(domain, right, "192.0.2.2")).status, 303, `${domain}: another visitor`);
+    }
+    await control.end();
+    assertEqual((await tried(HOST, "one", "192.0.2.3")).status, 503, "while it is away");
+    assert(!control.output.includes("other") && !worker.logs.join("").includes("password"), "nothing of it in a log");
+  }));
 
 test("wrong settings are 503 and named in the log", () =>
   withWorker({ bindings: { ADDRESS_POLICY: "some", CACHE_TTL_S: "5", WEBHOOK_SECRET: "hunter2", DOMAINS: "[]" } }, async (worker) => {

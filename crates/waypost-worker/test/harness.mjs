@@ -131,24 +131,28 @@ function isSigned(headers, body) {
   });
 }
 
-/** A control plane that takes clicks. `answer(attempt, events)` gives a status, `hang` or `drop`. */
+/**
+ * A control plane that takes clicks and passwords. `answer(attempt, events)` gives a status, `hang` or `drop`; `unlock(attempt)`
+ * gives what is answered, or a status.
+ */
 export async function startReceiver() {
-  const receiver = { requests: [], taken: new Map(), unsigned: 0, answer: () => 200, unlock: () => 401 };
+  const receiver = { requests: [], taken: new Map(), unsigned: 0, answer: () => 200, unlock: () => ({ outcome: "refused" }) };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    if (request.url !== "/webhooks/analytics") {
-      const status = receiver.unlock(request.url, body.toString(), request.headers);
-      response.writeHead(status, status === 429 ? { "retry-after": "7" } : {}).end();
-      return;
-    }
     if (!isSigned(request.headers, body)) {
       receiver.unsigned++;
       response.writeHead(401).end();
       return;
     }
     const parsed = JSON.parse(body.toString());
+    if (request.url === "/webhooks/unlock") {
+      const answer = receiver.unlock(parsed);
+      const status = typeof answer === "number" ? answer : 200;
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
+      return;
+    }
     const events = Array.isArray(parsed) ? parsed : [parsed];
     receiver.requests.push({ id: request.headers["webhook-id"], events });
     const status = receiver.answer(receiver.requests.length, events);
