@@ -165,3 +165,25 @@ test("secrets change without losing a click", () =>
       await next.stop();
     }
   }));
+
+test("a password opens a link through the real program, on every domain", () =>
+  withEdges(async ({ worker, control, proxy }) => {
+    const wanted = [HOST, OTHER_HOST].map((domain) => ({ slug: "locked", domain, destination_url: "https://example.com/inside", password: "open sesame" }));
+    const links = await makeLinks(control, wanted);
+    await settled(control);
+    const form = (password) => ({ method: "POST", body: new URLSearchParams({ password }), headers: { "content-type": "application/x-www-form-urlencoded" } });
+    for (const { domain } of links) {
+      const address = `http://${domain}/locked`;
+      assertEqual((await worker.ask(address)).status, 200, `${domain}: the form`);
+      assertEqual((await worker.ask(address, form("wrong"))).status, 401, `${domain}: a wrong password`);
+      const asked = proxy.requests;
+      const opened = await worker.ask(address, form("open sesame"));
+      assertEqual(opened.status, 303, `${domain}: the right one`);
+      assertEqual(proxy.requests - asked, 1, `${domain}: asked at the program`);
+      const headers = { cookie: opened.headers.get("set-cookie").split(";")[0] };
+      const inside = await worker.ask(address, { headers });
+      assertEqual([inside.status, inside.headers.get("location")], [302, "https://example.com/inside"], `${domain}: with the cookie`);
+    }
+    await control.end();
+    assertEqual((await worker.ask(`http://${HOST}/locked`, form("open sesame"))).status, 503, "while the program is away");
+  }));
