@@ -10,7 +10,7 @@
 use crate::dialect::Engine;
 use crate::sync_states::SYNC_ATTEMPTS_MAX;
 
-/// What a new row says beside its key, and what stands in the columns of [`upsert`].
+/// What a new row says beside its key, and what stands in the columns of `upsert!`.
 macro_rules! insert {
     () => {
         "INSERT INTO sync_states (target, domain_id, slug, link_id, version, status, push_again, attempts, pending_since, next_attempt_at) "

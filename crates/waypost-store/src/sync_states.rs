@@ -2,10 +2,10 @@
 //!
 //! A row stands for one key of a target: a domain and a slug. It holds the newest version that the target must come to
 //! have, the version that it has acknowledged, and where the next attempt stands. Rows follow the outbox
-//! ([`Tx::advance_sync`]), so a link's own transaction does not know of them; many changes of one slug are one row.
+//! ([`crate::Tx::advance_sync`]), so a link's own transaction does not know of them; many changes of one slug are one row.
 //!
-//! Work is taken by [`Tx::claim_sync`], which commits a lease before anything is sent, and given back by
-//! [`Tx::settle_sync`]. A lease is a time: whoever is late finds its lease gone, and the key is then pushed once more, because what
+//! Work is taken by [`crate::Tx::claim_sync`], which commits a lease before anything is sent, and given back by
+//! [`crate::Tx::settle_sync`]. A lease is a time: whoever is late finds its lease gone, and the key is then pushed once more, because what
 //! was sent late may have overwritten something newer. What is sent is what is true then (`edge_records.rs`), never what an
 //! entry said.
 
@@ -98,7 +98,7 @@ pub struct SyncState {
     pub synced_at: Option<Timestamp>,
 }
 
-/// How far [`Tx::advance_sync`] got.
+/// How far [`crate::Tx::advance_sync`] got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
     /// Keys that became pending.
@@ -110,7 +110,7 @@ pub struct Advance {
 /// Whether there may be something to do, read without the turn to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncWork {
-    /// Whether the outbox has entries that [`Tx::advance_sync`] has not read, or a walk over all links is not at its end.
+    /// Whether the outbox has entries that [`crate::Tx::advance_sync`] has not read, or a walk over all links is not at its end.
     pub is_behind: bool,
     /// The earliest instant at which a key is due; in the past where one is due now.
     pub due_at: Option<Timestamp>,
@@ -138,7 +138,7 @@ pub struct ClaimedKey {
 /// Keys that this caller alone may push until the lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Goes back with [`Tx::settle_sync`].
+    /// Goes back with [`crate::Tx::settle_sync`].
     pub lease: Lease,
     /// When others may take the keys.
     pub lease_until: Timestamp,
@@ -148,7 +148,7 @@ pub struct Claim {
     pub health: SyncHealth,
 }
 
-/// What [`Tx::claim_sync`] gave.
+/// What [`crate::Tx::claim_sync`] gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
     /// Work, and leave for one call of the target's interface.
