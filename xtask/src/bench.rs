@@ -3,8 +3,12 @@
 mod clicks;
 mod figures;
 mod latency;
+mod load;
+mod peers;
+mod ratio;
+mod redirect;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 /// What there is to measure.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
@@ -12,6 +16,25 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     match words.as_slice() {
         ["clicks"] => clicks::bench(clicks::Size::Full),
         ["clicks", "--quick"] => clicks::bench(clicks::Size::Quick),
-        _ => bail!("say what to measure: cargo xtask bench clicks [--quick]"),
+        ["redirect", options @ ..] => redirect::bench(redirect_options(options)?),
+        _ => bail!(
+            "say what to measure: cargo xtask bench clicks [--quick], or redirect [--quick] [--only TEXT] [--rounds N] [--seconds S]"
+        ),
     }
+}
+
+fn redirect_options(words: &[&str]) -> anyhow::Result<redirect::Options> {
+    let mut options = redirect::Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+        match *word {
+            "--quick" => options.quick = true,
+            "--only" => options.only = (*value()?).to_owned(),
+            "--rounds" => options.rounds = value()?.parse()?,
+            "--seconds" => options.seconds = value()?.parse()?,
+            other => bail!("no such option: {other}"),
+        }
+    }
+    Ok(options)
 }

@@ -53,7 +53,11 @@ const TASKS: [Task; 9] = [
         purpose: "kill, starve and confuse a running instance, and check that it counts every click once",
         run: chaos::chaos,
     },
-    Task { name: "bench", purpose: "measure speed against its budgets: bench clicks [--quick]", run: bench::bench },
+    Task {
+        name: "bench",
+        purpose: "measure speed against its budgets: bench clicks | redirect [--quick]",
+        run: bench::bench,
+    },
     Task { name: "bless", purpose: "accept snapshots and shrink the ratchet of long functions", run: bless::bless },
     Task { name: "ci", purpose: "everything CI runs: lint, tidy, wasm, test, bench, release", run: ci::ci },
 ];
