@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::admission::Admission;
 use crate::clicks::Recorder;
 use crate::connection::{Connection, Drain};
+use crate::plain::Thread;
 use crate::server::Stop;
 use crate::service::{Peer, Shared};
 
@@ -31,6 +32,7 @@ pub(crate) struct Acceptor {
     pub(crate) admission: Arc<Admission>,
     pub(crate) recorder: Option<Rc<Recorder>>,
     pub(crate) drain: Rc<Drain>,
+    pub(crate) thread: Rc<Thread>,
 }
 
 impl Acceptor {

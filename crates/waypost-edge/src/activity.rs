@@ -71,6 +71,22 @@ impl Activity {
         self.phase.set(Phase::Idle);
     }
 
+    /// A request was read and answered in the same moment.
+    pub(crate) fn answered_at_once(&self) {
+        self.begin_answer();
+        self.end_answer_at_once();
+    }
+
+    /// Requests that were answered or are being answered.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.get()
+    }
+
+    /// Whether the last answer has been handed to the wire and nothing has come since.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.phase.get() == Phase::Idle
+    }
+
     /// The answer has been handed to the wire in full.
     pub(crate) fn end_answer(&self, now: Instant) {
         self.enter(Phase::Idle, now);

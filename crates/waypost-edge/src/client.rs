@@ -6,10 +6,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderName;
 use ipnet::IpNet;
 use waypost_core::click::country_letters;
+
+use crate::fields::Headers;
 
 /// Entries of `X-Forwarded-For` looked at, from the right.
 const FORWARDED_ENTRIES_MAX: usize = 50;
@@ -54,10 +55,11 @@ impl Proxies {
     }
 
     /// The visitor's address, given the headers of a trusted peer.
-    pub(crate) fn visitor_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn visitor_address(&self, peer: IpAddr, headers: &(impl Headers + ?Sized)) -> IpAddr {
         let mut address = peer;
         let mut bytes_left = FORWARDED_BYTES_MAX;
-        let entries = headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(rsplit_entries);
+        let name = X_FORWARDED_FOR;
+        let entries = headers.values_reversed(&name).flat_map(rsplit_entries);
         for entry in entries.take(FORWARDED_ENTRIES_MAX) {
             let Some(rest) = bytes_left.checked_sub(entry.len() + 1) else { break };
             bytes_left = rest;
@@ -71,18 +73,18 @@ impl Proxies {
     }
 
     /// The visitor's country, given the headers of a trusted peer: two letters, and not the `XX` of "unknown".
-    pub(crate) fn country(&self, headers: &HeaderMap) -> Option<[u8; 2]> {
-        country_letters(headers.get(self.country_header.as_ref()?)?.to_str().ok()?.trim())
+    pub(crate) fn country(&self, headers: &(impl Headers + ?Sized)) -> Option<[u8; 2]> {
+        country_letters(str::from_utf8(headers.first_value(self.country_header.as_ref()?)?).ok()?.trim())
     }
 
     /// Whether the visitor came over HTTPS, given the headers of a trusted peer.
-    pub(crate) fn is_https(headers: &HeaderMap) -> bool {
-        headers.get(X_FORWARDED_PROTO).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
+    pub(crate) fn is_https(headers: &(impl Headers + ?Sized)) -> bool {
+        headers.first_value(&X_FORWARDED_PROTO).is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
     }
 }
 
-fn rsplit_entries(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().rsplit(|byte| *byte == b',')
+fn rsplit_entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.rsplit(|byte| *byte == b',')
 }
 
 /// One entry of `X-Forwarded-For`: an address, with or without brackets and port.
@@ -101,6 +103,9 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use hyper::HeaderMap;
+    use hyper::header::HeaderValue;
 
     use super::*;
 

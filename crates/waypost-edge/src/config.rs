@@ -30,6 +30,8 @@ pub struct EdgeConfig {
     pub hosts: HostPolicy,
     /// Where countries come from when no header says. `None`: nowhere.
     pub countries: Option<Arc<CountryDatabase>>,
+    /// Whether plain requests are answered without the HTTP engine. Their answers are the same; off, to compare.
+    pub plain_requests: bool,
     /// How clicks are recorded. `None`: not at all.
     pub clicks: Option<ClickRecording>,
     /// The key that unlock grants are signed with.
@@ -47,6 +49,7 @@ impl EdgeConfig {
             country_header: None,
             hosts: HostPolicy::AnyIsDefault,
             countries: None,
+            plain_requests: true,
             clicks: None,
             grant_key,
         }

@@ -1,4 +1,5 @@
-//! One connection from its first byte to its last: HTTP/1.1 by hyper, deadlines and draining by us.
+//! One connection from its first byte to its last: plain requests, deadlines and draining by us, all other HTTP/1.1 by hyper,
+//! the engine, which a connection has from the first request on that needs it.
 //!
 //! Deadlines are kept lazily: one timer, moved only when it fires or when an earlier deadline appears, so a request on
 //! a busy connection costs no timer work. (hyper's own header timeout allocates and arms one for every request.)
@@ -8,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -22,8 +23,9 @@ use crate::accept::Acceptor;
 use crate::activity::Overdue;
 use crate::admission::Permit;
 use crate::config::Limits;
+use crate::plain::{PlainRequest, Thread};
 use crate::service::{Peer, RequestService, Shared};
-use crate::wire::{Channel, Wire};
+use crate::wire::{Channel, Left, PlainLimits, Wire};
 
 /// What a peer is told that began a request and did not end its head in time.
 const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
@@ -62,8 +64,13 @@ impl Drain {
 
 /// One open connection; a future that is done when it is closed.
 pub(crate) struct Connection {
-    http: http1::Connection<TokioIo<Wire>, RequestService>,
+    /// Made when it is first needed: most connections never do, and it takes some memory.
+    engine: Option<Box<http1::Connection<TokioIo<Wire>, RequestService>>>,
+    /// Whether the engine was granted a request and is not done with it.
+    is_engine_at_work: bool,
+    service: RequestService,
     channel: Rc<Channel>,
+    thread: Rc<Thread>,
     stage: Stage,
     shared: Arc<Shared>,
     timer: Pin<Box<Sleep>>,
@@ -86,19 +93,27 @@ enum Stage {
 
 enum Ended {
     Now,
+    /// The peer says no more. What it was answered may still be on its way.
+    Said,
     WithInputLeft,
 }
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, peer: Peer, acceptor: &Acceptor, permit: Permit) -> Self {
-        let Acceptor { shared, drain, recorder, .. } = acceptor;
+        let Acceptor { shared, drain, recorder, thread, .. } = acceptor;
         let channel = Channel::new(stream);
+        if !shared.plain_requests {
+            channel.hand_over();
+        }
         let now = Instant::now();
         let service = RequestService::new(shared.clone(), recorder.clone(), peer, channel.clone());
         drain.open.set(drain.open.get() + 1);
         Self {
-            http: engine(&shared.limits).serve_connection(TokioIo::new(Wire(channel.clone())), service),
+            engine: None,
+            is_engine_at_work: false,
+            service,
             channel,
+            thread: thread.clone(),
             stage: Stage::Serving,
             timer: Box::pin(sleep_until(now + shared.limits.head_read_timeout)),
             closes_at: Some(now + shared.limits.connection_age_max),
@@ -110,22 +125,14 @@ impl Connection {
         }
     }
 
-    /// Lets hyper and the wire work. Ready when everything is said.
+    /// Answers what has come. Ready when everything is said.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut outcome = Pin::new(&mut self.http).poll(cx);
-        if outcome.is_pending() && self.drain.started.get() && self.closes_at.take().is_some() {
-            Pin::new(&mut self.http).graceful_shutdown();
-            outcome = Pin::new(&mut self.http).poll(cx);
-        }
-        let sent = self.channel.poll_send_held(cx);
-        match (outcome, sent) {
+        let outcome = self.poll_requests(cx);
+        match (outcome, self.channel.poll_send_held(cx)) {
             (Poll::Pending, Poll::Pending | Poll::Ready(Ok(()))) => Poll::Pending,
-            (Poll::Ready(Ok(())), _) if self.channel.activity.leaves_input() => Poll::Ready(Ended::WithInputLeft),
-            (Poll::Ready(Ok(())), _) => Poll::Ready(Ended::Now),
-            (Poll::Ready(Err(error)), _) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
-                Poll::Ready(Ended::Now)
-            }
+            // The peer has said everything, and must still take the last answers.
+            (Poll::Ready(Ended::Said), Poll::Pending) => Poll::Pending,
+            (Poll::Ready(ended), _) => Poll::Ready(ended),
             (Poll::Pending, Poll::Ready(Err(error))) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "peer went away while it was written to");
                 Poll::Ready(Ended::Now)
@@ -133,13 +140,69 @@ impl Connection {
         }
     }
 
+    /// Lets plain requests and the engine take turns.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            if self.drain.started.get() {
+                // The engine knows how to end a connection.
+                self.channel.hand_over();
+            }
+            if self.is_engine_at_work || self.channel.is_handed_over() {
+                match self.poll_engine(cx) {
+                    Poll::Ready(ended) => return Poll::Ready(ended),
+                    Poll::Pending if self.channel.is_engine_done() => self.is_engine_at_work = false,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            let limits = PlainLimits {
+                head_bytes_max: self.shared.limits.head_bytes_max,
+                requests_max: self.shared.limits.requests_per_connection_max.unwrap_or(u64::MAX),
+            };
+            let (service, thread) = (&self.service, &*self.thread);
+            let mut chunk = thread.chunk.borrow_mut();
+            let answer = |request: &PlainRequest<'_>, to: &mut Vec<u8>| service.follow_plain(request, thread, to);
+            match ready!(self.channel.poll_plain(cx, &mut chunk, limits, answer)) {
+                Ok(Left::Nothing) => return Poll::Pending,
+                Ok(Left::Granted) => self.is_engine_at_work = true,
+                Ok(Left::HandedOver) => {}
+                Ok(Left::Done) => return Poll::Ready(Ended::Said),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
+                    return Poll::Ready(Ended::Now);
+                }
+            }
+        }
+    }
+
+    fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut outcome = Pin::new(self.engine()).poll(cx);
+        if outcome.is_pending() && self.drain.started.get() && self.closes_at.take().is_some() {
+            Pin::new(self.engine()).graceful_shutdown();
+            outcome = Pin::new(self.engine()).poll(cx);
+        }
+        match ready!(outcome) {
+            Ok(()) if self.channel.activity.leaves_input() => Poll::Ready(Ended::WithInputLeft),
+            Ok(()) => Poll::Ready(Ended::Now),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
+                Poll::Ready(Ended::Now)
+            }
+        }
+    }
+
+    fn engine(&mut self) -> &mut http1::Connection<TokioIo<Wire>, RequestService> {
+        self.engine.get_or_insert_with(|| {
+            let io = TokioIo::new(Wire(self.channel.clone()));
+            Box::new(engine(&self.shared.limits).serve_connection(io, self.service.clone()))
+        })
+    }
+
     /// Looks at the clock when the timer has fired, and moves the timer when it must fire earlier or again. Ready when
     /// the connection has taken too long.
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limits = &self.shared.limits;
         if self.timer.is_elapsed() {
             let now = Instant::now();
-            if let Some(overdue) = self.channel.activity.overdue(now, limits) {
+            if let Some(overdue) = self.channel.activity.overdue(now, &self.shared.limits) {
                 if overdue == Overdue::Head {
                     self.channel.send_last(HEAD_TIMEOUT_ANSWER);
                 }
@@ -147,12 +210,14 @@ impl Connection {
             }
             if self.closes_at.is_some_and(|at| at <= now) {
                 self.closes_at = None;
-                Pin::new(&mut self.http).graceful_shutdown();
+                self.channel.hand_over();
+                Pin::new(self.engine()).graceful_shutdown();
                 // The engine acts on that when it is polled next.
                 cx.waker().wake_by_ref();
             }
         }
-        let deadline = [self.channel.activity.deadline(limits), self.closes_at].into_iter().flatten().min();
+        let deadline =
+            [self.channel.activity.deadline(&self.shared.limits), self.closes_at].into_iter().flatten().min();
         // With neither deadline the next event on the wire or in the answer comes first; it looks again.
         let Some(deadline) = deadline else { return Poll::Pending };
         if self.timer.is_elapsed() || deadline < self.timer.deadline() {
@@ -186,7 +251,7 @@ impl Future for Connection {
         if let Stage::Serving = this.stage {
             match this.poll_serve(cx) {
                 Poll::Pending => return this.poll_deadlines(cx),
-                Poll::Ready(Ended::Now) => return Poll::Ready(()),
+                Poll::Ready(Ended::Now | Ended::Said) => return Poll::Ready(()),
                 Poll::Ready(Ended::WithInputLeft) => (),
             }
             this.stage = Stage::Lingering { bytes_left: LINGER_BYTES_MAX };

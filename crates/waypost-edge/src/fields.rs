@@ -3,46 +3,98 @@
 use std::borrow::Cow;
 
 use hyper::HeaderMap;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
+
+/// The headers of a request, as the HTTP engine keeps them or as they were read from the wire.
+pub(crate) trait Headers {
+    /// Hands every field to `visit`, in order as far as fields of one name are concerned. Names come in any case.
+    fn each<'r>(&'r self, visit: impl FnMut(&'r str, &'r [u8]));
+
+    /// The values of the fields of this name, the last first.
+    fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]>;
+
+    /// The value of the first field of this name.
+    fn first_value<'r>(&'r self, name: &HeaderName) -> Option<&'r [u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn each<'r>(&'r self, mut visit: impl FnMut(&'r str, &'r [u8])) {
+        for (name, value) in self {
+            visit(name.as_str(), value.as_bytes());
+        }
+    }
+
+    fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+        self.get_all(name).iter().rev().map(HeaderValue::as_bytes)
+    }
+
+    fn first_value<'r>(&'r self, name: &HeaderName) -> Option<&'r [u8]> {
+        self.get(name).map(HeaderValue::as_bytes)
+    }
+}
+
+impl Headers for [httparse::Header<'_>] {
+    fn each<'r>(&'r self, mut visit: impl FnMut(&'r str, &'r [u8])) {
+        for header in self {
+            visit(header.name, header.value);
+        }
+    }
+
+    fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
+        self.iter()
+            .rev()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name.as_str()))
+            .map(|header| header.value)
+    }
+
+    fn first_value<'r>(&'r self, name: &HeaderName) -> Option<&'r [u8]> {
+        self.iter().find(|header| header.name.eq_ignore_ascii_case(name.as_str())).map(|header| header.value)
+    }
+}
 
 /// Fields of one request. Of a field that comes more than once the first counts, except that `Host` must not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fields<'r> {
-    host: Option<&'r HeaderValue>,
+    host: Option<&'r [u8]>,
     has_second_host: bool,
-    user_agent: Option<&'r HeaderValue>,
-    referrer: Option<&'r HeaderValue>,
-    accept_language: Option<&'r HeaderValue>,
-    sec_purpose: Option<&'r HeaderValue>,
-    purpose: Option<&'r HeaderValue>,
-    x_moz: Option<&'r HeaderValue>,
+    user_agent: Option<&'r [u8]>,
+    referrer: Option<&'r [u8]>,
+    accept_language: Option<&'r [u8]>,
+    sec_purpose: Option<&'r [u8]>,
+    purpose: Option<&'r [u8]>,
+    x_moz: Option<&'r [u8]>,
 }
 
 impl<'r> Fields<'r> {
-    pub(crate) fn read(headers: &'r HeaderMap) -> Self {
+    pub(crate) fn read(headers: &'r (impl Headers + ?Sized)) -> Self {
         let mut fields = Self::default();
-        for (name, value) in headers {
-            let field = match name.as_str() {
-                "host" => {
-                    fields.has_second_host |= fields.host.is_some();
-                    &mut fields.host
-                }
-                "user-agent" => &mut fields.user_agent,
-                "referer" => &mut fields.referrer,
-                "accept-language" => &mut fields.accept_language,
-                "sec-purpose" => &mut fields.sec_purpose,
-                "purpose" => &mut fields.purpose,
-                "x-moz" => &mut fields.x_moz,
-                _ => continue,
-            };
-            field.get_or_insert(value);
-        }
+        headers.each(|name, value| fields.take(name, value));
         fields
+    }
+
+    /// Takes the field where it is one of these. Told apart by length first: most are not.
+    #[inline]
+    pub(crate) fn take(&mut self, name: &str, value: &'r [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let field = match name.len() {
+            4 if is("host") => {
+                self.has_second_host |= self.host.is_some();
+                &mut self.host
+            }
+            5 if is("x-moz") => &mut self.x_moz,
+            7 if is("referer") => &mut self.referrer,
+            7 if is("purpose") => &mut self.purpose,
+            10 if is("user-agent") => &mut self.user_agent,
+            11 if is("sec-purpose") => &mut self.sec_purpose,
+            15 if is("accept-language") => &mut self.accept_language,
+            _ => return,
+        };
+        field.get_or_insert(value);
     }
 
     /// The one `Host`; nothing where there is none or more than one.
     pub(crate) fn host(&self) -> Option<&'r [u8]> {
-        self.host.filter(|_| !self.has_second_host).map(HeaderValue::as_bytes)
+        self.host.filter(|_| !self.has_second_host)
     }
 
     pub(crate) fn user_agent(&self) -> Option<Cow<'r, str>> {
@@ -64,18 +116,16 @@ impl<'r> Fields<'r> {
 }
 
 /// The text of a field; what is not UTF-8 in it becomes replacement characters.
-fn text(value: &HeaderValue) -> Cow<'_, str> {
-    match str::from_utf8(value.as_bytes()) {
+fn text(value: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(value.as_bytes()),
+        Err(_) => String::from_utf8_lossy(value),
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-
-    use hyper::header::HeaderName;
 
     use super::*;
 
@@ -111,5 +161,26 @@ mod tests {
             assert_eq!(Fields::read(&headers(&[("host", &b"a"[..]); 3][..count])).host(), None);
         }
         assert_eq!(Fields::read(&HeaderMap::new()).host(), None);
+    }
+
+    #[test]
+    fn both_kinds_of_headers_say_the_same() {
+        let lines = [("Host", "a"), ("X-Forwarded-For", "1"), ("user-AGENT", "x"), ("x-forwarded-for", "2")];
+        let map: HeaderMap = lines
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            });
+        let parsed = lines.map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+        let name = HeaderName::from_static("x-forwarded-for");
+        assert_eq!(map.first_value(&name), parsed[..].first_value(&name));
+        let (left, right): (Vec<_>, Vec<_>) =
+            (map.values_reversed(&name).collect(), parsed[..].values_reversed(&name).collect());
+        assert_eq!(left, right);
+        assert_eq!(left, [b"2", b"1"]);
+        let (left, right) = (Fields::read(&map), Fields::read(&parsed[..]));
+        assert_eq!((left.host(), left.user_agent()), (right.host(), right.user_agent()));
     }
 }

@@ -20,6 +20,7 @@ mod country;
 mod fields;
 mod host;
 mod listen;
+mod plain;
 pub mod redirect;
 mod server;
 mod service;

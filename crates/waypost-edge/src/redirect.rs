@@ -4,20 +4,18 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::{COOKIE, HeaderValue};
-use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper::StatusCode;
+use hyper::header::COOKIE;
 use waypost_core::Timestamp;
 use waypost_core::compact::{CompactLink, CorruptRecord};
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
 use waypost_core::page::Page;
 use waypost_core::slug::from_request_path;
-use waypost_core::visit::{self, Unlock, Visit};
+use waypost_core::visit::{Method, Unlock, Visit};
 use waypost_table::TableError;
 
 use crate::clicks::Recorder;
-use crate::fields::Fields;
+use crate::fields::{Fields, Headers};
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
 use crate::service::{Shared, Visitor};
@@ -29,32 +27,26 @@ pub(crate) struct Asked<'a> {
     pub(crate) target: &'a Target<'a>,
     pub(crate) fields: &'a Fields<'a>,
     pub(crate) site: Site<'a>,
-}
-
-/// What a request comes to.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Redirect(Redirect),
-    Page(Page),
-    /// The control plane answers.
-    Control,
+    /// GET or HEAD, where the link is to be followed.
+    pub(crate) method: Method,
 }
 
 /// Where to send a visitor.
-#[derive(Debug)]
-pub(crate) struct Redirect {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redirect<'a> {
+    /// One of those that redirect.
     pub(crate) status: StatusCode,
-    pub(crate) location: HeaderValue,
+    /// Printable ASCII.
+    pub(crate) location: &'a str,
     pub(crate) cache_policy: CachePolicy,
 }
 
-impl Redirect {
+impl<'a> Redirect<'a> {
     /// A 302 to this URL, or 503 where it cannot stand in a header.
-    pub(crate) fn found(url: &str, cache_policy: CachePolicy) -> Outcome {
-        match location_value(Cow::Borrowed(url)) {
-            Some(location) => Outcome::Redirect(Self { status: StatusCode::FOUND, location, cache_policy }),
-            None => Outcome::Page(Page::Unavailable),
-        }
+    pub(crate) fn found(url: &'a str, cache_policy: CachePolicy) -> Result<Self, Page> {
+        is_location(url)
+            .then_some(Self { status: StatusCode::FOUND, location: url, cache_policy })
+            .ok_or(Page::Unavailable)
     }
 }
 
@@ -70,41 +62,46 @@ enum Fault {
 }
 
 impl Shared {
-    /// Follows the link a GET or HEAD asks for.
+    /// Follows the link a GET or HEAD asks for, and has the redirect put into its answer by `answer`.
     ///
-    /// Where that is a redirect, its click is recorded when this returns.
-    pub(crate) fn follow(
+    /// The redirect's click is recorded before that.
+    ///
+    /// # Errors
+    /// The page to show where there is no redirect.
+    pub(crate) fn follow<R>(
         &self,
-        request: &Request<Incoming>,
         asked: Asked<'_>,
+        headers: &(impl Headers + ?Sized),
         visitor: Visitor,
         recorder: Option<&Recorder>,
-    ) -> Outcome {
-        let Asked { target, fields, site } = asked;
-        let Some(slug) = from_request_path(target.path, site.case_insensitive) else {
-            return Outcome::Page(Page::NotFound);
-        };
+        answer: impl FnOnce(Redirect<'_>) -> R,
+    ) -> Result<R, Page> {
+        let Asked { target, fields, site, method } = asked;
+        let slug = from_request_path(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
         let texts = VisitTexts::of(fields);
         let followed = self.table.get(site.table_key, &slug, |bytes| {
             let link = CompactLink::read(bytes).map_err(Fault::Record)?;
-            let is_head = *request.method() == Method::HEAD;
             let visit = Visit {
-                method: if is_head { visit::Method::Head } else { visit::Method::Get },
-                unlock: self.unlock(&link, request.headers(), site, &slug, visitor.now),
+                method,
+                unlock: self.unlock(&link, headers, site, &slug, visitor.now),
                 ..texts.visit(target, &visitor)
             };
             let decision = decide(&link, &visit).map_err(Fault::Record)?;
-            let click = recorder.zip(recorder.and_then(|to| to.prepare(&link, &visit, &decision, site, &slug)));
-            let outcome = outcome_of(decision)?;
-            if let Some((recorder, click)) = click {
+            let redirect = match redirect_of(&decision)? {
+                Ok(redirect) => redirect,
+                Err(page) => return Ok(Err(page)),
+            };
+            if let Some(recorder) = recorder
+                && let Some(click) = recorder.prepare(&link, &visit, &decision, site, &slug)
+            {
                 recorder.record(click);
             }
-            Ok(outcome)
+            Ok(Ok(answer(redirect)))
         });
         match followed.map_err(Fault::Table) {
             Ok(Some(Ok(outcome))) => outcome,
-            Ok(None) => Outcome::Page(Page::NotFound),
-            Ok(Some(Err(fault))) | Err(fault) => self.unavailable(&fault, site, &slug, visitor.now),
+            Ok(None) => Err(Page::NotFound),
+            Ok(Some(Err(fault))) | Err(fault) => Err(self.unavailable(&fault, site, &slug, visitor.now)),
         }
     }
 
@@ -125,7 +122,7 @@ impl Shared {
     fn unlock(
         &self,
         link: &CompactLink<'_>,
-        headers: &HeaderMap,
+        headers: &(impl Headers + ?Sized),
         site: Site<'_>,
         slug: &str,
         now: Timestamp,
@@ -135,13 +132,13 @@ impl Shared {
         }
         let subject = grant::subject(link.link_id(), site.table_key, slug);
         let granted = GrantedLink { subject: &subject, version: link.version() };
-        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut cookies = headers.values_reversed(&COOKIE).filter_map(|value| str::from_utf8(value).ok());
         let is_granted = cookies.any(|cookies| self.grant_key.is_granted(cookies, granted, now));
         if is_granted { Unlock::Granted } else { Unlock::None }
     }
 
     #[cold]
-    fn unavailable(&self, fault: &Fault, site: Site<'_>, slug: &str, now: Timestamp) -> Outcome {
+    fn unavailable(&self, fault: &Fault, site: Site<'_>, slug: &str, now: Timestamp) -> Page {
         if self.faults.may_log(now) {
             tracing::error!(
                 domain.name = site.table_key,
@@ -150,7 +147,7 @@ impl Shared {
                 "link not followed; further faults of this second are not logged"
             );
         }
-        Outcome::Page(Page::Unavailable)
+        Page::Unavailable
     }
 }
 
@@ -167,34 +164,27 @@ impl FaultLog {
     }
 }
 
-fn outcome_of(decision: Decision<'_>) -> Result<Outcome, Fault> {
+/// The redirect that was decided on, or the page to show instead.
+fn redirect_of<'d>(decision: &'d Decision<'_>) -> Result<Result<Redirect<'d>, Page>, Fault> {
     let status = decision.status;
     match decision.action {
         Action::Redirect => {
-            let location = decision.location.and_then(location_value);
+            let location = decision.location.as_deref().filter(|url| is_location(url));
             let code = StatusCode::from_u16(status).ok().filter(StatusCode::is_redirection);
             let (Some(location), Some(status)) = (location, code) else { return Err(Fault::Unsendable { status }) };
-            Ok(Outcome::Redirect(Redirect { status, location, cache_policy: decision.cache_policy }))
+            Ok(Ok(Redirect { status, location, cache_policy: decision.cache_policy }))
         }
-        Action::NotFound => Ok(Outcome::Page(Page::NotFound)),
-        Action::Gone => Ok(Outcome::Page(Page::Gone)),
-        Action::Unlock if status == 401 => Ok(Outcome::Page(Page::UnlockRefused)),
-        Action::Unlock => Ok(Outcome::Page(Page::Unlock)),
-        Action::MethodNotAllowed => Ok(Outcome::Page(Page::MethodNotAllowed)),
+        Action::NotFound => Ok(Err(Page::NotFound)),
+        Action::Gone => Ok(Err(Page::Gone)),
+        Action::Unlock if status == 401 => Ok(Err(Page::UnlockRefused)),
+        Action::Unlock => Ok(Err(Page::Unlock)),
+        Action::MethodNotAllowed => Ok(Err(Page::MethodNotAllowed)),
     }
 }
 
-/// The value of `Location`. Nothing but printable ASCII gets through, whatever was stored or asked for: a header value
-/// takes no control characters except the tab, which is excluded here with everything beyond ASCII.
-fn location_value(url: Cow<'_, str>) -> Option<HeaderValue> {
-    if url.is_empty() || !url.is_ascii() || url.as_bytes().contains(&b'\t') {
-        return None;
-    }
-    let bytes = match url {
-        Cow::Borrowed(url) => Bytes::copy_from_slice(url.as_bytes()),
-        Cow::Owned(url) => Bytes::from(url),
-    };
-    HeaderValue::from_maybe_shared(bytes).ok()
+/// Whether this can be the value of `Location`: nothing but printable ASCII gets through, whatever was stored or asked for.
+fn is_location(url: &str) -> bool {
+    !url.is_empty() && url.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The texts that a decision may look at.
@@ -239,13 +229,13 @@ mod tests {
 
     #[test]
     fn only_printable_ascii_becomes_a_location() {
-        assert!(location_value("https://example.com/a b?c=%0D%0A#d".into()).is_some());
+        assert!(is_location("https://example.com/a b?c=%0D%0A#d"));
         for byte in 0..=0x7f_u8 {
             let url = format!("https://example.com/{}", char::from(byte));
-            assert_eq!(location_value(url.clone().into()).is_some(), (0x20..0x7f).contains(&byte), "{url:?}");
+            assert_eq!(is_location(&url), (0x20..0x7f).contains(&byte), "{url:?}");
         }
-        assert!(location_value("https://bücher.example/".into()).is_none());
-        assert!(location_value("".into()).is_none());
+        assert!(!is_location("https://bücher.example/"));
+        assert!(!is_location(""));
     }
 
     #[test]

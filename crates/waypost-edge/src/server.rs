@@ -92,6 +92,7 @@ pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> 
         limits: config.limits,
         proxies: Proxies::new(config.trusted_proxies, config.country_header),
         hosts: config.hosts,
+        plain_requests: config.plain_requests,
         countries: config.countries,
         grant_key: config.grant_key,
         faults: FaultLog::default(),
@@ -189,6 +190,7 @@ impl ThreadParts {
             admission: self.admission,
             recorder: self.recorder.map(Rc::new),
             drain: Rc::default(),
+            thread: Rc::default(),
         };
         let _entered = runtime.handle().enter();
         let mut accept_loops = Vec::new();

@@ -1,5 +1,7 @@
 //! One request: read what it asks for, and answer it here or hand it to the control plane.
 //!
+//! A plain request for a link goes the short way ([`RequestService::follow_plain`]); the HTTP engine brings all others.
+//!
 //! | asks for | is answered by |
 //! |---|---|
 //! | a target over the limit, no good host, a body on GET or HEAD | 414, 400, 400; the connection is closed |
@@ -16,13 +18,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::ACCEPT;
+use hyper::header::{ACCEPT, HeaderValue};
 use hyper::service::Service;
-use hyper::{HeaderMap, Method, Request};
+use hyper::{Method, Request, StatusCode};
 use waypost_core::Timestamp;
 use waypost_core::decide::CachePolicy;
 use waypost_core::page::Page;
 use waypost_core::slug::reserved_word;
+use waypost_core::visit;
 use waypost_table::Table;
 
 use crate::answer::{self, Answer, Answering, ControlHandler};
@@ -30,10 +33,11 @@ use crate::clicks::Recorder;
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
 use crate::country::CountryDatabase;
-use crate::fields::Fields;
+use crate::fields::{Fields, Headers};
 use crate::grant::GrantKey;
-use crate::host::Site;
-use crate::redirect::{Asked, Outcome, Redirect};
+use crate::host::{Site, parse_host};
+use crate::plain::{PlainRequest, Thread};
+use crate::redirect::{Asked, Redirect};
 use crate::target::{BadTarget, Target};
 use crate::wire::Channel;
 
@@ -47,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) proxies: Proxies,
     pub(crate) hosts: HostPolicy,
+    pub(crate) plain_requests: bool,
     pub(crate) countries: Option<Arc<CountryDatabase>>,
     pub(crate) grant_key: GrantKey,
     pub(crate) faults: crate::redirect::FaultLog,
@@ -75,12 +80,35 @@ impl Peer {
 }
 
 /// Answers the requests of one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestService {
     shared: Arc<Shared>,
     recorder: Option<Rc<Recorder>>,
     peer: Peer,
     channel: Rc<Channel>,
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+enum Outcome {
+    Redirect {
+        status: StatusCode,
+        location: HeaderValue,
+        cache_policy: CachePolicy,
+    },
+    Page(Page),
+    /// The control plane answers.
+    Control,
+}
+
+impl Outcome {
+    fn redirect(to: Redirect<'_>) -> Self {
+        match HeaderValue::from_str(to.location) {
+            Ok(location) => Self::Redirect { status: to.status, location, cache_policy: to.cache_policy },
+            // A redirect's location is printable ASCII, of which every text is a header value.
+            Err(_) => Self::Page(Page::Unavailable),
+        }
+    }
 }
 
 /// Who answers a request.
@@ -121,7 +149,9 @@ impl Service<Request<Incoming>> for RequestService {
 fn answer_here(outcome: Outcome, request: Request<Incoming>) -> Answer {
     let headers = request.into_parts().0.headers;
     match outcome {
-        Outcome::Redirect(to) => answer::redirect(to.status, to.location, to.cache_policy, headers),
+        Outcome::Redirect { status, location, cache_policy } => {
+            answer::redirect(status, location, cache_policy, headers)
+        }
         Outcome::Page(page) => answer::page(page, answer::prefers_json(headers.get(ACCEPT))),
         // The route function passes these on; the page is what an address without a control plane would answer.
         Outcome::Control => answer::page(Page::NotFound, answer::prefers_json(headers.get(ACCEPT))),
@@ -151,7 +181,10 @@ impl RequestService {
         self.shared.table.read_domains(|domains| {
             let site = Site::of(&target.host, domains, self.shared.hosts);
             let outcome = match site {
-                Some(site) => self.outcome(request, Asked { target: &target, fields: &fields, site }),
+                Some(site) => {
+                    let method = if *method == Method::HEAD { visit::Method::Head } else { visit::Method::Get };
+                    self.outcome(request, Asked { target: &target, fields: &fields, site, method })
+                }
                 None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
                 None => Outcome::Page(Page::NotFound),
             };
@@ -160,7 +193,7 @@ impl RequestService {
                     host: target.host.clone().into_owned(),
                     domain: site.unwrap_or_default().table_key.to_owned(),
                 },
-                outcome @ (Outcome::Redirect(_) | Outcome::Page(_)) => Route::Here(outcome),
+                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_)) => Route::Here(outcome),
             }
         })
     }
@@ -171,15 +204,19 @@ impl RequestService {
         let path = asked.target.path;
         if path == "/" {
             return match asked.site.root_url {
-                Some(url) if is_read => Redirect::found(url, CachePolicy::NoStore),
+                Some(url) if is_read => {
+                    Redirect::found(url, CachePolicy::NoStore).map_or_else(Outcome::Page, Outcome::redirect)
+                }
                 Some(_) | None => Outcome::Control,
             };
         }
-        if reserved_word(&path[1..]).is_some() || path.ends_with('+') {
+        if !is_link_path(path) {
             return Outcome::Control;
         }
         if is_read {
-            self.shared.follow(request, asked, self.visitor(request.headers()), self.recorder.as_deref())
+            let (headers, recorder) = (request.headers(), self.recorder.as_deref());
+            let followed = self.shared.follow(asked, headers, self.visitor(headers), recorder, Outcome::redirect);
+            followed.unwrap_or_else(Outcome::Page)
         } else if *method == Method::POST && self.shared.takes_password(asked) {
             Outcome::Control
         } else {
@@ -187,7 +224,28 @@ impl RequestService {
         }
     }
 
-    fn visitor(&self, headers: &HeaderMap) -> Visitor {
+    /// Writes the answer of a plain request where that is a link's redirect, whose click is then recorded. `false` where it is
+    /// anything else; nothing has happened then.
+    pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, thread: &Thread, answer: &mut Vec<u8>) -> bool {
+        let limits = &self.shared.limits;
+        let Some(host) = request.fields.host().and_then(parse_host) else { return false };
+        let target = match request.target.split_once('?') {
+            Some((path, query)) => Target { host, path, query: Some(query) },
+            None => Target { host, path: request.target, query: None },
+        };
+        if request.target.len() > limits.target_bytes_max || target.path == "/" || !is_link_path(target.path) {
+            return false;
+        }
+        self.shared.table.read_domains(|domains| {
+            let Some(site) = Site::of(&target.host, domains, self.shared.hosts) else { return false };
+            let asked = Asked { target: &target, fields: &request.fields, site, method: request.method };
+            let visitor = self.visitor(request.headers);
+            let put = |redirect: Redirect<'_>| thread.put_redirect(redirect, request, visitor.now, answer);
+            self.shared.follow(asked, request.headers, visitor, self.recorder.as_deref(), put).is_ok()
+        })
+    }
+
+    fn visitor(&self, headers: &(impl Headers + ?Sized)) -> Visitor {
         let proxies = &self.shared.proxies;
         let (address, told) = if self.peer.is_trusted {
             (proxies.visitor_address(self.peer.address, headers), proxies.country(headers))
@@ -210,6 +268,11 @@ impl RequestService {
             is_https: self.peer.is_trusted && Proxies::is_https(request.headers()),
         }
     }
+}
+
+/// Whether a path other than `/` can be a link's: control has those of reserved words and of previews.
+fn is_link_path(path: &str) -> bool {
+    reserved_word(&path[1..]).is_none() && !path.ends_with('+')
 }
 
 /// Who comes, from where and when.
