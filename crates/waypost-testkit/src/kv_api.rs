@@ -123,6 +123,17 @@ struct State {
     latency: Duration,
     body_bytes_max: usize,
     clock: ClockMs,
+    hold: Hold,
+}
+
+/// Whether a call waits before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    None,
+    /// The next call will.
+    Next,
+    /// One does.
+    Held,
 }
 
 struct Shared {
@@ -166,6 +177,7 @@ impl KvApi {
             poison: BTreeMap::new(),
             refused: BTreeSet::new(),
             latency: Duration::ZERO,
+            hold: Hold::None,
             body_bytes_max: answers::BULK_BYTES_MAX,
             clock: Box::new(move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)),
         };
@@ -188,6 +200,21 @@ impl KvApi {
     /// Lets every answer take this long.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.state().latency = latency;
+    }
+
+    /// Does the next call only when it is released, as if it had been long on its way.
+    pub fn hold_next_call(&self) {
+        self.shared.state().hold = Hold::Next;
+    }
+
+    /// Whether a call has come that is held.
+    pub fn holds_call(&self) -> bool {
+        self.shared.state().hold == Hold::Held
+    }
+
+    /// Lets the call that is held be done.
+    pub fn release_call(&self) {
+        self.shared.state().hold = Hold::None;
     }
 
     /// Answers 413 to bodies of more bytes than this.

@@ -5,12 +5,14 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::answers::{Answer, Reaction, answer};
-use super::{Fault, Shared};
+use super::{Fault, Hold, Shared};
 
 /// How often a waiting thread looks whether the stand-in is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The time between two bytes of an answer that drips.
 const DRIP_EVERY: Duration = Duration::from_millis(20);
+/// How often a held call looks whether it is released.
+const HELD_LOOK_EVERY: Duration = Duration::from_millis(1);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A request, read to its end.
@@ -35,6 +37,7 @@ pub(super) fn serve(mut stream: TcpStream, shared: &Shared) {
     }
     let mut received = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut received, shared) {
+        wait_where_held(shared);
         let latency = shared.state().latency;
         let began = Instant::now();
         let reaction = answer(&request, &mut shared.state());
@@ -42,6 +45,20 @@ pub(super) fn serve(mut stream: TcpStream, shared: &Shared) {
         if !react(&mut stream, &reaction, shared) {
             return;
         }
+    }
+}
+
+/// Waits where this is the call that is to be held, until it is released or the stand-in ends.
+fn wait_where_held(shared: &Shared) {
+    {
+        let mut state = shared.state();
+        if state.hold != Hold::Next {
+            return;
+        }
+        state.hold = Hold::Held;
+    }
+    while shared.state().hold == Hold::Held && !shared.is_stopped() {
+        std::thread::sleep(HELD_LOOK_EVERY);
     }
 }
 
