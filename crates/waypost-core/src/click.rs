@@ -208,7 +208,7 @@ impl<'a> Click<'a> {
 
 /// A referrer without query and fragment, which may say more of a person than where they came from.
 pub fn referrer_without_query(referrer: &str) -> &str {
-    referrer.find(['?', '#']).map_or(referrer, |end| &referrer[..end])
+    memchr::memchr2(b'?', b'#', referrer.as_bytes()).map_or(referrer, |end| &referrer[..end])
 }
 
 /// A country code in capital letters; `None` for anything that is not two ASCII letters, and for the codes that proxies

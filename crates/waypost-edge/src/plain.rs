@@ -49,6 +49,8 @@ pub(crate) struct PlainRequest<'r> {
     pub(crate) method: Method,
     /// Path and query, as they came; begins with `/` and is printable ASCII.
     pub(crate) target: &'r str,
+    /// Where the `?` is.
+    pub(crate) query_at: Option<usize>,
     /// Whether the peer wants no further answer.
     pub(crate) is_last: bool,
     pub(crate) fields: Fields<'r>,
@@ -80,8 +82,17 @@ pub(crate) fn read(bytes: &[u8], answer: impl FnOnce(&PlainRequest<'_>) -> bool)
         Some("HEAD") => Method::Head,
         Some(_) | None => return Begins::Other,
     };
-    let target = head.path.filter(|path| path.starts_with('/') && path.bytes().all(is_plain));
+    let target = head.path.filter(|path| path.starts_with('/'));
     let (Some(target), Some(1)) = (target, head.version) else { return Begins::Other };
+    let mut query_at = None;
+    for (place, byte) in target.bytes().enumerate() {
+        if !PLAIN_BYTES[usize::from(byte)] {
+            return Begins::Other;
+        }
+        if byte == b'?' && query_at.is_none() {
+            query_at = Some(place);
+        }
+    }
     let mut fields = Fields::default();
     let mut is_last = false;
     for header in &*head.headers {
@@ -96,15 +107,11 @@ pub(crate) fn read(bytes: &[u8], answer: impl FnOnce(&PlainRequest<'_>) -> bool)
     if is_last && length < bytes.len() {
         return Begins::Other;
     }
-    let request = PlainRequest { method, target, is_last, fields, headers: head.headers };
+    let request = PlainRequest { method, target, query_at, is_last, fields, headers: head.headers };
     Begins::Plain { bytes: length, is_answered: answer(&request), is_last }
 }
 
 /// Bytes that mean themselves in any target; of the others the engine knows which are allowed.
-fn is_plain(byte: u8) -> bool {
-    PLAIN_BYTES[usize::from(byte)]
-}
-
 static PLAIN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?";
@@ -267,7 +274,8 @@ mod tests {
             (-1, "Thu, 01 Jan 1970 00:00:00 GMT"),
         ] {
             let (mut answer, fields) = (Vec::new(), Fields::default());
-            let request = PlainRequest { method: Method::Get, target: "/a", is_last: false, fields, headers: &[] };
+            let (target, query_at) = ("/a", None);
+            let request = PlainRequest { method: Method::Get, target, query_at, is_last: false, fields, headers: &[] };
             thread.put_redirect(redirect, &request, Timestamp::from_micros(micros), &mut answer);
             let text = String::from_utf8(answer).expect("an answer is ASCII");
             let policy = CachePolicy::NoStore.header_value();

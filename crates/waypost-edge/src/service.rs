@@ -229,10 +229,11 @@ impl RequestService {
     pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, thread: &Thread, answer: &mut Vec<u8>) -> bool {
         let limits = &self.shared.limits;
         let Some(host) = request.fields.host().and_then(parse_host) else { return false };
-        let target = match request.target.split_once('?') {
-            Some((path, query)) => Target { host, path, query: Some(query) },
-            None => Target { host, path: request.target, query: None },
+        let (path, query) = match request.query_at {
+            Some(mark) => (&request.target[..mark], Some(&request.target[mark + 1..])),
+            None => (request.target, None),
         };
+        let target = Target { host, path, query };
         if request.target.len() > limits.target_bytes_max || target.path == "/" || !is_link_path(target.path) {
             return false;
         }

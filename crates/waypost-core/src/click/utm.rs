@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use percent_encoding::percent_decode;
 
 use super::cut;
@@ -14,8 +14,9 @@ pub const UTM_VALUE_BYTES_MAX: usize = 255;
 /// The pairs of a URL's query whose names are those of [`UTM_NAMES`], as written and joined by `&`: the first of each name.
 /// Costs one scan where there are none.
 pub fn utm_pairs(url: &str) -> Cow<'_, str> {
-    let before_fragment = url.find('#').map_or(url, |end| &url[..end]);
-    let Some((_, query)) = before_fragment.split_once('?') else { return Cow::Borrowed("") };
+    let before_fragment = memchr(b'#', url.as_bytes()).map_or(url, |end| &url[..end]);
+    let Some(mark) = memchr(b'?', before_fragment.as_bytes()) else { return Cow::Borrowed("") };
+    let query = &before_fragment[mark + 1..];
     if memmem::find(query.as_bytes(), b"utm_").is_none() {
         return Cow::Borrowed("");
     }
