@@ -2,6 +2,7 @@
 
 mod clicks;
 mod figures;
+mod instructions;
 mod latency;
 mod load;
 mod peers;
@@ -16,9 +17,11 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     match words.as_slice() {
         ["clicks"] => clicks::bench(clicks::Size::Full),
         ["clicks", "--quick"] => clicks::bench(clicks::Size::Quick),
+        ["instructions"] => instructions::bench(false),
+        ["instructions", "--bless"] => instructions::bench(true),
         ["redirect", options @ ..] => redirect::bench(redirect_options(options)?),
         _ => bail!(
-            "say what to measure: cargo xtask bench clicks [--quick], or redirect [--quick] [--only TEXT] [--rounds N] [--seconds S]"
+            "say what to measure: cargo xtask bench clicks [--quick], instructions [--bless], or redirect [--quick] [--only TEXT] [--rounds N] [--seconds S]"
         ),
     }
 }

@@ -1,7 +1,9 @@
-//! An edge over a temporary table of N links, to be measured: `bare [--links N] [--threads N] [--listen ADDRESS]`.
+//! An edge over a temporary table of N links, to be measured: `bare [--links N] [--threads N] [--listen ADDRESS] [--clicks on]
+//! [--engine on]`.
 //!
 //! Links are `/0` to `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls
-//! through. Prints where it listens and serves until standard input ends.
+//! through. With `--clicks on` every redirect is recorded in a spool that nobody reads; with `--engine on` the HTTP engine
+//! answers all requests. Prints where it listens and serves until standard input ends.
 #![allow(clippy::print_stdout)]
 
 use std::io::{Read as _, stdin};
@@ -17,8 +19,10 @@ use hyper::Response;
 use waypost_core::SchemePolicy;
 use waypost_core::compact::compile;
 use waypost_core::record::LinkRecord;
+use waypost_core::visitor::AddressPolicy;
 use waypost_edge::grant::GrantKey;
-use waypost_edge::{ControlHandler, EdgeConfig, start};
+use waypost_edge::{ClickRecording, ControlHandler, EdgeConfig, SaltOfDay, start};
+use waypost_spool::{Spool, SpoolOptions};
 use waypost_table::{Change, Table, TableOptions};
 
 const RULES: &str = r#"[
@@ -27,6 +31,7 @@ const RULES: &str = r#"[
 
 fn main() -> anyhow::Result<()> {
     let mut links = 100_000_u64;
+    let mut records_clicks = false;
     let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], GrantKey::new([0; 32]));
     config.threads = NonZeroUsize::MIN;
     let mut arguments = std::env::args().skip(1);
@@ -36,14 +41,22 @@ fn main() -> anyhow::Result<()> {
             "--links" => links = value.parse()?,
             "--threads" => config.threads = value.parse()?,
             "--listen" => config.listen = vec![value.parse()?],
+            "--engine" => config.plain_requests = value != "on",
+            "--clicks" => records_clicks = value == "on",
             _ => bail!("unknown option {name}"),
         }
     }
     let dir = tempfile::tempdir()?;
     // Sized to the links, because tools such as valgrind refuse the usual 64 GiB of address space.
     let map_size_bytes = (links as usize * 1024).max(1 << 26);
-    let table = Arc::new(Table::open(dir.path(), TableOptions { map_size_bytes, ..TableOptions::default() })?);
+    let table =
+        Arc::new(Table::open(&dir.path().join("table"), TableOptions { map_size_bytes, ..TableOptions::default() })?);
     fill(&table, links)?;
+    if records_clicks {
+        let spool = Spool::open(&dir.path().join("spool"), SpoolOptions::default())?;
+        let salt_of_day: SaltOfDay = Arc::new(|_| Some([7; 16]));
+        config.clicks = Some(ClickRecording { spool, address_policy: AddressPolicy::Truncated, salt_of_day });
+    }
     let control: ControlHandler = Arc::new(|_, _| {
         let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
         Box::pin(async { Response::new(body) })

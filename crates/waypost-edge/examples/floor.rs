@@ -19,11 +19,11 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::bind(&address).await?;
         loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            // A connection that is gone before it was taken is none of its business.
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let _ = stream.set_nodelay(true);
             tokio::task::spawn_local(async move {
                 let service = service_fn(|_: Request<hyper::body::Incoming>| async { Ok::<_, Infallible>(answer()) });
-                // A peer that goes away is none of its business.
                 let _ =
                     http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), service).await;
             });

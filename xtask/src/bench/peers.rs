@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     /// The process whose time is counted.
     process_id: u32,
     process: Child,
+    /// Held, because a program that cannot say where it listens ends.
+    _output: Option<BufReader<ChildStdout>>,
 }
 
 /// Time on the core since the start, in nanoseconds.
@@ -78,21 +80,44 @@ impl Drop for Peer {
     }
 }
 
-/// Starts the product on a data folder, with one thread that redirects.
-pub(crate) fn waypost(name: &str, binary: &Path, folder: &Path, clicks: bool, core: usize) -> anyhow::Result<Peer> {
-    let mut command = pinned(core, binary);
+/// The cores of what is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cores {
+    /// Of everything that redirects.
+    pub(crate) edge: usize,
+    /// Of the load, and of what the product does beside redirecting.
+    pub(crate) other: usize,
+}
+
+/// Starts the product on a data folder, with one thread that redirects, which has its core to itself.
+pub(crate) fn waypost(name: &str, binary: &Path, folder: &Path, clicks: bool, cores: Cores) -> anyhow::Result<Peer> {
+    let mut command = pinned(cores.other, binary);
     command.arg("serve").arg("--data-dir").arg(folder).args(["--listen", "127.0.0.1:0", "--threads", "1"]);
     command.args(["--log", "warn", "--clicks-enabled", if clicks { "true" } else { "false" }]);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start the product")?;
-    let lines = BufReader::new(process.stdout.take().context("standard output")?).lines();
-    let printed: Vec<String> = lines.map_while(Result::ok).take(1).collect();
-    let address = printed.first().and_then(|line| line.split("http://").nth(1)?.trim().parse().ok());
+    let mut output = BufReader::new(process.stdout.take().context("standard output")?);
+    let mut printed = String::new();
+    output.read_line(&mut printed)?;
+    let address = printed.split("http://").nth(1).and_then(|address| address.trim().parse().ok());
     let Some(address) = address else {
         let _ = process.kill();
         let _ = process.wait();
         bail!("the product printed {printed:?} and no address");
     };
-    Ok(Peer { name: name.to_owned(), address, process_id: process.id(), process })
+    part_threads(process.id(), cores)?;
+    Ok(Peer { name: name.to_owned(), address, process_id: process.id(), process, _output: Some(output) })
+}
+
+/// Moves the threads that redirect to their core. Threads that start later stay on the other.
+fn part_threads(process_id: u32, cores: Cores) -> anyhow::Result<()> {
+    for thread in fs::read_dir(format!("/proc/{process_id}/task"))? {
+        let folder = thread?.path();
+        if fs::read_to_string(folder.join("comm")).is_ok_and(|name| name.starts_with("edge-")) {
+            let id = folder.file_name().context("a thread has an id")?.to_string_lossy().into_owned();
+            ensure!(succeeds(&mut program("taskset", ["-pc", &cores.edge.to_string(), &id])), "a thread has no core");
+        }
+    }
+    Ok(())
 }
 
 /// Starts nginx, installing it where it is not here. One worker, no log, a hard-coded redirect.
@@ -119,7 +144,7 @@ pub(crate) fn nginx(folder: &Path, core: usize) -> anyhow::Result<Option<Peer>> 
     fs::write(&file, configuration)?;
     let mut command = program("nginx", ["-p".into(), folder.clone(), "-c".into(), file]);
     let process = command.stdin(Stdio::null()).spawn().context("start nginx")?;
-    let mut peer = Peer { name: "nginx".to_owned(), address, process_id: process.id(), process };
+    let mut peer = Peer { name: "nginx".to_owned(), address, process_id: process.id(), process, _output: None };
     wait_answering(&peer)?;
     // The master only waits; the worker redirects.
     let workers = read(&mut program("pgrep", ["-P", &peer.process_id.to_string()]))?;
@@ -131,7 +156,7 @@ pub(crate) fn nginx(folder: &Path, core: usize) -> anyhow::Result<Option<Peer>> 
 pub(crate) fn floor(binary: &Path, core: usize) -> anyhow::Result<Peer> {
     let address = free_address()?;
     let process = pinned(core, binary).arg(address.to_string()).stdin(Stdio::null()).spawn()?;
-    let peer = Peer { name: "hyper".to_owned(), address, process_id: process.id(), process };
+    let peer = Peer { name: "hyper".to_owned(), address, process_id: process.id(), process, _output: None };
     wait_answering(&peer)?;
     Ok(peer)
 }

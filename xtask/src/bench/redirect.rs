@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::load::{Generator, Headers, Keys, Load, Loaded, Shape};
-use super::peers::{self, Peer};
+use super::peers::{self, Cores, Peer};
 use super::ratio::Rounds;
 use crate::run::{cargo, program, run, succeeds, target_folder};
 use crate::test::build_all;
@@ -77,8 +77,7 @@ struct Bench {
     options: Options,
     programs: PathBuf,
     folder: PathBuf,
-    /// The core of the servers; the load comes from another.
-    core: usize,
+    cores: Cores,
     generator: Generator,
     nginx: Option<Peer>,
     floor: Peer,
@@ -125,18 +124,9 @@ impl Bench {
         if options.quick {
             build_all()?;
         } else {
-            run(&mut cargo([
-                "build",
-                "--quiet",
-                "--release",
-                "-p",
-                "waypost",
-                "--bin",
-                "waypost",
-                "--example",
-                "fill_table",
-            ])?)?;
-            run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost-edge", "--example", "floor"])?)?;
+            run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost", "--bin", "waypost"])?)?;
+            let examples = ["--example", "floor", "--example", "fill_table"];
+            run(cargo(["build", "--quiet", "--release", "-p", "waypost-edge"])?.args(examples))?;
         }
         let target = target_folder()?;
         let (programs, folder) = (target.join(if options.quick { "debug" } else { "release" }), target.join("bench"));
@@ -146,17 +136,19 @@ impl Bench {
             println!("SKIPPED: two cores and taskset are needed, one for servers and one for the load");
             return Ok(None);
         }
-        let core = cores - 2;
-        let Some(generator) = Generator::find(cores - 1, &folder)? else { return Ok(None) };
-        let nginx = peers::nginx(&folder, core)?;
-        let floor = peers::floor(&programs.join("examples/floor"), core)?;
-        Ok(Some(Self { options, programs, folder, core, generator, nginx, floor }))
+        let cores = Cores { edge: cores - 2, other: cores - 1 };
+        let Some(generator) = Generator::find(cores.other, &folder)? else { return Ok(None) };
+        let nginx = peers::nginx(&folder, cores.edge)?;
+        let floor = peers::floor(&programs.join("examples/floor"), cores.edge)?;
+        Ok(Some(Self { options, programs, folder, cores, generator, nginx, floor }))
     }
 
     /// The scenario as it is, or a small one of its kind.
     fn sized(&self, mut scenario: Scenario) -> Scenario {
         if self.options.quick {
             scenario.load.links = scenario.load.links.min(1_000);
+            // Nothing that it could keep or break.
+            scenario.budget = None;
         }
         scenario
     }
@@ -164,7 +156,7 @@ impl Bench {
     fn measure(&self, scenario: Scenario) -> anyhow::Result<Measured> {
         let Scenario { kind, clicks, load, name, .. } = scenario;
         let folder = peers::filled_folder(&self.programs, &self.folder, load.links, kind)?;
-        let product = peers::waypost(name, &self.programs.join("waypost"), &folder, clicks, self.core)?;
+        let product = peers::waypost(name, &self.programs.join("waypost"), &folder, clicks, self.cores)?;
         peers::wait_answering(&product)?;
         let seconds = if self.options.quick { 1.0 } else { self.options.seconds };
         let rounds = if self.options.quick { 1 } else { self.options.rounds };
