@@ -201,7 +201,11 @@ impl Channel {
                 (0, after)
             } else {
                 input.bytes.extend_from_slice(came);
-                self.answer_plain(cx, input.rest(), limits, &mut answer)?
+                match self.answer_plain(cx, input.rest(), limits, &mut answer)? {
+                    // A head that comes in many small pieces would be read from its beginning with each; the engine does not.
+                    (0, After::Read) => (0, After::HandOver),
+                    other => other,
+                }
             };
             input.take(count);
             if let Some(left) = input.note(after) {
