@@ -149,7 +149,9 @@ impl Click<'_> {
             is_cut |= kept.len() < text.len();
             // No limit above is beyond u16.
             out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
-            out.extend_from_slice(kept.as_bytes());
+            if !kept.is_empty() {
+                out.extend_from_slice(kept.as_bytes());
+            }
         }
         if is_cut {
             out[1] |= FLAG_CUT;

@@ -5,16 +5,16 @@
 //!
 //! ```text
 //! offset size
-//!      0    4  checksum: the low 32 bits of XXH3-64 over all bytes from offset 4
-//!      4    1  format, 1
-//!      5    1  flags: 1 enabled, 2 forward the query, 4 answers vary between visitors
-//!      6    2  redirect status
-//!      8    8  version
-//!     16    8  starts_at in microseconds, i64::MIN for none
-//!     24    8  expires_at in microseconds, i64::MAX for none
-//!     32    4  offset of the UTM section, 0 for none
-//!     36    4  offset of the steps, 0 for none
-//!     40       texts: destination, then optional link id, account id, expired_url, password_hash
+//!      0    8  checksum: XXH3-64 over all bytes from offset 8
+//!      8    1  format, 2
+//!      9    1  flags: 1 enabled, 2 forward the query, 4 answers vary between visitors
+//!     10    2  redirect status
+//!     12    4  offset of the UTM section, 0 for none
+//!     16    8  version
+//!     24    8  starts_at in microseconds, i64::MIN for none
+//!     32    8  expires_at in microseconds, i64::MAX for none
+//!     40    4  offset of the steps, 0 for none
+//!     44       texts: destination, then optional link id, account id, expired_url, password_hash
 //! UTM section: five optional texts of the link; u16 count of templates; each: u32 length of the rest, u16 count of
 //!              sites, the sites, five optional texts
 //! steps:       u16 count; each: u32 length of the rest, u8 source, u8 set of conditions, id, the conditions in the order
@@ -44,9 +44,9 @@ pub(crate) use read::Reader;
 pub use read::{CompactId, CompactLink, CorruptRecord};
 
 /// The format this module writes and reads.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
-const HEADER_BYTES: usize = 40;
+const HEADER_BYTES: usize = 44;
 const NO_TEXT: u16 = u16::MAX;
 const FLAG_ENABLED: u8 = 1;
 const FLAG_FORWARD_QUERY: u8 = 2;
@@ -134,16 +134,16 @@ pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, C
         .fold(0, |flags, (_, flag)| flags | flag);
 
     let mut bytes = writer.bytes;
-    bytes[4] = FORMAT;
-    bytes[5] = flags;
-    bytes[6..8].copy_from_slice(&record.redirect_status.to_le_bytes());
-    bytes[8..16].copy_from_slice(&record.version.to_le_bytes());
-    bytes[16..24].copy_from_slice(&record.starts_at.map_or(i64::MIN, Timestamp::as_micros).to_le_bytes());
-    bytes[24..32].copy_from_slice(&record.expires_at.map_or(i64::MAX, Timestamp::as_micros).to_le_bytes());
-    bytes[32..36].copy_from_slice(&utm_offset.to_le_bytes());
-    bytes[36..40].copy_from_slice(&steps_offset.to_le_bytes());
+    bytes[8] = FORMAT;
+    bytes[9] = flags;
+    bytes[10..12].copy_from_slice(&record.redirect_status.to_le_bytes());
+    bytes[12..16].copy_from_slice(&utm_offset.to_le_bytes());
+    bytes[16..24].copy_from_slice(&record.version.to_le_bytes());
+    bytes[24..32].copy_from_slice(&record.starts_at.map_or(i64::MIN, Timestamp::as_micros).to_le_bytes());
+    bytes[32..40].copy_from_slice(&record.expires_at.map_or(i64::MAX, Timestamp::as_micros).to_le_bytes());
+    bytes[40..44].copy_from_slice(&steps_offset.to_le_bytes());
     let sum = checksum(&bytes);
-    bytes[..4].copy_from_slice(&sum);
+    bytes[..8].copy_from_slice(&sum);
     Ok(bytes)
 }
 
@@ -153,9 +153,9 @@ fn fault(field: &dyn Display, fault: impl Into<CompileFault>) -> CompileError {
     CompileError { field: field.to_string(), fault: fault.into() }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 4] {
-    let hash = xxh3_64(&bytes[4..]).to_le_bytes();
-    [hash[0], hash[1], hash[2], hash[3]]
+/// Sixty-four bits: a reader may come upon bytes that are just being overwritten, some every second where many links change.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    xxh3_64(&bytes[8..]).to_le_bytes()
 }
 
 struct Writer<'p> {

@@ -136,11 +136,32 @@ impl Slug {
     }
 }
 
+/// The lengths that reserved words have, a bit each, by the first letter modulo the table's size.
+const RESERVED_LENGTHS: [u32; 32] = {
+    let mut lengths = [0; 32];
+    let mut index = 0;
+    while index < RESERVED.len() {
+        let word = RESERVED[index].as_bytes();
+        assert!(!word.is_empty() && word.len() < 32, "a bit for each length");
+        lengths[(word[0] | 0x20) as usize % 32] |= 1 << word.len();
+        index += 1;
+    }
+    lengths
+};
+
 /// The reserved word a path starts with, in any letter case, if its first segment is one.
 pub fn reserved_word(path: &str) -> Option<&'static str> {
-    let first = path.split('/').next().unwrap_or(path);
+    // Nearly every path is told by its first letter and its length.
+    let first = &path[..path.bytes().position(|byte| byte == b'/').unwrap_or(path.len())];
+    let letter = usize::from(*first.as_bytes().first()? | 0x20) % RESERVED_LENGTHS.len();
+    if first.len() >= 32 || RESERVED_LENGTHS[letter] >> first.len() & 1 == 0 {
+        return None;
+    }
     RESERVED.iter().copied().find(|word| word.eq_ignore_ascii_case(first))
 }
+
+/// The longest slug that is taken as it comes where it has nothing but letters and digits of ASCII, `-` and `_`.
+const USUAL_BYTES_MAX: usize = 64;
 
 /// Reads the slug asked for from a request path (with its leading `/`, still percent-encoded), decoding exactly once.
 ///
@@ -150,6 +171,10 @@ pub fn reserved_word(path: &str) -> Option<&'static str> {
 pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
     let raw = path.strip_prefix('/').unwrap_or(path);
     let raw = raw.strip_suffix('/').unwrap_or(raw);
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !case_insensitive && !raw.is_empty() && raw.len() <= USUAL_BYTES_MAX && raw.bytes().all(is_usual) {
+        return Some(raw.into());
+    }
     // Percent-encoding makes at most three bytes of one, and a character has at most four.
     if raw.is_empty() || raw.len() > SLUG_CHARS_MAX * 12 {
         return None;

@@ -45,7 +45,7 @@ impl<'a> CompactLink<'a> {
     /// # Errors
     /// Where the checksum or the format does not fit: the bytes are damaged and must not be followed.
     pub fn read(bytes: &'a [u8]) -> Result<Self, CorruptRecord> {
-        if bytes.len() < HEADER_BYTES || bytes[4] != FORMAT || bytes[..4] != checksum(bytes) {
+        if bytes.len() < HEADER_BYTES || bytes[8] != FORMAT || bytes[..8] != checksum(bytes) {
             return Err(CorruptRecord);
         }
         let mut texts = Reader { bytes: &bytes[HEADER_BYTES..] };
@@ -55,7 +55,7 @@ impl<'a> CompactLink<'a> {
 
     /// The version; an edge never goes back to a smaller one.
     pub fn version(&self) -> u64 {
-        u64::from_le_bytes(self.header(8))
+        u64::from_le_bytes(self.header(16))
     }
 
     /// Where visitors go when no rule sends them elsewhere.
@@ -65,7 +65,7 @@ impl<'a> CompactLink<'a> {
 
     /// Whether the link answers at all.
     pub fn enabled(&self) -> bool {
-        self.bytes[5] & FLAG_ENABLED != 0
+        self.bytes[9] & FLAG_ENABLED != 0
     }
 
     /// The link's id, where the record had one.
@@ -90,37 +90,37 @@ impl<'a> CompactLink<'a> {
 
     /// Whether rules, times, countries or a split may send some visitors elsewhere than to the destination.
     pub fn has_steps(&self) -> bool {
-        self.header::<4>(36) != [0; 4]
+        self.header::<4>(40) != [0; 4]
     }
 
     pub(crate) fn forward_query(&self) -> bool {
-        self.bytes[5] & FLAG_FORWARD_QUERY != 0
+        self.bytes[9] & FLAG_FORWARD_QUERY != 0
     }
 
     pub(crate) fn varies(&self) -> bool {
-        self.bytes[5] & FLAG_VARIES != 0
+        self.bytes[9] & FLAG_VARIES != 0
     }
 
     pub(crate) fn redirect_status(&self) -> u16 {
-        u16::from_le_bytes(self.header(6))
+        u16::from_le_bytes(self.header(10))
     }
 
     pub(crate) fn starts_at(&self) -> Option<i64> {
-        Some(i64::from_le_bytes(self.header(16))).filter(|micros| *micros != i64::MIN)
+        Some(i64::from_le_bytes(self.header(24))).filter(|micros| *micros != i64::MIN)
     }
 
     pub(crate) fn expires_at(&self) -> Option<i64> {
-        Some(i64::from_le_bytes(self.header(24))).filter(|micros| *micros != i64::MAX)
+        Some(i64::from_le_bytes(self.header(32))).filter(|micros| *micros != i64::MAX)
     }
 
     /// The link's UTM parameters and its templates, where it has any.
     pub(crate) fn utm_section(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
-        self.section(32)
+        self.section(12)
     }
 
     /// The count of steps, then the steps, where it has any.
     pub(crate) fn steps(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
-        self.section(36)
+        self.section(40)
     }
 
     fn section(&self, at: usize) -> Result<Option<Reader<'a>>, CorruptRecord> {
