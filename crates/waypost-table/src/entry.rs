@@ -108,6 +108,16 @@ impl Key {
     }
 }
 
+/// Writes the key of a link over what `key` holds, as [`Key::new`] has it. False where no such link can be stored.
+#[inline]
+pub(crate) fn put_key(domain: &[u8], slug: &[u8], key: &mut Vec<u8>) -> bool {
+    key.clear();
+    key.extend_from_slice(domain);
+    key.push(0);
+    key.extend_from_slice(slug);
+    key.len() <= KEY_BYTES_MAX
+}
+
 /// A stored value, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
@@ -160,7 +170,7 @@ fn check(key: &[u8], version: u64, kind: u8, record_bytes: usize) -> u32 {
     (xxh3_64_with_seed(key, seed) & u64::from(u32::MAX)) as u32
 }
 
-fn damaged(key: &[u8]) -> TableError {
+pub(crate) fn damaged(key: &[u8]) -> TableError {
     TableError::DamagedEntry { name: String::from_utf8_lossy(key).replacen('\0', "/", 1) }
 }
 

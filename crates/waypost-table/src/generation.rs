@@ -3,21 +3,25 @@
 //! Which generation is live, and when one follows another, is `table`'s business.
 
 use std::fs::File;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, PutFlags, RwTxn};
 
-use crate::entry::{Change, Entry, Key, is_tombstone, version_of};
+use crate::entry::{Change, Entry, Key, damaged, is_tombstone, version_of};
 use crate::environment::{Environment, SyncMode};
 use crate::meta::{self, DOMAINS_KEY, FORMAT, META_ENTRIES, META_KEY, Meta, MetaFault};
+use crate::places::{Places, hash_of};
 use crate::{Applied, TableError, lmdb_file};
 
 /// LMDB's name for the file inside its folder.
 pub(crate) const LMDB_FILE: &str = "data.mdb";
 /// The file grows in steps of this; see [`Generation::reserve`].
 const FILE_STEP_BYTES: u64 = 4 << 20;
+/// Entries that one step of warming reads, in one transaction of some milliseconds.
+const WARM_ENTRIES: usize = 8_192;
 /// Pages that one change may touch: the leaf, its branches, the free list.
 const PAGES_PER_CHANGE: u64 = 4;
 
@@ -44,6 +48,7 @@ pub(crate) struct Generation {
     /// A lower bound of the file's length.
     file_bytes: AtomicU64,
     page_bytes: u64,
+    places: Places,
 }
 
 /// What a transaction did to the entries.
@@ -102,7 +107,8 @@ impl Generation {
         let file = File::options().write(true).open(&path).map_err(TableError::io("open", &path))?;
         let file_bytes = file.metadata().map_err(TableError::io("read the length of", &path))?.len();
         let page_bytes = u64::from(environment.env().unnamed_database_stat().page_size);
-        Ok(Generation { number, folder, entries, environment, file, file_bytes: file_bytes.into(), page_bytes })
+        let places = Places::new(environment.env().unnamed_database_stat().entries as u64, page_bytes);
+        Ok(Generation { number, folder, entries, environment, file, file_bytes: file_bytes.into(), page_bytes, places })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -143,6 +149,67 @@ impl Generation {
         }
     }
 
+    /// Hands the record under `key` to `read` as [`crate::Reader::get`] says, in `copy` or in place.
+    #[inline]
+    pub(crate) fn find<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        copy: &mut Vec<u8>,
+        mut read: impl FnMut(&[u8]) -> Option<R>,
+    ) -> Result<Option<R>, TableError> {
+        let value = self.places.read(hash, key, copy);
+        let record = value.and_then(|value| Entry::decode(key, value).ok()).and_then(|entry| entry.record);
+        match record.and_then(&mut read) {
+            Some(found) => Ok(Some(found)),
+            None => self.find_in_tree(key, hash, read),
+        }
+    }
+
+    /// Asks the tree, and remembers the place.
+    fn find_in_tree<R>(
+        &self,
+        key: &[u8],
+        hash: u64,
+        read: impl FnMut(&[u8]) -> Option<R>,
+    ) -> Result<Option<R>, TableError> {
+        let changes = self.places.changes();
+        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a look-up"))?;
+        let Some(value) = self.entries.get(&tx, key).map_err(TableError::lmdb("look a link up"))? else {
+            return Ok(None);
+        };
+        let Some(record) = Entry::decode(key, value)?.record else { return Ok(None) };
+        let found = Some(record).and_then(read).ok_or_else(|| damaged(key))?;
+        self.places.remember(hash, key, value, changes);
+        Ok(Some(found))
+    }
+
+    /// Remembers the places of the next [`WARM_ENTRIES`] entries behind the key `last`, which becomes the last of them. Gives
+    /// their number, 0 at the end.
+    pub(crate) fn warm(&self, last: &mut Vec<u8>) -> Result<u64, TableError> {
+        let changes = self.places.changes();
+        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
+        let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(&last[..]) };
+        let range =
+            self.entries.range(&tx, &(start, Bound::Unbounded)).map_err(TableError::lmdb("read its entries"))?;
+        let (mut end, mut count) = (None, 0);
+        for entry in range.take(WARM_ENTRIES) {
+            let (key, value) = entry.map_err(TableError::lmdb("read its entries"))?;
+            self.places.remember(hash_of(key), key, value, changes);
+            (end, count) = (Some(key), count + 1);
+        }
+        if let Some(key) = end {
+            last.clear();
+            last.extend_from_slice(key);
+        }
+        Ok(count)
+    }
+
+    /// Where records lie.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// The generation's own entry.
     pub(crate) fn meta(&self) -> Result<Meta, TableError> {
         let path = || self.folder.join(LMDB_FILE);
@@ -179,6 +246,20 @@ impl Generation {
 
     /// Applies a batch and moves the cursor forward, in one transaction. Nothing is changed on an error.
     pub(crate) fn apply(&self, changes: &[Change<'_>], cursor: u64) -> Result<(Applied, Meta), TableError> {
+        // Before, so that no place of these links is believed that this write may use; after, for those found meanwhile.
+        self.forget_places(changes);
+        let applied = self.apply_unseen(changes, cursor);
+        self.places.make_room(self.entry_count());
+        self.forget_places(changes);
+        applied
+    }
+
+    fn forget_places(&self, changes: &[Change<'_>]) {
+        let keys = changes.iter().filter_map(|change| Key::new(change.domain, change.slug));
+        self.places.forget(keys.map(|key| hash_of(key.as_bytes())));
+    }
+
+    fn apply_unseen(&self, changes: &[Change<'_>], cursor: u64) -> Result<(Applied, Meta), TableError> {
         let stored_bytes: usize = changes.iter().map(Change::stored_bytes).sum();
         self.reserve(self.room_bytes(changes.len(), stored_bytes))?;
         let old = self.meta()?;

@@ -19,7 +19,7 @@
 //! # Files
 //!
 //! ```text
-//! CURRENT                 "waypost-table 1\ngen-000002\n": format version, live generation
+//! CURRENT                 "waypost-table 2\ngen-000002\n": format version, live generation
 //! LOCK                    held (flock) by the one process that has the table open
 //! gen-000002/data.mdb     the live LMDB file; lock.mdb beside it is LMDB's reader table
 //! gen-000003.building/    a generation that is not complete: removed at the next open
@@ -37,6 +37,8 @@ mod generation;
 mod lmdb_file;
 mod load;
 mod meta;
+mod places;
+mod reader;
 mod rebuild;
 mod runs;
 mod table;
@@ -44,5 +46,6 @@ mod table;
 pub use domains::{DOMAINS_MAX, Domains};
 pub use entry::{Change, NAME_BYTES_MAX, RECORD_BYTES_MAX};
 pub use error::TableError;
+pub use reader::Reader;
 pub use rebuild::Rebuild;
 pub use table::{Applied, BATCH_CHANGES_MAX, Durability, Table, TableOptions, TableStats};

@@ -10,7 +10,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of everything this crate writes to disk.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 pub(crate) const META_KEY: &[u8] = b"\x01table";
 pub(crate) const DOMAINS_KEY: &[u8] = b"\x01domains";
 /// Entries of a complete file that are not links.
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn a_later_format_is_named() {
         let mut bytes = Meta::default().encode();
-        bytes[8] = 2;
+        bytes[8] += 1;
         let check = xxh3_64(&bytes[..32]);
         bytes[32..].copy_from_slice(&check.to_le_bytes());
-        assert_eq!(Meta::decode(&bytes), Err(MetaFault::OtherFormat(2)));
+        assert_eq!(Meta::decode(&bytes), Err(MetaFault::OtherFormat(FORMAT + 1)));
     }
 
     #[test]

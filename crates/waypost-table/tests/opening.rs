@@ -122,12 +122,12 @@ fn a_current_file_that_names_no_generation_is_refused() {
     let cases: [(&[u8], _); 8] = [
         (b"", is_not_a_table),
         (b"gen-000001\n", is_not_a_table),
-        (b"waypost-table 1\n", is_not_a_table),
-        (b"waypost-table 1\n../../etc\n", is_not_a_table),
-        (b"waypost-table 1\ngen-000001.building\n", is_not_a_table),
+        (b"waypost-table 2\n", is_not_a_table),
+        (b"waypost-table 2\n../../etc\n", is_not_a_table),
+        (b"waypost-table 2\ngen-000001.building\n", is_not_a_table),
         (b"\xff\xfe\x00", is_not_a_table),
-        (b"waypost-table 2\ngen-000001\n", is_other_format),
-        (b"waypost-table 1\ngen-000002\n", is_damaged),
+        (b"waypost-table 3\ngen-000001\n", is_other_format),
+        (b"waypost-table 2\ngen-000002\n", is_damaged),
     ];
     let folder = tempfile::tempdir().unwrap();
     closed_table(folder.path());

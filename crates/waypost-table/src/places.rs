@@ -1,0 +1,365 @@
+//! Where records lie: a cache in front of the tree, so that most look-ups read one line of this and then the record.
+//!
+//! LMDB's tree takes four pages and some twenty scattered cache lines to find one of ten million links. This remembers for
+//! a key at what address its node was found, and knows nothing for certain: a place is a hint. Whoever reads there copies
+//! the bytes, and believes the copy only where it is a node of this very key whose checks hold; else the tree is asked.
+//!
+//! # Why a look-up never sees an older version than the tree would give
+//!
+//! - A change of a link makes its place forgotten ([`Places::forget`]) before the write begins and again after its commit,
+//!   before the write returns. A place can be remembered only by a look-up whose snapshot is as new as the last such call
+//!   ([`Places::changes`]). So while a place is remembered, its link has not changed since it was found.
+//! - The tree moves nodes when it changes their neighbours, and uses freed pages again. What is written to any page later
+//!   is of a later state of the tree, so a node of this key found there says what the tree says. A copy taken while
+//!   the page is being overwritten, or that has another node's bytes in its later part, fails the record's own checksum, of
+//!   64 bits, by which the caller judges it.
+//!
+//! # The unsafe calls, and why they are sound
+//!
+//! - Addresses come from values that the tree handed out; the map stays where it is and its file is never made shorter
+//!   while the generation that owns this is open. A copy stays inside the page of that address.
+//! - Memory of the map changes under a copy only by the kernel's hand, as for every reader of a mapped file; the copy is
+//!   plain bytes, of which every value is valid.
+//! - The slots are anonymous memory, zero at first, aligned to a page; zero is a valid `AtomicU64`.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::slice;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, TryLockError};
+
+use memmap2::{Advice, MmapMut};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Slots that share a cache line, where a key can be.
+const LINE_SLOTS: usize = 8;
+/// The most lines: 128 MiB, for some sixteen million links. It is reserved at once and takes memory as it is used.
+const LINES_MAX: usize = 1 << 21;
+/// The fewest lines in use: 64 KiB.
+const LINES_MIN: usize = 1 << 10;
+/// Links for each line in use; with more, keys crowd each other out.
+const LINKS_PER_LINE: usize = 5;
+/// Low bits of a slot, which tell keys of one line apart. The others hold half an address, which is even.
+const FINGERPRINT_BITS: u32 = 17;
+const FINGERPRINT_MASK: u64 = (1 << FINGERPRINT_BITS) - 1;
+/// Bytes that come from memory together.
+const CACHE_LINE_BYTES: usize = 64;
+/// Lines of a record that are brought close before it is known how long it is.
+const NEAR_LINES: usize = 8;
+/// Bytes of a node in front of its key: the size of its value in two halves, flags, the size of its key. As LMDB 0.9 has it;
+/// were it otherwise, no node would pass for one and every look-up would ask the tree.
+const NODE_HEAD_BYTES: usize = 8;
+
+/// The hash of a stored key, by which places are remembered.
+pub(crate) fn hash_of(key: &[u8]) -> u64 {
+    xxh3_64(key)
+}
+
+/// The places of one generation.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// `None` where the system has no memory for it: nothing is remembered then.
+    memory: Option<MmapMut>,
+    lines: AtomicUsize,
+    /// Counts the calls of [`Places::forget`]. Written only with `filling` held.
+    changes: AtomicU64,
+    /// Held while places are remembered or forgotten, which are a few stores each. A std mutex: no reader waits for it.
+    filling: Mutex<()>,
+    page_bytes: usize,
+}
+
+impl Places {
+    /// No place is remembered yet. `entries` is what the tree holds, in pages of `page_bytes`.
+    pub(crate) fn new(entries: u64, page_bytes: u64) -> Places {
+        let memory = MmapMut::map_anon(LINES_MAX * LINE_SLOTS * size_of::<AtomicU64>()).ok();
+        if let Some(memory) = &memory {
+            // Few large pages instead of many small ones; an old kernel refuses, and it works without.
+            let _ = memory.advise(Advice::HugePage);
+        }
+        let places = Places {
+            memory,
+            lines: AtomicUsize::new(LINES_MIN),
+            changes: AtomicU64::new(0),
+            filling: Mutex::new(()),
+            page_bytes: usize::try_from(page_bytes).unwrap_or_default(),
+        };
+        places.make_room(entries);
+        places
+    }
+
+    /// Uses more lines where the tree has outgrown them, which forgets nearly everything. With more lines a key is never in
+    /// an earlier one, so what was left behind in one is not met again. To be called before a [`Places::forget`].
+    pub(crate) fn make_room(&self, entries: u64) {
+        let wanted = usize::try_from(entries).unwrap_or(usize::MAX) / LINKS_PER_LINE;
+        if wanted > self.lines.load(Ordering::Relaxed) {
+            self.lines.store(wanted.saturating_mul(2).clamp(LINES_MIN, LINES_MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Changes so far. A look-up takes this before it begins, and may remember what it found only if nothing changed since.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Brings the records of these keys close, as far as most records go.
+    pub(crate) fn approach(&self, hashes: &[u64]) {
+        // In two rounds, so that memory works on all of a round together.
+        for line in hashes.iter().filter_map(|hash| self.line(*hash)) {
+            prefetch(line.as_ptr() as usize);
+        }
+        for node in hashes.iter().filter_map(|hash| self.place(*hash)) {
+            for line in 0..NEAR_LINES {
+                prefetch(node + line * CACHE_LINE_BYTES);
+            }
+        }
+    }
+
+    /// Copies what lies where this key was found last into `copy`: the value, where it is one of this key.
+    #[inline]
+    pub(crate) fn read<'c>(&self, hash: u64, key: &[u8], copy: &'c mut Vec<u8>) -> Option<&'c [u8]> {
+        let node = self.place(hash)?;
+        self.copy_value(node, key, copy).then(|| &copy[key.len()..])
+    }
+
+    /// Remembers where this value of this key lies, unless anything changed since `changes` were counted or another thread is
+    /// busy here. `value` is what the tree handed out, in place.
+    pub(crate) fn remember(&self, hash: u64, key: &[u8], value: &[u8], changes: u64) {
+        let Some(node) = self.node_of(key, value) else { return };
+        let Some(slots) = self.line(hash) else { return };
+        let filling = match self.filling.try_lock() {
+            Ok(filling) => filling,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if self.changes.load(Ordering::Relaxed) == changes {
+            let fingerprint = hash & FINGERPRINT_MASK;
+            let is_own = |slot: &&AtomicU64| {
+                let slot = slot.load(Ordering::Relaxed);
+                slot != 0 && slot & FINGERPRINT_MASK == fingerprint
+            };
+            let free = || slots.iter().find(|slot| slot.load(Ordering::Relaxed) == 0);
+            let taken = || slots.get((hash >> FINGERPRINT_BITS) as usize % LINE_SLOTS);
+            if let Some(slot) = slots.iter().find(is_own).or_else(free).or_else(taken) {
+                slot.store((node as u64 >> 1) << FINGERPRINT_BITS | fingerprint, Ordering::Release);
+            }
+        }
+        drop(filling);
+    }
+
+    /// Forgets the places of these keys.
+    pub(crate) fn forget(&self, hashes: impl Iterator<Item = u64>) {
+        let filling = self.filling.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        for hash in hashes {
+            let fingerprint = hash & FINGERPRINT_MASK;
+            for slot in self.line(hash).into_iter().flatten() {
+                if slot.load(Ordering::Relaxed) & FINGERPRINT_MASK == fingerprint {
+                    slot.store(0, Ordering::Release);
+                }
+            }
+        }
+        drop(filling);
+    }
+
+    /// Where this key was found last, or another with the same fingerprint.
+    #[inline]
+    fn place(&self, hash: u64) -> Option<usize> {
+        let fingerprint = hash & FINGERPRINT_MASK;
+        let mut slots = self.line(hash)?.iter().map(|slot| slot.load(Ordering::Acquire));
+        let slot = slots.find(|slot| *slot != 0 && slot & FINGERPRINT_MASK == fingerprint)?;
+        Some((slot >> FINGERPRINT_BITS << 1) as usize)
+    }
+
+    #[inline]
+    fn line(&self, hash: u64) -> Option<&[AtomicU64]> {
+        let memory = self.memory.as_ref()?;
+        let lines = self.lines.load(Ordering::Relaxed);
+        let line = ((u128::from(hash) * lines as u128) >> 64) as usize;
+        // SAFETY: see the head of this file. The map has LINES_MAX lines and `lines` is never more.
+        let slots = unsafe { slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), LINES_MAX * LINE_SLOTS) };
+        slots.get(line * LINE_SLOTS..(line + 1) * LINE_SLOTS)
+    }
+
+    /// The address of the node that a value is in; `None` where this layout does not hold, as for a value with pages of its own.
+    fn node_of(&self, key: &[u8], value: &[u8]) -> Option<usize> {
+        let value_at = value.as_ptr() as usize;
+        let node = value_at.checked_sub(key.len() + NODE_HEAD_BYTES)?;
+        let is_in_page = node / self.page_bytes == value_at / self.page_bytes;
+        if !is_in_page || node % 2 != 0 || node >> 1 >> (u64::BITS - FINGERPRINT_BITS) != 0 {
+            return None;
+        }
+        // SAFETY: the value's node is all in this page, of which the tree handed out the later part.
+        let head = unsafe { read_head(node) };
+        (head.flags == 0 && head.key_bytes == key.len() && head.value_bytes == value.len()).then_some(node)
+    }
+
+    /// Copies key and value of the node at this address, which must be one that the tree handed out once. False where it is no
+    /// node of this key.
+    #[inline]
+    fn copy_value(&self, node: usize, key: &[u8], copy: &mut Vec<u8>) -> bool {
+        let page_left = self.page_bytes - node % self.page_bytes;
+        if page_left < NODE_HEAD_BYTES {
+            return false;
+        }
+        // SAFETY: see the head of this file; eight bytes are left in the page.
+        let head = unsafe { read_head(node) };
+        let bytes = head.key_bytes + head.value_bytes;
+        if head.flags != 0 || head.key_bytes != key.len() || bytes > page_left - NODE_HEAD_BYTES {
+            return false;
+        }
+        copy.clear();
+        copy.reserve(bytes);
+        // SAFETY: see the head of this file; so many bytes are left in the page, and the vector has room for them, which is
+        // initialised before its length says so.
+        unsafe {
+            let from = ptr::with_exposed_provenance::<u8>(node + NODE_HEAD_BYTES);
+            ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), bytes);
+            copy.set_len(bytes);
+        }
+        copy[..key.len()] == *key
+    }
+}
+
+/// Asks for the memory at an address, which need not be valid.
+#[inline]
+fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect that a program could see, whatever the address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(ptr::without_provenance(address));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// What LMDB writes in front of a key.
+struct NodeHead {
+    value_bytes: usize,
+    flags: u16,
+    key_bytes: usize,
+}
+
+/// Reads the head of a node, or whatever is there.
+///
+/// # Safety
+/// Eight bytes at this address are of a map that is open.
+#[inline]
+unsafe fn read_head(node: usize) -> NodeHead {
+    // SAFETY: as the caller says; any eight bytes are a number.
+    let head = u64::from_le(unsafe { ptr::read_unaligned(ptr::with_exposed_provenance::<u64>(node)) });
+    NodeHead {
+        value_bytes: (head & 0xffff_ffff) as usize,
+        flags: (head >> 32 & 0xffff) as u16,
+        key_bytes: (head >> 48) as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+
+    /// A page with a node in it, as the tree would hand out.
+    struct Page {
+        bytes: Vec<u8>,
+        node: usize,
+    }
+
+    impl Page {
+        fn with(key: &[u8], value: &[u8], at: usize) -> Page {
+            let mut bytes = vec![0xee; 3 * PAGE];
+            let node = bytes.as_ptr().align_offset(PAGE) + at;
+            let head = (value.len() as u64 | (key.len() as u64) << 48).to_le_bytes();
+            bytes[node..node + 8].copy_from_slice(&head);
+            bytes[node + 8..][..key.len()].copy_from_slice(key);
+            bytes[node + 8 + key.len()..][..value.len()].copy_from_slice(value);
+            Page { bytes, node }
+        }
+
+        fn value(&self, key: &[u8], value: &[u8]) -> &[u8] {
+            &self.bytes[self.node + 8 + key.len()..][..value.len()]
+        }
+    }
+
+    fn read(places: &Places, key: &[u8]) -> Option<Vec<u8>> {
+        places.read(hash_of(key), key, &mut Vec::new()).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_place_is_remembered_until_it_is_forgotten() {
+        let (key, value) = (b"\0key", b"the value");
+        let page = Page::with(key, value, 16);
+        let places = Places::new(10, PAGE as u64);
+        let remember = |changes| places.remember(hash_of(key), key, page.value(key, value), changes);
+        assert_eq!(read(&places, key), None);
+        remember(places.changes());
+        assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
+        assert_eq!(read(&places, b"\0kez"), None);
+        let before = places.changes();
+        places.forget([hash_of(key)].into_iter());
+        assert_eq!(read(&places, key), None);
+        remember(before);
+        assert_eq!(read(&places, key), None, "found before the change");
+        remember(places.changes());
+        assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
+        // More room is other places.
+        places.make_room(1_000_000);
+        places.forget(std::iter::empty());
+        let _ = read(&places, key);
+        remember(places.changes());
+        assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
+    }
+
+    #[test]
+    fn another_node_is_not_taken_for_it() {
+        let (key, value) = (b"\0key", b"the value");
+        let mut page = Page::with(key, value, 16);
+        let places = Places::new(10, PAGE as u64);
+        places.remember(hash_of(key), key, page.value(key, value), 0);
+        let node = page.node;
+        for at in node..node + 8 + key.len() {
+            for bit in 0..8 {
+                page.bytes[at] ^= 1 << bit;
+                let found = read(&places, key);
+                // Another length of the value is for its own check to find.
+                let is_length = at < node + 4 && found.is_some();
+                assert!(found.is_none() || is_length, "byte {} bit {bit}", at - node);
+                page.bytes[at] ^= 1 << bit;
+            }
+        }
+        assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
+    }
+
+    #[test]
+    fn what_is_no_node_in_one_page_is_not_remembered() {
+        let (key, value) = (&b"\0key"[..], &b"a value."[..]);
+        let places = Places::new(10, PAGE as u64);
+        let remember = |page: &Page, value: &[u8]| {
+            places.remember(hash_of(key), key, page.value(key, value), 0);
+            read(&places, key)
+        };
+        let mut large = Page::with(key, value, 16);
+        large.bytes[large.node + 4] = 1;
+        assert_eq!(remember(&large, value), None, "a value with pages of its own");
+        assert_eq!(remember(&Page::with(key, value, 17), value), None, "an odd address");
+        assert_eq!(remember(&Page::with(key, value, PAGE - 8), value), None, "a node across pages");
+        let page = Page::with(key, value, PAGE - 8 - key.len() - value.len());
+        assert_eq!(remember(&page, value).as_deref(), Some(value), "the last one of its page");
+    }
+
+    #[test]
+    fn keys_of_one_line_crowd_each_other_out_and_nothing_else() {
+        let places = Places::new(0, PAGE as u64);
+        let page = Page::with(b"k", b"v", 16);
+        // The line is chosen by the high bits, so all of these share the first one.
+        let hashes: Vec<u64> = (1..=20).collect();
+        for hash in &hashes {
+            places.remember(*hash, b"k", page.value(b"k", b"v"), 0);
+        }
+        let found = |hash: &&u64| places.read(**hash, b"k", &mut Vec::new()).is_some();
+        assert_eq!(hashes.iter().filter(found).count(), LINE_SLOTS);
+        places.forget(hashes.iter().copied());
+        assert_eq!(hashes.iter().filter(found).count(), 0);
+    }
+}
