@@ -1,7 +1,7 @@
-//! An edge over a temporary table of N links, to be measured: `bare [--links N] [--threads N] [--listen ADDRESS] [--clicks on]
-//! [--engine on]`.
+//! An edge over a temporary table of N links, to be measured: `bare [--links N] [--table FOLDER] [--threads N]
+//! [--listen ADDRESS] [--clicks on] [--engine on]`.
 //!
-//! Links are `/0` to `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls
+//! With `--table` the links are those of a folder that is there already (see `fill_table`). Else links are `/0` to `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls
 //! through. With `--clicks on` every redirect is recorded in a spool that nobody reads; with `--engine on` the HTTP engine
 //! answers all requests. Prints where it listens and serves until standard input ends.
 #![allow(clippy::print_stdout)]
@@ -9,6 +9,7 @@
 use std::io::{Read as _, stdin};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ const RULES: &str = r#"[
 fn main() -> anyhow::Result<()> {
     let mut links = 100_000_u64;
     let mut records_clicks = false;
+    let mut folder = None;
     let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], GrantKey::new([0; 32]));
     config.threads = NonZeroUsize::MIN;
     let mut arguments = std::env::args().skip(1);
@@ -39,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         let value = arguments.next().with_context(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--links" => links = value.parse()?,
+            "--table" => folder = Some(PathBuf::from(value)),
             "--threads" => config.threads = value.parse()?,
             "--listen" => config.listen = vec![value.parse()?],
             "--engine" => config.plain_requests = value != "on",
@@ -47,11 +50,14 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let dir = tempfile::tempdir()?;
-    // Sized to the links, because tools such as valgrind refuse the usual 64 GiB of address space.
-    let map_size_bytes = (links as usize * 1024).max(1 << 26);
-    let table =
-        Arc::new(Table::open(&dir.path().join("table"), TableOptions { map_size_bytes, ..TableOptions::default() })?);
-    fill(&table, links)?;
+    let table = match &folder {
+        Some(folder) => Table::open(folder, TableOptions::default())?,
+        None => filled(&dir.path().join("table"), links)?,
+    };
+    let table = Arc::new(table);
+    let began = std::time::Instant::now();
+    let warmed = table.warm(|| true)?;
+    eprintln!("warmed {warmed} steps in {:?}", began.elapsed());
     if records_clicks {
         let spool = Spool::open(&dir.path().join("spool"), SpoolOptions::default())?;
         let salt_of_day: SaltOfDay = Arc::new(|_| Some([7; 16]));
@@ -68,7 +74,10 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill(table: &Table, links: u64) -> anyhow::Result<()> {
+fn filled(folder: &Path, links: u64) -> anyhow::Result<Table> {
+    // Sized to the links, because tools such as valgrind refuse the usual 64 GiB of address space.
+    let map_size_bytes = (links as usize * 1024).max(1 << 26);
+    let table = Table::open(folder, TableOptions { map_size_bytes, ..TableOptions::default() })?;
     let mut rebuild = table.rebuild()?;
     for number in 0..links {
         let slug = number.to_string();
@@ -82,5 +91,5 @@ fn fill(table: &Table, links: u64) -> anyhow::Result<()> {
         rebuild.put(Change { domain: "", slug: &slug, version: 1, record: Some(&bytes) })?;
     }
     rebuild.finish(1)?;
-    Ok(())
+    Ok(table)
 }

@@ -12,11 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
-use crate::clicks::Recorder;
 use crate::connection::{Connection, Drain};
-use crate::plain::Thread;
 use crate::server::Stop;
 use crate::service::{Peer, Shared};
+use crate::thread::Thread;
 
 /// Pause after an accept that failed for want of descriptors or memory: doubled each time in a row, up to the longest.
 const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
@@ -30,7 +29,6 @@ const OVERLOAD_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection:
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) recorder: Option<Rc<Recorder>>,
     pub(crate) drain: Rc<Drain>,
     pub(crate) thread: Rc<Thread>,
 }

@@ -23,8 +23,9 @@ use crate::accept::Acceptor;
 use crate::activity::Overdue;
 use crate::admission::Permit;
 use crate::config::Limits;
-use crate::plain::{PlainRequest, Thread};
+use crate::plain::PlainRequest;
 use crate::service::{Peer, RequestService, Shared};
+use crate::thread::Thread;
 use crate::wire::{Channel, Left, PlainLimits, Wire};
 
 /// What a peer is told that began a request and did not end its head in time.
@@ -100,13 +101,13 @@ enum Ended {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, peer: Peer, acceptor: &Acceptor, permit: Permit) -> Self {
-        let Acceptor { shared, drain, recorder, thread, .. } = acceptor;
+        let Acceptor { shared, drain, thread, .. } = acceptor;
         let channel = Channel::new(stream);
         if !shared.plain_requests {
             channel.hand_over();
         }
         let now = Instant::now();
-        let service = RequestService::new(shared.clone(), recorder.clone(), peer, channel.clone());
+        let service = RequestService::new(shared.clone(), thread.clone(), peer, channel.clone());
         drain.open.set(drain.open.get() + 1);
         Self {
             engine: None,
@@ -158,10 +159,9 @@ impl Connection {
                 head_bytes_max: self.shared.limits.head_bytes_max,
                 requests_max: self.shared.limits.requests_per_connection_max.unwrap_or(u64::MAX),
             };
-            let (service, thread) = (&self.service, &*self.thread);
-            let mut chunk = thread.chunk.borrow_mut();
-            let answer = |request: &PlainRequest<'_>, to: &mut Vec<u8>| service.follow_plain(request, thread, to);
-            match ready!(self.channel.poll_plain(cx, &mut chunk, limits, answer)) {
+            let service = &self.service;
+            let answer = |request: &PlainRequest<'_>, to: &mut Vec<u8>| service.follow_plain(request, to);
+            match ready!(self.channel.poll_plain(cx, &self.thread, limits, answer)) {
                 Ok(Left::Nothing) => return Poll::Pending,
                 Ok(Left::Granted) => self.is_engine_at_work = true,
                 Ok(Left::HandedOver) => {}

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
+use crate::head::FieldLines;
+
 /// The headers of a request, as the HTTP engine keeps them or as they were read from the wire.
 pub(crate) trait Headers {
     /// Hands every field to `visit`, in order as far as fields of one name are concerned. Names come in any case.
-    fn each<'r>(&'r self, visit: impl FnMut(&'r str, &'r [u8]));
+    fn each<'r>(&'r self, visit: impl FnMut(&'r [u8], &'r [u8]));
 
     /// The values of the fields of this name, the last first.
     fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]>;
@@ -18,9 +20,9 @@ pub(crate) trait Headers {
 }
 
 impl Headers for HeaderMap {
-    fn each<'r>(&'r self, mut visit: impl FnMut(&'r str, &'r [u8])) {
+    fn each<'r>(&'r self, mut visit: impl FnMut(&'r [u8], &'r [u8])) {
         for (name, value) in self {
-            visit(name.as_str(), value.as_bytes());
+            visit(name.as_str().as_bytes(), value.as_bytes());
         }
     }
 
@@ -33,23 +35,24 @@ impl Headers for HeaderMap {
     }
 }
 
-impl Headers for [httparse::Header<'_>] {
-    fn each<'r>(&'r self, mut visit: impl FnMut(&'r str, &'r [u8])) {
-        for header in self {
-            visit(header.name, header.value);
+impl Headers for FieldLines<'_> {
+    fn each<'r>(&'r self, mut visit: impl FnMut(&'r [u8], &'r [u8])) {
+        for (name, value) in FieldLines::iter(*self) {
+            visit(name, value);
         }
     }
 
     fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
-        self.iter()
-            .rev()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name.as_str()))
-            .map(|header| header.value)
+        self.iter().rev().filter(move |(own, _)| is_name(own, name)).map(|(_, value)| value)
     }
 
     fn first_value<'r>(&'r self, name: &HeaderName) -> Option<&'r [u8]> {
-        self.iter().find(|header| header.name.eq_ignore_ascii_case(name.as_str())).map(|header| header.value)
+        self.iter().find(|(own, _)| is_name(own, name)).map(|(_, value)| value)
     }
+}
+
+fn is_name(own: &[u8], name: &HeaderName) -> bool {
+    own.eq_ignore_ascii_case(name.as_str().as_bytes())
 }
 
 /// Fields of one request. Of a field that comes more than once the first counts, except that `Host` must not.
@@ -74,8 +77,8 @@ impl<'r> Fields<'r> {
 
     /// Takes the field where it is one of these. Told apart by length first: most are not.
     #[inline]
-    pub(crate) fn take(&mut self, name: &str, value: &'r [u8]) {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+    pub(crate) fn take(&mut self, name: &[u8], value: &'r [u8]) {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         let field = match name.len() {
             4 if is("host") => {
                 self.has_second_host |= self.host.is_some();
@@ -128,6 +131,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::head::{self, Head};
 
     fn headers(fields: &[(&'static str, &'static [u8])]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -173,14 +177,19 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        let parsed = lines.map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
+        let text = lines
+            .iter()
+            .fold("GET / HTTP/1.1\r\n".to_owned(), |text, (name, value)| text + name + ": " + value + "\r\n");
+        let Head::Complete { fields: parsed, .. } = head::read((text + "\r\n").leak().as_bytes(), |_| true) else {
+            panic!("a head that is read")
+        };
         let name = HeaderName::from_static("x-forwarded-for");
-        assert_eq!(map.first_value(&name), parsed[..].first_value(&name));
+        assert_eq!(map.first_value(&name), parsed.first_value(&name));
         let (left, right): (Vec<_>, Vec<_>) =
-            (map.values_reversed(&name).collect(), parsed[..].values_reversed(&name).collect());
+            (map.values_reversed(&name).collect(), parsed.values_reversed(&name).collect());
         assert_eq!(left, right);
         assert_eq!(left, [b"2", b"1"]);
-        let (left, right) = (Fields::read(&map), Fields::read(&parsed[..]));
+        let (left, right) = (Fields::read(&map), Fields::read(&parsed));
         assert_eq!((left.host(), left.user_agent()), (right.host(), right.user_agent()));
     }
 }

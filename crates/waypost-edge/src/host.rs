@@ -63,6 +63,35 @@ pub(crate) fn parse_host(text: &[u8]) -> Option<Cow<'_, str>> {
     Some(if has_upper_case { host.to_ascii_lowercase().into() } else { host.into() })
 }
 
+/// The host that was read last, which is mostly the next one too.
+#[derive(Debug, Default)]
+pub(crate) struct LastHost {
+    /// As it came. Empty before the first.
+    text: Vec<u8>,
+    host: String,
+}
+
+impl LastHost {
+    /// As [`parse_host`].
+    #[inline]
+    pub(crate) fn parse(&mut self, text: &[u8]) -> Option<&str> {
+        if self.text != text || text.is_empty() {
+            let host = parse_host(text)?;
+            self.host.clear();
+            self.host.push_str(&host);
+            self.text.clear();
+            self.text.extend_from_slice(text);
+        }
+        Some(&self.host)
+    }
+
+    /// Whether it came just so.
+    #[inline]
+    pub(crate) fn is(&self, text: &[u8]) -> bool {
+        self.text == text
+    }
+}
+
 /// Letters, digits, `-` and `_` between single dots.
 fn is_name(host: &[u8]) -> bool {
     let (mut is_name, mut last) = (true, b'.');

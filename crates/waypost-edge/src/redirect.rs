@@ -12,14 +12,14 @@ use waypost_core::decide::{Action, CachePolicy, Decision, decide};
 use waypost_core::page::Page;
 use waypost_core::slug::from_request_path;
 use waypost_core::visit::{Method, Unlock, Visit};
-use waypost_table::TableError;
+use waypost_table::{Reader, TableError};
 
-use crate::clicks::Recorder;
 use crate::fields::{Fields, Headers};
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
 use crate::service::{Shared, Visitor};
 use crate::target::Target;
+use crate::thread::Thread;
 
 /// What a request asks for, on which domain.
 #[derive(Clone, Copy, Debug)]
@@ -73,30 +73,35 @@ impl Shared {
         asked: Asked<'_>,
         headers: &(impl Headers + ?Sized),
         visitor: Visitor,
-        recorder: Option<&Recorder>,
+        thread: &Thread,
         answer: impl FnOnce(Redirect<'_>) -> R,
     ) -> Result<R, Page> {
         let Asked { target, fields, site, method } = asked;
         let slug = from_request_path(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
         let texts = VisitTexts::of(fields);
-        let followed = self.table.get(site.table_key, &slug, |bytes| {
-            let link = CompactLink::read(bytes).map_err(Fault::Record)?;
+        let mut answer = Some(answer);
+        let followed = thread.links.get(site.table_key, &slug, |bytes| {
+            let link = CompactLink::read(bytes).ok()?;
             let visit = Visit {
                 method,
                 unlock: self.unlock(&link, headers, site, &slug, visitor.now),
                 ..texts.visit(target, &visitor)
             };
-            let decision = decide(&link, &visit).map_err(Fault::Record)?;
-            let redirect = match redirect_of(&decision)? {
-                Ok(redirect) => redirect,
-                Err(page) => return Ok(Err(page)),
+            let decision = match decide(&link, &visit) {
+                Ok(decision) => decision,
+                Err(damage) => return Some(Err(Fault::Record(damage))),
             };
-            if let Some(recorder) = recorder
+            let redirect = match redirect_of(&decision) {
+                Ok(Ok(redirect)) => redirect,
+                Ok(Err(page)) => return Some(Ok(Err(page))),
+                Err(fault) => return Some(Err(fault)),
+            };
+            if let Some(recorder) = &thread.recorder
                 && let Some(click) = recorder.prepare(&link, &visit, &decision, site, &slug)
             {
                 recorder.record(click);
             }
-            Ok(Ok(answer(redirect)))
+            answer.take().map(|answer| Ok(Ok(answer(redirect))))
         });
         match followed.map_err(Fault::Table) {
             Ok(Some(Ok(outcome))) => outcome,
@@ -107,12 +112,11 @@ impl Shared {
 
     /// Whether a POST to this path is for the control plane, because the link there takes a password. Where that cannot
     /// be read, the control plane says so.
-    pub(crate) fn takes_password(&self, asked: Asked<'_>) -> bool {
+    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader) -> bool {
         let Asked { target, site, .. } = asked;
         let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return false };
-        let found = self.table.get(site.table_key, &slug, |bytes| {
-            CompactLink::read(bytes).map_or(true, |link| link.password_hash().is_some())
-        });
+        let read = |bytes: &[u8]| Some(CompactLink::read(bytes).ok()?.password_hash().is_some());
+        let found = links.get(site.table_key, &slug, read);
         match found {
             Ok(takes) => takes.unwrap_or(false),
             Err(_) => true,
@@ -184,7 +188,8 @@ fn redirect_of<'d>(decision: &'d Decision<'_>) -> Result<Result<Redirect<'d>, Pa
 
 /// Whether this can be the value of `Location`: nothing but printable ASCII gets through, whatever was stored or asked for.
 fn is_location(url: &str) -> bool {
-    !url.is_empty() && url.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+    // Without an early end, so that many bytes are looked at in one step.
+    !url.is_empty() && url.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
 /// The texts that a decision may look at.

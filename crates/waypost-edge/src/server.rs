@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::connection::Drain;
 use crate::listen::Listeners;
 use crate::redirect::FaultLog;
 use crate::service::Shared;
+use crate::thread::Thread;
 
 /// A running edge. Dropping it cuts every connection; [`Edge::shutdown`] lets them finish.
 #[derive(Debug)]
@@ -161,11 +163,16 @@ impl ThreadParts {
     fn spawn(self, number: usize) -> io::Result<JoinHandle<DrainReport>> {
         let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = thread::Builder::new().name(format!("edge-{number}")).spawn(move || {
+            let wakes = Arc::new(AtomicU64::new(0));
+            let woken = wakes.clone();
             let started = Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
+                .on_thread_unpark(move || {
+                    woken.fetch_add(1, Ordering::Relaxed);
+                })
                 .build_local(LocalOptions::default())
-                .and_then(|runtime| Ok((self.start(&runtime)?, runtime)));
+                .and_then(|runtime| Ok((self.start(&runtime, wakes)?, runtime)));
             match started {
                 Ok((started, runtime)) => {
                     // A gone receiver is a gone edge; the thread sees that in `stop`.
@@ -184,13 +191,12 @@ impl ThreadParts {
         }
     }
 
-    fn start(self, runtime: &LocalRuntime) -> io::Result<Started> {
+    fn start(self, runtime: &LocalRuntime, wakes: Arc<AtomicU64>) -> io::Result<Started> {
         let acceptor = Acceptor {
+            thread: Rc::new(Thread::new(self.shared.table.clone(), self.recorder, wakes)),
             shared: self.shared,
             admission: self.admission,
-            recorder: self.recorder.map(Rc::new),
             drain: Rc::default(),
-            thread: Rc::default(),
         };
         let _entered = runtime.handle().enter();
         let mut accept_loops = Vec::new();

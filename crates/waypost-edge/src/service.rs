@@ -15,7 +15,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, HeaderValue};
@@ -29,16 +28,16 @@ use waypost_core::visit;
 use waypost_table::Table;
 
 use crate::answer::{self, Answer, Answering, ControlHandler};
-use crate::clicks::Recorder;
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
 use crate::country::CountryDatabase;
 use crate::fields::{Fields, Headers};
 use crate::grant::GrantKey;
-use crate::host::{Site, parse_host};
-use crate::plain::{PlainRequest, Thread};
+use crate::host::Site;
+use crate::plain::{self, PlainRequest};
 use crate::redirect::{Asked, Redirect};
 use crate::target::{BadTarget, Target};
+use crate::thread::Thread;
 use crate::wire::Channel;
 
 /// Health probes ask by address or by a name that no domain has.
@@ -83,7 +82,7 @@ impl Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct RequestService {
     shared: Arc<Shared>,
-    recorder: Option<Rc<Recorder>>,
+    thread: Rc<Thread>,
     peer: Peer,
     channel: Rc<Channel>,
 }
@@ -159,8 +158,8 @@ fn answer_here(outcome: Outcome, request: Request<Incoming>) -> Answer {
 }
 
 impl RequestService {
-    pub(crate) fn new(shared: Arc<Shared>, recorder: Option<Rc<Recorder>>, peer: Peer, channel: Rc<Channel>) -> Self {
-        Self { shared, recorder, peer, channel }
+    pub(crate) fn new(shared: Arc<Shared>, thread: Rc<Thread>, peer: Peer, channel: Rc<Channel>) -> Self {
+        Self { shared, thread, peer, channel }
     }
 
     fn route(&self, request: &Request<Incoming>) -> Route {
@@ -214,10 +213,10 @@ impl RequestService {
             return Outcome::Control;
         }
         if is_read {
-            let (headers, recorder) = (request.headers(), self.recorder.as_deref());
-            let followed = self.shared.follow(asked, headers, self.visitor(headers), recorder, Outcome::redirect);
+            let headers = request.headers();
+            let followed = self.shared.follow(asked, headers, self.visitor(headers), &self.thread, Outcome::redirect);
             followed.unwrap_or_else(Outcome::Page)
-        } else if *method == Method::POST && self.shared.takes_password(asked) {
+        } else if *method == Method::POST && self.shared.takes_password(asked, &self.thread.links) {
             Outcome::Control
         } else {
             Outcome::Page(Page::MethodNotAllowed)
@@ -226,23 +225,27 @@ impl RequestService {
 
     /// Writes the answer of a plain request where that is a link's redirect, whose click is then recorded. `false` where it is
     /// anything else; nothing has happened then.
-    pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, thread: &Thread, answer: &mut Vec<u8>) -> bool {
+    pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, answer: &mut Vec<u8>) -> bool {
         let limits = &self.shared.limits;
-        let Some(host) = request.fields.host().and_then(parse_host) else { return false };
+        let mut last_host = self.thread.last_host.borrow_mut();
+        let Some(host) = request.fields.host().and_then(|text| last_host.parse(text)) else { return false };
         let (path, query) = match request.query_at {
             Some(mark) => (&request.target[..mark], Some(&request.target[mark + 1..])),
             None => (request.target, None),
         };
-        let target = Target { host, path, query };
+        let target = Target { host: host.into(), path, query };
         if request.target.len() > limits.target_bytes_max || target.path == "/" || !is_link_path(target.path) {
             return false;
         }
         self.shared.table.read_domains(|domains| {
             let Some(site) = Site::of(&target.host, domains, self.shared.hosts) else { return false };
+            self.thread.note_site(site);
             let asked = Asked { target: &target, fields: &request.fields, site, method: request.method };
-            let visitor = self.visitor(request.headers);
-            let put = |redirect: Redirect<'_>| thread.put_redirect(redirect, request, visitor.now, answer);
-            self.shared.follow(asked, request.headers, visitor, self.recorder.as_deref(), put).is_ok()
+            let visitor = self.visitor(&request.headers);
+            let put = |redirect: Redirect<'_>| {
+                plain::put_redirect(redirect, request, &self.thread.date.at(visitor.now), answer);
+            };
+            self.shared.follow(asked, &request.headers, visitor, &self.thread, put).is_ok()
         })
     }
 
@@ -255,7 +258,7 @@ impl RequestService {
         };
         let countries = self.shared.countries.as_deref();
         let country = told.or_else(|| countries.and_then(|countries| countries.country_of(address)));
-        Visitor { address, country, now: now() }
+        Visitor { address, country, now: self.thread.clock.now().wall }
     }
 
     fn client(&self, request: &Request<Incoming>, host: String, domain: String) -> ClientFacts {
@@ -289,12 +292,4 @@ impl Visitor {
     pub(crate) fn country(&self) -> Option<&str> {
         self.country.as_ref().and_then(|letters| str::from_utf8(letters).ok())
     }
-}
-
-fn now() -> Timestamp {
-    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, i64::wrapping_neg),
-    };
-    Timestamp::from_micros(micros)
 }

@@ -5,7 +5,8 @@
 //! [`HELD_BYTES_MAX`] and an answer: a slow reader slows the answer down instead of filling memory.
 //!
 //! What comes is read by the connection's task, which answers plain requests itself and grants the HTTP engine the others
-//! one by one; or, once it has handed the connection over, by the engine.
+//! one by one; or, once it has handed the connection over, by the engine. It reads in one turn and answers in the next: in
+//! between every other connection that has something reads, too, and what all of them need from memory is fetched together.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::activity::Activity;
 use crate::plain::{self, Begins, PlainRequest};
+use crate::thread::Thread;
 
 /// Bytes held back at most before they must leave.
 const HELD_BYTES_MAX: usize = 16 * 1024;
@@ -169,13 +171,16 @@ impl Channel {
     pub(crate) fn poll_plain(
         &self,
         cx: &mut Context<'_>,
-        chunk: &mut [u8],
+        thread: &Thread,
         limits: PlainLimits,
         mut answer: impl FnMut(&PlainRequest<'_>, &mut Vec<u8>) -> bool,
     ) -> Poll<io::Result<Left>> {
         let mut input = self.input.borrow_mut();
+        let chunk = &mut *thread.chunk.borrow_mut();
+        let mut answer = |bytes: &[u8], held: &mut Vec<u8>| plain::read(bytes, |request| answer(request, held));
         if !input.rest().is_empty() {
-            // Left behind by the engine's turn, or by a peer that did not take its answers.
+            thread.links.approach();
+            // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
             let mut bytes = std::mem::take(&mut *input);
             let (count, after) = self.answer_plain(cx, bytes.rest(), limits, &mut answer)?;
             bytes.take(count);
@@ -194,18 +199,19 @@ impl Channel {
                 input.is_handed_over |= left == Left::HandedOver;
                 return Poll::Ready(Ok(left));
             }
-            self.activity.received(Instant::now());
-            let (count, after) = if input.rest().is_empty() {
-                let (count, after) = self.answer_plain(cx, came, limits, &mut answer)?;
-                input.bytes.extend_from_slice(&came[count..]);
-                (0, after)
-            } else {
-                input.bytes.extend_from_slice(came);
-                match self.answer_plain(cx, input.rest(), limits, &mut answer)? {
-                    // A head that comes in many small pieces would be read from its beginning with each; the engine does not.
-                    (0, After::Read) => (0, After::HandOver),
-                    other => other,
-                }
+            self.activity.received(thread.clock.now().instant);
+            let is_first = input.rest().is_empty();
+            input.bytes.extend_from_slice(came);
+            if is_first {
+                // Answered when every connection that has something has been read.
+                thread.announce(input.rest());
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let (count, after) = match self.answer_plain(cx, input.rest(), limits, &mut answer)? {
+                // A head that comes in many small pieces would be read from its beginning with each; the engine does not.
+                (0, After::Read) => (0, After::HandOver),
+                other => other,
             };
             input.take(count);
             if let Some(left) = input.note(after) {
@@ -237,7 +243,7 @@ impl Channel {
         cx: &mut Context<'_>,
         bytes: &[u8],
         limits: PlainLimits,
-        answer: &mut impl FnMut(&PlainRequest<'_>, &mut Vec<u8>) -> bool,
+        answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
     ) -> io::Result<(usize, After)> {
         let mut done = 0;
         while done < bytes.len() {
@@ -250,7 +256,7 @@ impl Channel {
                 return Ok((done, After::HandOver));
             }
             let head = &rest[..rest.len().min(limits.head_bytes_max)];
-            match plain::read(head, |request| answer(request, &mut self.held.borrow_mut().bytes)) {
+            match answer(head, &mut self.held.borrow_mut().bytes) {
                 Begins::Plain { bytes, is_answered: true, is_last } => {
                     self.activity.answered_at_once();
                     done += bytes;
