@@ -6,6 +6,7 @@
 mod bridge;
 mod countries;
 mod local_socket;
+mod warm;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::instance::Instance;
 use crate::print;
 use crate::serve::bridge::Bridge;
 use crate::serve::local_socket::LocalSocket;
+use crate::serve::warm::Warmer;
 use crate::visitor_salts::VisitorSalts;
 
 /// Threads of the control runtime.
@@ -62,6 +64,7 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
     let countries = countries::database(config.country_database.as_deref(), &data_dir);
     let edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &instance) };
     let edge = waypost_edge::start(edge_config, Arc::clone(&instance.table), bridge.handler())?;
+    let warmer = Warmer::start(Arc::clone(&instance.table)).context("start the thread that reads the table ahead")?;
     runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));
     runtime.spawn(destroy_old_salts(Arc::clone(&instance.visitor_salts)));
     let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
@@ -76,6 +79,7 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
     tracing::info!("{name}: stopping");
     // They would be waited for as long as somebody listens.
     app.close_feeds();
+    drop(warmer);
     let report = edge.shutdown(config.drain_timeout);
     tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
     runtime.block_on(async {
