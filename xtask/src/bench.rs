@@ -1,43 +1,103 @@
 //! `bench`: measures what the product promises of its speed, and says of each figure whether the promise is kept.
+//!
+//! Without the name of a group all run in turn, and one table of all budgets ends it. What the Worker promises is measured
+//! by `cargo xtask worker bench`, which needs other tools.
 
 mod clicks;
 mod figures;
+mod growth;
 mod instructions;
 mod latency;
 mod load;
+mod options;
 mod peers;
 mod ratio;
 mod redirect;
+mod stage;
+mod start;
 
-use anyhow::{Context as _, bail};
+use anyhow::{bail, ensure};
+use serde_json::json;
 
-/// What there is to measure.
+use figures::{Budget, Figure, Verdicts, table, to_json};
+use options::Options;
+use stage::{Stage, machine, write_report};
+
+/// Figures that belong together.
+struct Group {
+    name: &'static str,
+    measure: Measure,
+}
+
+/// How a group is measured.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// Beside other servers, on pinned cores.
+    OnStage(fn(&Stage) -> anyhow::Result<Vec<Figure>>),
+    Alone(fn(&Options) -> anyhow::Result<Vec<Figure>>),
+}
+
+/// All groups in the order in which they run, as a table.
+const GROUPS: &[Group] = &[
+    Group { name: "redirect", measure: Measure::OnStage(redirect::bench) },
+    Group { name: "growth", measure: Measure::OnStage(growth::bench) },
+    Group { name: "start", measure: Measure::OnStage(start::bench) },
+    Group { name: "clicks", measure: Measure::Alone(clicks::bench) },
+    Group { name: "instructions", measure: Measure::Alone(instructions::bench) },
+];
+
+/// Measures one group, or all.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["clicks"] => clicks::bench(clicks::Size::Full),
-        ["clicks", "--quick"] => clicks::bench(clicks::Size::Quick),
-        ["instructions"] => instructions::bench(false),
-        ["instructions", "--bless"] => instructions::bench(true),
-        ["redirect", options @ ..] => redirect::bench(redirect_options(options)?),
-        _ => bail!(
-            "say what to measure: cargo xtask bench clicks [--quick], instructions [--bless], or redirect [--quick] [--only TEXT] [--rounds N] [--seconds S]"
-        ),
+        ["instructions", "--bless"] => instructions::bless(),
+        [name, rest @ ..] if !name.starts_with("--") => {
+            let Some(group) = GROUPS.iter().find(|group| group.name == *name) else {
+                bail!("no such group: {name}; say nothing for all, or one of {}", group_names());
+            };
+            measure(&[group], &Options::parse(rest)?)
+        }
+        words => {
+            let options = Options::parse(words)?;
+            let chosen: Vec<&Group> = GROUPS.iter().filter(|group| group.name.contains(&options.only)).collect();
+            ensure!(!chosen.is_empty(), "no group has {:?} in its name; there are {}", options.only, group_names());
+            // What is chosen here are groups, not parts of them.
+            measure(&chosen, &options.of_all())
+        }
     }
 }
 
-fn redirect_options(words: &[&str]) -> anyhow::Result<redirect::Options> {
-    let mut options = redirect::Options::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
-        match *word {
-            "--quick" => options.quick = true,
-            "--only" => options.only = (*value()?).to_owned(),
-            "--rounds" => options.rounds = value()?.parse()?,
-            "--seconds" => options.seconds = value()?.parse()?,
-            other => bail!("no such option: {other}"),
+fn group_names() -> String {
+    GROUPS.iter().map(|group| group.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs the groups and prints what became of the budgets. A budget that is not kept is no error; a group that cannot be
+/// measured is one, after the others.
+fn measure(groups: &[&Group], options: &Options) -> anyhow::Result<()> {
+    let verdicts = if options.quick { Verdicts::Left } else { Verdicts::Given };
+    let mut stage = None;
+    let mut figures = Vec::new();
+    let mut failures = Vec::new();
+    for group in groups {
+        println!("\n== {}", group.name);
+        let outcome = match group.measure {
+            Measure::OnStage(bench) => {
+                if stage.is_none() {
+                    stage = Some(Stage::prepare(options.clone())?);
+                }
+                stage.as_ref().and_then(Option::as_ref).map_or_else(|| Ok(Vec::new()), bench)
+            }
+            Measure::Alone(bench) => bench(options),
+        };
+        match outcome {
+            Ok(measured) => figures.extend(measured),
+            Err(error) => failures.push(format!("{}: {error:#}", group.name)),
         }
     }
-    Ok(options)
+    figures.retain(|figure| figure.budget != Budget::None);
+    println!("\n== budgets\n{}", table(&figures, verdicts));
+    println!("what the Worker promises: cargo xtask worker bench");
+    write_report("budgets", &json!({ "machine": machine()?, "quick": options.quick, "budgets": to_json(&figures) }))?;
+    ensure!(failures.is_empty(), "could not be measured: {}", failures.join("; "));
+    Ok(())
 }

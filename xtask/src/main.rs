@@ -55,7 +55,7 @@ const TASKS: [Task; 9] = [
     },
     Task {
         name: "bench",
-        purpose: "measure speed against its budgets: bench clicks | redirect [--quick]",
+        purpose: "measure speed against its budgets: bench [GROUP] [--quick] [--only TEXT] [--rounds N]",
         run: bench::bench,
     },
     Task { name: "bless", purpose: "accept snapshots and shrink the ratchet of long functions", run: bless::bless },

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 use super::figures::{Budget, Figure, Verdicts, table, to_json};
 use super::latency;
+use super::options::Options;
+use super::stage::write_report;
 use crate::run::{cargo, program, read, run, succeeds, target_folder};
 use crate::test::build_all;
 
@@ -59,7 +61,8 @@ struct Bench {
 }
 
 /// Measures and prints. A promise that is not kept is no error: the table says so.
-pub(crate) fn bench(size: Size) -> anyhow::Result<()> {
+pub(crate) fn bench(options: &Options) -> anyhow::Result<Vec<Figure>> {
+    let size = if options.quick { Size::Quick } else { Size::Full };
     let mut bench = Bench::prepare(size)?;
     bench.append()?;
     bench.many_links()?;
@@ -70,14 +73,12 @@ pub(crate) fn bench(size: Size) -> anyhow::Result<()> {
         Size::Quick => Verdicts::Left,
     };
     println!("\n{}", table(&bench.figures, verdicts));
-    let file = target_folder()?.join("bench/clicks.json");
     let report = json!({
         "size": if size == Size::Full { "full" } else { "quick" },
         "core": bench.core, "figures": to_json(&bench.figures), "details": bench.details,
     });
-    fs::write(&file, serde_json::to_string_pretty(&report)?).context("write the figures")?;
-    println!("figures and details: target/bench/clicks.json");
-    Ok(())
+    write_report("clicks", &report)?;
+    Ok(bench.figures)
 }
 
 impl Bench {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::ratio::Rounds;
+
 /// What a figure must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Budget {
@@ -16,13 +18,27 @@ pub(crate) enum Budget {
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) value: f64,
+    /// The least and the most of several rounds, of which `value` is the median.
+    spread: Option<(f64, f64)>,
     pub(crate) unit: &'static str,
     pub(crate) budget: Budget,
 }
 
 impl Figure {
     pub(crate) fn new(name: &str, value: f64, unit: &'static str, budget: Budget) -> Self {
-        Self { name: name.to_owned(), value, unit, budget }
+        Self { name: name.to_owned(), value, spread: None, unit, budget }
+    }
+
+    /// The median of several rounds, which is what the budget is about.
+    pub(crate) fn of_rounds(name: &str, rounds: &Rounds, unit: &'static str, budget: Budget) -> Self {
+        let spread = Some((rounds.least(), rounds.most()));
+        Self { spread, ..Self::new(name, rounds.median(), unit, budget) }
+    }
+
+    fn value_text(&self) -> String {
+        let spread =
+            self.spread.map_or_else(String::new, |(least, most)| format!(" [{} - {}]", amount(least), amount(most)));
+        format!("{}{spread} {}", amount(self.value), self.unit).trim_end().to_owned()
     }
 
     /// Whether the budget is kept; `None` where there is none.
@@ -49,7 +65,8 @@ impl Figure {
             Budget::AtLeast(least) => (None, Some(least)),
         };
         json!({
-            "name": self.name, "value": self.value, "unit": self.unit, "at_most": at_most, "at_least": at_least,
+            "name": self.name, "value": self.value, "min": self.spread.map(|spread| spread.0),
+            "max": self.spread.map(|spread| spread.1), "unit": self.unit, "at_most": at_most, "at_least": at_least,
             "met": self.is_met(),
         })
     }
@@ -70,8 +87,7 @@ pub(crate) fn table(figures: &[Figure], verdicts: Verdicts) -> String {
                 (Verdicts::Given, Some(true)) => "met",
                 (Verdicts::Given, Some(false)) => "NOT MET",
             };
-            let value = format!("{} {}", amount(figure.value), figure.unit);
-            [figure.name.clone(), value, figure.budget_text(), verdict.to_owned()]
+            [figure.name.clone(), figure.value_text(), figure.budget_text(), verdict.to_owned()]
         })
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
@@ -93,7 +109,7 @@ pub(crate) enum Verdicts {
 /// A number for a person: thousands parted, no more digits than mean something.
 fn amount(value: f64) -> String {
     if value.abs() < 100.0 && value.fract() != 0.0 {
-        return format!("{value:.1}");
+        return if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") };
     }
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -114,8 +130,8 @@ mod tests {
     fn numbers_are_readable() {
         let shown = |value: f64| amount(value);
         assert_eq!(
-            [shown(150_000.4), shown(12.34), shown(99.0), shown(1_234_567.0)],
-            ["150,000", "12.3", "99", "1,234,567"]
+            [shown(150_000.4), shown(12.34), shown(1.234), shown(99.0), shown(1_234_567.0)],
+            ["150,000", "12.3", "1.23", "99", "1,234,567"]
         );
     }
 
@@ -134,5 +150,14 @@ mod tests {
         assert!(!table(&figures, Verdicts::Left).contains("MET"));
         assert_eq!(to_json(&figures)[0]["met"], false);
         assert_eq!(to_json(&figures)[2]["met"], Value::Null);
+    }
+
+    #[test]
+    fn rounds_are_judged_by_their_median() {
+        let mut rounds = Rounds::default();
+        [0.9, 1.3, 0.95].into_iter().for_each(|ratio| rounds.push(ratio));
+        let figures = [Figure::of_rounds("redirect", &rounds, "x nginx", Budget::AtMost(1.0))];
+        assert_eq!(table(&figures, Verdicts::Given), "redirect  0.95 [0.90 - 1.30] x nginx  at most 1  met\n");
+        assert_eq!((&to_json(&figures)[0]["min"], &to_json(&figures)[0]["max"]), (&json!(0.9), &json!(1.3)));
     }
 }

@@ -14,6 +14,9 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, Value, json};
 use waypost_testkit::http::Connection;
 
+use super::figures::Figure;
+use super::load::BROWSER_HEADERS;
+use super::options::Options;
 use crate::apt;
 use crate::run::{cargo, program, read, root, run, succeeds, target_folder};
 
@@ -38,28 +41,43 @@ struct Counted {
     fields: &'static str,
 }
 
-const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
-Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8\r\n\
-Accept-Language: en-US,en;q=0.9,de;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
-Referer: https://news.example/articles/42\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
-Sec-Fetch-Site: cross-site\r\nSec-Fetch-User: ?1\r\nUpgrade-Insecure-Requests: 1\r\n";
-
 const COUNTED: &[Counted] = &[
     Counted { name: "bare headers", options: &[], step: 1, fields: "" },
-    Counted { name: "browser headers", options: &[], step: 1, fields: BROWSER },
-    Counted { name: "rules", options: &[], step: 10, fields: BROWSER },
-    Counted { name: "click recorded", options: &["--clicks", "on"], step: 1, fields: BROWSER },
-    Counted { name: "click recorded, rules", options: &["--clicks", "on"], step: 10, fields: BROWSER },
+    Counted { name: "browser headers", options: &[], step: 1, fields: BROWSER_HEADERS },
+    Counted { name: "rules", options: &[], step: 10, fields: BROWSER_HEADERS },
+    Counted { name: "click recorded", options: &["--clicks", "on"], step: 1, fields: BROWSER_HEADERS },
+    Counted { name: "click recorded, rules", options: &["--clicks", "on"], step: 10, fields: BROWSER_HEADERS },
     Counted {
         name: "by the engine, click recorded",
         options: &["--clicks", "on", "--engine", "on"],
         step: 1,
-        fields: BROWSER,
+        fields: BROWSER_HEADERS,
     },
 ];
 
-/// Counts, prints, and fails where something grew. With `bless` the counts are noted instead.
-pub(crate) fn bench(bless: bool) -> anyhow::Result<()> {
+/// Whether counts are held against those that were noted, or noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Judge,
+    Note,
+}
+
+/// Counts, prints, and fails where something grew. A quick run does nothing: it has no program as it is shipped.
+pub(crate) fn bench(options: &Options) -> anyhow::Result<Vec<Figure>> {
+    if options.quick {
+        println!("left out: they are counted in the program as it is shipped, by `cargo xtask bench instructions`");
+    } else {
+        count_all(Then::Judge)?;
+    }
+    Ok(Vec::new())
+}
+
+/// Counts, prints, and notes the counts.
+pub(crate) fn bless() -> anyhow::Result<()> {
+    count_all(Then::Note)
+}
+
+fn count_all(then: Then) -> anyhow::Result<()> {
     if !succeeds(&mut program("valgrind", ["--version"])) {
         if !apt::is_available() {
             println!("SKIPPED: instructions are not counted; install valgrind (Debian: apt install valgrind)");
@@ -87,7 +105,7 @@ pub(crate) fn bench(bless: bool) -> anyhow::Result<()> {
         }
         counts.insert(counted.name.to_owned(), json!(count.round()));
     }
-    if bless {
+    if then == Then::Note {
         let text = json!({ "compiler": compiler, "machine": std::env::consts::ARCH, "instructions": counts });
         return fs::write(&file, format!("{text:#}\n")).context("note the counts");
     }

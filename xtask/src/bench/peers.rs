@@ -93,7 +93,7 @@ pub(crate) struct Cores {
 pub(crate) fn waypost(name: &str, binary: &Path, folder: &Path, clicks: bool, cores: Cores) -> anyhow::Result<Peer> {
     let mut command = pinned(cores.other, binary);
     command.arg("serve").arg("--data-dir").arg(folder).args(["--listen", "127.0.0.1:0", "--threads", "1"]);
-    command.args(["--log", "warn", "--clicks-enabled", if clicks { "true" } else { "false" }]);
+    command.args(["--log", "warn", "--api-rate", "off", "--clicks-enabled", if clicks { "true" } else { "false" }]);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start the product")?;
     let mut output = BufReader::new(process.stdout.take().context("standard output")?);
     let mut printed = String::new();
@@ -184,11 +184,17 @@ pub(crate) fn filled_folder(programs: &Path, under: &Path, links: u64, kind: &st
     let marker = folder.join("filled");
     if !marker.exists() {
         let _ = fs::remove_dir_all(&folder);
-        println!("filling a table with {links} {kind} links ...");
-        let mut command = Command::new(programs.join("examples/fill_table"));
-        command.arg(&folder).args([&links.to_string(), kind]);
-        ensure!(command.status()?.success(), "the table could not be filled");
+        fill(programs, &folder, links, kind)?;
         fs::write(marker, "")?;
     }
     Ok(folder)
+}
+
+/// Fills the table of a new data folder.
+pub(crate) fn fill(programs: &Path, folder: &Path, links: u64, kind: &str) -> anyhow::Result<()> {
+    println!("filling a table with {links} {kind} links ...");
+    let mut command = Command::new(programs.join("examples/fill_table"));
+    command.arg(folder).args([&links.to_string(), kind]);
+    ensure!(command.status()?.success(), "the table could not be filled");
+    Ok(())
 }

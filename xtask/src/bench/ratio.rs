@@ -33,6 +33,14 @@ impl Rounds {
         self.0.is_empty()
     }
 
+    /// `0.98 [0.95 - 1.02]`
+    pub(crate) fn text(&self) -> String {
+        if self.is_empty() {
+            return "-".to_owned();
+        }
+        format!("{:.2} [{:.2} - {:.2}]", self.median(), self.least(), self.most())
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         json!({ "min": self.least(), "median": self.median(), "max": self.most(), "rounds": self.0.len() })
     }
@@ -52,5 +60,6 @@ mod tests {
         assert_eq!((rounds.least(), rounds.median(), rounds.most()), (1.0, 2.0, 3.0));
         rounds.push(10.0);
         assert_eq!(rounds.median(), 2.5);
+        assert_eq!((rounds.text().as_str(), Rounds::default().text().as_str()), ("2.50 [1.00 - 10.00]", "-"));
     }
 }

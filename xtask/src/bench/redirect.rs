@@ -1,17 +1,13 @@
 //! `bench redirect`: what a redirect costs beside nginx and an empty hyper server, in turns on one pinned core.
 
-use std::fs;
-use std::path::PathBuf;
-use std::thread;
-
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use super::load::{Generator, Headers, Keys, Load, Loaded, Shape};
-use super::peers::{self, Cores, Peer};
+use super::figures::{Budget, Figure};
+use super::load::{Headers, Keys, Load, Loaded, PLAIN, Shape, links};
+use super::peers;
 use super::ratio::Rounds;
-use crate::run::{cargo, program, run, succeeds, target_folder};
-use crate::test::build_all;
+use super::stage::{Stage, write_report};
 
 /// What is asked of the product, beside the same load on the others.
 #[derive(Clone, Copy, Debug)]
@@ -20,18 +16,22 @@ struct Scenario {
     kind: &'static str,
     clicks: bool,
     load: Load,
-    /// The most that the product may take of nginx's time, where something is promised.
-    budget: Option<f64>,
+    promise: Promise,
 }
 
-const PLAIN: Load = Load { links: 1_000_000, keys: Keys::Uniform, headers: Headers::Browser, shape: Shape::KeepAlive };
-const BASE: Scenario = Scenario { name: "", kind: "plain", clicks: true, load: PLAIN, budget: None };
-
-const fn links(links: u64) -> Load {
-    Load { links, ..PLAIN }
+/// What is promised of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Promise {
+    Nothing,
+    /// At most this part of nginx's time.
+    OfNginx(f64),
+    /// At least so many requests a second from one core.
+    PerCore(f64),
 }
 
-/// All that is measured; the last is what the promise is about.
+const BASE: Scenario = Scenario { name: "", kind: "plain", clicks: true, load: PLAIN, promise: Promise::Nothing };
+
+/// All that is measured, as a table; the last are what the promises are about.
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "1 link, no clicks", clicks: false, load: links(1), ..BASE },
     Scenario { name: "1 link", load: links(1), ..BASE },
@@ -44,44 +44,24 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "1 million links, UTM and query", kind: "utm", ..BASE },
     Scenario { name: "1 million links, a connection each", load: Load { shape: Shape::Connection, ..PLAIN }, ..BASE },
     Scenario { name: "1 million links, pipelined", load: Load { shape: Shape::Pipelined, ..PLAIN }, ..BASE },
+    Scenario { name: "1 million links, a tenth missed", load: Load { keys: Keys::Misses, ..PLAIN }, ..BASE },
     Scenario { name: "10 million links, Zipf", load: Load { keys: Keys::Zipf, ..links(10_000_000) }, ..BASE },
     Scenario { name: "10 million links", load: links(10_000_000), ..BASE },
     Scenario {
         name: "10 million links, five rules",
         kind: "rules",
         load: links(10_000_000),
-        budget: Some(1.0),
+        promise: Promise::OfNginx(1.0),
+        ..BASE
+    },
+    Scenario {
+        name: "10 million, five rules, pipelined",
+        kind: "rules",
+        load: Load { shape: Shape::Pipelined, ..links(10_000_000) },
+        promise: Promise::PerCore(500_000.0),
         ..BASE
     },
 ];
-
-/// How much is measured, and of what.
-#[derive(Clone, Debug)]
-pub(crate) struct Options {
-    /// Shows that everything still runs, with the program as tests have it, and no more.
-    pub(crate) quick: bool,
-    /// Only scenarios whose name contains this.
-    pub(crate) only: String,
-    pub(crate) rounds: u32,
-    pub(crate) seconds: f64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { quick: false, only: String::new(), rounds: 5, seconds: 4.0 }
-    }
-}
-
-/// What measures, and where.
-struct Bench {
-    options: Options,
-    programs: PathBuf,
-    folder: PathBuf,
-    cores: Cores,
-    generator: Generator,
-    nginx: Option<Peer>,
-    floor: Peer,
-}
 
 /// What the rounds of one scenario gave.
 #[derive(Debug, Default)]
@@ -90,6 +70,7 @@ struct Measured {
     edge_us: Rounds,
     nginx_us: Rounds,
     floor_us: Rounds,
+    per_core: Rounds,
     edge_to_nginx: Rounds,
     process_to_nginx: Rounds,
     edge_to_floor: Rounds,
@@ -99,80 +80,59 @@ struct Measured {
     private_bytes: u64,
 }
 
-/// Measures and prints. A promise that is not kept is no error: the table says so.
-pub(crate) fn bench(options: Options) -> anyhow::Result<()> {
-    let Some(bench) = Bench::prepare(options)? else { return Ok(()) };
+/// Measures, prints a row for each scenario, and gives what is promised.
+pub(crate) fn bench(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let mut report = Vec::new();
+    let mut figures = Vec::new();
     println!("{HEADING}");
-    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&bench.options.only)) {
-        let scenario = bench.sized(*scenario);
-        let measured = bench.measure(scenario).with_context(|| scenario.name.to_owned())?;
+    for scenario in chosen(stage) {
+        let measured = measure(stage, scenario).with_context(|| scenario.name.to_owned())?;
+        let promised = measured.promised(scenario);
         println!("{}", measured.row(scenario));
         report.push(measured.to_json(scenario));
+        figures.extend(promised);
     }
-    let file = target_folder()?.join("bench/redirect.json");
-    fs::write(&file, serde_json::to_string_pretty(&Value::Array(report))?).context("write the figures")?;
     println!("times are microseconds of CPU a request, medians; ratios are median [least - most] of the rounds");
-    println!("figures: target/bench/redirect.json");
-    Ok(())
+    write_report("redirect", &Value::Array(report))?;
+    Ok(figures)
 }
 
 const HEADING: &str = "scenario                              edge   all  nginx hyper  edge/nginx          all/nginx           edge/hyper          requests/s";
 
-impl Bench {
-    fn prepare(options: Options) -> anyhow::Result<Option<Self>> {
-        if options.quick {
-            build_all()?;
-        } else {
-            run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost", "--bin", "waypost"])?)?;
-            let examples = ["--example", "floor", "--example", "fill_table"];
-            run(cargo(["build", "--quiet", "--release", "-p", "waypost-edge"])?.args(examples))?;
+/// The scenarios that were asked for, in their size. Made small some are the same; those are measured once.
+fn chosen(stage: &Stage) -> Vec<Scenario> {
+    let mut chosen: Vec<Scenario> = Vec::new();
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&stage.options.only)) {
+        let scenario = Scenario { load: stage.sized(scenario.load), ..*scenario };
+        let is_same = |other: &Scenario| {
+            (other.kind, other.clicks, other.load) == (scenario.kind, scenario.clicks, scenario.load)
+        };
+        if !chosen.iter().any(is_same) {
+            chosen.push(scenario);
         }
-        let target = target_folder()?;
-        let (programs, folder) = (target.join(if options.quick { "debug" } else { "release" }), target.join("bench"));
-        fs::create_dir_all(&folder)?;
-        let cores = thread::available_parallelism()?.get();
-        if cores < 2 || !succeeds(&mut program("taskset", ["--version"])) {
-            println!("SKIPPED: two cores and taskset are needed, one for servers and one for the load");
-            return Ok(None);
-        }
-        let cores = Cores { edge: cores - 2, other: cores - 1 };
-        let Some(generator) = Generator::find(cores.other, &folder)? else { return Ok(None) };
-        let nginx = peers::nginx(&folder, cores.edge)?;
-        let floor = peers::floor(&programs.join("examples/floor"), cores.edge)?;
-        Ok(Some(Self { options, programs, folder, cores, generator, nginx, floor }))
     }
+    chosen
+}
 
-    /// The scenario as it is, or a small one of its kind.
-    fn sized(&self, mut scenario: Scenario) -> Scenario {
-        if self.options.quick {
-            scenario.load.links = scenario.load.links.min(1_000);
-            // Nothing that it could keep or break.
-            scenario.budget = None;
-        }
-        scenario
-    }
-
-    fn measure(&self, scenario: Scenario) -> anyhow::Result<Measured> {
-        let Scenario { kind, clicks, load, name, .. } = scenario;
-        let folder = peers::filled_folder(&self.programs, &self.folder, load.links, kind)?;
-        let product = peers::waypost(name, &self.programs.join("waypost"), &folder, clicks, self.cores)?;
-        peers::wait_answering(&product)?;
-        let seconds = if self.options.quick { 1.0 } else { self.options.seconds };
-        let rounds = if self.options.quick { 1 } else { self.options.rounds };
+fn measure(stage: &Stage, scenario: Scenario) -> anyhow::Result<Measured> {
+    let Scenario { kind, clicks, load, name, .. } = scenario;
+    let folder = peers::filled_folder(&stage.programs, &stage.folder, load.links, kind)?;
+    let product = peers::waypost(name, &stage.programs.join("waypost"), &folder, clicks, stage.cores)?;
+    peers::wait_answering(&product)?;
+    if !stage.options.quick {
         // Not measured: pages and caches fill.
-        self.generator.run(&product, load, seconds, 0)?;
-        let mut measured = Measured::default();
-        for round in 1..=u64::from(rounds) {
-            let ours = self.generator.run(&product, load, seconds, round)?;
-            let nginx = self.nginx.as_ref().map(|nginx| self.generator.run(nginx, load, seconds, round)).transpose()?;
-            let floor = self.generator.run(&self.floor, load, seconds, round)?;
-            measured.add(ours, nginx, floor);
-        }
-        ensure!(measured.requests > 0, "nothing was measured");
-        measured.private_bytes = product.private_bytes()?;
-        Ok(measured)
+        stage.load(&product, load, 0)?;
     }
+    let mut measured = Measured::default();
+    for round in stage.rounds() {
+        let ours = stage.load(&product, load, round)?;
+        let nginx = stage.nginx.as_ref().map(|nginx| stage.load(nginx, load, round)).transpose()?;
+        let floor = stage.load(&stage.floor, load, round)?;
+        measured.add(ours, nginx, floor);
+    }
+    ensure!(measured.requests > 0, "nothing was measured");
+    measured.private_bytes = product.private_bytes()?;
+    Ok(measured)
 }
 
 impl Measured {
@@ -180,6 +140,7 @@ impl Measured {
         self.requests += ours.requests;
         self.process_us.push(ours.process_us);
         self.edge_us.push(ours.edge_us);
+        self.per_core.push(1e6 / ours.edge_us);
         self.requests_per_s.push(ours.requests_per_s);
         self.floor_us.push(floor.process_us);
         self.edge_to_floor.push(ours.edge_us / floor.process_us);
@@ -190,38 +151,44 @@ impl Measured {
         }
     }
 
+    /// Its figure for the table of budgets. Without nginx nothing can be said beside it.
+    fn promised(&self, scenario: Scenario) -> Option<Figure> {
+        match scenario.promise {
+            Promise::OfNginx(most) if !self.edge_to_nginx.is_empty() => {
+                let name = format!("redirect, CPU: {}", scenario.name);
+                Some(Figure::of_rounds(&name, &self.edge_to_nginx, "x nginx", Budget::AtMost(most)))
+            }
+            Promise::PerCore(least) => {
+                let name = format!("redirect, per core: {}", scenario.name);
+                Some(Figure::of_rounds(&name, &self.per_core, "/s", Budget::AtLeast(least)))
+            }
+            Promise::Nothing | Promise::OfNginx(_) => None,
+        }
+    }
+
     fn row(&self, scenario: Scenario) -> String {
-        let ratio = |rounds: &Rounds| match rounds.is_empty() {
-            true => "-".to_owned(),
-            false => format!("{:.2} [{:.2} - {:.2}]", rounds.median(), rounds.least(), rounds.most()),
-        };
-        let verdict = match scenario.budget {
-            Some(budget) if self.edge_to_nginx.median() <= budget => "  met",
-            Some(_) => "  NOT MET",
-            None => "",
-        };
         format!(
-            "{:<36} {:>5.2} {:>5.2} {:>6.2} {:>5.2}  {:<18}  {:<18}  {:<18}  {:>9.0}{verdict}",
+            "{:<36} {:>5.2} {:>5.2} {:>6.2} {:>5.2}  {:<18}  {:<18}  {:<18}  {:>9.0}",
             scenario.name,
             self.edge_us.median(),
             self.process_us.median(),
             self.nginx_us.median(),
             self.floor_us.median(),
-            ratio(&self.edge_to_nginx),
-            ratio(&self.process_to_nginx),
-            ratio(&self.edge_to_floor),
+            self.edge_to_nginx.text(),
+            self.process_to_nginx.text(),
+            self.edge_to_floor.text(),
             self.requests_per_s.median(),
         )
     }
 
     fn to_json(&self, scenario: Scenario) -> Value {
         json!({
-            "scenario": scenario.name, "links": scenario.load.links, "clicks": scenario.clicks, "budget": scenario.budget,
+            "scenario": scenario.name, "links": scenario.load.links, "clicks": scenario.clicks,
             "edge_us": self.edge_us.to_json(), "process_us": self.process_us.to_json(),
             "nginx_us": self.nginx_us.to_json(), "hyper_us": self.floor_us.to_json(),
             "edge_to_nginx": self.edge_to_nginx.to_json(), "process_to_nginx": self.process_to_nginx.to_json(),
             "edge_to_hyper": self.edge_to_floor.to_json(), "requests_per_s": self.requests_per_s.to_json(),
-            "requests": self.requests, "private_bytes": self.private_bytes,
+            "per_core_per_s": self.per_core.to_json(), "requests": self.requests, "private_bytes": self.private_bytes,
         })
     }
 }
