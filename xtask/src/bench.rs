@@ -3,18 +3,26 @@
 //! Without the name of a group all run in turn, and one table of all budgets ends it. What the Worker promises is measured
 //! by `cargo xtask worker bench`, which needs other tools.
 
+mod beside;
 mod clicks;
+mod create;
 mod figures;
+mod fixed_rate;
 mod growth;
+mod histogram;
+mod idle;
 mod instructions;
 mod latency;
 mod load;
+mod open_loop;
 mod options;
 mod peers;
 mod ratio;
 mod redirect;
+mod schedule;
 mod stage;
 mod start;
+mod writer;
 
 use anyhow::{bail, ensure};
 use serde_json::json;
@@ -40,8 +48,12 @@ enum Measure {
 /// All groups in the order in which they run, as a table.
 const GROUPS: &[Group] = &[
     Group { name: "redirect", measure: Measure::OnStage(redirect::bench) },
+    Group { name: "beside", measure: Measure::OnStage(beside::bench) },
+    Group { name: "latency", measure: Measure::OnStage(fixed_rate::bench) },
+    Group { name: "idle", measure: Measure::OnStage(idle::bench) },
     Group { name: "growth", measure: Measure::OnStage(growth::bench) },
     Group { name: "start", measure: Measure::OnStage(start::bench) },
+    Group { name: "create", measure: Measure::Alone(create::bench) },
     Group { name: "clicks", measure: Measure::Alone(clicks::bench) },
     Group { name: "instructions", measure: Measure::Alone(instructions::bench) },
 ];
@@ -51,6 +63,8 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["instructions", "--bless"] => instructions::bless(),
+        // Not for people: the process that `latency` starts.
+        ["open-loop", rest @ ..] => open_loop::main(rest),
         [name, rest @ ..] if !name.starts_with("--") => {
             let Some(group) = GROUPS.iter().find(|group| group.name == *name) else {
                 bail!("no such group: {name}; say nothing for all, or one of {}", group_names());

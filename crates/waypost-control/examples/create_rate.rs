@@ -1,11 +1,14 @@
 //! Measures how fast links are made through the router, each answer including that the link is at the edge: one at a
 //! time, 64 at once, and in bulk; beside what one fsync of the same disk costs.
 //!
-//! Takes the number of bulk requests of 1,000 links (default 100). Data goes to a temporary folder.
+//! `create_rate FOLDER [ONE [AT_ONCE [BULK]]]`: an empty folder on the disk to measure, and how many links are made one at a time
+//! and 64 at once, and how many bulk requests of 1,000 links are sent. Prints one line of JSON. fsync is measured before and after the
+//! links that are made one at a time, because disks change their minds.
 
 #![allow(clippy::print_stdout)]
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
+use serde_json::json;
 use tower::ServiceExt as _;
 use waypost_control::{App, ClickSettings, Clicks, ControlSettings, Principal, PublicUrl, router};
 use waypost_store::{ClickStore, Store, StoreOptions};
@@ -23,25 +27,32 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Failure> {
-    let bulk_requests = std::env::args().nth(1).map_or(Ok(100), |count| count.parse())?;
-    let folder = tempfile::tempdir()?;
-    println!("one fsync: {:?}", fsync_cost(folder.path())?);
-    let store = Store::open(&folder.path().join("waypost.db").display().to_string(), StoreOptions::default()).await?;
-    let table = Arc::new(Table::open(&folder.path().join("table"), TableOptions::default())?);
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().ok_or("say which folder")?);
+    let mut count = |default: usize| arguments.next().map_or(Ok(default), |count| count.parse());
+    let (one, at_once, bulk_requests) = (count(500)?, count(5_000)?, count(100)?);
+    let store = Store::open(&folder.join("waypost.db").display().to_string(), StoreOptions::default()).await?;
+    let table = Arc::new(Table::open(&folder.join("table"), TableOptions::default())?);
     let settings = ControlSettings::new(PublicUrl::parse("https://go.example")?, Arc::new(|_| String::new()));
-    let address = folder.path().join("clicks.db").display().to_string();
+    let address = folder.join("clicks.db").display().to_string();
     let clicks = ClickStore::open(&address, StoreOptions::default()).await?;
     let clicks = Clicks::start(clicks, None, ClickSettings::default());
     let app = App::start(store, Arc::clone(&table), clicks, settings).await?;
     app.wait_until_ready(Duration::from_secs(10)).await;
     let router = router(Arc::clone(&app));
 
-    report("one at a time", 500, post_all(&router, "/api/v1/links", 500, 1, |_| link()).await?);
-    report("64 at once", 5_000, post_all(&router, "/api/v1/links", 5_000, 64, |_| link()).await?);
+    let fsync_before = fsync_cost(&folder)?;
+    let one_took = post_all(&router, "/api/v1/links", one, 1, |_| link()).await?;
+    let fsync = (fsync_before + fsync_cost(&folder)?) / 2;
+    let at_once_took = post_all(&router, "/api/v1/links", at_once, 64, |_| link()).await?;
     let body = |_| format!("{{\"links\": [{}]}}", vec![link(); 1_000].join(","));
-    let took = post_all(&router, "/api/v1/links/bulk", bulk_requests, 4, body).await?;
-    report("bulk, 4 requests at once", bulk_requests * 1_000, took);
-    println!("links in the table: {}", table.stats()?.links);
+    let bulk_took = post_all(&router, "/api/v1/links/bulk", bulk_requests, 4, body).await?;
+    let micros = |took: Duration, count: usize| took.as_secs_f64() * 1e6 / count as f64;
+    let measured = json!({
+        "fsync_us": micros(fsync, 1), "one_us": micros(one_took, one), "at_once_us": micros(at_once_took, at_once),
+        "bulk_us": micros(bulk_took, bulk_requests * 1_000), "links_in_table": table.stats()?.links,
+    });
+    println!("{measured}");
     app.stop().await;
     Ok(())
 }
@@ -77,12 +88,7 @@ async fn post_all(
     Ok(began.elapsed())
 }
 
-fn report(what: &str, links: usize, took: Duration) {
-    let per_second = links as f64 / took.as_secs_f64();
-    println!("{what}: {links} links in {took:.2?}, {per_second:.0}/s, {:.0} us each", 1e6 / per_second);
-}
-
-fn fsync_cost(folder: &std::path::Path) -> Result<Duration, Failure> {
+fn fsync_cost(folder: &Path) -> Result<Duration, Failure> {
     let mut file = std::fs::File::create(folder.join("fsync"))?;
     let began = Instant::now();
     for _ in 0..100 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::figures::{Budget, Figure};
 use super::load::{Headers, Keys, Load, Loaded, PLAIN, Shape, links};
-use super::peers;
+use super::peers::{self, Peer};
 use super::ratio::Rounds;
 use super::stage::{Stage, write_report};
 
@@ -99,7 +99,7 @@ pub(crate) fn bench(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
 
 const HEADING: &str = "scenario                              edge   all  nginx hyper  edge/nginx          all/nginx           edge/hyper          requests/s";
 
-/// The scenarios that were asked for, in their size. Made small some are the same; those are measured once.
+/// The scenarios that were asked for, in their size. Made small some are the same; the last of those is measured.
 fn chosen(stage: &Stage) -> Vec<Scenario> {
     let mut chosen: Vec<Scenario> = Vec::new();
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&stage.options.only)) {
@@ -107,9 +107,8 @@ fn chosen(stage: &Stage) -> Vec<Scenario> {
         let is_same = |other: &Scenario| {
             (other.kind, other.clicks, other.load) == (scenario.kind, scenario.clicks, scenario.load)
         };
-        if !chosen.iter().any(is_same) {
-            chosen.push(scenario);
-        }
+        chosen.retain(|other| !is_same(other));
+        chosen.push(scenario);
     }
     chosen
 }
@@ -119,15 +118,15 @@ fn measure(stage: &Stage, scenario: Scenario) -> anyhow::Result<Measured> {
     let folder = peers::filled_folder(&stage.programs, &stage.folder, load.links, kind)?;
     let product = peers::waypost(name, &stage.programs.join("waypost"), &folder, clicks, stage.cores)?;
     peers::wait_answering(&product)?;
-    if !stage.options.quick {
-        // Not measured: pages and caches fill.
-        stage.load(&product, load, 0)?;
-    }
+    stage.warm_up(&product, load)?;
     let mut measured = Measured::default();
     for round in stage.rounds() {
         let ours = stage.load(&product, load, round)?;
-        let nginx = stage.nginx.as_ref().map(|nginx| stage.load(nginx, load, round)).transpose()?;
-        let floor = stage.load(&stage.floor, load, round)?;
+        // Nothing of theirs could break: a quick run leaves them out here.
+        let peers = !stage.options.quick;
+        let beside = |peer: &Peer| stage.load(peer, load, round);
+        let nginx = stage.nginx.as_ref().filter(|_| peers).map(beside).transpose()?;
+        let floor = Some(&stage.floor).filter(|_| peers).map(beside).transpose()?;
         measured.add(ours, nginx, floor);
     }
     ensure!(measured.requests > 0, "nothing was measured");
@@ -136,14 +135,16 @@ fn measure(stage: &Stage, scenario: Scenario) -> anyhow::Result<Measured> {
 }
 
 impl Measured {
-    fn add(&mut self, ours: Loaded, nginx: Option<Loaded>, floor: Loaded) {
+    fn add(&mut self, ours: Loaded, nginx: Option<Loaded>, floor: Option<Loaded>) {
         self.requests += ours.requests;
         self.process_us.push(ours.process_us);
         self.edge_us.push(ours.edge_us);
         self.per_core.push(1e6 / ours.edge_us);
         self.requests_per_s.push(ours.requests_per_s);
-        self.floor_us.push(floor.process_us);
-        self.edge_to_floor.push(ours.edge_us / floor.process_us);
+        if let Some(floor) = floor {
+            self.floor_us.push(floor.process_us);
+            self.edge_to_floor.push(ours.edge_us / floor.process_us);
+        }
         if let Some(nginx) = nginx {
             self.nginx_us.push(nginx.process_us);
             self.edge_to_nginx.push(ours.edge_us / nginx.process_us);

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::load::{Generator, Load, Loaded};
 use super::options::Options;
@@ -25,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) cores: Cores,
     pub(crate) nginx: Option<Peer>,
     pub(crate) floor: Peer,
+    /// Files that a process may have open.
+    pub(crate) files_max: u64,
     generator: Generator,
 }
 
@@ -49,9 +53,10 @@ impl Stage {
         }
         let cores = Cores { edge: cores - 2, other: cores - 1 };
         let Some(generator) = Generator::find(cores.other, &folder)? else { return Ok(None) };
+        let files_max = raise_files_max()?;
         let nginx = peers::nginx(&folder, cores.edge)?;
         let floor = peers::floor(&programs.join("examples/floor"), cores.edge)?;
-        Ok(Some(Self { options, programs, folder, cores, nginx, floor, generator }))
+        Ok(Some(Self { options, programs, folder, cores, nginx, floor, files_max, generator }))
     }
 
     /// The load as it is, or a small one of its kind.
@@ -72,15 +77,38 @@ impl Stage {
         Ok(product)
     }
 
+    /// A data folder to write to, with so many links; removed when dropped.
+    pub(crate) fn scratch(&self, links: u64) -> anyhow::Result<TempDir> {
+        // Not in the system's temporary folder, which may be memory.
+        let folder = tempfile::Builder::new().prefix("scratch-").tempdir_in(&self.folder)?;
+        peers::fill(&self.programs, folder.path(), links, "plain")?;
+        Ok(folder)
+    }
+
     /// Loads one server for the time of a round. The seed is the round's number: all servers are asked for the same.
     pub(crate) fn load(&self, peer: &Peer, load: Load, seed: u64) -> anyhow::Result<Loaded> {
         self.generator.run(peer, load, self.options.seconds(), seed)
+    }
+
+    /// As [`Stage::load`], not measured: pages and caches fill. A quick run needs none.
+    pub(crate) fn warm_up(&self, peer: &Peer, load: Load) -> anyhow::Result<()> {
+        if !self.options.quick {
+            self.load(peer, load, 0)?;
+        }
+        Ok(())
     }
 
     /// The numbers of the rounds; 0 is that of the warm-up.
     pub(crate) fn rounds(&self) -> impl Iterator<Item = u64> {
         1..=u64::from(self.options.rounds())
     }
+}
+
+/// Lets this process, and those that it starts from now on, have as many files open as the system allows.
+fn raise_files_max() -> anyhow::Result<u64> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("raise the number of open files")?;
+    Ok(maximum.unwrap_or(u64::MAX))
 }
 
 /// Writes what a group measured to `target/bench`.
