@@ -110,6 +110,9 @@ fn measure(groups: &[&Group], options: &Options) -> anyhow::Result<()> {
     }
     figures.retain(|figure| figure.budget != Budget::None);
     println!("\n== budgets\n{}", table(&figures, verdicts));
+    if options.quick {
+        println!("a quick run: programs as tests have them, tiny sizes; these figures say nothing of the budgets");
+    }
     println!("what the Worker promises: cargo xtask worker bench");
     write_report("budgets", &json!({ "machine": machine()?, "quick": options.quick, "budgets": to_json(&figures) }))?;
     ensure!(failures.is_empty(), "could not be measured: {}", failures.join("; "));

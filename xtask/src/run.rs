@@ -15,10 +15,15 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
     root.context("the package's folder has a parent")
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task, without what it said of this package: a build script that looks at that (as one of ring's
+/// does) would run again, and everything above it would be built again, whenever a build is not by hand but by a task.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> anyhow::Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root()?);
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_package)) {
+        command.env_remove(name);
+    }
     Ok(command)
 }
 
