@@ -28,6 +28,8 @@ const GROWTH_MAX: f64 = 0.03;
 const REQUESTS_FEW: u32 = 1_000;
 /// Requests that the long run has more.
 const REQUESTS_MORE: u32 = 4_000;
+/// How long one run may take; some seconds are usual.
+const RUN_SECONDS_MAX: &str = "120";
 /// Links in the table.
 const LINKS: u32 = 1_000;
 
@@ -132,8 +134,10 @@ fn count(binary: &Path, counted: Counted) -> anyhow::Result<f64> {
 
 /// Instructions of a whole run with so many requests.
 fn total(binary: &Path, counted: Counted, requests: u32) -> anyhow::Result<u64> {
-    let arguments = ["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"];
-    let mut command = program("valgrind", arguments);
+    let arguments =
+        [RUN_SECONDS_MAX, "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"];
+    // Not waited for without end: a program that does not end with its input would hold up all of CI.
+    let mut command = program("timeout", arguments);
     command.arg(binary).args(["--links", &LINKS.to_string(), "--listen", "127.0.0.1:0"]).args(counted.options);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().context("start valgrind")?;
