@@ -5,7 +5,7 @@
 //! the distance from the row of the one before, the hour, and the clicks without the two low bits. Hour 31 with 1 click says
 //! that a row has no clicks.
 //!
-//! Both lists are sized.
+//! Both lists are sized. In the roll-up of a month a day stands in place of the hour: from 0 to 30.
 
 use crate::CorruptRollup;
 use crate::view::require;
@@ -87,7 +87,7 @@ impl<'a> CellsView<'a> {
             let hour = *self.high.get(at).ok_or(CorruptRollup)?;
             at += 1;
             let high = varint_at(self.high, &mut at)?;
-            require(hour < 24 && (1..=HIGH_MAX).contains(&high))?;
+            require(hour < NO_HOUR && (1..=HIGH_MAX).contains(&high))?;
             add(row as usize, hour, high)?;
         }
         Ok(())

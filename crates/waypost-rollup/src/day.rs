@@ -3,7 +3,7 @@
 use crate::cells::{Cell, Cells};
 use crate::sample::{Sample, Seen, sample_key};
 use crate::schema::{MAIN, Plain, SOURCES, Said, Schema};
-use crate::words::{Known, STORED, Words};
+use crate::words::{Known, Limits, STORED, Words};
 use crate::{ClickFacts, CorruptRollup, decode, encode};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -35,7 +35,11 @@ impl Default for DayRollup {
 
 impl Family {
     fn new(schema: &'static Schema) -> Self {
-        Self { words: Words::new(schema, &STORED), cells: Cells::default() }
+        Self::with_limits(schema, &STORED)
+    }
+
+    pub(crate) fn with_limits(schema: &'static Schema, limits: &'static Limits) -> Self {
+        Self { words: Words::new(schema, limits), cells: Cells::default() }
     }
 
     fn merge(&mut self, other: &Self, known: &mut Known) {

@@ -71,7 +71,7 @@ pub(crate) const fn width(numbers: usize) -> usize {
     }
 }
 
-fn push_column(out: &mut Vec<u8>, numbers: usize, column: impl Iterator<Item = u32>) {
+pub(crate) fn push_column(out: &mut Vec<u8>, numbers: usize, column: impl Iterator<Item = u32>) {
     match width(numbers) {
         0 => {}
         1 => out.extend(column.map(|number| number as u8)),
@@ -80,15 +80,15 @@ fn push_column(out: &mut Vec<u8>, numbers: usize, column: impl Iterator<Item = u
 }
 
 /// What of a family is used, in order, and the place of each in that order.
-struct Order {
+pub(crate) struct Order {
     texts: [Vec<u32>; TEXTS],
     rows: [Vec<u128>; PARTS],
-    tuples: Vec<u64>,
-    tuple_ranks: Vec<u32>,
+    pub(crate) tuples: Vec<u64>,
+    pub(crate) tuple_ranks: Vec<u32>,
 }
 
 impl Order {
-    fn new(family: &Family, seen: impl Iterator<Item = u32>) -> Self {
+    pub(crate) fn new(family: &Family, seen: impl Iterator<Item = u32>) -> Self {
         let words = &family.words;
         let mut is_used = vec![false; words.tuples.list().len()];
         family.cells.list().iter().for_each(|cell| is_used[cell.tuple() as usize] = true);
@@ -186,7 +186,7 @@ fn order_rows<K: Copy + Ord + std::hash::Hash>(
     (order.into_iter().map(|(row, _)| row).collect(), ranks)
 }
 
-fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
+pub(crate) fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
     let words = &family.words;
     let which = order.texts.iter().enumerate().map(|(place, texts)| u8::from(!texts.is_empty()) << place).sum();
     out.push(which);

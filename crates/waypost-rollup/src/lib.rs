@@ -5,7 +5,8 @@
 //! roll-up is one value in bytes that merges with another of the same scope and day in any order. Whoever counts many clicks
 //! at once turns each into a [`ClickKey`] of the batch's [`Vocabulary`], collects the keys by scope and day in [`DayDelta`]s,
 //! and merges those into the stored bytes: that is several times cheaper than [`DayRollup::add`]. A report
-//! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else.
+//! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else; of a month that is over
+//! what the days say can be kept once more as a [`MonthRollup`], which is read in their place.
 
 mod batch;
 mod calendar;
@@ -17,6 +18,7 @@ mod encode;
 mod event;
 mod facts;
 mod links;
+mod month;
 mod query;
 mod question;
 mod report;
@@ -33,6 +35,7 @@ pub use batch::{ClickKey, DayDelta, Vocabulary};
 pub use day::DayRollup;
 pub use facts::ClickFacts;
 pub use links::LinksRollup;
+pub use month::{Month, MonthPart, MonthRollup};
 pub use query::{
     Dimension, FILTER_VALUES_MAX, Filter, GROUPS_MAX, INTERVALS_MAX, Interval, QueryError, RANGE_DAYS_MAX, ReportQuery,
     Scope, classes_from_text,

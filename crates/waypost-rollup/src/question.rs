@@ -25,6 +25,12 @@ pub(crate) struct Condition {
     pub(crate) values: Vec<String>,
 }
 
+impl Condition {
+    pub(crate) fn allows(&self, text: &str) -> bool {
+        self.values.binary_search_by(|value| value.as_str().cmp(text)).is_ok()
+    }
+}
+
 /// A question that has an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
@@ -43,6 +49,12 @@ impl Question {
         }
         let counts = counts(query)?;
         Ok(Self { counts, conditions, group_by: query.group_by })
+    }
+
+    /// Whether it asks of nothing but classes.
+    pub(crate) fn is_of_classes(&self) -> bool {
+        let mut dimensions = self.conditions.iter().map(|condition| condition.dimension).chain(self.group_by);
+        dimensions.all(|dimension| dimension == Dimension::Class)
     }
 }
 

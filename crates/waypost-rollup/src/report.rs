@@ -10,7 +10,7 @@ use crate::question::{Counts, Question};
 use crate::scan::Slots;
 use crate::tally::{Shape, Tally};
 use crate::top_links::TopLinks;
-use crate::{CorruptRollup, Interval, QueryError, ReportQuery, scan};
+use crate::{CorruptRollup, Interval, Month, MonthPart, QueryError, ReportQuery, month, scan};
 
 /// A report's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,6 +86,39 @@ impl ReportPlan {
     /// Whether it wants the stored bytes of [`crate::LinksRollup`] and not those of [`crate::DayRollup`].
     pub fn wants_links(&self) -> bool {
         matches!(self.sums, Sums::Links(_))
+    }
+
+    /// The part of months that it wants in place of days; `None` where it has no use for months.
+    pub fn month_part(&self) -> Option<MonthPart> {
+        match self.question.counts {
+            Counts::Links => None,
+            _ if self.question.is_of_classes() => Some(MonthPart::Outline),
+            Counts::Main => Some(MonthPart::Main),
+            // Of the two the smaller one.
+            Counts::Sources | Counts::Either => Some(MonthPart::Sources),
+        }
+    }
+
+    /// The months that can stand in for days, each with these.
+    pub fn months(&self) -> Vec<(Month, Vec<i64>)> {
+        let (Some(part), days) = (self.month_part(), self.days()) else { return Vec::new() };
+        let (mut day, end) = days.into_inner();
+        let mut months = Vec::new();
+        while let Some(month) = Month::of(day).filter(|_| day <= end) {
+            months.push((month, month.counted(part, &self.calendar)));
+            day = month.days().end() + 1;
+        }
+        months.retain(|(_, days)| !days.is_empty());
+        months
+    }
+
+    /// Takes the stored bytes of the part of a month that it wants, in place of the days that [`Self::months`] gives with it.
+    ///
+    /// # Errors
+    /// Where they are no such part; nothing is counted then.
+    pub fn add_month(&mut self, month: Month, bytes: &[u8]) -> Result<(), CorruptRollup> {
+        let (Some(part), Sums::Days(tally)) = (self.month_part(), &mut self.sums) else { return Err(CorruptRollup) };
+        month::add((&self.question, &self.calendar), (month, part), bytes, tally)
     }
 
     /// Takes the stored bytes of one day; each day at most once. A day that it does not want changes nothing.

@@ -1,4 +1,4 @@
-//! A question put to the stored bytes of one day, without decoding them.
+//! A question put to stored bytes, without decoding them: those of one day here, those of a month by `month`.
 //!
 //! Conditions and groups are resolved for the few rows of each part of a family, then for each combination as the largest of three
 //! numbers; the cells, which are many, are then one pass without branches but for large counts.
@@ -7,7 +7,7 @@ use crate::calendar::OUTSIDE;
 use crate::cell_bytes::{CellsView, LAST};
 use crate::question::{Condition, Counts, Question};
 use crate::sample::ALL;
-use crate::schema::{MAIN, Origin, SOURCES, Schema};
+use crate::schema::{MAIN, Origin, Plain, SOURCES, Schema};
 use crate::tally::Tally;
 use crate::view::{Column, DayView, FamilyView, VisitorsView};
 use crate::words::code_at;
@@ -25,7 +25,8 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn new(intervals_of: &[u32; 24]) -> Self {
+    /// The slots of the hours of a day, or of the days of a month: at most 31, and their intervals do not fall.
+    pub(crate) fn new(intervals_of: &[u32]) -> Self {
         let mut slots = Self { of_hour: [u8::MAX; STRIDE], intervals: Vec::new() };
         for (slot, interval) in slots.of_hour.iter_mut().zip(intervals_of).filter(|(_, at)| **at != OUTSIDE) {
             if slots.intervals.last() != Some(interval) {
@@ -46,16 +47,18 @@ pub(crate) fn day(question: &Question, slots: &Slots, block: &[u8], tally: &mut 
         Counts::Either | Counts::Links => view.main.rest().len() <= view.sources.rest().len(),
     };
     let (family, schema) = if is_main { (view.main()?, &MAIN) } else { (view.sources()?, &SOURCES) };
-    let group = question.group_by.and_then(|dimension| Group::new(dimension, &family, schema));
-    let groups = group.as_ref().map_or(1, |group| group.names.len());
-    let matching = Matching::new(question, &family, schema, groups);
-    let mut clicks = vec![0_u64; (groups + 1) * STRIDE];
-    count_cells(family.cells, &matching.rows, &mut clicks)?;
-    let visitors = VisitorsView::of_family(view.visitors, is_main, family.tuples)?;
-    let column = if is_main { visitors.main } else { visitors.sources };
-    let counted = Visitors::count(&visitors, column, &matching, slots);
-    let names = group.as_ref().map(|group| group.names.as_slice());
-    tally.add_day(slots, &clicks[..groups * STRIDE], &counted, names);
+    let matching = Matching::new(question, &family, schema);
+    let clicks = matching.count_cells(family.cells)?;
+    let seen = VisitorsView::of_family(view.visitors, is_main, family.tuples)?;
+    let column = if is_main { seen.main } else { seen.sources };
+    let mut visitors = Visitors::new(&matching);
+    let seen_at = seen.hours.iter().zip(column.to_vec()).map(|(byte, tuple)| SeenAt {
+        slot: slots.of_hour[usize::from(byte & 31)],
+        row: matching.row(tuple as usize),
+        is_last: byte & LAST != 0,
+    });
+    visitors.count(seen.threshold, seen_at);
+    tally.add(slots, &clicks, &visitors, matching.names());
     Ok(())
 }
 
@@ -77,16 +80,17 @@ impl<'a> Group<'a> {
 }
 
 /// For each combination where its group's sums begin; those that do not match have the sums after all groups.
-struct Matching {
+pub(crate) struct Matching<'a> {
     /// Empty where every combination matches and there are no groups.
     rows: Vec<u32>,
     unmatched: u32,
-    is_grouped: bool,
+    group: Option<Group<'a>>,
 }
 
-impl Matching {
-    fn new(question: &Question, family: &FamilyView<'_>, schema: &Schema, groups: usize) -> Self {
-        let unmatched = (groups * STRIDE) as u32;
+impl<'a> Matching<'a> {
+    pub(crate) fn new(question: &Question, family: &FamilyView<'a>, schema: &Schema) -> Self {
+        let group = question.group_by.and_then(|dimension| Group::new(dimension, family, schema));
+        let unmatched = (group.as_ref().map_or(1, |group| group.names.len()) * STRIDE) as u32;
         let lookups: Vec<Option<Vec<u32>>> =
             (0..schema.parts.len()).map(|part| part_lookup(question, family, schema, (part, unmatched))).collect();
         let mut rows = Vec::new();
@@ -106,11 +110,38 @@ impl Matching {
                 }
             }
         }
-        Self { rows, unmatched, is_grouped: question.group_by.is_some() }
+        Self { rows, unmatched, group }
     }
 
-    fn row(&self, tuple: usize) -> u32 {
+    /// With one combination for each class.
+    pub(crate) fn of_classes(question: &Question) -> Self {
+        let names = Plain::Class.names();
+        let group = question.group_by.map(|_| Group { names: names.to_vec() });
+        let unmatched = (group.as_ref().map_or(1, |group| group.names.len()) * STRIDE) as u32;
+        let is_allowed = |name: &str| question.conditions.iter().all(|condition| condition.allows(name));
+        let row = |(class, name): (u32, &&str)| match (is_allowed(name), &group) {
+            (true, Some(_)) => class * STRIDE as u32,
+            (true, None) => 0,
+            (false, _) => unmatched,
+        };
+        Self { rows: (0..).zip(names).map(row).collect(), unmatched, group }
+    }
+
+    pub(crate) fn row(&self, tuple: usize) -> u32 {
         if self.rows.is_empty() { 0 } else { self.rows.get(tuple).copied().unwrap_or(self.unmatched) }
+    }
+
+    /// The names of the groups, where there are any.
+    pub(crate) fn names(&self) -> Option<&[&'a str]> {
+        self.group.as_ref().map(|group| group.names.as_slice())
+    }
+
+    /// The clicks of each group by hour.
+    pub(crate) fn count_cells(&self, cells: CellsView<'_>) -> Result<Vec<u64>, CorruptRollup> {
+        let mut clicks = vec![0_u64; self.unmatched as usize + STRIDE];
+        count_cells(cells, &self.rows, &mut clicks)?;
+        clicks.truncate(self.unmatched as usize);
+        Ok(clicks)
     }
 }
 
@@ -146,7 +177,7 @@ fn part_lookup(
 
 /// For each number of a dimension's values whether the condition allows it.
 fn allowed(condition: &Condition, origin: Origin, family: &FamilyView<'_>) -> Vec<bool> {
-    let is_allowed = |text: &str| condition.values.binary_search_by(|value| value.as_str().cmp(text)).is_ok();
+    let is_allowed = |text: &str| condition.allows(text);
     match origin {
         Origin::Text(place) => std::iter::once("").chain(family.texts[place].iter().copied()).map(is_allowed).collect(),
         Origin::Plain(plain) => plain.names().iter().copied().map(is_allowed).collect(),
@@ -183,54 +214,111 @@ pub(crate) fn count_cells(cells: CellsView<'_>, rows: &[u32], sums: &mut [u64]) 
     })
 }
 
-/// Visitors of one day as the sample has them, and what one of them stands for.
+/// That a visitor was seen with a combination; all of one visitor come one after the other.
+pub(crate) struct SeenAt {
+    /// `u8::MAX` where it is in no interval.
+    pub(crate) slot: u8,
+    /// That of the combination in [`Matching`].
+    pub(crate) row: u32,
+    /// Whether it is all that was seen of the visitor.
+    pub(crate) is_last: bool,
+}
+
+/// How many visitors there were, as the samples of days say.
 pub(crate) struct Visitors {
-    pub(crate) weight: f64,
+    unmatched: u32,
+    is_grouped: bool,
     pub(crate) is_estimated: bool,
-    /// In any of the intervals.
-    pub(crate) all: u32,
-    pub(crate) by_slot: [u32; STRIDE],
+    /// In any of the intervals, each once a day.
+    pub(crate) all: f64,
+    pub(crate) by_slot: [f64; STRIDE],
     /// By group and slot; empty without groups.
-    pub(crate) by_group: Vec<u32>,
+    pub(crate) by_group: Vec<f64>,
+    /// By group and slot, those of the day that is being counted, before they are weighted.
+    of_day: Vec<u32>,
+    /// By group and slot, which visitor was counted last, so that each is counted once.
+    last_counted: Vec<u32>,
+    /// The number of the visitor that is being counted; the first is 1.
+    visitor: u32,
 }
 
 impl Visitors {
-    fn count(view: &VisitorsView<'_>, column: Column<'_>, matching: &Matching, slots: &Slots) -> Self {
-        let by_group = if matching.is_grouped { vec![0; matching.unmatched as usize] } else { Vec::new() };
-        let mut counted = Self {
-            weight: ALL as f64 / view.threshold as f64,
-            is_estimated: view.threshold < ALL,
-            all: 0,
-            by_slot: [0; STRIDE],
-            by_group,
-        };
-        // The slots in which the visitor was seen, and the groups with them, each once.
-        let mut seen = 0_u32;
-        let mut places: Vec<u32> = Vec::new();
-        for (byte, tuple) in view.hours.iter().zip(column.to_vec()) {
-            let slot = slots.of_hour[usize::from(byte & 31)];
-            let row = matching.row(tuple as usize);
-            if row < matching.unmatched && slot != u8::MAX {
-                seen |= 1 << slot;
-                if matching.is_grouped && !places.contains(&(row + u32::from(slot))) {
-                    places.push(row + u32::from(slot));
-                }
-            }
-            if byte & LAST != 0 {
-                counted.add_visitor(seen, &places);
-                seen = 0;
-                places.clear();
-            }
+    pub(crate) fn new(matching: &Matching<'_>) -> Self {
+        let is_grouped = matching.group.is_some();
+        let places = if is_grouped { matching.unmatched as usize } else { 0 };
+        Self {
+            unmatched: matching.unmatched,
+            is_grouped,
+            is_estimated: false,
+            all: 0.0,
+            by_slot: [0.0; STRIDE],
+            by_group: vec![0.0; places],
+            of_day: vec![0; places],
+            last_counted: vec![0; places],
+            visitor: 1,
         }
-        counted
     }
 
-    fn add_visitor(&mut self, mut seen: u32, places: &[u32]) {
-        self.all += u32::from(seen != 0);
-        while seen != 0 {
-            self.by_slot[seen.trailing_zeros() as usize] += 1;
-            seen &= seen - 1;
+    /// Counts the sample of a day by its hours. It has all visitors with a key below the threshold.
+    pub(crate) fn count(&mut self, threshold: u64, seen: impl Iterator<Item = SeenAt>) {
+        let (mut all, mut by_slot) = (0_u32, [0_u32; STRIDE]);
+        // The slots in which the visitor was seen.
+        let mut slots = 0_u32;
+        for SeenAt { slot, row, is_last } in seen {
+            if row < self.unmatched && slot != u8::MAX {
+                slots |= 1 << slot;
+                if self.is_grouped {
+                    self.count_in_group((row + u32::from(slot)) as usize);
+                }
+            }
+            if is_last {
+                all += u32::from(slots != 0);
+                while slots != 0 {
+                    by_slot[slots.trailing_zeros() as usize] += 1;
+                    slots &= slots - 1;
+                }
+                self.visitor += 1;
+            }
         }
-        places.iter().for_each(|place| self.by_group[*place as usize] += 1);
+        let weight = self.weight(threshold);
+        self.all += f64::from(all) * weight;
+        self.by_slot.iter_mut().zip(by_slot).for_each(|(sum, count)| *sum += f64::from(count) * weight);
+        for (sum, count) in self.by_group.iter_mut().zip(&mut self.of_day) {
+            *sum += f64::from(std::mem::take(count)) * weight;
+        }
+    }
+
+    /// Counts the sample of a day that is in one slot as a whole. Gives rows, and which is the last of a visitor.
+    pub(crate) fn count_day(&mut self, threshold: u64, slot: u8, seen: impl Iterator<Item = (u32, bool)>) {
+        let (unmatched, slot) = (self.unmatched, usize::from(slot));
+        let mut all = 0_u32;
+        let mut is_counted = false;
+        for (row, is_last) in seen {
+            let is_matched = row < unmatched;
+            is_counted |= is_matched;
+            if is_matched && self.is_grouped {
+                self.count_in_group(row as usize + slot);
+            }
+            all += u32::from(is_counted & is_last);
+            is_counted &= !is_last;
+            self.visitor += u32::from(is_last);
+        }
+        let weight = self.weight(threshold);
+        self.all += f64::from(all) * weight;
+        self.by_slot[slot] += f64::from(all) * weight;
+        let sums = self.by_group.iter_mut().zip(&mut self.of_day).skip(slot).step_by(STRIDE);
+        sums.for_each(|(sum, count)| *sum += f64::from(std::mem::take(count)) * weight);
+    }
+
+    fn count_in_group(&mut self, place: usize) {
+        let last_counted = &mut self.last_counted[place];
+        self.of_day[place] += u32::from(*last_counted != self.visitor);
+        *last_counted = self.visitor;
+    }
+
+    /// How many visitors one of a day's sample stands for.
+    fn weight(&mut self, threshold: u64) -> f64 {
+        self.is_estimated |= threshold < ALL;
+        ALL as f64 / threshold as f64
     }
 }

@@ -53,13 +53,12 @@ impl Tally {
         }
     }
 
-    /// Adds a day: clicks by group and hour, visitors, and the groups' names.
-    pub(crate) fn add_day(&mut self, slots: &Slots, clicks: &[u64], visitors: &Visitors, names: Option<&[&str]>) {
-        let weighted = |count: u32| f64::from(count) * visitors.weight;
+    /// Adds clicks by group and hour (or day, as the slots are), visitors, and the groups' names.
+    pub(crate) fn add(&mut self, slots: &Slots, clicks: &[u64], visitors: &Visitors, names: Option<&[&str]>) {
         self.is_estimated |= visitors.is_estimated;
-        self.visitors += weighted(visitors.all);
+        self.visitors += visitors.all;
         for (slot, interval) in slots.intervals.iter().enumerate() {
-            self.by_interval[*interval as usize].visitors += weighted(visitors.by_slot[slot]);
+            self.by_interval[*interval as usize].visitors += visitors.by_slot[slot];
         }
         for (group, by_hour) in clicks.chunks_exact(STRIDE).enumerate() {
             let mut by_slot = [0_u64; STRIDE];
@@ -74,8 +73,8 @@ impl Tally {
             for (slot, interval) in slots.intervals.iter().enumerate().filter(|(slot, _)| by_slot[*slot] > 0) {
                 self.add_clicks(*interval, by_slot[slot]);
                 if let Some(number) = number {
-                    let group_visitors = visitors.by_group.get(group * STRIDE + slot).copied().unwrap_or(0);
-                    let sum = Sum { clicks: by_slot[slot], visitors: weighted(group_visitors) };
+                    let group_visitors = visitors.by_group.get(group * STRIDE + slot).copied().unwrap_or(0.0);
+                    let sum = Sum { clicks: by_slot[slot], visitors: group_visitors };
                     self.rows.push(GroupRow { interval: *interval, group: number, sum });
                 }
             }

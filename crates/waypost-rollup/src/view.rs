@@ -47,7 +47,7 @@ pub(crate) enum Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn read(reader: &mut Reader<'a>, entries: usize, numbers: usize) -> Result<Self, CorruptRollup> {
+    pub(crate) fn read(reader: &mut Reader<'a>, entries: usize, numbers: usize) -> Result<Self, CorruptRollup> {
         match width(numbers) {
             0 => Ok(Self::Zeros(entries)),
             1 => Ok(Self::Bytes(reader.take(entries)?)),
@@ -80,7 +80,7 @@ impl<'a> DayView<'a> {
 }
 
 impl<'a> FamilyView<'a> {
-    fn new(mut reader: Reader<'a>, schema: &'static Schema) -> Result<Self, CorruptRollup> {
+    pub(crate) fn new(mut reader: Reader<'a>, schema: &'static Schema) -> Result<Self, CorruptRollup> {
         let texts = read_texts(&mut reader)?;
         let mut rows: [Vec<u128>; PARTS] = Default::default();
         for (rows, fields) in rows.iter_mut().zip(&schema.parts) {

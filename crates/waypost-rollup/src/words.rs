@@ -37,7 +37,7 @@ pub(crate) struct Limits {
 /// What fits into a stored block.
 pub(crate) static STORED: Limits =
     Limits { values: 1_000, text_bytes: 32 << 10, combinations: 40_000, combinations_hard: 50_000 };
-/// What fits into a vocabulary.
+/// What fits into a vocabulary, and into a month.
 pub(crate) static BATCH: Limits =
     Limits { values: 1_000_000, text_bytes: 256 << 20, combinations: 1_000_000, combinations_hard: 1_500_000 };
 /// No stored block has more combinations: with no text kept apart there are fewer than 6,800 more.

@@ -12,12 +12,13 @@ use support::{DAY, HOUR, Raw, raws, rollup};
 use waypost_core::Timestamp;
 use waypost_core::class::Class;
 use waypost_rollup::{
-    Dimension, Filter, Interval, LinksRollup, QueryError, Report, ReportPlan, ReportQuery, ReportRow, Scope,
+    Dimension, Filter, Interval, LinksRollup, Month, MonthPart, MonthRollup, QueryError, Report, ReportPlan,
+    ReportQuery, ReportRow, Scope,
 };
 
 /// 27 March 2026; Berlin's clocks go forward on the 29th.
 const FIRST_DAY: i64 = 20_539;
-const DAYS: i64 = 4;
+const DAYS: i64 = 8;
 
 const MAIN: [Dimension; 11] = [
     Dimension::Class,
@@ -162,6 +163,23 @@ fn answer(query: &ReportQuery, blocks: &[(i64, Vec<u8>)]) -> Report {
     plan.finish()
 }
 
+/// The answer from months, and from days only where months do not have them.
+fn answer_by_months(query: &ReportQuery, blocks: &[(i64, Vec<u8>)]) -> Report {
+    let mut plan = ReportPlan::new(query).unwrap();
+    let mut left: BTreeMap<i64, &Vec<u8>> = blocks.iter().map(|(day, block)| (*day, block)).collect();
+    for (month, days) in plan.months() {
+        let mut rollup = MonthRollup::new(month);
+        let of_month = blocks.iter().rev().filter(|(day, _)| month.days().contains(day));
+        of_month.for_each(|(day, block)| rollup.add(*day, block).unwrap());
+        let parts: BTreeMap<MonthPart, Vec<u8>> = rollup.finish().unwrap().into();
+        plan.add_month(month, &parts[&plan.month_part().unwrap()]).unwrap();
+        days.iter().for_each(|day| _ = left.remove(day));
+    }
+    left.retain(|day, _| plan.days().contains(day));
+    left.into_iter().for_each(|(day, block)| plan.add(day, block).unwrap());
+    plan.finish()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -169,6 +187,7 @@ proptest! {
     fn a_report_is_a_count_of_clicks(clicks in clicks(), query in questions()) {
         let expect = naive(&query, &clicks);
         let mut found = answer(&query, &blocks(&clicks));
+        prop_assert_eq!(&answer_by_months(&query, &blocks(&clicks)), &found);
         // An interval in which no hour begins, because the range ends in its first hour, has no clicks; the count has none.
         let hours = |row: &ReportRow| expect.rows.iter().any(|other| other.starts_at == row.starts_at);
         prop_assert!(found.rows.iter().all(|row| hours(row) || row.clicks == 0));
@@ -220,7 +239,7 @@ proptest! {
         clicks in raws(0..24, 30),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         mut query in questions(),
-        is_links in any::<bool>(),
+        (is_links, is_month) in any::<(bool, bool)>(),
     ) {
         (query.from, query.to) = (Timestamp::from_micros(0), Timestamp::from_micros(DAY));
         let mut block = rollup(&clicks).encode();
@@ -230,6 +249,23 @@ proptest! {
             let mut links = LinksRollup::default();
             clicks.iter().for_each(|click| links.add(click.values[3].into(), &click.facts()));
             block = links.encode();
+        }
+        if is_month && !is_links {
+            let mut rollup = MonthRollup::new(Month::of(0).unwrap());
+            rollup.add(0, &block).unwrap();
+            let mut plan = ReportPlan::new(&query).unwrap();
+            let Some(part) = plan.month_part() else { return Ok(()) };
+            let parts: BTreeMap<MonthPart, Vec<u8>> = rollup.finish().unwrap().into();
+            let mut block = parts[&part].clone();
+            let end = block.len() - 4;
+            changes.iter().for_each(|(at, byte)| block[at.index(end)] = *byte);
+            let is_changed = block != parts[&part];
+            prop_assert!(plan.add_month(Month::of(0).unwrap(), &block).is_err() == is_changed);
+            let checksum = xxhash_rust::xxh3::xxh3_64(&block[..end]) as u32;
+            block[end..].copy_from_slice(&checksum.to_le_bytes());
+            let _ = plan.add_month(Month::of(0).unwrap(), &block);
+            plan.finish();
+            return Ok(());
         }
         let end = block.len() - 4;
         changes.iter().for_each(|(at, byte)| block[at.index(end)] = *byte);
