@@ -11,6 +11,7 @@ mod erase;
 mod events;
 mod ingest;
 mod keep;
+mod months;
 mod page;
 mod raw;
 mod refused;
@@ -27,6 +28,7 @@ use waypost_rollup::QueryError;
 pub use batch::ClickBatch;
 pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 
+use crate::clicks::months::WantedMonths;
 use crate::clicks::scopes::ScopeCache;
 use crate::database::{Database, StoreOptions};
 use crate::dialect::{Address, Engine};
@@ -41,6 +43,7 @@ pub const PAGE_CLICKS_MAX: usize = 10_000;
 pub struct ClickStore {
     database: Database,
     scopes: ScopeCache,
+    wanted_months: WantedMonths,
 }
 
 /// How far an edge's numbering has been counted in one epoch.
@@ -160,7 +163,8 @@ impl ClickStore {
     /// # Errors
     /// As [`crate::Store::open`].
     pub async fn open(address: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(address, &CLICKS, options).await?, scopes: ScopeCache::default() })
+        let database = Database::open(address, &CLICKS, options).await?;
+        Ok(Self { database, scopes: ScopeCache::default(), wanted_months: WantedMonths::default() })
     }
 
     /// Takes a database's schema back to an earlier release's, as [`crate::Store::revert_schema`].

@@ -88,6 +88,7 @@ const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     1 "0001_clicks",
     2 "0002_refused_events",
     3 "0003_spools",
+    4 "0004_months",
 ];
 
 impl Schema {

@@ -41,6 +41,7 @@ const LARGE_TABLES: &[&str] = &[
     "d",
     "click_days",
     "click_link_days",
+    "click_months",
     "c",
     "click_blocks",
     "click_event_ids",

@@ -45,10 +45,6 @@ pub(super) fn read_block_row(row: &AnyRow) -> Result<BlockRow, StoreError> {
 }
 
 impl Tx {
-    fn today(&self) -> i64 {
-        waypost_core::visitor::day_of(self.now().as_micros())
-    }
-
     /// Appends blocks whose clicks count from ordinal 0 each. Small ones are put together with the last that are there, so that
     /// many small batches leave few rows and a click is written again only a few times.
     pub(super) async fn append_blocks(

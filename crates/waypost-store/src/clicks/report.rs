@@ -1,12 +1,14 @@
-//! Reports: the roll-ups of the scope's days, shown to the plan one by one.
+//! Reports: the roll-ups of the scope's months, and of days that are in none, shown to the plan one by one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use sqlx::any::AnyRow;
 use waypost_rollup::{Dimension, Report, ReportPlan, ReportQuery, ReportRow};
 
-use crate::clicks::cells::{CellKind, read_stored};
-use crate::clicks::{ClickStore, ReportError};
+use crate::clicks::cells::{Cell, CellKind, read_stored};
+use crate::clicks::months::DaysRead;
+use crate::clicks::{ClickStore, ReportError, chunks};
 use crate::error::StoreError;
 use crate::tx::ReadTx;
 
@@ -24,10 +26,26 @@ impl ClickStore {
             if let Some(&cell) = tx.damaged_cells(kind, scope, days).await?.first() {
                 return Err(kind.corrupt(cell).into());
             }
-            for row in tx.read_days(kind, scope, days).await? {
-                let stored = read_stored(&row)?;
-                plan.add(stored.cell.day(), stored.rollup).map_err(|_| kind.corrupt(stored.cell))?;
+            let (counted, useful) = tx.add_months(&mut plan, scope).await?;
+            let mut read = DaysRead::new(tx.today());
+            let mut add = |rows: Vec<AnyRow>| {
+                for row in rows {
+                    let stored = read_stored(&row)?;
+                    plan.add(stored.cell.day(), stored.rollup).map_err(|_| kind.corrupt(stored.cell))?;
+                    read.note(stored.cell.day(), stored.rollup.len());
+                }
+                Ok::<(), StoreError>(())
+            };
+            if counted.is_empty() {
+                add(tx.read_days(kind, scope, days).await?)?;
+            } else {
+                let left = (days.0..=days.1).filter(|day| !counted.contains(day));
+                let left: Vec<Cell> = left.map(|day| Cell::new(day, scope)).collect();
+                for cells in chunks(&left) {
+                    add(tx.read_cells(kind, cells).await?)?;
+                }
             }
+            self.wanted_months.want_instead(scope, &useful, &read);
         }
         let mut report = plan.finish();
         if query.group_by == Some(Dimension::Link) {

@@ -67,6 +67,7 @@ pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError
     ] {
         report(store, scope, group_by).await?;
     }
+    months(store).await?;
     store.erase_visitor(&account_id, 7).await?;
     store.erase_link(&account_id, &link_id).await?;
     store.set_retention_days(&account_id, Some(1)).await?;
@@ -76,11 +77,35 @@ pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError
     store.ping().await
 }
 
+/// A month large enough to be made, wanted, made, read and thrown away.
+async fn months(store: &ClickStore) -> Result<(), StoreError> {
+    let hosts: Vec<String> = (0..3_000).map(|number| format!("a-long-name-{number}.example")).collect();
+    for (day, sequence) in [(0, 1), (1, 3_001), (2, 6_001), (0, 9_001)] {
+        let mut batch = ClickBatch::new();
+        for (number, host) in (sequence..).zip(&hosts) {
+            let clicked_at = Timestamp::from_micros(day * 86_400_000_000);
+            batch.push(&ClickFacts {
+                edge_id: "months",
+                sequence: number,
+                clicked_at,
+                referrer_host: host,
+                visitor: Some(number << 48 | number),
+                ..CLICK
+            });
+        }
+        store.ingest(batch).await?;
+        let scope = Scope::Account(CLICK.account_id.parse().expect("an account"));
+        report(store, scope, None).await?;
+        store.make_months().await?;
+    }
+    Ok(())
+}
+
 async fn report(store: &ClickStore, scope: Scope, group_by: Option<Dimension>) -> Result<(), StoreError> {
     let query = ReportQuery {
         scope,
         from: Timestamp::from_micros(0),
-        to: Timestamp::from_micros(86_400_000_000),
+        to: Timestamp::from_micros(50 * 86_400_000_000),
         interval: Interval::None,
         time_zone: jiff::tz::TimeZone::UTC,
         classes: Vec::new(),

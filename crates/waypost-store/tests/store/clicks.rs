@@ -4,6 +4,7 @@ mod counting;
 mod damage;
 mod erasing;
 mod events;
+mod months;
 mod opening;
 mod paging;
 mod refused;

@@ -1,0 +1,203 @@
+//! Months: what the roll-ups of a scope's days say, once more in a form that reports read several times faster.
+//!
+//! A report that had to read many bytes of a month that is over says so; a job makes that month, and the next report reads it.
+//! A month follows from its days and from nothing else. Whatever changes a day deletes its month in the same transaction, so
+//! that a month that is there is right. A damaged one is passed over and made again.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use waypost_core::visitor::day_of;
+use waypost_rollup::{CorruptRollup, Month, MonthPart, MonthRollup, ReportPlan};
+
+use crate::clicks::ClickStore;
+use crate::clicks::cells::{Cell, CellKind, read_stored};
+use crate::error::StoreError;
+use crate::rows::Columns;
+use crate::statement::Statement;
+use crate::tx::{ReadTx, Tx};
+
+/// The days of a month have at least so many bytes for it to be worth making.
+const MONTH_BYTES_MIN: usize = 64 << 10;
+/// The most months that wait to be made. Past that a month is wanted again by the next report that reads its days.
+const WANTED_MAX: usize = 1_024;
+
+/// The months that reports had no use of because nobody has made them. Shared by all reports and the job that makes them;
+/// held only to put one in or take one out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WantedMonths(Arc<Mutex<BTreeSet<(u32, Month)>>>);
+
+/// The days that a report has read one by one, by month.
+#[derive(Debug, Default)]
+pub(super) struct DaysRead {
+    bytes: BTreeMap<Month, usize>,
+    newest: i64,
+}
+
+impl WantedMonths {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(u32, Month)>> {
+        // An entry is put in whole or not at all, so what a panic left is as good as before.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn want(&self, scope: u32, month: Month) {
+        let mut wanted = self.lock();
+        if wanted.len() < WANTED_MAX {
+            wanted.insert((scope, month));
+        }
+    }
+
+    /// Wants the months that would have saved reading many bytes: of those that the plan has use for, and that are over.
+    pub(super) fn want_instead(&self, scope: u32, months: &HashSet<Month>, read: &DaysRead) {
+        let is_worth_it = |(month, bytes): &(&Month, &usize)| {
+            **bytes >= MONTH_BYTES_MIN && *month.days().end() < read.newest && months.contains(month)
+        };
+        read.bytes.iter().filter(is_worth_it).for_each(|(month, _)| self.want(scope, *month));
+    }
+}
+
+impl DaysRead {
+    pub(super) fn new(today: i64) -> Self {
+        Self { bytes: BTreeMap::new(), newest: today }
+    }
+
+    pub(super) fn note(&mut self, day: i64, bytes: usize) {
+        self.newest = self.newest.max(day);
+        if let Some(month) = Month::of(day) {
+            *self.bytes.entry(month).or_default() += bytes;
+        }
+    }
+}
+
+impl ClickStore {
+    /// Makes the months that reports have missed since the last call, each in a transaction of its own. Gives how many it made.
+    /// Until then reports take longer, and say the same.
+    ///
+    /// # Errors
+    /// Where the database fails; what is left is made by the next call.
+    pub async fn make_months(&self) -> Result<u64, StoreError> {
+        let mut made = 0;
+        while let Some((scope, month)) = { self.wanted_months.lock().pop_first() } {
+            match self.make_month(scope, month).await {
+                Ok(()) => made += 1,
+                // Reports name the day that is damaged.
+                Err(StoreError::Corrupt { .. }) => {}
+                Err(error) => {
+                    self.wanted_months.want(scope, month);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn make_month(&self, scope: u32, month: Month) -> Result<(), StoreError> {
+        let mut tx = self.database.begin("make_click_month").await?;
+        let days = month.days().into_inner();
+        let mut rollup = MonthRollup::new(month);
+        let cells: Vec<Cell> = month.days().map(|day| Cell::new(day, scope)).collect();
+        for row in tx.read_cells(CellKind::Day, &cells).await? {
+            let stored = read_stored(&row)?;
+            let corrupt = |CorruptRollup| CellKind::Day.corrupt(stored.cell);
+            rollup.add(stored.cell.day(), stored.rollup).map_err(corrupt)?;
+        }
+        // Days that lack what was set aside are not all that was counted.
+        if tx.damaged_cells(CellKind::Day, scope, days).await?.is_empty() {
+            tx.put_month(scope, month, rollup.finish()).await?;
+        }
+        tx.commit().await
+    }
+}
+
+impl ReadTx {
+    /// The day (since 1970) on which the transaction began.
+    pub(super) fn today(&self) -> i64 {
+        day_of(self.now().as_micros())
+    }
+
+    /// Shows the plan the months of a scope that were made. Gives the days that are counted with them, and what other
+    /// months the plan has use for.
+    pub(super) async fn add_months(
+        &mut self,
+        plan: &mut ReportPlan,
+        scope: u32,
+    ) -> Result<(HashSet<i64>, HashSet<Month>), StoreError> {
+        let mut useful: BTreeMap<i64, (Month, Vec<i64>)> =
+            plan.months().into_iter().map(|(month, days)| (month.first_day(), (month, days))).collect();
+        let mut counted = HashSet::new();
+        let (Some(part), Some((&first, _)), Some((&last, _))) =
+            (plan.month_part(), useful.first_key_value(), useful.last_key_value())
+        else {
+            return Ok((counted, HashSet::new()));
+        };
+        let statement = Statement::new(
+            "SELECT month, rollup FROM click_months WHERE scope = $1 AND part = $2 AND month >= $3 AND month <= $4",
+        );
+        let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(first).bind(last);
+        for row in self.fetch_all(statement).await? {
+            let columns = Columns::new(&row, "click roll-up of a month");
+            let (first_day, rollup) = (columns.get("month")?, columns.get::<&[u8]>("rollup")?);
+            let Some((month, days)) = useful.get(&first_day) else { continue };
+            // An empty one says that there is too much for a month.
+            let is_counted = rollup.is_empty() || plan.add_month(*month, rollup).is_ok();
+            if !is_counted {
+                tracing::error!(
+                    click.scope = scope,
+                    click.day = first_day,
+                    "a damaged click roll-up of a month is made again from its days"
+                );
+                continue;
+            }
+            if !rollup.is_empty() {
+                counted.extend(days);
+            }
+            useful.remove(&first_day);
+        }
+        Ok((counted, useful.into_values().map(|(month, _)| month).collect()))
+    }
+}
+
+impl Tx {
+    /// Stores a month in place of what there was; of one that is too large that it is.
+    async fn put_month(
+        &mut self,
+        scope: u32,
+        month: Month,
+        parts: Option<[(MonthPart, Vec<u8>); 3]>,
+    ) -> Result<(), StoreError> {
+        for (part, rollup) in parts.unwrap_or_else(|| MonthPart::ALL.map(|part| (part, Vec::new()))) {
+            let statement = Statement::new(
+                "INSERT INTO click_months (scope, part, month, rollup) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (scope, part, month) DO UPDATE SET rollup = excluded.rollup",
+            );
+            let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(month.first_day());
+            self.execute(statement.bind(rollup)).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the months of days that are changed. Nearly always there is none: then it is one look for each month.
+    pub(super) async fn forget_months(&mut self, cells: impl Iterator<Item = Cell>) -> Result<(), StoreError> {
+        let mut scopes: BTreeMap<Month, HashSet<i64>> = BTreeMap::new();
+        for cell in cells {
+            if let Some((month, scopes)) = scopes.last_entry().map(|last| (*last.key(), last.into_mut()))
+                && month.days().contains(&cell.day())
+            {
+                scopes.insert(cell.scope().into());
+            } else if let Some(month) = Month::of(cell.day()) {
+                scopes.entry(month).or_default().insert(cell.scope().into());
+            }
+        }
+        for (month, changed) in scopes {
+            let made = Statement::new("SELECT DISTINCT scope FROM click_months WHERE month = $1");
+            for row in self.fetch_all(made.bind(month.first_day())).await? {
+                let scope: i64 = Columns::new(&row, "click roll-up of a month").get("scope")?;
+                if changed.contains(&scope) {
+                    let delete = Statement::new("DELETE FROM click_months WHERE scope = $1 AND month = $2");
+                    self.execute(delete.bind(scope).bind(month.first_day())).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
