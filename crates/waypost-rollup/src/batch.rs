@@ -8,7 +8,7 @@ use waypost_core::class::Class;
 use crate::day::hour_of;
 use crate::schema::{MAIN, SOURCES, Said, Schema};
 use crate::words::{BATCH, Known, Words};
-use crate::{ClickFacts, CorruptRollup, DayRollup};
+use crate::{ClickFacts, CorruptRollup, DayRollup, encode};
 
 /// What the clicks of a batch say, each distinct combination once. Clicks become [`ClickKey`]s by it, at the cost of two
 /// look-ups each, however many roll-ups they are then added to.
@@ -164,8 +164,12 @@ impl DayDelta {
     /// # Panics
     /// May panic, or count other values, where the clicks come from another vocabulary.
     pub fn merge_into(&self, vocabulary: &mut Vocabulary, stored: Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup> {
-        let mut rollup = stored.map_or_else(|| Ok(DayRollup::default()), DayRollup::decode)?;
         let Vocabulary { main, sources } = vocabulary;
+        if let (None, [key]) = (stored, &*self.keys) {
+            let families = [(&main.words, key.main), (&sources.words, key.sources)];
+            return Ok(encode::one_click(families, key.hour, key.visitor));
+        }
+        let mut rollup = stored.map_or_else(|| Ok(DayRollup::default()), DayRollup::decode)?;
         main.known.forget();
         sources.known.forget();
         for key in &self.keys {

@@ -28,7 +28,7 @@ use crate::DayRollup;
 use crate::cell_bytes::{LAST, RowCell, push_cells};
 use crate::cells::{Cell, sort_and_sum};
 use crate::day::Family;
-use crate::sample::{ALL, Seen, sort_and_cut};
+use crate::sample::{ALL, Seen, sample_key, sort_and_cut};
 use crate::schema::{Origin, PARTS, TEXTS};
 use crate::wire::{begin, push_sized, push_varint, seal};
 use crate::words::{Rows, Texts, Words, code_at, pack, pack_row, unpack};
@@ -60,6 +60,48 @@ pub(crate) fn day(rollup: &DayRollup) -> Vec<u8> {
     seen.sort();
     push_visitors(&mut out, &seen, threshold, [main.tuples.len(), sources.tuples.len()]);
     seal(out)
+}
+
+/// The roll-up of one click: the same bytes as by way of a [`DayRollup`], at a tenth of the cost. Of a large batch on many
+/// links most roll-ups are of one click.
+pub(crate) fn one_click(families: [(&Words, u32); 2], hour: u8, visitor: Option<u64>) -> Vec<u8> {
+    let mut out = begin(FORMAT_DAY);
+    let mut part = Vec::with_capacity(128);
+    for (words, tuple) in families {
+        part.clear();
+        push_one_combination(&mut part, words, tuple, hour);
+        push_sized(&mut out, &part);
+    }
+    let Some(visitor) = visitor else {
+        out.push(0);
+        return seal(out);
+    };
+    out.push(1 << 1);
+    out.extend_from_slice(&sample_key(visitor).to_le_bytes()[..KEY_BYTES]);
+    out.extend_from_slice(&[1, hour | LAST]);
+    seal(out)
+}
+
+/// A family of one click.
+fn push_one_combination(out: &mut Vec<u8>, words: &Words, tuple: u32, hour: u8) {
+    let codes = words.codes(tuple);
+    out.push(codes.texts.iter().enumerate().map(|(place, code)| u8::from(*code > 0) << place).sum());
+    for (texts, code) in words.texts.iter().zip(codes.texts).filter(|(_, code)| *code > 0) {
+        out.push(1);
+        push_sized(out, texts.get(code).as_bytes());
+    }
+    for fields in words.schema.parts {
+        out.push(1);
+        for (_, origin) in fields {
+            match origin {
+                Origin::Text(place) if codes.texts[*place] > 0 => out.push(1),
+                Origin::Text(_) => {}
+                Origin::Plain(plain) => out.push(codes.plain[*plain as usize]),
+            }
+        }
+    }
+    out.push(1);
+    push_cells(out, 1, std::iter::once(RowCell { row: 0, hour, count: 1 }));
 }
 
 /// How many bytes a number below this takes in a column.

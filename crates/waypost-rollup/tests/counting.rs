@@ -68,6 +68,19 @@ proptest! {
     }
 
     #[test]
+    fn one_click_counts_the_same(clicks in raws(0..24, 40)) {
+        // The vocabulary knows more than the click says.
+        let mut vocabulary = Vocabulary::new();
+        let keys: Vec<_> = clicks.iter().map(|click| vocabulary.key(&click.facts())).collect();
+        for (click, key) in clicks.iter().zip(keys) {
+            let mut delta = DayDelta::default();
+            delta.add(key);
+            let bytes = delta.merge_into(&mut vocabulary, None).unwrap();
+            prop_assert_eq!(bytes, rollup(std::slice::from_ref(click)).encode());
+        }
+    }
+
+    #[test]
     fn taking_back_is_as_if_never_counted(clicks in raws(0..24, 200), cut in 0..200_usize) {
         let cut = cut.min(clicks.len());
         // Visitors of the part that goes are not in the one that stays.
