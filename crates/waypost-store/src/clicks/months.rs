@@ -130,14 +130,14 @@ impl ReadTx {
         else {
             return Ok((counted, HashSet::new()));
         };
-        let statement = Statement::new(
-            "SELECT month, rollup FROM click_months WHERE scope = $1 AND part = $2 AND month >= $3 AND month <= $4",
-        );
-        let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(first).bind(last);
-        for row in self.fetch_all(statement).await? {
-            let columns = Columns::new(&row, "click roll-up of a month");
-            let (first_day, rollup) = (columns.get("month")?, columns.get::<&[u8]>("rollup")?);
+        for first_day in self.months_made(scope, part, (first, last)).await? {
             let Some((month, days)) = useful.get(&first_day) else { continue };
+            // One by one: memory that was just used is quicker than new memory, and a year of them is large.
+            let statement =
+                Statement::new("SELECT rollup FROM click_months WHERE scope = $1 AND part = $2 AND month = $3");
+            let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(first_day);
+            let Some(row) = self.fetch_optional(statement).await? else { continue };
+            let rollup = Columns::new(&row, "click roll-up of a month").get::<&[u8]>("rollup")?;
             // An empty one says that there is too much for a month.
             let is_counted = rollup.is_empty() || plan.add_month(*month, rollup).is_ok();
             if !is_counted {
@@ -154,6 +154,20 @@ impl ReadTx {
             useful.remove(&first_day);
         }
         Ok((counted, useful.into_values().map(|(month, _)| month).collect()))
+    }
+
+    async fn months_made(
+        &mut self,
+        scope: u32,
+        part: MonthPart,
+        (first, last): (i64, i64),
+    ) -> Result<Vec<i64>, StoreError> {
+        let statement = Statement::new(
+            "SELECT month FROM click_months WHERE scope = $1 AND part = $2 AND month >= $3 AND month <= $4",
+        );
+        let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(first).bind(last);
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(|row| Columns::new(row, "click roll-up of a month").get("month")).collect()
     }
 }
 
