@@ -2,7 +2,7 @@
 //!
 //! A click is in the spool before its redirect was answered. One job reads it from there, works out what is known of it
 //! ([`ClickEnricher`]) and has it counted together with its number; only then the spool lets go of it. Another job deletes raw
-//! clicks that have had their days. How clicks are counted and stored is `waypost-store`'s work, what a user agent or
+//! clicks that have had their days, a third makes months for reports. How clicks are counted and stored is `waypost-store`'s work, what a user agent or
 //! referrer says the core's.
 
 mod browser;
@@ -10,6 +10,7 @@ mod enrich;
 mod events;
 mod fill;
 mod ingest;
+mod months;
 mod retention;
 mod settings;
 mod source;
@@ -72,6 +73,10 @@ impl Clicks {
             let (store, ingest) = (store.clone(), Arc::clone(&ingest));
             async move { retention::run(store, retention_days, &ingest).await }
         })];
+        jobs.push(tokio::spawn({
+            let (store, ingest) = (store.clone(), Arc::clone(&ingest));
+            async move { months::run(store, &ingest).await }
+        }));
         let source = spool.map(SpoolSource::new);
         let has_spool = source.is_some();
         match source {

@@ -1,0 +1,39 @@
+//! The job that makes the months which reports have missed, so that the next reports are quicker. It only saves time: without
+//! it reports say the same.
+
+use std::time::Duration;
+
+use waypost_store::ClickStore;
+
+use super::ingest::Ingest;
+use crate::problem::Chain;
+
+/// How often it looks whether any are wanted; that costs nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When it looks again after it could not make one.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Runs until the ingest is told to stop. What is being made then is made another time.
+pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
+    loop {
+        let made = tokio::select! {
+            () = ingest.stopped() => return,
+            made = store.make_months() => made,
+        };
+        let pause = match made {
+            Ok(0) => LOOK_EVERY,
+            Ok(months) => {
+                tracing::debug!(months, "months of click roll-ups are made");
+                LOOK_EVERY
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "months of click roll-ups were not made; trying again in a minute");
+                RETRY_AFTER
+            }
+        };
+        tokio::select! {
+            () = ingest.stopped() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
