@@ -64,6 +64,7 @@ impl CellKind {
 }
 
 /// A stored roll-up.
+#[derive(PartialEq, Eq)]
 pub(super) struct Stored<'r> {
     pub(super) cell: Cell,
     pub(super) rollup: &'r [u8],

@@ -91,19 +91,23 @@ impl ClickStore {
         Ok(made)
     }
 
+    /// Makes a month of what a reading transaction sees, and stores it where its days are still the same: for the second or two
+    /// that a large one takes nobody waits.
     async fn make_month(&self, scope: u32, month: Month) -> Result<(), StoreError> {
-        let mut tx = self.database.begin("make_click_month").await?;
-        let days = month.days().into_inner();
-        let mut rollup = MonthRollup::new(month);
         let cells: Vec<Cell> = month.days().map(|day| Cell::new(day, scope)).collect();
-        for row in tx.read_cells(CellKind::Day, &cells).await? {
-            let stored = read_stored(&row)?;
-            let corrupt = |CorruptRollup| CellKind::Day.corrupt(stored.cell);
-            rollup.add(stored.cell.day(), stored.rollup).map_err(corrupt)?;
+        let mut rollup = MonthRollup::new(month);
+        let rows = self.database.read("read_click_month").await?.read_cells(CellKind::Day, &cells).await?;
+        let days = rows.iter().map(read_stored).collect::<Result<Vec<_>, _>>()?;
+        for day in &days {
+            rollup.add(day.cell.day(), day.rollup).map_err(|CorruptRollup| CellKind::Day.corrupt(day.cell))?;
         }
+        let parts = rollup.finish();
+        let mut tx = self.database.begin("make_click_month").await?;
+        let rows = tx.read_cells(CellKind::Day, &cells).await?;
         // Days that lack what was set aside are not all that was counted.
-        if tx.damaged_cells(CellKind::Day, scope, days).await?.is_empty() {
-            tx.put_month(scope, month, rollup.finish()).await?;
+        let is_damaged = !tx.damaged_cells(CellKind::Day, scope, month.days().into_inner()).await?.is_empty();
+        if !is_damaged && rows.iter().map(read_stored).collect::<Result<Vec<_>, _>>()? == days {
+            tx.put_month(scope, month, parts).await?;
         }
         tx.commit().await
     }
