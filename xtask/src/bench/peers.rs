@@ -17,6 +17,11 @@ use crate::run::{program, read, succeeds};
 /// How long a server may take until it answers: ten million links are opened, not read.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// Looks in a row at which a thread has had no more time; there is some between one and the next.
+const QUIET_LOOKS: u32 = 30;
+/// How long the product may take to read its table ahead.
+const READ_AHEAD_TIME_MAX: Duration = Duration::from_secs(120);
+
 /// A running server that is measured. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -58,6 +63,20 @@ impl Peer {
             time.edge_ns = time.process_ns;
         }
         Ok(time)
+    }
+
+    /// The time on a core of its threads whose names begin so, in nanoseconds.
+    fn thread_ns(&self, name: &str) -> anyhow::Result<u64> {
+        let mut ns = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process_id))? {
+            let folder = thread?.path();
+            // A thread may have ended since it was listed.
+            let Ok(text) = fs::read_to_string(folder.join("schedstat")) else { continue };
+            if fs::read_to_string(folder.join("comm")).is_ok_and(|comm| comm.starts_with(name)) {
+                ns += text.split_whitespace().next().context("schedstat is empty")?.parse::<u64>()?;
+            }
+        }
+        Ok(ns)
     }
 
     /// Memory that is its own, in bytes: what it shares with files (the link table) is not counted.
@@ -159,6 +178,18 @@ pub(crate) fn floor(binary: &Path, core: usize) -> anyhow::Result<Peer> {
     let peer = Peer { name: "hyper".to_owned(), address, process_id: process.id(), process, _output: None };
     wait_answering(&peer)?;
     Ok(peer)
+}
+
+/// Waits until the product has read its table ahead: until the thread that does so has had no time on a core for a while.
+pub(crate) fn wait_read_ahead(peer: &Peer) -> anyhow::Result<()> {
+    let (mut last, mut looks) = (None, 0);
+    let is_done = || {
+        let now = peer.thread_ns("table-warm").unwrap_or_default();
+        looks = if last.replace(now) == Some(now) { looks + 1 } else { 0 };
+        looks >= QUIET_LOOKS
+    };
+    wait_until(READ_AHEAD_TIME_MAX, "the table in memory", is_done)
+        .with_context(|| format!("read the table of {}", peer.name))
 }
 
 /// Waits until it redirects.

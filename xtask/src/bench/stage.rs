@@ -93,6 +93,7 @@ impl Stage {
     /// As [`Stage::load`], not measured: pages and caches fill. A quick run needs none.
     pub(crate) fn warm_up(&self, peer: &Peer, load: Load) -> anyhow::Result<()> {
         if !self.options.quick {
+            peers::wait_read_ahead(peer)?;
             self.load(peer, load, 0)?;
         }
         Ok(())
