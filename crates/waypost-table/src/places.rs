@@ -37,8 +37,8 @@ const LINE_SLOTS: usize = 8;
 const LINES_MAX: usize = 1 << 21;
 /// The fewest lines in use: 64 KiB.
 const LINES_MIN: usize = 1 << 10;
-/// Links for each line in use; with more, keys crowd each other out.
-const LINKS_PER_LINE: usize = 5;
+/// Links that there are lines for, of each as many; most lines then have room for one or two more.
+const LINKS_PER_LINE: usize = 6;
 /// Low bits of a slot, which tell keys of one line apart. The others hold half an address, which is even.
 const FINGERPRINT_BITS: u32 = 17;
 const FINGERPRINT_MASK: u64 = (1 << FINGERPRINT_BITS) - 1;
@@ -76,23 +76,27 @@ impl Places {
             // Few large pages instead of many small ones; an old kernel refuses, and it works without.
             let _ = memory.advise(Advice::HugePage);
         }
-        let places = Places {
+        Places {
             memory,
-            lines: AtomicUsize::new(LINES_MIN),
+            lines: AtomicUsize::new(lines_for(entries)),
             changes: AtomicU64::new(0),
             filling: Mutex::new(()),
             page_bytes: usize::try_from(page_bytes).unwrap_or_default(),
-        };
-        places.make_room(entries);
-        places
+        }
+    }
+
+    /// Links whose places can be remembered, as long as they do not crowd each other out.
+    pub(crate) fn room(&self) -> u64 {
+        let lines = if self.memory.is_some() { self.lines.load(Ordering::Relaxed) } else { 0 };
+        (lines * LINE_SLOTS) as u64
     }
 
     /// Uses more lines where the tree has outgrown them, which forgets nearly everything. With more lines a key is never in
     /// an earlier one, so what was left behind in one is not met again. To be called before a [`Places::forget`].
     pub(crate) fn make_room(&self, entries: u64) {
-        let wanted = usize::try_from(entries).unwrap_or(usize::MAX) / LINKS_PER_LINE;
-        if wanted > self.lines.load(Ordering::Relaxed) {
-            self.lines.store(wanted.saturating_mul(2).clamp(LINES_MIN, LINES_MAX), Ordering::Relaxed);
+        if entries > self.room() {
+            let lines = lines_for(entries.saturating_mul(2)).max(self.lines.load(Ordering::Relaxed));
+            self.lines.store(lines, Ordering::Relaxed);
         }
     }
 
@@ -220,6 +224,11 @@ impl Places {
     }
 }
 
+/// Lines for so many entries.
+fn lines_for(entries: u64) -> usize {
+    (usize::try_from(entries).unwrap_or(usize::MAX) / LINKS_PER_LINE).clamp(LINES_MIN, LINES_MAX)
+}
+
 /// Asks for the memory at an address, which need not be valid.
 #[inline]
 fn prefetch(address: usize) {
@@ -304,7 +313,7 @@ mod tests {
         remember(places.changes());
         assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
         // More room is other places.
-        places.make_room(1_000_000);
+        places.make_room(10_000_000);
         places.forget(std::iter::empty());
         let _ = read(&places, key);
         remember(places.changes());

@@ -99,6 +99,8 @@ pub struct TableStats {
     pub used_bytes: u64,
     /// Bytes the file may take before the table grows.
     pub map_bytes: u64,
+    /// Links that a [`crate::Reader`] can find without asking the tree. Where this changes, it has forgotten them all.
+    pub places_max: u64,
 }
 
 /// The link table of one edge. Share it by `Arc`; every method may be called from any thread.
@@ -285,6 +287,7 @@ impl Table {
             generation: live.number(),
             used_bytes: live.used_bytes(),
             map_bytes: live.map_bytes() as u64,
+            places_max: live.places().room(),
         })
     }
 }

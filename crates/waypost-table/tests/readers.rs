@@ -122,6 +122,8 @@ fn everything_is_found_after_warming_up() {
         rebuild.put(Change { domain: "", slug: &format!("{link:05}"), version: 1, record: Some(&record) }).unwrap();
     }
     rebuild.finish(1).unwrap();
+    let room = table.stats().unwrap().places_max;
+    assert!((30_000..60_000).contains(&room), "{room}");
     let mut steps = 0;
     let stopped = std::cell::Cell::new(0);
     assert!(table.warm(|| stopped.replace(stopped.get() + 1) < 2).unwrap() < 30_000, "told to stop");

@@ -1,5 +1,5 @@
-//! Keeps the link table in memory: reads all of it once after a start and whenever it was built anew, so that no visitor waits
-//! for the disk, and look-ups know where links lie.
+//! Keeps the link table in memory: reads all of it once after a start, whenever it was built anew, and when it has outgrown what
+//! was known of it, so that no visitor waits for the disk, and look-ups know where links lie.
 //!
 //! A table that would push everything else out of memory is left to come in as it is asked for.
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use waypost_table::{Table, TableError, TableStats};
 
-/// How often is looked whether the table was built anew.
+/// How often is looked whether that is needed again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread that does it. Dropping this ends it, within milliseconds.
@@ -45,8 +45,8 @@ fn keep_warm(table: &Table, stopped: &mpsc::Receiver<()>) {
     let mut warmed = None;
     loop {
         match table.stats() {
-            Ok(stats) if warmed != Some(stats.generation) => {
-                warmed = Some(stats.generation);
+            Ok(stats) if warmed != Some((stats.generation, stats.places_max)) => {
+                warmed = Some((stats.generation, stats.places_max));
                 if let Err(error) = warm(table, stats, || stopped.try_recv() == Err(TryRecvError::Empty)) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the link table could not be read ahead");
                 }
