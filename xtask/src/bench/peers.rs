@@ -209,16 +209,32 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Makes a data folder with so many links, unless an earlier run left it: ten million take a while.
+/// Makes a data folder with so many links, unless an earlier run left it: ten million take a while. What that run counted of
+/// clicks goes, so that every run begins alike.
 pub(crate) fn filled_folder(programs: &Path, under: &Path, links: u64, kind: &str) -> anyhow::Result<PathBuf> {
     let folder = under.join(format!("links-{kind}-{links}"));
     let marker = folder.join("filled");
     if !marker.exists() {
         let _ = fs::remove_dir_all(&folder);
         fill(programs, &folder, links, kind)?;
-        fs::write(marker, "")?;
+        fs::write(&marker, "")?;
     }
+    forget_clicks(&folder)?;
     Ok(folder)
+}
+
+/// Removes what the product keeps of clicks in a data folder.
+fn forget_clicks(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "spool" {
+            fs::remove_dir_all(entry.path())?;
+        } else if name.starts_with("clicks.db") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Fills the table of a new data folder.
