@@ -13,11 +13,12 @@ use crate::run::{cargo, program, read, root, run, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's second Rust toolchain with the library's sources; the linker comes with it.
-const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// Debian's second Rust toolchain with the library's sources, and a linker of the same LLVM, which does not come with all of its
+/// versions.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
-const DEBIAN_LINKER: &str = "target.wasm32-unknown-unknown.linker=\"rust-lld\"";
+const DEBIAN_LINKER: &str = "/usr/lib/llvm-22/bin/wasm-ld";
 
 /// What came of a build that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,9 +116,9 @@ fn is_target_installed() -> anyhow::Result<bool> {
     Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).is_dir())
 }
 
-/// Whether Debian's compiler, new enough for the workspace, and its library's sources are installed.
+/// Whether Debian's compiler, new enough for the workspace, its library's sources and the linker are installed.
 fn is_debian_ready() -> bool {
-    if !Path::new(DEBIAN_RUSTC).exists() || !Path::new(DEBIAN_CARGO).exists() {
+    if [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_LINKER].iter().any(|path| !Path::new(path).exists()) {
         return false;
     }
     let ask = |arguments: &[&str]| read(&mut program(DEBIAN_RUSTC, arguments)).unwrap_or_default();
@@ -135,8 +136,9 @@ fn minor_version(text: &str) -> Option<u32> {
 /// Building the standard library is an unstable option, which `RUSTC_BOOTSTRAP` allows on a stable compiler. The folder
 /// is apart from the main one: two compilers in one folder would rebuild each other's work.
 fn debian_cargo(subcommand: &str) -> anyhow::Result<Command> {
+    let linker = format!("target.{TARGET}.linker={DEBIAN_LINKER:?}");
     let mut command = program(DEBIAN_CARGO, [subcommand, "--quiet", "-Z", "build-std=std,panic_abort", "--target-dir"]);
-    command.arg(target_folder()?.join("wasm")).args(["--config", DEBIAN_LINKER]).current_dir(root()?);
+    command.arg(target_folder()?.join("wasm")).args(["--config", &linker]).current_dir(root()?);
     command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
     for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS"] {
         command.env_remove(name);
