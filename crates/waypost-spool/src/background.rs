@@ -139,7 +139,7 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
     result
 }
 
-/// Syncs a segment where something was stored since the last time. It is not tried again after a failure: that a second
+/// Syncs what was stored to a segment since the last time, and not the pages ahead, which the writer is to find writable. It is not tried again after a failure: that a second
 /// sync succeeds says nothing of the pages that the first one dropped.
 fn flush_segment(shared: &Shared, live: &LiveWriter, segment: &OpenSegment, place: Place) -> Result<(), SpoolError> {
     let written = match segment.number.cmp(&place.number) {
@@ -147,12 +147,13 @@ fn flush_segment(shared: &Shared, live: &LiveWriter, segment: &OpenSegment, plac
         std::cmp::Ordering::Equal => place.offset,
         std::cmp::Ordering::Greater => 0,
     };
-    if written <= segment.synced.load(Ordering::Relaxed) {
+    let synced = segment.synced.load(Ordering::Relaxed);
+    if written <= synced {
         return Ok(());
     }
-    let synced = segment.file.sync();
+    let result = segment.file.sync_range(synced..written);
     segment.synced.store(written, Ordering::Relaxed);
-    synced.map_err(|source| {
+    result.map_err(|source| {
         shared.flushed.suspect_segments.fetch_add(1, Ordering::Relaxed);
         let name = SegmentId { epoch: live.epoch, number: segment.number }.file_name();
         on(&*shared.files, "sync", &name)(source)

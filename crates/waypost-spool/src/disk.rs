@@ -2,9 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
@@ -52,11 +55,17 @@ impl FileSystem for Disk {
         Ok(listed)
     }
 
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn SpoolFile>> {
+    fn create(&self, name: &str, bytes: u64, populate: Populate) -> io::Result<Box<dyn SpoolFile>> {
         let path = self.path(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        match allocate(&file, bytes) {
-            Ok(()) => Ok(Box::new(DiskFile { file })),
+        let made = match populate {
+            Populate::Lazily => allocate(&file, bytes),
+            Populate::Now => {
+                allocate(&file, bytes).and_then(|()| write_zeroes(&file, bytes)).and_then(|()| file.sync_data())
+            }
+        };
+        match made {
+            Ok(()) => Ok(Box::new(DiskFile::new(file))),
             Err(error) => {
                 fs::remove_file(&path)?;
                 Err(error)
@@ -66,7 +75,7 @@ impl FileSystem for Disk {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn SpoolFile>> {
         let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
-        Ok(Box::new(DiskFile { file }))
+        Ok(Box::new(DiskFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -85,10 +94,13 @@ impl FileSystem for Disk {
 /// Gives a new file its blocks, so that a store to its map can never find the disk full.
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-        Err(errno) => return Err(errno.into()),
-        Ok(()) => return Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeroes(file, bytes),
+        Err(errno) => Err(errno.into()),
+        Ok(()) => Ok(()),
     }
+}
+
+fn write_zeroes(file: &File, bytes: u64) -> io::Result<()> {
     let mut offset = 0;
     while offset < bytes {
         let count = ZEROES.len().min((bytes - offset) as usize);
@@ -100,6 +112,22 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 
 struct DiskFile {
     file: File,
+    /// Names ranges to the system, and is never read or written.
+    map: OnceLock<MmapRaw>,
+}
+
+impl DiskFile {
+    fn new(file: File) -> DiskFile {
+        DiskFile { file, map: OnceLock::new() }
+    }
+
+    fn map_once(&self) -> io::Result<&MmapRaw> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        let map = MmapOptions::new().map_raw(&self.file)?;
+        Ok(self.map.get_or_init(|| map))
+    }
 }
 
 impl SpoolFile for DiskFile {
@@ -113,5 +141,13 @@ impl SpoolFile for DiskFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
+        // `msync` is the one call that flushes a part of a file and the disk's own cache.
+        let map = self.map_once()?;
+        let to = (range.end as usize).min(map.len());
+        let from = (range.start as usize).min(to);
+        map.flush_range(from, to - from)
     }
 }

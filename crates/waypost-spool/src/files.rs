@@ -3,6 +3,7 @@
 //! [`Disk`](crate::Disk) is the real one. Names are plain file names in one folder.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::SpoolError;
@@ -22,10 +23,13 @@ pub trait FileSystem: Send + Sync {
 
     /// Makes a file of that size with all its blocks allocated, all zero. When it fails, no file is left behind.
     ///
+    /// With [`Populate::Now`] the zeros are on the disk when it returns, so that making a part durable later writes that
+    /// part and changes nothing of where the file lies.
+    ///
     /// # Errors
     ///
     /// The disk is full, or a file of that name exists.
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn SpoolFile>>;
+    fn create(&self, name: &str, bytes: u64, populate: Populate) -> io::Result<Box<dyn SpoolFile>>;
 
     /// Opens a file for reading, mapping and syncing.
     ///
@@ -78,6 +82,14 @@ pub trait SpoolFile: Send + Sync {
     ///
     /// Some bytes may never reach the disk; asking again proves nothing about them.
     fn sync(&self) -> io::Result<()>;
+
+    /// As [`SpoolFile::sync`], for the bytes of that range. The pages of others stay as they are: a store to one that was
+    /// made writable does not wait for the file system.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`SpoolFile::sync`]; a fault of other bytes may show here, too.
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()>;
 }
 
 /// Turns an I/O error on a file into one that names operation and file.

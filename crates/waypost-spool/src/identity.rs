@@ -47,7 +47,11 @@ pub(crate) struct Identity {
 impl Identity {
     /// Makes the file of a new folder, durable before this returns.
     pub(crate) fn create(files: &dyn FileSystem, edge: u64) -> Result<Identity, SpoolError> {
-        let file = files.create(IDENTITY_NEW, FILE_BYTES as u64).map_err(on(files, "create", IDENTITY_NEW))?;
+        let file = files.create(IDENTITY_NEW, FILE_BYTES as u64, Populate::Lazily).map_err(on(
+            files,
+            "create",
+            IDENTITY_NEW,
+        ))?;
         let mut mapping = file.map(Populate::Now).map_err(on(files, "map", IDENTITY_NEW))?;
         let last = Copy { edge, next_epoch: 1, generation: 2 };
         write(&mut mapping, Copy { generation: 1, ..last });

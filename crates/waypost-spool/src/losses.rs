@@ -58,7 +58,7 @@ pub(crate) struct Remembered {
 impl Losses {
     /// Makes the file of a new folder. Its name is durable once the folder is synced.
     pub(crate) fn create(files: &dyn FileSystem, edge: u64) -> Result<Losses, SpoolError> {
-        let file = files.create(LOSSES, FILE_BYTES as u64).map_err(on(files, "create", LOSSES))?;
+        let file = files.create(LOSSES, FILE_BYTES as u64, Populate::Lazily).map_err(on(files, "create", LOSSES))?;
         let mut mapping = file.map(Populate::Now).map_err(on(files, "map", LOSSES))?;
         mapping[..24].copy_from_slice(&header());
         file.sync().map_err(on(files, "sync", LOSSES))?;

@@ -15,6 +15,9 @@ pub enum Populate {
     Now,
 }
 
+/// Bytes made present at a time. The kernel does not let go of its core in between, and a redirect may wait for it.
+const POPULATE_BYTES: usize = 128 << 10;
+
 /// The whole of a file, shared with the page cache: what is stored here is seen at once by whoever reads the file, and
 /// stays when the process is killed.
 #[derive(Debug)]
@@ -37,8 +40,13 @@ impl Mapping {
         // written through one live map only, and all other reading goes through `pread`.
         let pages = unsafe { MmapOptions::new().map_mut(file)? };
         if populate == Populate::Now {
-            // An old kernel refuses; then the pages come one by one.
-            let _ = pages.advise(memmap2::Advice::PopulateWrite);
+            for from in (0..pages.len()).step_by(POPULATE_BYTES) {
+                let bytes = POPULATE_BYTES.min(pages.len() - from);
+                // An old kernel refuses; then the pages come one by one.
+                if pages.advise_range(memmap2::Advice::PopulateWrite, from, bytes).is_err() {
+                    break;
+                }
+            }
         }
         Ok(Mapping { pages })
     }

@@ -40,7 +40,7 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     let files = &*shared.files;
     let segment = SegmentId { epoch: live.epoch, number: spare.last_number + 1 };
     let name = segment.file_name();
-    let file = obtain(shared, &name)?;
+    let file = obtain(shared, &name, populate)?;
     // The number is used from here on, whatever happens, and the file has an owner that disposes of it.
     spare.last_number = segment.number;
     shared.catalog.add_segment(segment);
@@ -63,7 +63,7 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
 }
 
 /// Gets a file of that name and counts its room. A file that is used again is still to be opened.
-fn obtain(shared: &Shared, name: &str) -> Result<Option<Box<dyn SpoolFile>>, SpoolError> {
+fn obtain(shared: &Shared, name: &str, populate: Populate) -> Result<Option<Box<dyn SpoolFile>>, SpoolError> {
     let files = &*shared.files;
     if let Some(free) = shared.catalog.take_free() {
         return match files.rename(&free, name) {
@@ -78,7 +78,7 @@ fn obtain(shared: &Shared, name: &str) -> Result<Option<Box<dyn SpoolFile>>, Spo
     if !shared.catalog.reserve() {
         return Err(SpoolError::Full { bytes_max: shared.options.bytes_max });
     }
-    match files.create(name, shared.options.segment_bytes) {
+    match files.create(name, shared.options.segment_bytes, populate) {
         Ok(file) => Ok(Some(file)),
         Err(source) => {
             shared.catalog.unreserve(shared.options.segment_bytes);

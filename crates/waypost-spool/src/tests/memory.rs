@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -300,7 +301,7 @@ impl FileSystem for Memory {
         Ok(state.names.iter().map(|(name, inode)| (name.clone(), inode.bytes)).collect())
     }
 
-    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn SpoolFile>> {
+    fn create(&self, name: &str, bytes: u64, _: Populate) -> io::Result<Box<dyn SpoolFile>> {
         let mut state = self.count(Operation::Create)?;
         if state.names.contains_key(name) {
             return Err(Errno::EXIST.into());
@@ -361,6 +362,17 @@ impl SpoolFile for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         drop(self.memory.count(Operation::Sync)?);
         *lock(&self.inode.durable) = self.inode.content();
+        Ok(())
+    }
+
+    fn sync_range(&self, range: Range<u64>) -> io::Result<()> {
+        drop(self.memory.count(Operation::Sync)?);
+        let content = self.inode.content();
+        let to = (range.end as usize).min(content.len());
+        // Whole sectors, as a disk writes them, but no byte of others.
+        let (from, to) =
+            (range.start as usize / SECTOR_BYTES * SECTOR_BYTES, to.next_multiple_of(SECTOR_BYTES).min(content.len()));
+        lock(&self.inode.durable)[from..to].copy_from_slice(&content[from..to]);
         Ok(())
     }
 }
