@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
+use crate::field_name::FieldName;
 use crate::head::FieldLines;
 
 /// The headers of a request, as the HTTP engine keeps them or as they were read from the wire.
 pub(crate) trait Headers {
-    /// Hands every field to `visit`, in order as far as fields of one name are concerned. Names come in any case.
-    fn each<'r>(&'r self, visit: impl FnMut(&'r [u8], &'r [u8]));
-
     /// The values of the fields of this name, the last first.
     fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]>;
 
@@ -20,12 +18,6 @@ pub(crate) trait Headers {
 }
 
 impl Headers for HeaderMap {
-    fn each<'r>(&'r self, mut visit: impl FnMut(&'r [u8], &'r [u8])) {
-        for (name, value) in self {
-            visit(name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
-
     fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
         self.get_all(name).iter().rev().map(HeaderValue::as_bytes)
     }
@@ -36,12 +28,6 @@ impl Headers for HeaderMap {
 }
 
 impl Headers for FieldLines<'_> {
-    fn each<'r>(&'r self, mut visit: impl FnMut(&'r [u8], &'r [u8])) {
-        for (name, value) in FieldLines::iter(*self) {
-            visit(name, value);
-        }
-    }
-
     fn values_reversed<'r>(&'r self, name: &HeaderName) -> impl Iterator<Item = &'r [u8]> {
         self.iter().rev().filter(move |(own, _)| is_name(own, name)).map(|(_, value)| value)
     }
@@ -56,43 +42,46 @@ fn is_name(own: &[u8], name: &HeaderName) -> bool {
 }
 
 /// Fields of one request. Of a field that comes more than once the first counts, except that `Host` must not.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fields<'r> {
     host: Option<&'r [u8]>,
     has_second_host: bool,
-    user_agent: Option<&'r [u8]>,
-    referrer: Option<&'r [u8]>,
-    accept_language: Option<&'r [u8]>,
-    sec_purpose: Option<&'r [u8]>,
-    purpose: Option<&'r [u8]>,
-    x_moz: Option<&'r [u8]>,
+    user_agent: Option<Cow<'r, str>>,
+    referrer: Option<Cow<'r, str>>,
+    accept_language: Option<Cow<'r, str>>,
+    sec_purpose: Option<Cow<'r, str>>,
+    purpose: Option<Cow<'r, str>>,
+    x_moz: Option<Cow<'r, str>>,
 }
 
 impl<'r> Fields<'r> {
-    pub(crate) fn read(headers: &'r (impl Headers + ?Sized)) -> Self {
+    pub(crate) fn read(headers: &'r HeaderMap) -> Self {
         let mut fields = Self::default();
-        headers.each(|name, value| fields.take(name, value));
+        for (name, value) in headers {
+            let value = value.as_bytes();
+            fields.take(FieldName::of(name.as_str().as_bytes()), value, || text(value));
+        }
         fields
     }
 
-    /// Takes the field where it is one of these. Told apart by length first: most are not.
+    /// Takes the field where it is one of these. `text` is its value's.
     #[inline]
-    pub(crate) fn take(&mut self, name: &[u8], value: &'r [u8]) {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-        let field = match name.len() {
-            4 if is("host") => {
+    pub(crate) fn take(&mut self, name: FieldName, value: &'r [u8], text: impl FnOnce() -> Cow<'r, str>) {
+        let field = match name {
+            FieldName::Host => {
                 self.has_second_host |= self.host.is_some();
-                &mut self.host
+                self.host.get_or_insert(value);
+                return;
             }
-            5 if is("x-moz") => &mut self.x_moz,
-            7 if is("referer") => &mut self.referrer,
-            7 if is("purpose") => &mut self.purpose,
-            10 if is("user-agent") => &mut self.user_agent,
-            11 if is("sec-purpose") => &mut self.sec_purpose,
-            15 if is("accept-language") => &mut self.accept_language,
-            _ => return,
+            FieldName::UserAgent => &mut self.user_agent,
+            FieldName::Referrer => &mut self.referrer,
+            FieldName::AcceptLanguage => &mut self.accept_language,
+            FieldName::SecPurpose => &mut self.sec_purpose,
+            FieldName::Purpose => &mut self.purpose,
+            FieldName::XMoz => &mut self.x_moz,
+            FieldName::Connection | FieldName::Engine | FieldName::Other => return,
         };
-        field.get_or_insert(value);
+        field.get_or_insert_with(text);
     }
 
     /// The one `Host`; nothing where there is none or more than one.
@@ -100,21 +89,21 @@ impl<'r> Fields<'r> {
         self.host.filter(|_| !self.has_second_host)
     }
 
-    pub(crate) fn user_agent(&self) -> Option<Cow<'r, str>> {
-        self.user_agent.map(text)
+    pub(crate) fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
     }
 
-    pub(crate) fn referrer(&self) -> Option<Cow<'r, str>> {
-        self.referrer.map(text)
+    pub(crate) fn referrer(&self) -> Option<&str> {
+        self.referrer.as_deref()
     }
 
-    pub(crate) fn accept_language(&self) -> Option<Cow<'r, str>> {
-        self.accept_language.map(text)
+    pub(crate) fn accept_language(&self) -> Option<&str> {
+        self.accept_language.as_deref()
     }
 
     /// `Sec-Purpose`, or one of the two names it had before.
-    pub(crate) fn purpose(&self) -> Option<Cow<'r, str>> {
-        self.sec_purpose.or(self.purpose).or(self.x_moz).map(text)
+    pub(crate) fn purpose(&self) -> Option<&str> {
+        self.sec_purpose.as_deref().or(self.purpose.as_deref()).or(self.x_moz.as_deref())
     }
 }
 
@@ -131,7 +120,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::head::{self, Head};
+    use crate::head::{self, Head, Line};
 
     fn headers(fields: &[(&'static str, &'static [u8])]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -153,9 +142,9 @@ mod tests {
         ]);
         let fields = Fields::read(&map);
         assert_eq!(fields.host(), Some(&b"go.example"[..]));
-        assert_eq!(fields.user_agent().as_deref(), Some("a\u{fffd}b"));
-        assert_eq!(fields.accept_language().as_deref(), Some("größe"));
-        assert_eq!(fields.purpose().as_deref(), Some("preview"));
+        assert_eq!(fields.user_agent(), Some("a\u{fffd}b"));
+        assert_eq!(fields.accept_language(), Some("größe"));
+        assert_eq!(fields.purpose(), Some("preview"));
         assert_eq!(fields.referrer(), None);
     }
 
@@ -180,16 +169,22 @@ mod tests {
         let text = lines
             .iter()
             .fold("GET / HTTP/1.1\r\n".to_owned(), |text, (name, value)| text + name + ": " + value + "\r\n");
-        let Head::Complete { fields: parsed, .. } = head::read((text + "\r\n").leak().as_bytes(), |_| true) else {
+        let mut right = Fields::default();
+        let take = |line: Line<'static>| {
+            if let Line::Field(field) = line {
+                right.take(field.name, field.value.as_bytes(), || field.value.into());
+            }
+            true
+        };
+        let Head::Complete { fields: parsed, .. } = head::read((text + "\r\n").leak().as_bytes(), take) else {
             panic!("a head that is read")
         };
         let name = HeaderName::from_static("x-forwarded-for");
         assert_eq!(map.first_value(&name), parsed.first_value(&name));
-        let (left, right): (Vec<_>, Vec<_>) =
-            (map.values_reversed(&name).collect(), parsed.values_reversed(&name).collect());
-        assert_eq!(left, right);
-        assert_eq!(left, [b"2", b"1"]);
-        let (left, right) = (Fields::read(&map), Fields::read(&parsed));
+        let values: Vec<_> = map.values_reversed(&name).collect();
+        assert_eq!(values, parsed.values_reversed(&name).collect::<Vec<_>>());
+        assert_eq!(values, [b"2", b"1"]);
+        let left = Fields::read(&map);
         assert_eq!((left.host(), left.user_agent()), (right.host(), right.user_agent()));
     }
 }

@@ -4,6 +4,8 @@
 //! are printable ASCII. Whatever has anything else in it is [`Head::Other`], for the HTTP engine to read or to refuse: an
 //! answer here is never wrong, only sometimes "ask somebody else".
 
+use crate::field_name::FieldName;
+
 /// A block whose bytes are looked at together.
 const BLOCK_BYTES: usize = 64;
 /// Fields of a head; more are left to the engine.
@@ -33,9 +35,17 @@ pub(crate) struct FieldLines<'r>(&'r [u8]);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Line<'r> {
     /// The first one, without its end.
-    Request(&'r [u8]),
-    /// A field: its name as it came, and its value without the spaces around it.
-    Field(&'r [u8], &'r [u8]),
+    Request(&'r str),
+    /// A field.
+    Field(Field<'r>),
+}
+
+/// A field of a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'r> {
+    pub(crate) name: FieldName,
+    /// The value without the spaces around it.
+    pub(crate) value: &'r str,
 }
 
 /// Reads a head. `take` gets every line and says whether it is one for this way of reading; it may have been called in vain
@@ -55,9 +65,8 @@ pub(crate) fn read<'r>(bytes: &'r [u8], mut take: impl FnMut(Line<'r>) -> bool) 
             let fields = FieldLines(&bytes[fields_at..line_at]);
             return Head::Complete { fields, bytes: lines.line_at };
         }
-        let colon = name_bytes(&bytes[line_at..]);
-        if colon == 0 || line.get(colon) != Some(&b':') || !take(Line::Field(&line[..colon], value(&line[colon + 1..])))
-        {
+        let Some(field) = Field::read(line, &bytes[line_at..]) else { return Head::Other };
+        if !take(Line::Field(field)) {
             return Head::Other;
         }
     }
@@ -70,21 +79,65 @@ impl<'r> FieldLines<'r> {
         self.0.split(|byte| *byte == b'\n').filter_map(|line| {
             let line = line.strip_suffix(b"\r")?;
             let colon = line.iter().position(|byte| *byte == b':')?;
-            Some((&line[..colon], value(&line[colon + 1..])))
+            Some((&line[..colon], line[colon + 1..].trim_ascii()))
         })
     }
 }
 
-/// A value without the spaces around it.
-fn value(bytes: &[u8]) -> &[u8] {
-    let mut value = bytes;
-    while let [b' ', rest @ ..] = value {
-        value = rest;
+impl<'r> Field<'r> {
+    /// Reads a line; `rest` is the head from there on. `None` where the line is no field, or not for this way of reading.
+    #[inline]
+    fn read(line: &'r str, rest: &[u8]) -> Option<Self> {
+        let start = match rest.first_chunk::<16>() {
+            Some(start) => *start,
+            None => {
+                let mut start = [b' '; 16];
+                start[..rest.len()].copy_from_slice(rest);
+                start
+            }
+        };
+        let colon = match lanes::no_name(&start) {
+            0 => 16 + name_bytes(&rest[16..]),
+            others => others.trailing_zeros() as usize,
+        };
+        if colon == 0 || line.as_bytes().get(colon) != Some(&b':') {
+            return None;
+        }
+        // What a name may hold is in lower case once this bit is set.
+        let low = (u128::from_le_bytes(start) | u128::from_le_bytes([0x20; 16])) & STARTS[colon.min(16)];
+        let name = FieldName::of_start(colon, low);
+        Some(Self { name, value: without_spaces(&line[colon + 1..]) })
     }
-    while let [rest @ .., b' '] = value {
-        value = rest;
+}
+
+/// The first bytes of sixteen, by their number.
+static STARTS: [u128; 17] = {
+    let mut starts = [u128::MAX; 17];
+    let mut count = 0;
+    while count < 16 {
+        starts[count] = (1 << (8 * count)) - 1;
+        count += 1;
     }
-    value
+    starts
+};
+
+#[inline]
+fn without_spaces(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let (mut from, mut to) = (0, bytes.len());
+    while from < to && bytes[from] == b' ' {
+        from += 1;
+    }
+    while from < to && bytes[to - 1] == b' ' {
+        to -= 1;
+    }
+    &text[from..to]
+}
+
+/// The bytes at the beginning that a name may have: letters, digits, hyphens.
+#[cold]
+fn name_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-')).unwrap_or(bytes.len())
 }
 
 /// The lines of some bytes, one by one, while they hold nothing but printable ASCII between CR LFs.
@@ -92,48 +145,53 @@ struct Lines<'r> {
     bytes: &'r [u8],
     /// Where the next line begins.
     line_at: usize,
-    /// Where the block begins whose line ends are in `ends`.
+    /// Where the block begins whose bytes are in `others`.
     block_at: usize,
-    /// The line feeds of the block that are still to come, a bit each.
-    ends: u64,
-    /// What there must not be in the block, a bit each.
-    faults: u64,
-    /// Whether the block before ends in a carriage return.
-    is_return_before: bool,
+    /// What is not printable ASCII in the block and comes after the last line, a bit each.
+    others: u64,
+    /// The last line ends with the first byte of the block to come.
+    ends_in_next: bool,
     is_faulty: bool,
 }
 
 impl<'r> Lines<'r> {
     fn new(bytes: &'r [u8]) -> Self {
-        let mut lines =
-            Self { bytes, line_at: 0, block_at: 0, ends: 0, faults: 0, is_return_before: false, is_faulty: false };
+        let mut lines = Self { bytes, line_at: 0, block_at: 0, others: 0, ends_in_next: false, is_faulty: false };
         lines.look();
         lines
     }
 
     /// The next line without its end.
     #[inline]
-    fn next(&mut self) -> Option<&'r [u8]> {
-        while self.ends == 0 {
-            if self.faults != 0 || self.block_at + BLOCK_BYTES >= self.bytes.len() {
-                self.is_faulty |= self.faults != 0;
+    #[allow(unsafe_code, reason = "asking whether printable ASCII is UTF-8 takes longer than all the rest; see below")]
+    fn next(&mut self) -> Option<&'r str> {
+        while self.others == 0 {
+            if self.block_at + BLOCK_BYTES >= self.bytes.len() {
                 return None;
             }
             self.block_at += BLOCK_BYTES;
             self.look();
         }
-        // What comes behind this line is not its fault.
-        let before = self.ends ^ (self.ends - 1);
-        if self.faults & before != 0 {
-            self.is_faulty = true;
-            return None;
+        let end = self.block_at + self.others.trailing_zeros() as usize;
+        match self.bytes[end..] {
+            [b'\r', b'\n', ..] => {}
+            // What follows has not come yet.
+            [b'\r'] => return None,
+            _ => {
+                self.is_faulty = true;
+                return None;
+            }
         }
-        let end = self.block_at + self.ends.trailing_zeros() as usize;
-        self.ends &= self.ends - 1;
-        // Every line feed here has a carriage return before it, or is a fault.
-        let line = &self.bytes[self.line_at..end - 1];
-        self.line_at = end + 1;
-        Some(line)
+        // The carriage return, and the line feed where that is in this block.
+        self.others &= self.others - 1;
+        self.ends_in_next = end + 1 == self.block_at + BLOCK_BYTES;
+        self.others &= self.others.wrapping_sub(u64::from(!self.ends_in_next));
+        let line = &self.bytes[self.line_at..end];
+        self.line_at = end + 2;
+        debug_assert!(line.is_ascii());
+        // SAFETY: every byte from the last line's end up to `end` has been looked at, and `end` is the first of them that is
+        // not printable ASCII. So the line is ASCII, and that is UTF-8.
+        Some(unsafe { str::from_utf8_unchecked(line) })
     }
 
     /// What it means that there is no further line.
@@ -145,63 +203,24 @@ impl<'r> Lines<'r> {
     #[inline]
     fn look(&mut self) {
         let rest = &self.bytes[self.block_at..];
-        let seen = match rest.first_chunk::<BLOCK_BYTES>() {
-            Some(block) => Seen::of(block),
+        self.others = match rest.first_chunk::<BLOCK_BYTES>() {
+            Some(block) => others(block),
             None => {
                 let mut block = [b' '; BLOCK_BYTES];
                 block[..rest.len()].copy_from_slice(rest);
-                Seen::of(&block)
+                others(&block)
             }
         };
-        let after_return = seen.returns << 1 | u64::from(self.is_return_before);
-        // A return and a feed belong together. That the last byte is a return is judged with the next block.
-        self.faults = seen.others | (after_return ^ seen.feeds);
-        self.ends = seen.feeds;
-        self.is_return_before = seen.returns >> (BLOCK_BYTES - 1) != 0;
-        if rest.len() < BLOCK_BYTES && rest.last() == Some(&b'\r') {
-            // What follows it has not come yet.
-            self.faults &= !(1 << rest.len());
-        }
+        self.others &= !u64::from(self.ends_in_next);
+        self.ends_in_next = false;
     }
 }
 
-/// Where in a block there are certain bytes, a bit each.
-struct Seen {
-    feeds: u64,
-    returns: u64,
-    /// Neither those nor printable ASCII.
-    others: u64,
-}
-
-/// The bytes at the beginning that a name may have: letters, digits, hyphens.
+/// What is not printable ASCII in a block, a bit each.
 #[inline]
-fn name_bytes(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(lanes) = bytes[at..].first_chunk::<16>() {
-        let others = lanes::no_name(lanes);
-        if others != 0 {
-            return at + others.trailing_zeros() as usize;
-        }
-        at += 16;
-    }
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    at + bytes[at..].iter().position(|byte| !is_name(byte)).unwrap_or(bytes.len() - at)
-}
-
-impl Seen {
-    #[inline]
-    fn of(block: &[u8; BLOCK_BYTES]) -> Self {
-        let mut seen = Self { feeds: 0, returns: 0, others: 0 };
-        let (lanes, _) = block.as_chunks::<16>();
-        for (index, lanes) in lanes.iter().enumerate() {
-            let [feeds, returns, others] = lanes::lines(lanes);
-            let shift = index * 16;
-            seen.feeds |= u64::from(feeds) << shift;
-            seen.returns |= u64::from(returns) << shift;
-            seen.others |= u64::from(others) << shift;
-        }
-        seen
-    }
+fn others(block: &[u8; BLOCK_BYTES]) -> u64 {
+    let (lanes, _) = block.as_chunks::<16>();
+    lanes.iter().rev().fold(0, |others, lanes| others << 16 | u64::from(lanes::no_print(lanes)))
 }
 
 /// Sixteen bytes at once, by instructions of SSE2.
@@ -213,11 +232,11 @@ mod lanes {
         _mm_set1_epi8, _mm_setzero_si128, _mm_sub_epi8,
     };
 
-    /// Line feeds, carriage returns, and what is neither of them nor printable ASCII.
+    /// What is not printable ASCII.
     #[inline]
-    pub(super) fn lines(bytes: &[u8; 16]) -> [u16; 3] {
+    pub(super) fn no_print(bytes: &[u8; 16]) -> u16 {
         // SAFETY: SSE2 is part of x86-64; the function is safe otherwise.
-        unsafe { lines_sse2(bytes) }
+        unsafe { no_print_sse2(bytes) }
     }
 
     /// What is no letter, digit or hyphen.
@@ -229,12 +248,8 @@ mod lanes {
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    fn lines_sse2(bytes: &[u8; 16]) -> [u16; 3] {
-        let lanes = load(bytes);
-        let feeds = _mm_cmpeq_epi8(lanes, each(b'\n'));
-        let returns = _mm_cmpeq_epi8(lanes, each(b'\r'));
-        let known = _mm_or_si128(in_range(lanes, b' ', 95), _mm_or_si128(feeds, returns));
-        [bits(feeds), bits(returns), !bits(known)]
+    fn no_print_sse2(bytes: &[u8; 16]) -> u16 {
+        !bits(in_range(load(bytes), b' ', 95))
     }
 
     #[inline]
@@ -282,9 +297,8 @@ mod lanes {
         bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u16::from(is(*byte)))
     }
 
-    pub(super) fn lines(bytes: &[u8; 16]) -> [u16; 3] {
-        let others = bits(bytes, |byte| !matches!(byte, b' '..=b'~' | b'\r' | b'\n'));
-        [bits(bytes, |byte| byte == b'\n'), bits(bytes, |byte| byte == b'\r'), others]
+    pub(super) fn no_print(bytes: &[u8; 16]) -> u16 {
+        bits(bytes, |byte| !matches!(byte, b' '..=b'~'))
     }
 
     pub(super) fn no_name(bytes: &[u8; 16]) -> u16 {
@@ -309,18 +323,20 @@ mod tests {
         let mut request_line = String::new();
         match read(bytes, |line| {
             match line {
-                Line::Request(line) => request_line = text(line),
-                Line::Field(name, value) => taken.push((text(name), text(value))),
+                Line::Request(line) => request_line = line.to_owned(),
+                Line::Field(field) => taken.push((field.name, field.value.to_owned())),
             }
             true
         }) {
             Head::Complete { fields, bytes } => {
-                let again: Fields = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
-                assert_eq!(again, taken);
+                let read: Fields = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+                let named: Vec<_> =
+                    read.iter().map(|(name, value)| (FieldName::of(name.as_bytes()), value.clone())).collect();
+                assert_eq!(named, taken);
                 let mut reversed: Fields = fields.iter().rev().map(|(name, value)| (text(name), text(value))).collect();
                 reversed.reverse();
-                assert_eq!(reversed, taken);
-                Some(Ok((request_line, taken, bytes)))
+                assert_eq!(reversed, read);
+                Some(Ok((request_line, read, bytes)))
             }
             Head::Partial => None,
             Head::Other => Some(Err(())),

@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod country;
 mod date;
+mod field_name;
 mod fields;
 mod head;
 mod host;

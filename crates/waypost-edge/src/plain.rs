@@ -5,12 +5,14 @@
 //! Its redirect is put together here, byte for byte as the engine would. What is not plain, and every answer that is no
 //! redirect, is the engine's: this file refuses whatever it is not sure of and never answers with an error.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use httparse::Status;
 use waypost_core::visit::Method;
 
 use crate::date::DateBytes;
+use crate::field_name::FieldName;
 use crate::fields::Fields;
 use crate::head::{self, FieldLines, Head, Line};
 use crate::redirect::Redirect;
@@ -55,7 +57,7 @@ pub(crate) fn read(bytes: &[u8], answer: impl FnOnce(&PlainRequest<'_>) -> bool)
     if is_last && length < bytes.len() {
         return Begins::Other;
     }
-    let (Some(method), Ok(target)) = (method, str::from_utf8(target)) else { return Begins::Other };
+    let Some(method) = method else { return Begins::Other };
     let request = PlainRequest { method, target, query_at, is_last, fields, headers };
     Begins::Plain { bytes: length, is_answered: answer(&request), is_last }
 }
@@ -64,7 +66,7 @@ pub(crate) fn read(bytes: &[u8], answer: impl FnOnce(&PlainRequest<'_>) -> bool)
 #[derive(Default)]
 struct Reading<'r> {
     method: Option<Method>,
-    target: &'r [u8],
+    target: &'r str,
     query_at: Option<usize>,
     fields: Fields<'r>,
     is_last: bool,
@@ -74,29 +76,31 @@ impl<'r> Reading<'r> {
     /// Takes the next line. False where it makes the request none for this file.
     #[inline]
     fn take(&mut self, line: Line<'r>) -> bool {
-        let (name, value) = match line {
+        let field = match line {
             Line::Request(line) => return self.take_request_line(line),
-            Line::Field(name, value) => (name, value),
+            Line::Field(field) => field,
         };
-        match concern_of(name, value) {
-            Concern::None => self.fields.take(name, value),
-            Concern::KeepAlive => {}
-            Concern::Close => self.is_last = true,
-            Concern::Other => return false,
+        match field.name {
+            FieldName::Connection if field.value.eq_ignore_ascii_case("keep-alive") => {}
+            FieldName::Connection if field.value.eq_ignore_ascii_case("close") => self.is_last = true,
+            FieldName::Connection | FieldName::Engine => return false,
+            name => self.fields.take(name, field.value.as_bytes(), || Cow::Borrowed(field.value)),
         }
         true
     }
 
-    fn take_request_line(&mut self, line: &'r [u8]) -> bool {
-        let (method, rest) = match line {
-            [b'G', b'E', b'T', b' ', rest @ ..] => (Method::Get, rest),
-            [b'H', b'E', b'A', b'D', b' ', rest @ ..] => (Method::Head, rest),
-            _ => return false,
-        };
-        let Some(target) = rest.strip_suffix(b" HTTP/1.1").filter(|target| target.first() == Some(&b'/')) else {
+    fn take_request_line(&mut self, line: &'r str) -> bool {
+        let (method, rest) = if let Some(rest) = line.strip_prefix("GET ") {
+            (Method::Get, rest)
+        } else if let Some(rest) = line.strip_prefix("HEAD ") {
+            (Method::Head, rest)
+        } else {
             return false;
         };
-        for (place, &byte) in target.iter().enumerate() {
+        let Some(target) = rest.strip_suffix(" HTTP/1.1").filter(|target| target.starts_with('/')) else {
+            return false;
+        };
+        for (place, byte) in target.bytes().enumerate() {
             if !PLAIN_BYTES[usize::from(byte)] {
                 return false;
             }
@@ -142,33 +146,6 @@ static PLAIN_BYTES: [bool; 256] = {
     }
     table
 };
-
-/// What a field says of the body, the connection or the protocol.
-enum Concern {
-    None,
-    KeepAlive,
-    Close,
-    /// Something that the engine knows how to act on.
-    Other,
-}
-
-fn concern_of(name: &[u8], value: &[u8]) -> Concern {
-    let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
-    let is_other = match name.len() {
-        2 => is("te"),
-        6 => is("expect"),
-        7 => is("upgrade") || is("trailer"),
-        10 if is("connection") => match value {
-            value if value.eq_ignore_ascii_case(b"keep-alive") => return Concern::KeepAlive,
-            value if value.eq_ignore_ascii_case(b"close") => return Concern::Close,
-            _ => true,
-        },
-        14 => is("content-length") || is("http2-settings"),
-        17 => is("transfer-encoding"),
-        _ => false,
-    };
-    if is_other { Concern::Other } else { Concern::None }
-}
 
 /// Adds the whole answer of a redirect. Whoever asks for its head alone is not told a length, as the engine has it.
 pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {

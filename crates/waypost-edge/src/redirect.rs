@@ -1,6 +1,5 @@
 //! The redirect itself: find the link, collect the facts of the visit, ask `decide`, and check what may be sent.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -78,14 +77,13 @@ impl Shared {
     ) -> Result<R, Page> {
         let Asked { target, fields, site, method } = asked;
         let slug = from_request_path(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
-        let texts = VisitTexts::of(fields);
         let mut answer = Some(answer);
         let followed = thread.links.get(site.table_key, &slug, |bytes| {
             let link = CompactLink::read(bytes).ok()?;
             let visit = Visit {
                 method,
                 unlock: self.unlock(&link, headers, site, &slug, visitor.now),
-                ..texts.visit(target, &visitor)
+                ..visit_of(target, fields, &visitor)
             };
             let decision = match decide(&link, &visit) {
                 Ok(decision) => decision,
@@ -192,39 +190,20 @@ fn is_location(url: &str) -> bool {
     !url.is_empty() && url.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
-/// The texts that a decision may look at.
-#[derive(Debug)]
-struct VisitTexts<'r> {
-    user_agent: Option<Cow<'r, str>>,
-    referrer: Option<Cow<'r, str>>,
-    accept_language: Option<Cow<'r, str>>,
-    purpose: Option<Cow<'r, str>>,
-}
-
-impl<'r> VisitTexts<'r> {
-    fn of(fields: &Fields<'r>) -> Self {
-        Self {
-            user_agent: fields.user_agent(),
-            referrer: fields.referrer(),
-            accept_language: fields.accept_language(),
-            purpose: fields.purpose(),
-        }
-    }
-
-    fn visit<'v>(&'v self, target: &'v Target<'_>, visitor: &'v Visitor) -> Visit<'v> {
-        Visit {
-            host: Some(&target.host),
-            path: Some(target.path),
-            query: target.query,
-            ip: Some(visitor.address),
-            country: visitor.country(),
-            // A real request without the header is told from a visit of which it is not known.
-            user_agent: Some(self.user_agent.as_deref().unwrap_or_default()),
-            referrer: self.referrer.as_deref(),
-            accept_language: self.accept_language.as_deref(),
-            purpose: self.purpose.as_deref(),
-            ..Visit::at(visitor.now)
-        }
+/// The facts of a visit. Its method and what unlocks it are not among them.
+fn visit_of<'v>(target: &'v Target<'_>, fields: &'v Fields<'_>, visitor: &'v Visitor) -> Visit<'v> {
+    Visit {
+        host: Some(&target.host),
+        path: Some(target.path),
+        query: target.query,
+        ip: Some(visitor.address),
+        country: visitor.country(),
+        // A real request without the header is told from a visit of which it is not known.
+        user_agent: Some(fields.user_agent().unwrap_or_default()),
+        referrer: fields.referrer(),
+        accept_language: fields.accept_language(),
+        purpose: fields.purpose(),
+        ..Visit::at(visitor.now)
     }
 }
 

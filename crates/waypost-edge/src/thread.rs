@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use memchr::memmem;
 use waypost_table::{Reader, Table};
 
 use crate::clicks::Recorder;
@@ -14,6 +15,8 @@ use crate::plain;
 
 /// Bytes read from a connection at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Requests of one connection that are announced together.
+const ANNOUNCED_MAX: usize = 32;
 
 /// One edge thread.
 #[derive(Debug)]
@@ -49,6 +52,17 @@ impl Thread {
         if self.last_host.borrow().is(host) {
             self.links.expect(self.last_table_key.borrow().as_bytes(), path.get(1..).unwrap_or_default());
         }
+    }
+
+    /// Announces the requests that these bytes begin with, up to [`ANNOUNCED_MAX`]; gives how many bytes they have together.
+    #[cold]
+    pub(crate) fn announce_all(&self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        for end in memmem::find_iter(bytes, b"\r\n\r\n").take(ANNOUNCED_MAX) {
+            self.announce(&bytes[done..]);
+            done = end + b"\r\n\r\n".len();
+        }
+        done
     }
 
     /// `wakes` has to grow whenever the thread wakes.

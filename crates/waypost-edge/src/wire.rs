@@ -182,7 +182,7 @@ impl Channel {
             thread.links.approach();
             // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
             let mut bytes = std::mem::take(&mut *input);
-            let (count, after) = self.answer_plain(cx, bytes.rest(), limits, &mut answer)?;
+            let (count, after) = self.answer_plain(cx, bytes.rest(), thread, limits, &mut answer)?;
             bytes.take(count);
             *input = bytes;
             if let Some(left) = input.note(after) {
@@ -208,7 +208,7 @@ impl Channel {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let (count, after) = match self.answer_plain(cx, input.rest(), limits, &mut answer)? {
+            let (count, after) = match self.answer_plain(cx, input.rest(), thread, limits, &mut answer)? {
                 // A head that comes in many small pieces would be read from its beginning with each; the engine does not.
                 (0, After::Read) => (0, After::HandOver),
                 other => other,
@@ -242,12 +242,19 @@ impl Channel {
         &self,
         cx: &mut Context<'_>,
         bytes: &[u8],
+        thread: &Thread,
         limits: PlainLimits,
         answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
     ) -> io::Result<(usize, After)> {
         let mut done = 0;
+        let mut announced = 0;
         while done < bytes.len() {
             let rest = &bytes[done..];
+            if done > announced {
+                // Only the first one was announced when it came; few peers send more at a time.
+                announced = done + thread.announce_all(rest);
+                thread.links.approach();
+            }
             if self.held.borrow().rest().len() > HELD_BYTES_MAX && self.poll_send_held(cx)?.is_pending() {
                 return Ok((done, After::Wait));
             }
