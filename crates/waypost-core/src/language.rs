@@ -11,10 +11,10 @@ const MEMBERS_MAX: usize = 20;
 /// member whose weight cannot be read is passed over.
 pub fn accepts(accept_language: &str, range: &str) -> bool {
     !matches!(range, "" | "*")
-        && accept_language.split(',').any(|member| {
-            let mut parts = member.split(';');
-            let tag = parts.next().unwrap_or("").trim_ascii();
-            starts_with_subtags(tag, range) && parts.all(has_weight)
+        && accept_language.as_bytes().split(|byte| *byte == b',').any(|member| {
+            let mut parts = member.split(|byte| *byte == b';');
+            let tag = parts.next().unwrap_or_default().trim_ascii();
+            starts_with_subtags(tag, range.as_bytes()) && parts.all(|part| str::from_utf8(part).is_ok_and(has_weight))
         })
 }
 
@@ -38,8 +38,7 @@ pub fn primary(accept_language: &str) -> Cow<'_, str> {
     }
 }
 
-fn starts_with_subtags(tag: &str, range: &str) -> bool {
-    let (tag, range) = (tag.as_bytes(), range.as_bytes());
+fn starts_with_subtags(tag: &[u8], range: &[u8]) -> bool {
     tag.len() >= range.len()
         && tag[..range.len()].eq_ignore_ascii_case(range)
         && matches!(tag.get(range.len()), None | Some(b'-'))

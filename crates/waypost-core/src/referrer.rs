@@ -1,21 +1,27 @@
 //! The host of a referrer, and whether it belongs to a site.
 
+use memchr::{memchr, memrchr};
+
 /// The host of an absolute URL, found by scanning it; without port, credentials and a trailing dot.
 ///
 /// `None` where the text has no `scheme://host`. The host is as the visitor wrote it; compare it with [`is_within`].
 pub fn host(referrer: &str) -> Option<&str> {
-    let (scheme, rest) = referrer.trim_ascii().split_once("://")?;
+    let referrer = referrer.trim_ascii();
+    // No scheme has a colon, so the first one ends it.
+    let (scheme, rest) = referrer.split_at(memchr(b':', referrer.as_bytes())?);
+    let rest = rest.strip_prefix("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     if !is_scheme {
         return None;
     }
     // A browser reads `\` as `/` in web URLs, so `https://evil.example\@t.co/` is a page of evil.example.
-    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or(rest);
-    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let host_and_port = &authority[memrchr(b'@', authority.as_bytes()).map_or(0, |at| at + 1)..];
     let host = match host_and_port.strip_prefix('[') {
         Some(literal) => &host_and_port[..literal.find(']')? + 2],
-        None => host_and_port.split(':').next().unwrap_or(host_and_port),
+        None => &host_and_port[..memchr(b':', host_and_port.as_bytes()).unwrap_or(host_and_port.len())],
     };
     let host = host.strip_suffix('.').unwrap_or(host);
     (!host.is_empty()).then_some(host)

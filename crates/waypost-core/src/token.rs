@@ -11,13 +11,15 @@ pub(crate) struct TokenSet<const N: usize> {
     last: [u8; 256],
     /// For each token, one more than the place of the one before it that begins with the same byte.
     before: [u8; N],
+    /// For each token, its first four bytes as a number, or fewer where it is shorter, and ones for those.
+    starts: [(u32, u32); N],
 }
 
 impl<const N: usize> TokenSet<N> {
     /// At most 128 tokens, each of at least two bytes.
     pub(crate) const fn new(tokens: [&'static str; N]) -> Self {
         assert!(N <= 128, "a bit for each token");
-        let mut set = Self { tokens, seconds: [0; 256], last: [0; 256], before: [0; N] };
+        let mut set = Self { tokens, seconds: [0; 256], last: [0; 256], before: [0; N], starts: [(0, 0); N] };
         let mut at = 0;
         while at < N {
             let token = tokens[at].as_bytes();
@@ -25,6 +27,12 @@ impl<const N: usize> TokenSet<N> {
             let first = token[0] as usize;
             set.seconds[first] |= 1 << (token[1] & 63);
             set.before[at] = set.last[first];
+            let mut byte = 0;
+            while byte < token.len() && byte < 4 {
+                set.starts[at].0 |= (token[byte] as u32) << (8 * byte);
+                set.starts[at].1 |= 0xff << (8 * byte);
+                byte += 1;
+            }
             at += 1;
             set.last[first] = at as u8;
         }
@@ -49,10 +57,13 @@ impl<const N: usize> TokenSet<N> {
 
     fn found_at(&self, text: &[u8]) -> u128 {
         let mut found = 0;
+        let start = text.iter().take(4).rev().fold(0, |start, byte| start << 8 | u32::from(*byte));
         let mut next = self.last[usize::from(text[0])];
         while next != 0 {
             let place = usize::from(next) - 1;
-            if text.starts_with(self.tokens[place].as_bytes()) {
+            let (bytes, ones) = self.starts[place];
+            // Most end here, without a look at the text.
+            if start & ones == bytes && text.starts_with(self.tokens[place].as_bytes()) {
                 found |= 1 << place;
             }
             next = self.before[place];

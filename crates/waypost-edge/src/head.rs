@@ -106,7 +106,7 @@ impl<'r> Field<'r> {
         // What a name may hold is in lower case once this bit is set.
         let low = (u128::from_le_bytes(start) | u128::from_le_bytes([0x20; 16])) & STARTS[colon.min(16)];
         let name = FieldName::of_start(colon, low);
-        Some(Self { name, value: without_spaces(&line[colon + 1..]) })
+        Some(Self { name, value: line[colon + 1..].trim_ascii() })
     }
 }
 
@@ -120,19 +120,6 @@ static STARTS: [u128; 17] = {
     }
     starts
 };
-
-#[inline]
-fn without_spaces(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    let (mut from, mut to) = (0, bytes.len());
-    while from < to && bytes[from] == b' ' {
-        from += 1;
-    }
-    while from < to && bytes[to - 1] == b' ' {
-        to -= 1;
-    }
-    &text[from..to]
-}
 
 /// The bytes at the beginning that a name may have: letters, digits, hyphens.
 #[cold]
@@ -162,7 +149,7 @@ impl<'r> Lines<'r> {
     }
 
     /// The next line without its end.
-    #[inline]
+    #[inline(always)]
     #[allow(unsafe_code, reason = "asking whether printable ASCII is UTF-8 takes longer than all the rest; see below")]
     fn next(&mut self) -> Option<&'r str> {
         while self.others == 0 {
@@ -172,7 +159,8 @@ impl<'r> Lines<'r> {
             self.block_at += BLOCK_BYTES;
             self.look();
         }
-        let end = self.block_at + self.others.trailing_zeros() as usize;
+        let place = self.others.trailing_zeros();
+        let end = self.block_at + place as usize;
         match self.bytes[end..] {
             [b'\r', b'\n', ..] => {}
             // What follows has not come yet.
@@ -183,9 +171,8 @@ impl<'r> Lines<'r> {
             }
         }
         // The carriage return, and the line feed where that is in this block.
-        self.others &= self.others - 1;
-        self.ends_in_next = end + 1 == self.block_at + BLOCK_BYTES;
-        self.others &= self.others.wrapping_sub(u64::from(!self.ends_in_next));
+        self.others &= !(0b11 << place);
+        self.ends_in_next = place == BLOCK_BYTES as u32 - 1;
         let line = &self.bytes[self.line_at..end];
         self.line_at = end + 2;
         debug_assert!(line.is_ascii());

@@ -31,9 +31,9 @@ use std::sync::{Mutex, TryLockError};
 use memmap2::{Advice, MmapMut};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Slots that share a cache line, where a key can be.
+/// Slots that share a cache line. A key is in its own, or, where that was full, in the other one of the pair.
 const LINE_SLOTS: usize = 8;
-/// The most lines: 128 MiB, for some sixteen million links. It is reserved at once and takes memory as it is used.
+/// The most lines, an even number: 128 MiB, for some sixteen million links. It is reserved at once and takes memory as it is used.
 const LINES_MAX: usize = 1 << 21;
 /// The fewest lines in use: 64 KiB.
 const LINES_MIN: usize = 1 << 10;
@@ -92,7 +92,7 @@ impl Places {
     }
 
     /// Uses more lines where the tree has outgrown them, which forgets nearly everything. With more lines a key is never in
-    /// an earlier one, so what was left behind in one is not met again. To be called before a [`Places::forget`].
+    /// an earlier pair, so what was left behind in one is not met again. To be called before a [`Places::forget`].
     pub(crate) fn make_room(&self, entries: u64) {
         if entries > self.room() {
             let lines = lines_for(entries.saturating_mul(2)).max(self.lines.load(Ordering::Relaxed));
@@ -108,8 +108,8 @@ impl Places {
     /// Brings the records of these keys close, as far as most records go.
     pub(crate) fn approach(&self, hashes: &[u64]) {
         // In two rounds, so that memory works on all of a round together.
-        for line in hashes.iter().filter_map(|hash| self.line(*hash)) {
-            prefetch(line.as_ptr() as usize);
+        for [own, _] in hashes.iter().filter_map(|hash| self.lines(*hash)) {
+            prefetch(own.as_ptr() as usize);
         }
         for node in hashes.iter().filter_map(|hash| self.place(*hash)) {
             for line in 0..NEAR_LINES {
@@ -129,7 +129,7 @@ impl Places {
     /// busy here. `value` is what the tree handed out, in place.
     pub(crate) fn remember(&self, hash: u64, key: &[u8], value: &[u8], changes: u64) {
         let Some(node) = self.node_of(key, value) else { return };
-        let Some(slots) = self.line(hash) else { return };
+        let Some([own, other]) = self.lines(hash) else { return };
         let filling = match self.filling.try_lock() {
             Ok(filling) => filling,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -141,9 +141,10 @@ impl Places {
                 let slot = slot.load(Ordering::Relaxed);
                 slot != 0 && slot & FINGERPRINT_MASK == fingerprint
             };
-            let free = || slots.iter().find(|slot| slot.load(Ordering::Relaxed) == 0);
-            let taken = || slots.get((hash >> FINGERPRINT_BITS) as usize % LINE_SLOTS);
-            if let Some(slot) = slots.iter().find(is_own).or_else(free).or_else(taken) {
+            let slots = || own.iter().chain(other);
+            let free = || slots().find(|slot| slot.load(Ordering::Relaxed) == 0);
+            let taken = || own.get((hash >> FINGERPRINT_BITS) as usize % LINE_SLOTS);
+            if let Some(slot) = slots().find(is_own).or_else(free).or_else(taken) {
                 slot.store((node as u64 >> 1) << FINGERPRINT_BITS | fingerprint, Ordering::Release);
             }
         }
@@ -156,7 +157,7 @@ impl Places {
         self.changes.fetch_add(1, Ordering::AcqRel);
         for hash in hashes {
             let fingerprint = hash & FINGERPRINT_MASK;
-            for slot in self.line(hash).into_iter().flatten() {
+            for slot in self.lines(hash).into_iter().flatten().flatten() {
                 if slot.load(Ordering::Relaxed) & FINGERPRINT_MASK == fingerprint {
                     slot.store(0, Ordering::Release);
                 }
@@ -168,20 +169,21 @@ impl Places {
     /// Where this key was found last, or another with the same fingerprint.
     #[inline]
     fn place(&self, hash: u64) -> Option<usize> {
-        let fingerprint = hash & FINGERPRINT_MASK;
-        let mut slots = self.line(hash)?.iter().map(|slot| slot.load(Ordering::Acquire));
-        let slot = slots.find(|slot| *slot != 0 && slot & FINGERPRINT_MASK == fingerprint)?;
+        let [own, other] = self.lines(hash)?;
+        let slot = slot_of(own, hash).or_else(|| slot_of(other, hash))?;
         Some((slot >> FINGERPRINT_BITS << 1) as usize)
     }
 
+    /// The line of this hash, and the other one of its pair.
     #[inline]
-    fn line(&self, hash: u64) -> Option<&[AtomicU64]> {
+    fn lines(&self, hash: u64) -> Option<[&[AtomicU64]; 2]> {
         let memory = self.memory.as_ref()?;
         let lines = self.lines.load(Ordering::Relaxed);
         let line = ((u128::from(hash) * lines as u128) >> 64) as usize;
         // SAFETY: see the head of this file. The map has LINES_MAX lines and `lines` is never more.
         let slots = unsafe { slice::from_raw_parts(memory.as_ptr().cast::<AtomicU64>(), LINES_MAX * LINE_SLOTS) };
-        slots.get(line * LINE_SLOTS..(line + 1) * LINE_SLOTS)
+        let slots_of = |line: usize| slots.get(line * LINE_SLOTS..(line + 1) * LINE_SLOTS);
+        Some([slots_of(line)?, slots_of(line ^ 1)?])
     }
 
     /// The address of the node that a value is in; `None` where this layout does not hold, as for a value with pages of its own.
@@ -224,9 +226,17 @@ impl Places {
     }
 }
 
-/// Lines for so many entries.
+/// Lines for so many entries, an even number.
 fn lines_for(entries: u64) -> usize {
-    (usize::try_from(entries).unwrap_or(usize::MAX) / LINKS_PER_LINE).clamp(LINES_MIN, LINES_MAX)
+    let pairs = usize::try_from(entries).unwrap_or(usize::MAX) / (2 * LINKS_PER_LINE);
+    (2 * pairs).clamp(LINES_MIN, LINES_MAX)
+}
+
+/// The slot in a line that has this hash's fingerprint.
+#[inline]
+fn slot_of(line: &[AtomicU64], hash: u64) -> Option<u64> {
+    let mut slots = line.iter().map(|slot| slot.load(Ordering::Acquire));
+    slots.find(|slot| *slot != 0 && slot & FINGERPRINT_MASK == hash & FINGERPRINT_MASK)
 }
 
 /// Asks for the memory at an address, which need not be valid.
@@ -361,13 +371,16 @@ mod tests {
     fn keys_of_one_line_crowd_each_other_out_and_nothing_else() {
         let places = Places::new(0, PAGE as u64);
         let page = Page::with(b"k", b"v", 16);
-        // The line is chosen by the high bits, so all of these share the first one.
+        // The line is chosen by the high bits, so all of these share the first one, which has one to fall back on.
         let hashes: Vec<u64> = (1..=20).collect();
         for hash in &hashes {
             places.remember(*hash, b"k", page.value(b"k", b"v"), 0);
         }
         let found = |hash: &&u64| places.read(**hash, b"k", &mut Vec::new()).is_some();
-        assert_eq!(hashes.iter().filter(found).count(), LINE_SLOTS);
+        assert_eq!(hashes.iter().filter(found).count(), 2 * LINE_SLOTS);
+        let elsewhere = u64::MAX / LINES_MIN as u64 * 2 + 30;
+        places.remember(elsewhere, b"k", page.value(b"k", b"v"), 0);
+        assert!(found(&&elsewhere));
         places.forget(hashes.iter().copied());
         assert_eq!(hashes.iter().filter(found).count(), 0);
     }
