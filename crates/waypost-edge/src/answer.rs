@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY,
-    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -139,31 +139,36 @@ pub(crate) fn redirect(
 /// A page, or its problem document where the request's `Accept` prefers JSON.
 pub(crate) fn page(shown: Page, prefers_json: bool) -> Answer {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    match shown {
-        Page::MethodNotAllowed => {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        Page::Unavailable => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        Page::BadRequest | Page::TargetTooLong => {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {}
-    }
-    let text = if prefers_json {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        shown.problem()
-    } else {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
-        shown.html()
-    };
+    let text = page_parts(shown, prefers_json, |name, value| {
+        headers.insert(name, HeaderValue::from_static(value));
+    });
     let status = StatusCode::from_u16(shown.status()).expect("pages have a status of three digits");
     respond(status, headers, AnswerBody::Page(Some(Bytes::from_static(text.as_bytes()))))
+}
+
+/// The headers of a page, in their order, and its text.
+pub(crate) fn page_parts(
+    shown: Page,
+    prefers_json: bool,
+    mut header: impl FnMut(HeaderName, &'static str),
+) -> &'static str {
+    header(CACHE_CONTROL, "private, no-store");
+    header(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    header(REFERRER_POLICY, "no-referrer");
+    match shown {
+        Page::MethodNotAllowed => header(ALLOW, "GET, HEAD"),
+        Page::Unavailable => header(RETRY_AFTER, "1"),
+        Page::BadRequest | Page::TargetTooLong => header(CONNECTION, "close"),
+        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {}
+    }
+    if prefers_json {
+        header(CONTENT_TYPE, "application/problem+json");
+        shown.problem()
+    } else {
+        header(CONTENT_TYPE, "text/html; charset=utf-8");
+        header(CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
+        shown.html()
+    }
 }
 
 /// Makes an answer the last of its connection.

@@ -2,18 +2,22 @@
 //!
 //! A plain request is a GET or HEAD of a path, in HTTP/1.1, complete, without a body or anything that concerns the connection
 //! but that it is to be closed.
-//! Its redirect is put together here, byte for byte as the engine would. What is not plain, and every answer that is no
-//! redirect, is the engine's: this file refuses whatever it is not sure of and never answers with an error.
+//! Its redirect, or the page that says why there is none, is put together here, byte for byte as the engine would. What is not
+//! plain, and what is not about a link, is the engine's: this file refuses whatever it is not sure of and never answers with an error.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use httparse::Status;
+use hyper::StatusCode;
+use hyper::header::ACCEPT;
+use waypost_core::page::{self, Page};
 use waypost_core::visit::Method;
 
+use crate::answer;
 use crate::date::DateBytes;
 use crate::field_name::FieldName;
-use crate::fields::Fields;
+use crate::fields::{Fields, Headers as _};
 use crate::head::{self, FieldLines, Head, Line};
 use crate::redirect::Redirect;
 
@@ -179,9 +183,29 @@ pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, d
     answer.extend_from_slice(b"\r\n\r\n");
 }
 
+/// Adds the whole answer of a page, or of its head.
+pub(crate) fn put_page(page: Page, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
+    let accept = request.headers.first_value(&ACCEPT).and_then(|accept| str::from_utf8(accept).ok());
+    let status = page.status();
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+    put(answer, &["HTTP/1.1 ", &status.to_string(), " ", reason]);
+    let text = answer::page_parts(page, accept.is_some_and(page::prefers_json), |name, value| {
+        put(answer, &["\r\n", name.as_str(), ": ", value]);
+    });
+    if request.is_last {
+        put(answer, &["\r\nconnection: close"]);
+    }
+    put(answer, &["\r\ncontent-length: ", &text.len().to_string(), "\r\ndate: "]);
+    answer.extend_from_slice(date);
+    put(answer, &["\r\n\r\n", if request.method == Method::Get { text } else { "" }]);
+}
+
+fn put(answer: &mut Vec<u8>, texts: &[&str]) {
+    texts.iter().for_each(|text| answer.extend_from_slice(text.as_bytes()));
+}
+
 #[cfg(test)]
 mod tests {
-    use hyper::StatusCode;
     use waypost_core::decide::CachePolicy;
 
     use super::*;

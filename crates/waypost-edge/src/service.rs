@@ -223,8 +223,8 @@ impl RequestService {
         }
     }
 
-    /// Writes the answer of a plain request where that is a link's redirect, whose click is then recorded. `false` where it is
-    /// anything else; nothing has happened then.
+    /// Writes the answer of a plain request where that asks for a link: its redirect, whose click is then recorded, or a page.
+    /// `false` where it asks for anything else; nothing has happened then.
     pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, answer: &mut Vec<u8>) -> bool {
         let limits = &self.shared.limits;
         let mut last_host = self.thread.last_host.borrow_mut();
@@ -245,7 +245,11 @@ impl RequestService {
             let put = |redirect: Redirect<'_>| {
                 plain::put_redirect(redirect, request, &self.thread.date.at(visitor.now), answer);
             };
-            self.shared.follow(asked, &request.headers, visitor, &self.thread, put).is_ok()
+            let followed = self.shared.follow(asked, &request.headers, visitor, &self.thread, put);
+            if let Err(page) = followed {
+                plain::put_page(page, request, &self.thread.date.at(visitor.now), answer);
+            }
+            true
         })
     }
 
