@@ -73,37 +73,53 @@ pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Op
         forwarded.into()
     };
 
-    let mut added = String::new();
+    let mut url = Completion { before_fragment, own, url: String::new(), bytes: destination.len() + forwarded.len() };
     for (name, value) in UTM_NAMES.into_iter().zip(utms) {
         let Some(value) = value else { continue };
         if !has_name(own.unwrap_or(""), name.as_bytes()) && !has_name(&forwarded, name.as_bytes()) {
-            push_pair(
-                &mut added,
-                [name, "="].into_iter().chain(url::form_urlencoded::byte_serialize(value.as_bytes())),
-            );
+            url.push([name, "="].into_iter().chain(url::form_urlencoded::byte_serialize(value.as_bytes())));
         }
     }
     for pair in pairs(&forwarded) {
         if !has_name(own.unwrap_or(""), &name_of(pair)) {
-            push_pair(&mut added, utf8_percent_encode(pair, SPECIAL_QUERY));
+            url.push(utf8_percent_encode(pair, SPECIAL_QUERY));
         }
     }
-    if added.is_empty() {
+    let mut url = url.url;
+    if url.is_empty() {
         return Cow::Borrowed(destination);
     }
-    let joint = match own {
-        None => "?",
-        Some(query) if query.is_empty() || query.ends_with('&') => "",
-        Some(_) => "&",
-    };
-    Cow::Owned([before_fragment, joint, &added, fragment].concat())
+    url.push_str(fragment);
+    Cow::Owned(url)
 }
 
-fn push_pair<'p>(added: &mut String, parts: impl Iterator<Item = &'p str>) {
-    if !added.is_empty() {
-        added.push('&');
+/// A destination to which pairs are added.
+struct Completion<'a> {
+    before_fragment: &'a str,
+    /// The query of that.
+    own: Option<&'a str>,
+    /// Empty until there is a pair to add.
+    url: String,
+    /// Bytes of the destination and the forwarded query.
+    bytes: usize,
+}
+
+impl Completion<'_> {
+    fn push<'p>(&mut self, pair: impl Iterator<Item = &'p str>) {
+        if self.url.is_empty() {
+            // Room for UTM parameters as most are, so that it is made once.
+            self.url.reserve(self.bytes + 128);
+            self.url.push_str(self.before_fragment);
+            self.url.push_str(match self.own {
+                None => "?",
+                Some(query) if query.is_empty() || query.ends_with('&') => "",
+                Some(_) => "&",
+            });
+        } else {
+            self.url.push('&');
+        }
+        self.url.extend(pair);
     }
-    added.extend(parts);
 }
 
 #[cfg(test)]

@@ -27,9 +27,19 @@ pub fn utm_pairs(url: &str) -> Cow<'_, str> {
             found[place].get_or_insert(pair);
         }
     }
-    let joined: Vec<&str> = found.into_iter().flatten().collect();
+    let pairs = || found.into_iter().flatten();
     // The usual case: nothing but the parameters themselves, in their order.
-    if joined.join("&") == query { Cow::Borrowed(query) } else { Cow::Owned(joined.join("&")) }
+    if query.split('&').eq(pairs()) {
+        return Cow::Borrowed(query);
+    }
+    let mut joined = String::with_capacity(query.len());
+    for pair in pairs() {
+        if !joined.is_empty() {
+            joined.push('&');
+        }
+        joined.push_str(pair);
+    }
+    Cow::Owned(joined)
 }
 
 /// The values in what [`utm_pairs`] gave, decoded, in the order of [`UTM_NAMES`]; empty where there is none. What is not
