@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 use percent_encoding::percent_decode;
 
 use super::cut;
@@ -17,7 +17,7 @@ pub fn utm_pairs(url: &str) -> Cow<'_, str> {
     let before_fragment = memchr(b'#', url.as_bytes()).map_or(url, |end| &url[..end]);
     let Some(mark) = memchr(b'?', before_fragment.as_bytes()) else { return Cow::Borrowed("") };
     let query = &before_fragment[mark + 1..];
-    if memmem::find(query.as_bytes(), b"utm_").is_none() {
+    if !has_utm(query.as_bytes()) {
         return Cow::Borrowed("");
     }
     let mut found: [Option<&str>; 5] = [None; 5];
@@ -40,6 +40,16 @@ pub fn utm_pairs(url: &str) -> Cow<'_, str> {
         joined.push_str(pair);
     }
     Cow::Owned(joined)
+}
+
+/// Whether a name in this query begins as those of UTM parameters do.
+fn has_utm(query: &[u8]) -> bool {
+    let mut rest = query;
+    while !rest.starts_with(b"utm_") {
+        let Some(end) = memchr(b'&', rest) else { return false };
+        rest = &rest[end + 1..];
+    }
+    true
 }
 
 /// The values in what [`utm_pairs`] gave, decoded, in the order of [`UTM_NAMES`]; empty where there is none. What is not
