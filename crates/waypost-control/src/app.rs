@@ -108,7 +108,7 @@ impl App {
             api_throttle: settings.api_rate.map(Throttle::new),
             unlock_throttles: UNLOCK_RATES.map(Throttle::new),
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
-            create_queue: CreateQueue::start(store.clone()),
+            create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             webhooks: WebhookCounts::default(),
             jobs: Mutex::new(jobs),

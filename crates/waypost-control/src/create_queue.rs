@@ -1,15 +1,19 @@
 //! Making links together: what is asked for while a transaction is being written goes into the next one, so that many
 //! callers share one commit. A caller alone does not wait for others.
 //!
-//! Checking links comes before, waiting for the edge after; neither happens here.
+//! What was made is handed to the job that keeps the link table current. Checking links comes before, waiting for the edge
+//! after; neither happens here.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use waypost_core::Timestamp;
-use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, NewLink, Store, StoreError};
+use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
 
+use crate::fresh::FreshRecords;
 use crate::problem::{Problem, ProblemCode};
+use crate::sync::Sync;
 
 /// Orders that wait. Past them callers wait before they are taken in.
 const ORDERS_WAITING_MAX: usize = 256;
@@ -57,9 +61,9 @@ struct Part {
 
 impl CreateQueue {
     /// Starts the task that makes the links; it ends with the last clone of the queue.
-    pub(crate) fn start(store: Store) -> Self {
+    pub(crate) fn start(store: Store, sync: Arc<Sync>) -> Self {
         let (orders, receiver) = mpsc::channel(ORDERS_WAITING_MAX);
-        tokio::spawn(run(store, receiver));
+        tokio::spawn(run(store, sync, receiver));
         Self { orders }
     }
 
@@ -72,17 +76,17 @@ impl CreateQueue {
     }
 }
 
-async fn run(store: Store, mut receiver: mpsc::Receiver<Order>) {
+async fn run(store: Store, sync: Arc<Sync>, mut receiver: mpsc::Receiver<Order>) {
     let mut waiting = Vec::new();
     while receiver.recv_many(&mut waiting, ORDERS_WAITING_MAX).await > 0 {
         let mut batch = Batch::default();
         for order in waiting.drain(..) {
             if !batch.orders.is_empty() && batch.links.len() + order.links.len() > LINKS_PER_TRANSACTION {
-                std::mem::take(&mut batch).make(&store).await;
+                std::mem::take(&mut batch).make(&store, &sync).await;
             }
             batch.add(order);
         }
-        batch.make(&store).await;
+        batch.make(&store, &sync).await;
     }
 }
 
@@ -95,10 +99,11 @@ impl Batch {
 
     /// Makes all orders together; where that fails for another reason than an absent database, each on its own, so
     /// that nobody pays for another's order.
-    async fn make(self, store: &Store) {
+    async fn make(self, store: &Store, sync: &Sync) {
         let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), part.changed_by.as_str())).collect();
         match make_together(store, &self.links, &parts).await {
-            Ok(mut made) => {
+            Ok((mut made, places)) => {
+                sync.hand_over(fresh_records(self.links, &made, &places));
                 for part in self.orders.into_iter().rev() {
                     let outcomes = made.outcomes.split_off(part.links.start);
                     // Fails where the caller went away; the links are made all the same.
@@ -115,7 +120,7 @@ impl Batch {
                 for part in self.orders {
                     let alone = &self.links[part.links.clone()];
                     let made = make_together(store, alone, &[(0..alone.len(), part.changed_by.as_str())]).await;
-                    let _ = part.reply.send(made.map_err(Problem::from));
+                    let _ = part.reply.send(made.map(|(made, _)| made).map_err(Problem::from));
                 }
             }
         }
@@ -126,15 +131,28 @@ async fn make_together(
     store: &Store,
     links: &[NewLink<'static>],
     parts: &[(Range<usize>, &str)],
-) -> Result<Made, StoreError> {
+) -> Result<(Made, LinkPlaces), StoreError> {
     let mut tx = store.begin("create_links").await?;
+    let places = tx.link_places(links).await?;
     let mut outcomes = Vec::with_capacity(links.len());
     for (call, changed_by) in calls(parts) {
-        outcomes.extend(tx.create_links(&links[call], Some(changed_by)).await?);
+        outcomes.extend(tx.create_links_at(&places, &links[call], Some(changed_by)).await?);
     }
-    let (at, sequence) = (tx.now(), tx.outbox_last().await?);
+    let created = outcomes.iter().filter(|outcome| matches!(outcome, CreateOutcome::Created { .. })).count() as u64;
+    let sequence = match places.outbox_last() {
+        Some(before) => before + created,
+        None => tx.outbox_last().await?,
+    };
+    let at = tx.now();
     tx.commit().await?;
-    Ok(Made { outcomes, at, sequence })
+    Ok((Made { outcomes, at, sequence }, places))
+}
+
+/// What a transaction told edges. Each link that it made has one entry in the outbox, and there are no others.
+fn fresh_records(links: Vec<NewLink<'static>>, made: &Made, places: &LinkPlaces) -> FreshRecords {
+    let outcomes = links.into_iter().zip(&made.outcomes);
+    let records: Vec<_> = outcomes.filter_map(|(link, outcome)| places.edge_record(link, outcome, made.at)).collect();
+    FreshRecords { after: made.sequence - records.len() as u64, newest: made.sequence, records }
 }
 
 /// Joins orders of one maker that stand side by side, as far as one call of the store takes them.

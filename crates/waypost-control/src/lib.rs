@@ -23,6 +23,7 @@ mod create_queue;
 mod csv;
 mod decide;
 mod domains;
+mod fresh;
 mod health;
 mod keys;
 mod kv;

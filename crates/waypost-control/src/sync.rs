@@ -4,6 +4,9 @@
 //! change ([`Sync::wait_for_links`]); the job also looks by itself, because another process may have written. Changes that
 //! were committed while it was writing are taken together in the next batch. It is the only writer of the table.
 //!
+//! Whoever makes links hands their records over ([`Sync::hand_over`]), because reading them back takes longer than all else.
+//! They are written only where the table's cursor stands right before them, so the table cannot tell the difference.
+//!
 //! Reading what is true is the store's work, writing it the table's; what a record means is the core's.
 
 use std::sync::Arc;
@@ -13,14 +16,15 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
-use waypost_store::{Domain, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
+use waypost_store::{Domain, EdgeRecord, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
 use waypost_table::{Table, TableError};
 
 use crate::compiled::compile_records;
+use crate::fresh::{FreshQueue, FreshRecords};
 use crate::problem::Chain;
 use crate::rebuild::rebuild;
 
-/// Outbox entries taken at once.
+/// Outbox entries taken at once. Records that were handed over come in whole transactions, so the last may go past it.
 const BATCH_ENTRIES: u32 = 2_000;
 /// Outbox entries kept behind the table's cursor, for other edges of the same database that are slower.
 const OUTBOX_KEPT: u64 = 200_000;
@@ -42,6 +46,10 @@ pub(crate) struct Sync {
     poll: Duration,
     /// Wakes the job. Many wakes before it looks are one.
     wake: Notify,
+    /// Records that need not be read from the store.
+    fresh: FreshQueue,
+    /// The highest outbox sequence that anyone waits for.
+    wanted: AtomicU64,
     /// The table's cursor, once everything up to it can be looked up.
     cursor: watch::Sender<u64>,
     /// How often anyone asked for the domains to be read again.
@@ -82,6 +90,8 @@ impl Sync {
             schemes,
             poll: Duration::from_millis(poll_ms.max(1)),
             wake: Notify::new(),
+            fresh: FreshQueue::default(),
+            wanted: AtomicU64::new(0),
             domains_asked: AtomicU64::new(1),
             domains: watch::Sender::new((0, Arc::default())),
             caught_up: watch::Sender::new(false),
@@ -91,10 +101,22 @@ impl Sync {
         }
     }
 
+    /// Takes in what a transaction made, in the order of commits.
+    pub(crate) fn hand_over(&self, fresh: FreshRecords) {
+        let newest = fresh.newest;
+        self.fresh.push(fresh);
+        self.want(newest);
+    }
+
     /// Waits until the table holds everything up to this outbox sequence.
     pub(crate) async fn wait_for_links(&self, sequence: u64, wait_ms: u64) -> Result<(), NotSynced> {
-        self.wake.notify_one();
+        self.want(sequence);
         reached(self.cursor.subscribe(), |cursor| *cursor >= sequence, wait_ms).await
+    }
+
+    fn want(&self, sequence: u64) {
+        self.wanted.fetch_max(sequence, Ordering::SeqCst);
+        self.wake.notify_one();
     }
 
     /// Has the domains read again and waits until the table holds them.
@@ -137,7 +159,8 @@ impl Sync {
         let mut tick_due = Instant::now();
         let mut tidy_due = Instant::now() + TIDY_EVERY;
         loop {
-            let is_tick = Instant::now() >= tick_due;
+            // After a failure nothing is taken for granted.
+            let is_tick = failures > 0 || Instant::now() >= tick_due;
             if is_tick {
                 self.domains_asked.fetch_add(1, Ordering::SeqCst);
                 tick_due = Instant::now() + self.poll;
@@ -173,7 +196,7 @@ impl Sync {
 
     async fn round(&self, is_tick: bool) -> Result<(), SyncError> {
         self.sync_domains().await?;
-        self.sync_links().await?;
+        self.sync_links(is_tick).await?;
         self.caught_up.send_replace(true);
         if is_tick { self.trim_outbox().await } else { Ok(()) }
     }
@@ -194,9 +217,19 @@ impl Sync {
         Ok(())
     }
 
-    async fn sync_links(&self) -> Result<(), SyncError> {
+    /// Brings the links into the table. On a tick it looks for changes that nobody here knows of, too.
+    async fn sync_links(&self, is_tick: bool) -> Result<(), SyncError> {
+        // Until the outbox has been read once, nobody knows that the table's cursor means this very store.
+        let is_known = *self.caught_up.borrow();
         loop {
             let cursor = self.table.cursor();
+            if is_known && let Some(fresh) = self.fresh.take(cursor, BATCH_ENTRIES as usize) {
+                self.apply(fresh.records, fresh.newest).await?;
+                continue;
+            }
+            if !is_tick && cursor >= self.wanted.load(Ordering::SeqCst) {
+                return Ok(());
+            }
             let (entries, last) = match self.read_entries(cursor).await {
                 Ok(read) => read,
                 Err(SyncError::Store(StoreError::OutboxGap { first, last, .. })) => {
@@ -219,8 +252,9 @@ impl Sync {
                 self.rebuild().await?;
                 continue;
             }
-            self.apply(&entries, newest).await?;
-            self.cursor.send_replace(newest);
+            // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
+            let records = self.store.read("sync_records").await?.edge_records(&entries).await?;
+            self.apply(records, newest).await?;
         }
     }
 
@@ -232,15 +266,14 @@ impl Sync {
         Ok((entries, last))
     }
 
-    async fn apply(&self, entries: &[OutboxEntry], newest: u64) -> Result<(), SyncError> {
-        // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
-        let records = self.store.read("sync_records").await?.edge_records(entries).await?;
+    async fn apply(&self, records: Vec<EdgeRecord>, newest: u64) -> Result<(), SyncError> {
         let (table, schemes) = (Arc::clone(&self.table), self.schemes.clone());
         let refused = tokio::task::spawn_blocking(move || {
             let batch = compile_records(records, &schemes);
             table.apply(&batch.changes(), newest).map(|_| batch.refused)
         });
         self.refused.fetch_add(refused.await??, Ordering::SeqCst);
+        self.cursor.send_replace(newest);
         Ok(())
     }
 

@@ -6,17 +6,16 @@
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
-use sqlx::any::AnyRow;
 use waypost_core::Slug;
-use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_core::id::LinkId;
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
 
 use crate::dialect::FirstVersions;
-use crate::domains::{Domain, read_domain};
 use crate::error::StoreError;
+use crate::link_places::{LinkPlaces, PlaceKey, place_key};
 use crate::links::{NewLink, SlugChoice};
 use crate::record_json;
-use crate::rows::{Columns, account_number, domain_number, hex, new_id};
+use crate::rows::{Columns, hex, new_id};
 use crate::statement::Statement;
 use crate::tx::Tx;
 
@@ -57,19 +56,11 @@ pub enum CreateOutcome {
     DomainNotFound,
 }
 
-/// A domain that links of an account are made on.
-pub(crate) struct Place {
-    pub(crate) domain: Domain,
-    first_versions: FirstVersions,
-}
-
-/// The places of a call by account and domain; `None` where the account may not use the domain.
-pub(crate) type Places<'n> = HashMap<(&'n AccountId, &'n DomainId), Option<Place>>;
-
 /// An item on its way into the database.
 struct Row<'n> {
     index: usize,
     new: &'n NewLink<'n>,
+    place_key: PlaceKey,
     slug: Slug,
     dedupe_key: Option<String>,
 }
@@ -114,20 +105,23 @@ impl Tx {
         new_links: &[NewLink<'_>],
         changed_by: Option<&str>,
     ) -> Result<Vec<CreateOutcome>, StoreError> {
-        if new_links.len() > LINKS_PER_CALL_MAX {
-            return Err(StoreError::TooMany { what: "links", max: LINKS_PER_CALL_MAX });
-        }
-        let places = self.places_of(new_links).await?;
+        let places = self.link_places(new_links).await?;
         self.create_links_at(&places, new_links, changed_by).await
     }
 
-    /// As [`Tx::create_links`], where the places are known.
-    pub(crate) async fn create_links_at(
+    /// As [`Tx::create_links`], where this transaction has given the places of these links.
+    ///
+    /// # Errors
+    /// [`StoreError::TooMany`], and where the database fails.
+    pub async fn create_links_at(
         &mut self,
-        places: &Places<'_>,
+        places: &LinkPlaces,
         new_links: &[NewLink<'_>],
         changed_by: Option<&str>,
     ) -> Result<Vec<CreateOutcome>, StoreError> {
+        if new_links.len() > LINKS_PER_CALL_MAX {
+            return Err(StoreError::TooMany { what: "links", max: LINKS_PER_CALL_MAX });
+        }
         let mut outcomes: Vec<Option<CreateOutcome>> = vec![None; new_links.len()];
         let mut pending: Vec<usize> = (0..new_links.len()).collect();
         for _ in 0..DRAWS_MAX {
@@ -153,51 +147,22 @@ impl Tx {
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    /// Where these links are to live. The database looks at references only when the transaction ends, too late for a clear
-    /// answer, so account and domain are looked up here; neither is ever deleted meanwhile.
-    pub(crate) async fn places_of<'n>(&mut self, new_links: &'n [NewLink<'_>]) -> Result<Places<'n>, StoreError> {
-        let mut places = Places::new();
-        for new in new_links {
-            let key = (&new.account_id, &new.domain_id);
-            if places.contains_key(&key) {
-                continue;
-            }
-            let statement = Statement::new(
-                "SELECT d.id, d.account_id, d.host, d.is_default, d.case_insensitive, d.root_url, d.created_at,
-                   CASE WHEN EXISTS (SELECT 1 FROM links AS l WHERE l.domain_id = d.id AND l.deleted_at IS NOT NULL)
-                     THEN 1 ELSE 0 END AS has_deleted_links
-                 FROM accounts AS a CROSS JOIN domains AS d WHERE a.id = $1 AND d.id = $2",
-            );
-            let statement = statement.bind(account_number(key.0)).bind(domain_number(key.1));
-            let place = match self.fetch_optional(statement).await? {
-                Some(row) => read_place(&row, key.0)?,
-                None if self.get_account(key.0).await?.is_none() => {
-                    return Err(StoreError::NotFound { what: "account" });
-                }
-                None => None,
-            };
-            places.insert(key, place);
-        }
-        Ok(places)
-    }
-
     /// Inserts the rows with their version rows and outbox entries; gives back those that collided.
     async fn add_links<'n>(
         &mut self,
         rows: Vec<Row<'n>>,
-        places: &Places<'_>,
+        places: &LinkPlaces,
         changed_by: Option<&str>,
         outcomes: &mut [Option<CreateOutcome>],
     ) -> Result<Vec<Row<'n>>, StoreError> {
-        let mut groups: HashMap<(&AccountId, &DomainId), Vec<Row<'n>>> = HashMap::new();
+        let mut groups: HashMap<PlaceKey, Vec<Row<'n>>> = HashMap::new();
         for row in rows {
-            groups.entry((&row.new.account_id, &row.new.domain_id)).or_default().push(row);
+            groups.entry(row.place_key).or_default().push(row);
         }
         let mut collided = Vec::new();
-        for (key, rows) in groups {
-            let (account, domain) = (account_number(key.0), domain_number(key.1));
+        for ((account, domain), rows) in groups {
             let batch = Batch { account, domain, first_id: u128::from_be_bytes(new_id()), rows };
-            let place = places.get(&key).and_then(Option::as_ref);
+            let place = places.get((account, domain));
             let first_versions = place.map_or(FirstVersions::AfterDeleted, |place| place.first_versions);
             let created = self.insert_links(&batch, first_versions).await?;
             // Where all is as it mostly is, nothing needs to be read back.
@@ -298,16 +263,6 @@ impl Tx {
     }
 }
 
-/// The place if links of this account may live on the domain.
-fn read_place(row: &AnyRow, account_id: &AccountId) -> Result<Option<Place>, StoreError> {
-    let domain = read_domain(row)?;
-    let first_versions = match Columns::new(row, "domain").flag("has_deleted_links")? {
-        true => FirstVersions::AfterDeleted,
-        false => FirstVersions::One,
-    };
-    Ok(domain.is_open_to(account_id).then_some(Place { domain, first_versions }))
-}
-
 /// Who has a dedupe key.
 enum DedupeKey {
     Held(CreateOutcome),
@@ -316,9 +271,9 @@ enum DedupeKey {
 }
 
 /// Gives the item a slug, or says why it can have none.
-fn draw_row<'n>(index: usize, new: &'n NewLink<'n>, places: &Places<'_>) -> Result<Row<'n>, CreateOutcome> {
-    let place = places.get(&(&new.account_id, &new.domain_id)).and_then(Option::as_ref);
-    let domain = place.map(|place| &place.domain).ok_or(CreateOutcome::DomainNotFound)?;
+fn draw_row<'n>(index: usize, new: &'n NewLink<'n>, places: &LinkPlaces) -> Result<Row<'n>, CreateOutcome> {
+    let place_key = place_key(new);
+    let domain = places.get(place_key).map(|place| &place.domain).ok_or(CreateOutcome::DomainNotFound)?;
     let slug = match &new.slug {
         SlugChoice::Chosen(slug) => slug.clone(),
         SlugChoice::Generated(draw) => draw(),
@@ -328,7 +283,7 @@ fn draw_row<'n>(index: usize, new: &'n NewLink<'n>, places: &Places<'_>) -> Resu
         return Err(CreateOutcome::SlugTooLong);
     }
     let dedupe_key = new.dedupe_key.as_deref().map(|key| stored_dedupe_key(new, key));
-    Ok(Row { index, new, slug, dedupe_key })
+    Ok(Row { index, new, place_key, slug, dedupe_key })
 }
 
 /// A dedupe key as stored: a digest, because a key may be a URL of 8 KB and indexes take less; with account and

@@ -134,7 +134,7 @@ pub(crate) fn read_link(row: &AnyRow) -> Result<Link, StoreError> {
 
 impl Link {
     /// Fills in what the record says of the link itself.
-    fn with_full_record(mut self) -> Self {
+    pub(crate) fn with_full_record(mut self) -> Self {
         let record = &mut self.record;
         record.link_id = Some(self.link_id.as_str().to_owned());
         record.account_id = Some(self.account_id.as_str().to_owned());
@@ -208,25 +208,23 @@ impl Tx {
         changed_by: Option<&str>,
     ) -> Result<Creation, StoreError> {
         let new_links = std::slice::from_ref(new);
-        let places = self.places_of(new_links).await?;
+        let places = self.link_places(new_links).await?;
         let outcome = self.create_links_at(&places, new_links, changed_by).await?.pop();
+        if let Some(outcome) = &outcome
+            && let Some(link) = places.made_link(new.clone(), outcome, self.now())
+        {
+            return Ok(Creation::Created(link));
+        }
         match outcome {
-            Some(CreateOutcome::Created { link_id, slug, version }) => {
-                // What was just written need not be read back.
-                let place = places.into_values().next().flatten();
-                let host = place.map(|place| place.domain.host.to_string()).unwrap_or_default();
-                let (account_id, domain_id) = (new.account_id.clone(), new.domain_id.clone());
-                let (created_at, updated_at) = (new.created_at.unwrap_or(self.now()), self.now());
-                let record = new.record.clone();
-                let link = Link { link_id, account_id, domain_id, host, slug, version, created_at, updated_at, record };
-                Ok(Creation::Created(link.with_full_record()))
-            }
             Some(CreateOutcome::Existing { link_id, .. }) => {
                 Ok(Creation::Existing(self.existing_link(&new.account_id, &link_id).await?))
             }
             Some(CreateOutcome::SlugTaken { slug }) => Err(StoreError::SlugTaken { slug }),
             Some(CreateOutcome::SlugTooLong) => Err(StoreError::SlugTooLong),
-            Some(CreateOutcome::DomainNotFound) | None => Err(StoreError::NotFound { what: "domain" }),
+            // The last two never come to be: what was created has a place, and one link has one outcome.
+            Some(CreateOutcome::DomainNotFound | CreateOutcome::Created { .. }) | None => {
+                Err(StoreError::NotFound { what: "domain" })
+            }
         }
     }
 

@@ -101,6 +101,23 @@ async fn what_another_process_writes_is_noticed() {
 }
 
 #[tokio::test]
+async fn what_another_process_wrote_in_between_is_not_passed_over() {
+    let app = TestApp::with(|settings| settings.sync_poll_ms = 3_600_000).await;
+    let other = Store::open(&app.data.database_address(), StoreOptions::default()).await.unwrap();
+    for round in 0..5 {
+        let (elsewhere, here) = (format!("elsewhere-{round}"), format!("here-{round}"));
+        app.create_link(json!({"destination_url": "https://example.com/first", "slug": format!("first-{round}")}))
+            .await;
+        db_create_links(&other, std::slice::from_ref(&elsewhere)).await;
+        app.create_link(json!({"destination_url": "https://example.com/here", "slug": here})).await;
+        assert_eq!(app.destination("", &here).as_deref(), Some("https://example.com/here"));
+        let expect = format!("https://example.com/{elsewhere}");
+        assert_eq!(app.destination("", &elsewhere), Some(expect), "it was committed before");
+    }
+    assert_eq!(app.table.stats().unwrap().cursor, 15);
+}
+
+#[tokio::test]
 async fn readiness_tells_how_far_the_table_is() {
     let app = TestApp::new().await;
     app.create_link(json!({"destination_url": "https://example.com/"})).await;

@@ -1,12 +1,14 @@
 //! What edges learn: outbox, current records, the walk over all links, UTM templates.
 
-use waypost_core::Hostname;
 use waypost_core::record::{UtmTemplate, Utms};
-use waypost_store::{EdgeRecord, NewDomain, NewLink, NewUtmTemplate, StoreError};
+use waypost_core::{Hostname, Timestamp};
+use waypost_store::{CreateOutcome, EdgeRecord, NewDomain, NewLink, NewUtmTemplate, StoreError};
 
 use crate::testbed::{Testbed, on_both_engines};
 
-on_both_engines! { outbox_cursors, entries_coalesce, walk_over_all, utm_templates_reach_all_links, }
+on_both_engines! {
+    outbox_cursors, entries_coalesce, walk_over_all, utm_templates_reach_all_links, what_was_made_need_not_be_read,
+}
 
 async fn outbox_cursors(testbed: Testbed) {
     let mut tx = testbed.store.read("t").await.unwrap();
@@ -155,4 +157,45 @@ async fn utm_templates_reach_all_links(testbed: Testbed) {
     assert_eq!(tx.list_utm_templates(account).await.unwrap().len(), 1);
     let foreign = tx.get_link_by_slug(testbed.domain(), "foreign").await.unwrap().unwrap();
     assert_eq!(foreign.version, 1);
+}
+
+async fn what_was_made_need_not_be_read(testbed: Testbed) {
+    let old = testbed.create("again", "https://example.com/").await.unwrap();
+    testbed.delete(&old).await.unwrap();
+    testbed.create("taken", "https://example.com/").await.unwrap();
+    let mut tx = testbed.store.begin("t").await.unwrap();
+    let template = UtmTemplate { platform_domains: vec!["t.co".to_owned()], ..UtmTemplate::default() };
+    let new = NewUtmTemplate { name: "social".to_owned(), template };
+    tx.create_utm_template(testbed.account(), &new, None).await.unwrap();
+    let host = Hostname::parse("second.example").unwrap();
+    let new = NewDomain { account_id: None, host, case_insensitive: true, root_url: None };
+    let second = tx.create_domain(&new).await.unwrap().domain_id;
+    let before = tx.outbox_last().await.unwrap();
+    let new = |slug| testbed.new_link(slug, "https://example.com/");
+    let mut of_everything = new("all");
+    of_everything.record.utm_templates = vec![UtmTemplate::default()];
+    of_everything.record.redirect_status = 308;
+    of_everything.record.slug = Some("not read".to_owned());
+    let new_links = vec![
+        new("again"),
+        new("taken"),
+        NewLink { domain_id: second.clone(), ..new("Folded") },
+        NewLink { created_at: Some(Timestamp::from_micros(7)), ..new("older") },
+        of_everything,
+    ];
+    let places = tx.link_places(&new_links).await.unwrap();
+    let outcomes = tx.create_links_at(&places, &new_links, None).await.unwrap();
+    let now = tx.now();
+    tx.commit().await.unwrap();
+    assert!(matches!(&outcomes[1], CreateOutcome::SlugTaken { .. }));
+    assert_eq!(places.outbox_last(), Some(before));
+    let made = new_links.into_iter().zip(&outcomes);
+    let mut made: Vec<_> = made.filter_map(|(new, outcome)| places.edge_record(new, outcome, now)).collect();
+    let mut tx = testbed.store.read("t").await.unwrap();
+    let entries = tx.outbox_after(before, 10).await.unwrap();
+    assert_eq!(entries.len(), made.len());
+    made.sort_by(|a, b| (&a.domain_key, &a.slug).cmp(&(&b.domain_key, &b.slug)));
+    assert_eq!(made, tx.edge_records(&entries).await.unwrap());
+    assert_eq!((made[0].slug.as_str(), made[0].version), ("again", 3));
+    assert_eq!(made[1].record.as_ref().unwrap().utm_templates.len(), 2, "its own and the account's");
 }
