@@ -305,19 +305,22 @@ impl Generation {
         value: &[u8],
         tally: &mut Tally,
     ) -> Result<(), TableError> {
-        let stored = self.entries.get(tx, key).map_err(TableError::lmdb("look a link up"))?;
-        match stored.map(|stored| Entry::decode(key, stored)) {
-            Some(Ok(stored)) if stored.version >= version_of(value) => {
-                tally.applied.stale += 1;
-                return Ok(());
+        // Most are new, and then the tree is searched once.
+        let stored = self.entries.get_or_put(tx, key, value).map_err(TableError::lmdb("write an entry"))?;
+        if let Some(stored) = stored {
+            match Entry::decode(key, stored) {
+                Ok(stored) if stored.version >= version_of(value) => {
+                    tally.applied.stale += 1;
+                    return Ok(());
+                }
+                Ok(Entry { record: None, .. }) => tally.tombstones_removed += 1,
+                Ok(Entry { record: Some(_), .. }) => {}
+                Err(_) => {
+                    tracing::warn!(generation.number = self.number, "replacing a damaged entry of the link table");
+                }
             }
-            Some(Ok(Entry { record: None, .. })) => tally.tombstones_removed += 1,
-            Some(Ok(Entry { record: Some(_), .. })) | None => {}
-            Some(Err(_)) => {
-                tracing::warn!(generation.number = self.number, "replacing a damaged entry of the link table");
-            }
+            self.put(tx, key, value)?;
         }
-        self.put(tx, key, value)?;
         tally.applied.written += 1;
         tally.tombstones_added += u64::from(is_tombstone(value));
         Ok(())
