@@ -60,7 +60,7 @@ pub(crate) fn check_destination(field: &str, text: &str, rules: &Rules<'_>) -> R
     let error = |code, detail: String| FieldError { field: field.to_owned(), code, detail };
     let destination =
         Destination::parse(text, rules.schemes).map_err(|fault| error(destination_code(&fault), fault.to_string()))?;
-    if rules.own_hosts.lead_back(destination.as_str()) {
+    if rules.own_hosts.lead_back(&destination) {
         let detail = "a link cannot lead to short links of this same instance";
         return Err(error(ProblemCode::DestinationLoop, detail.to_owned()));
     }
