@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
-use waypost_core::id::DomainId;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use waypost_core::id::{DomainId, LinkId};
 use waypost_store::{CreateOutcome, Domain, LINKS_PER_CALL_MAX, NewLink};
 
 use crate::app::App;
@@ -44,10 +45,28 @@ impl BulkInput {
     }
 }
 
+/// What became of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct BulkResults {
+    created: usize,
+    dry_run: bool,
+    refused: usize,
+    /// One for each link, in their order.
+    results: Vec<BulkResult>,
+}
+
+/// What became of one link.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum BulkResult {
+    Created { id: LinkId, short_url: String, slug: String, status: u16, version: u64 },
+    Refused { problem: Value, status: u16 },
+}
+
 impl App {
     /// Makes the links that can be made and says of each what became of it, in one transaction. A dry run does the
     /// same and undoes it, so that it sees taken slugs too.
-    pub(crate) async fn create_links(&self, caller: &Caller, input: BulkInput) -> Result<Value, Problem> {
+    pub(crate) async fn create_links(&self, caller: &Caller, input: BulkInput) -> Result<BulkResults, Problem> {
         let parsed: Vec<_> = input.links.into_iter().map(parse_item).collect();
         let domains = self.domains_of(caller, &parsed).await;
         let (mut checked, mut new_links) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
@@ -72,10 +91,10 @@ impl App {
                 None => refused(&Problem::internal("making links", &"an outcome is missing")),
             },
         });
-        let results: Vec<Value> = results.collect();
-        let created = results.iter().filter(|result| result["status"] == 201).count();
+        let results: Vec<_> = results.collect();
+        let created = results.iter().filter(|result| matches!(result, BulkResult::Created { .. })).count();
         let refused = results.len() - created;
-        Ok(json!({ "dry_run": input.dry_run, "created": created, "refused": refused, "results": results }))
+        Ok(BulkResults { created, dry_run: input.dry_run, refused, results })
     }
 
     async fn store_links(
@@ -126,11 +145,11 @@ impl App {
         self.new_link(caller, input, domain).map_err(Problem::of_fields)
     }
 
-    fn result(&self, outcome: CreateOutcome, host: &str) -> Value {
+    fn result(&self, outcome: CreateOutcome, host: &str) -> BulkResult {
         match outcome {
-            CreateOutcome::Created { link_id, slug, version } => json!({
-                "status": 201, "id": link_id, "version": version, "slug": slug, "short_url": self.short_url(host, &slug),
-            }),
+            CreateOutcome::Created { link_id: id, slug, version } => {
+                BulkResult::Created { id, short_url: self.short_url(host, &slug), slug, status: 201, version }
+            }
             outcome => refused(&outcome_problem(&outcome)),
         }
     }
@@ -143,6 +162,6 @@ fn parse_item(item: Value) -> Result<NewLinkInput, Problem> {
     }
 }
 
-fn refused(problem: &Problem) -> Value {
-    json!({ "status": problem.code().status(), "problem": problem.to_json() })
+fn refused(problem: &Problem) -> BulkResult {
+    BulkResult::Refused { problem: problem.to_json(), status: problem.code().status() }
 }
