@@ -39,12 +39,10 @@ macro_rules! id {
         impl $name {
             /// The id whose text is the prefix and these 16 bytes (a UUIDv7, so that ids sort by creation) in hex.
             pub fn from_uuid_bytes(bytes: [u8; 16]) -> Self {
-                use std::fmt::Write;
+                let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
                 let mut text = String::with_capacity($prefix.len() + 33);
                 text.push_str(concat!($prefix, "_"));
-                for byte in bytes {
-                    write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-                }
+                text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
                 Self(text)
             }
 
@@ -112,6 +110,8 @@ mod tests {
         let first = LinkId::from_uuid_bytes([1; 16]);
         let second = LinkId::from_uuid_bytes([2; 16]);
         assert!(first < second);
+        let mixed = [0, 1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xf0, 0x0f, 0xff, 16, 32, 64, 128];
+        assert_eq!(LinkId::from_uuid_bytes(mixed).as_str(), "link_000123456789abcdeff00fff10204080");
         assert_eq!(first.as_str().parse::<LinkId>(), Ok(first.clone()));
         assert!("link_abc123xyz".parse::<LinkId>().is_ok());
         for bad in ["", "link_", "link", "acc_1", "link_a b", "link_a\u{0}", &format!("link_{}", "a".repeat(60))] {
