@@ -8,7 +8,7 @@ use waypost_core::class::Class;
 use crate::day::hour_of;
 use crate::schema::{MAIN, SOURCES, Said, Schema};
 use crate::words::{BATCH, Known, Words};
-use crate::{ClickFacts, CorruptRollup, DayRollup, encode};
+use crate::{ClickFacts, CorruptRollup, DayRollup, encode, few};
 
 /// What the clicks of a batch say, each distinct combination once. Clicks become [`ClickKey`]s by it, at the cost of two
 /// look-ups each, however many roll-ups they are then added to.
@@ -24,11 +24,11 @@ pub struct Vocabulary {
 /// A click as numbers that mean something to the [`Vocabulary`] that gave it, and to no other.
 #[derive(Clone, Copy, Debug)]
 pub struct ClickKey {
-    visitor: Option<u64>,
-    main: u32,
-    sources: u32,
+    pub(crate) visitor: Option<u64>,
+    pub(crate) main: u32,
+    pub(crate) sources: u32,
     class: Class,
-    hour: u8,
+    pub(crate) hour: u8,
 }
 
 /// The clicks that one scope and day gets from a batch. Takes 32 bytes a click.
@@ -146,6 +146,11 @@ impl DayDelta {
         self.keys.push(key);
     }
 
+    /// Counts the clicks of another delta, which come from the same vocabulary.
+    pub fn append(&mut self, other: &Self) {
+        self.keys.extend_from_slice(&other.keys);
+    }
+
     /// How many clicks were counted.
     pub fn clicks(&self) -> u64 {
         self.keys.len() as u64
@@ -168,6 +173,9 @@ impl DayDelta {
         if let (None, [key]) = (stored, &*self.keys) {
             let families = [(&main.words, key.main), (&sources.words, key.sources)];
             return Ok(encode::one_click(families, key.hour, key.visitor));
+        }
+        if let Some(bytes) = few::merge([&main.words, &sources.words], &self.keys, stored)? {
+            return Ok(bytes);
         }
         let mut rollup = stored.map_or_else(|| Ok(DayRollup::default()), DayRollup::decode)?;
         main.known.forget();

@@ -20,17 +20,15 @@ pub(crate) fn day(bytes: &[u8]) -> Result<DayRollup, CorruptRollup> {
 }
 
 fn family(view: &FamilyView<'_>, schema: &'static Schema) -> Result<Family, CorruptRollup> {
-    let tuples = tuples(view)?;
-    require(tuples.is_sorted_by(|one, other| one < other))?;
-    let cells = view.cells.decode(view.tuples)?;
-    let cells = cells.into_iter().map(|cell| Cell::new(cell.row, cell.hour, cell.count)).collect();
+    let (tuples, cells) = (tuples(view)?, cells(view)?);
     let texts = view.texts.each_ref().map(|texts| Texts::from_sorted(texts));
     let parts = view.rows.each_ref().map(|rows| Rows::from_sorted(rows.clone()));
     let words = Words::from_sorted(schema, texts, parts, Rows::from_sorted(tuples));
     Ok(Family { words, cells: Cells::from_sorted(cells) })
 }
 
-fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
+/// The family's combinations, in order.
+pub(crate) fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
     let firsts = view.runs.iter().enumerate().flat_map(|(row, run)| std::iter::repeat_n(row, *run as usize));
     let rows = firsts.zip(view.second.to_vec()).zip(view.third.to_vec());
     let mut tuples = Vec::with_capacity(view.tuples);
@@ -39,10 +37,18 @@ fn tuples(view: &FamilyView<'_>) -> Result<Vec<u64>, CorruptRollup> {
         let rows: [u32; PARTS] = [first as u32, second, third];
         tuples.push(pack(rows));
     }
+    require(tuples.is_sorted_by(|one, other| one < other))?;
     Ok(tuples)
 }
 
-fn sample(view: &VisitorsView<'_>, tuples: [usize; 2]) -> Result<Sample, CorruptRollup> {
+/// The family's cells, in order.
+pub(crate) fn cells(view: &FamilyView<'_>) -> Result<Vec<Cell>, CorruptRollup> {
+    let cells = view.cells.decode(view.tuples)?;
+    Ok(cells.into_iter().map(|cell| Cell::new(cell.row, cell.hour, cell.count)).collect())
+}
+
+/// The sample of visitors; of each family so many combinations.
+pub(crate) fn sample(view: &VisitorsView<'_>, tuples: [usize; 2]) -> Result<Sample, CorruptRollup> {
     let mut keys = view.keys.chunks_exact(KEY_BYTES).map(key_of);
     let mut list: Vec<Seen> = Vec::with_capacity(view.hours.len());
     let (mut key, mut of_visitor) = (None, 0);

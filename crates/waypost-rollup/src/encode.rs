@@ -29,7 +29,7 @@ use crate::cell_bytes::{LAST, RowCell, push_cells};
 use crate::cells::{Cell, sort_and_sum};
 use crate::day::Family;
 use crate::sample::{ALL, Seen, sample_key, sort_and_cut};
-use crate::schema::{Origin, PARTS, TEXTS};
+use crate::schema::{Origin, PARTS, Schema, TEXTS};
 use crate::wire::{begin, push_sized, push_varint, seal};
 use crate::words::{Rows, Texts, Words, code_at, pack, pack_row, unpack};
 
@@ -46,19 +46,30 @@ pub(crate) fn day(rollup: &DayRollup) -> Vec<u8> {
     let threshold = sort_and_cut(&mut seen, rollup.sample.threshold());
     let main = Order::new(&rollup.main, seen.iter().map(|seen| seen.main));
     let sources = Order::new(&rollup.sources, seen.iter().map(|seen| seen.sources));
-    let mut out = begin(FORMAT_DAY);
-    let mut part = Vec::new();
-    push_family(&mut part, &rollup.main, &main);
-    push_sized(&mut out, &part);
-    part.clear();
-    push_family(&mut part, &rollup.sources, &sources);
-    push_sized(&mut out, &part);
-    for seen in &mut seen {
+    rank_seen(&mut seen, [&main, &sources]);
+    day_in_order([(&main, rollup.main.cells.list()), (&sources, rollup.sources.cells.list())], &seen, threshold)
+}
+
+/// Gives what was seen the places of its combinations, and puts it in order.
+pub(crate) fn rank_seen(seen: &mut Vec<Seen>, [main, sources]: [&Order<'_>; 2]) {
+    for seen in &mut *seen {
         seen.main = main.tuple_ranks[seen.main as usize];
         seen.sources = sources.tuple_ranks[seen.sources as usize];
     }
     seen.sort();
-    push_visitors(&mut out, &seen, threshold, [main.tuples.len(), sources.tuples.len()]);
+    seen.dedup();
+}
+
+/// A day's roll-up of the two families, each with its cells, and of what was seen, ranked and within its limits.
+pub(crate) fn day_in_order(families: [(&Order<'_>, &[Cell]); 2], seen: &[Seen], threshold: u64) -> Vec<u8> {
+    let mut out = begin(FORMAT_DAY);
+    let mut part = Vec::with_capacity(128);
+    for (order, cells) in families {
+        part.clear();
+        push_family(&mut part, order, cells);
+        push_sized(&mut out, &part);
+    }
+    push_visitors(&mut out, seen, threshold, families.map(|(order, _)| order.tuples.len()));
     seal(out)
 }
 
@@ -122,15 +133,16 @@ pub(crate) fn push_column(out: &mut Vec<u8>, numbers: usize, column: impl Iterat
 }
 
 /// What of a family is used, in order, and the place of each in that order.
-pub(crate) struct Order {
-    texts: [Vec<u32>; TEXTS],
-    rows: [Vec<u128>; PARTS],
+pub(crate) struct Order<'w> {
+    pub(crate) schema: &'static Schema,
+    pub(crate) texts: [Vec<&'w str>; TEXTS],
+    pub(crate) rows: [Vec<u128>; PARTS],
     pub(crate) tuples: Vec<u64>,
     pub(crate) tuple_ranks: Vec<u32>,
 }
 
-impl Order {
-    pub(crate) fn new(family: &Family, seen: impl Iterator<Item = u32>) -> Self {
+impl<'w> Order<'w> {
+    pub(crate) fn new(family: &'w Family, seen: impl Iterator<Item = u32>) -> Self {
         let words = &family.words;
         let mut is_used = vec![false; words.tuples.list().len()];
         family.cells.list().iter().for_each(|cell| is_used[cell.tuple() as usize] = true);
@@ -165,13 +177,15 @@ impl Order {
             pack(std::array::from_fn(|part| row_ranks[part][rows[part] as usize]))
         };
         let (tuples, tuple_ranks) = order_rows(&words.tuples, &is_used, ranked);
-        Self { texts, rows, tuples, tuple_ranks }
+        Self { schema: words.schema, texts, rows, tuples, tuple_ranks }
     }
 
     /// Where nothing has changed since it was read.
-    fn as_stored(words: &Words) -> Self {
+    fn as_stored(words: &'w Words) -> Self {
+        let texts = |texts: &'w Texts| (1..=texts.len() as u32).map(|code| texts.get(code)).collect();
         Self {
-            texts: std::array::from_fn(|place| (1..=words.texts[place].len() as u32).collect()),
+            schema: words.schema,
+            texts: words.texts.each_ref().map(texts),
             rows: std::array::from_fn(|part| words.parts[part].list().to_vec()),
             tuples: words.tuples.list().to_vec(),
             tuple_ranks: (0..words.tuples.list().len() as u32).collect(),
@@ -186,8 +200,8 @@ fn is_as_stored(words: &Words) -> bool {
 }
 
 /// The used texts of each dimension in order, and the place of each text in it, counted from 1.
-fn order_texts(words: &Words, rows_used: &[Vec<bool>; PARTS]) -> ([Vec<u32>; TEXTS], [Vec<u32>; TEXTS]) {
-    let mut texts: [Vec<u32>; TEXTS] = Default::default();
+fn order_texts<'w>(words: &'w Words, rows_used: &[Vec<bool>; PARTS]) -> ([Vec<&'w str>; TEXTS], [Vec<u32>; TEXTS]) {
+    let mut texts: [Vec<&str>; TEXTS] = Default::default();
     let mut ranks: [Vec<u32>; TEXTS] = Default::default();
     for ((fields, rows), used) in words.schema.parts.iter().zip(&words.parts).zip(rows_used) {
         for (field, (_, origin)) in fields.iter().enumerate() {
@@ -204,7 +218,7 @@ fn order_texts(words: &Words, rows_used: &[Vec<bool>; PARTS]) -> ([Vec<u32>; TEX
             for (before, code) in order.iter().enumerate() {
                 rank[*code as usize] = before as u32 + 1;
             }
-            texts[place] = order;
+            texts[place] = order.into_iter().map(|code| words.texts[place].get(code)).collect();
             ranks[place] = rank;
         }
     }
@@ -228,15 +242,14 @@ fn order_rows<K: Copy + Ord + std::hash::Hash>(
     (order.into_iter().map(|(row, _)| row).collect(), ranks)
 }
 
-pub(crate) fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
-    let words = &family.words;
+pub(crate) fn push_family(out: &mut Vec<u8>, order: &Order<'_>, cells: &[Cell]) {
     let which = order.texts.iter().enumerate().map(|(place, texts)| u8::from(!texts.is_empty()) << place).sum();
     out.push(which);
-    for (texts, order) in words.texts.iter().zip(&order.texts).filter(|(_, order)| !order.is_empty()) {
-        push_varint(out, order.len() as u64);
-        order.iter().for_each(|code| push_sized(out, texts.get(*code).as_bytes()));
+    for texts in order.texts.iter().filter(|texts| !texts.is_empty()) {
+        push_varint(out, texts.len() as u64);
+        texts.iter().for_each(|text| push_sized(out, text.as_bytes()));
     }
-    for (fields, rows) in words.schema.parts.iter().zip(&order.rows) {
+    for (fields, rows) in order.schema.parts.iter().zip(&order.rows) {
         push_varint(out, rows.len() as u64);
         for row in rows {
             for (field, (_, origin)) in fields.iter().enumerate() {
@@ -251,10 +264,10 @@ pub(crate) fn push_family(out: &mut Vec<u8>, family: &Family, order: &Order) {
         }
     }
     push_tuples(out, order);
-    push_family_cells(out, family, order);
+    push_family_cells(out, order, cells);
 }
 
-fn push_tuples(out: &mut Vec<u8>, order: &Order) {
+fn push_tuples(out: &mut Vec<u8>, order: &Order<'_>) {
     let [first, second, third] = order.rows.each_ref().map(Vec::len);
     push_varint(out, order.tuples.len() as u64);
     if first > 1 {
@@ -265,9 +278,9 @@ fn push_tuples(out: &mut Vec<u8>, order: &Order) {
     push_column(out, third, order.tuples.iter().map(|tuple| unpack(*tuple)[2]));
 }
 
-fn push_family_cells(out: &mut Vec<u8>, family: &Family, order: &Order) {
+fn push_family_cells(out: &mut Vec<u8>, order: &Order<'_>, cells: &[Cell]) {
     let ranked = |cell: &Cell| Cell::new(order.tuple_ranks[cell.tuple() as usize], cell.hour(), cell.count);
-    let mut cells: Vec<Cell> = family.cells.list().iter().map(ranked).collect();
+    let mut cells: Vec<Cell> = cells.iter().map(ranked).collect();
     sort_and_sum(&mut cells);
     let cells = cells.iter().map(|cell| RowCell { row: cell.tuple(), hour: cell.hour(), count: cell.count });
     push_cells(out, order.tuples.len() as u32, cells);

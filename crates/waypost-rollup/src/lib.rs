@@ -17,6 +17,7 @@ mod decode;
 mod encode;
 mod event;
 mod facts;
+mod few;
 mod links;
 mod month;
 mod query;

@@ -176,7 +176,7 @@ impl FamilyMonth {
         let mut out = begin(FORMAT_MONTH);
         out.push(part.number());
         let mut body = Vec::new();
-        push_family(&mut body, &self.family, &order);
+        push_family(&mut body, &order, self.family.cells.list());
         push_sized(&mut out, &body);
         let tuples = order.tuples.len();
         for day in &mut self.days {

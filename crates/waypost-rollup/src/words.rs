@@ -231,6 +231,31 @@ pub(crate) struct Codes {
     pub(crate) plain: [u8; 5],
 }
 
+/// The rows of a combination in the three parts.
+pub(crate) fn rows_of(schema: &Schema, codes: &Codes) -> [u128; PARTS] {
+    schema.parts.map(|part| {
+        pack_row(part.iter().map(|(_, origin)| match origin {
+            Origin::Text(place) => codes.texts[*place],
+            Origin::Plain(plain) => codes.plain[*plain as usize].into(),
+        }))
+    })
+}
+
+/// The numbers in the rows of a combination.
+pub(crate) fn codes_of(schema: &Schema, rows: [u128; PARTS]) -> Codes {
+    let mut codes = Codes::default();
+    for (fields, row) in schema.parts.iter().zip(rows) {
+        for (field, (_, origin)) in fields.iter().enumerate() {
+            let code = code_at(row, field, fields.len());
+            match origin {
+                Origin::Text(place) => codes.texts[*place] = code,
+                Origin::Plain(plain) => codes.plain[*plain as usize] = code as u8,
+            }
+        }
+    }
+    codes
+}
+
 /// Everything a family has seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Words {
@@ -295,12 +320,7 @@ impl Words {
     }
 
     fn rows_of(&self, codes: &Codes) -> [u128; PARTS] {
-        self.schema.parts.map(|part| {
-            pack_row(part.iter().map(|(_, origin)| match origin {
-                Origin::Text(place) => codes.texts[*place],
-                Origin::Plain(plain) => codes.plain[*plain as usize].into(),
-            }))
-        })
+        rows_of(self.schema, codes)
     }
 
     fn find_rows(&self, rows: &[u128; PARTS]) -> Option<u32> {
@@ -313,19 +333,14 @@ impl Words {
 
     /// The numbers of a combination.
     pub(crate) fn codes(&self, tuple: u32) -> Codes {
-        let mut codes = Codes::default();
         let places = unpack(self.tuples.list[tuple as usize]);
-        for ((fields, rows), place) in self.schema.parts.iter().zip(&self.parts).zip(places) {
-            let row = rows.list[place as usize];
-            for (field, (_, origin)) in fields.iter().enumerate() {
-                let code = code_at(row, field, fields.len());
-                match origin {
-                    Origin::Text(place) => codes.texts[*place] = code,
-                    Origin::Plain(plain) => codes.plain[*plain as usize] = code as u8,
-                }
-            }
-        }
-        codes
+        codes_of(self.schema, std::array::from_fn(|part| self.parts[part].list[places[part] as usize]))
+    }
+
+    /// What a combination says.
+    pub(crate) fn said(&self, tuple: u32) -> Said<'_> {
+        let codes = self.codes(tuple);
+        Said { texts: std::array::from_fn(|place| self.texts[place].get(codes.texts[place])), plain: codes.plain }
     }
 
     /// The number here of another's combination; made where there is none.

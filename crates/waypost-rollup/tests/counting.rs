@@ -68,6 +68,40 @@ proptest! {
     }
 
     #[test]
+    fn few_clicks_count_the_same(clicks in raws(0..24, 90), cut in 0..40_usize, visitors in 1..30_u64) {
+        // Few visitors, so that some are seen more often than is kept.
+        let mut clicks = clicks;
+        clicks.iter_mut().for_each(|click| click.visitor = click.visitor.map(|key| (key % visitors) << 40));
+        let (stored, new) = clicks.split_at(cut.min(clicks.len()));
+        let mut general = rollup(stored);
+        let stored = general.encode();
+        general = DayRollup::decode(&stored).unwrap();
+        let mut vocabulary = Vocabulary::new();
+        let mut delta = DayDelta::default();
+        for click in new {
+            general.add(&click.facts());
+            delta.add(vocabulary.key(&click.facts()));
+        }
+        prop_assert_eq!(delta.merge_into(&mut vocabulary, Some(&stored)).unwrap(), general.encode());
+    }
+
+    #[test]
+    fn few_clicks_are_counted_on_damage(clicks in raws(0..24, 20), at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+        let mut damaged = rollup(&clicks).encode();
+        let at = at.index(damaged.len());
+        damaged[at] ^= flip;
+        let damaged = resealed(damaged);
+        let mut vocabulary = Vocabulary::new();
+        let mut delta = DayDelta::default();
+        delta.add(vocabulary.key(&one_click()));
+        let general = DayRollup::decode(&damaged).map(|mut general| {
+            general.add(&one_click());
+            general.encode()
+        });
+        prop_assert_eq!(delta.merge_into(&mut vocabulary, Some(&damaged)), general);
+    }
+
+    #[test]
     fn one_click_counts_the_same(clicks in raws(0..24, 40)) {
         // The vocabulary knows more than the click says.
         let mut vocabulary = Vocabulary::new();

@@ -30,11 +30,14 @@ pub struct ClickBatch {
     pub(super) links: Vec<LinkEntry>,
     /// The ids of the links, one after the other.
     link_ids: String,
-    /// What each account's days get.
+    /// The raw clicks of each account's days.
     pub(super) account_days: HashMap<(u32, i64), AccountDay>,
+    /// What each domain's days get; and all that an account's days get, which has no clicks but those of its domains.
     pub(super) domain_days: HashMap<(u32, i64), DayDelta>,
     /// What each link's days get. Nearly all clicks of a link are of one day, which the link itself holds.
     pub(super) other_link_days: HashMap<(u32, i64), DayDelta>,
+    /// The memory of all deltas.
+    delta_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,6 @@ pub(super) struct LinkEntry {
 
 #[derive(Debug, Default)]
 pub(super) struct AccountDay {
-    pub(super) delta: DayDelta,
     pub(super) writer: BlockWriter,
     pub(super) blocks: Vec<FinishedBlock>,
 }
@@ -112,21 +114,18 @@ impl ClickBatch {
 
     /// About how much memory it takes, in bytes.
     pub fn memory_bytes(&self) -> usize {
-        let links: usize = self.links.iter().map(|link| link.delta.memory_bytes()).sum();
         let account_days = self.account_days.values().map(|day| {
             let blocks: usize = day.blocks.iter().map(FinishedBlock::memory_bytes).sum();
-            day.delta.memory_bytes() + day.writer.memory_bytes() + blocks
+            day.writer.memory_bytes() + blocks
         });
-        let others = self.domain_days.values().chain(self.other_link_days.values()).map(DayDelta::memory_bytes);
         size_of::<Self>()
             + self.vocabulary.memory_bytes()
             + self.link_table.allocation_size()
             + self.links.capacity() * size_of::<LinkEntry>()
             + self.link_ids.capacity()
             + self.domains.capacity() * size_of::<DomainEntry>()
-            + links
+            + self.delta_bytes
             + account_days.sum::<usize>()
-            + others.sum::<usize>()
     }
 
     pub(super) fn link_id(&self, link: &LinkEntry) -> &str {
@@ -151,14 +150,15 @@ impl ClickBatch {
         let key = self.vocabulary.key(click);
         let entry = &mut self.links[link as usize];
         let domain = entry.domain;
-        match entry.day == day {
-            true => entry.delta.add(key),
-            false => self.other_link_days.entry((link, day)).or_default().add(key),
+        let of_link =
+            if entry.day == day { &mut entry.delta } else { self.other_link_days.entry((link, day)).or_default() };
+        for delta in [of_link, self.domain_days.entry((domain, day)).or_default()] {
+            let before = delta.memory_bytes();
+            delta.add(key);
+            self.delta_bytes += delta.memory_bytes() - before;
         }
-        self.domain_days.entry((domain, day)).or_default().add(key);
         let account = self.domains[domain as usize].account;
         let account_day = self.account_days.entry((account, day)).or_default();
-        account_day.delta.add(key);
         account_day.writer.push(link, click);
         if account_day.writer.is_full() {
             account_day.blocks.extend(account_day.writer.finish());
