@@ -122,13 +122,15 @@ impl Filler {
         self.source.release(counted)
     }
 
-    /// Fills the batch with what the source has. `default_host` is the host of the default domain.
-    pub(super) fn fill(&mut self, default_host: &Arc<str>) -> Result<FillEnd, FillError> {
+    /// Fills the batch with what the source has, up to about so many clicks and what the settings say. `default_host` is the
+    /// host of the default domain.
+    pub(super) fn fill(&mut self, default_host: &Arc<str>, clicks_max: u64) -> Result<FillEnd, FillError> {
         let begun = Instant::now();
+        let clicks_max = clicks_max.min(self.clicks_max);
         self.adder.enricher.set_default_host(default_host);
         loop {
             let filled = &self.adder.filled;
-            let is_full = filled.clicks >= self.clicks_max || filled.batch.memory_bytes() >= self.memory_bytes_max;
+            let is_full = filled.clicks >= clicks_max || filled.batch.memory_bytes() >= self.memory_bytes_max;
             if is_full || begun.elapsed() >= FILL_MAX || self.adder.has_passed_suspect() {
                 return Ok(FillEnd::Full);
             }

@@ -27,6 +27,8 @@ use crate::problem::Chain;
 const OUT_OF_STEP_MAX: u32 = 10;
 /// How long the job goes on counting what is there once it is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// The most clicks of a batch from then on: where each is on another of millions of links, a full one takes longer than that.
+const STOP_CLICKS_MAX: u64 = 10_000;
 
 /// Where batches are counted: the clicks database; in the tests also one that fails.
 pub(super) trait ClickSink: Clone + Send + Sync + 'static {
@@ -273,7 +275,8 @@ impl<S: ClickSink> Job<'_, S> {
             self.is_placed = true;
         }
         let default_host = self.ingest.default_host();
-        let end = self.with_filler(move |filler| filler.fill(&default_host)).await??;
+        let clicks_max = if is_stopping { STOP_CLICKS_MAX } else { u64::MAX };
+        let end = self.with_filler(move |filler| filler.fill(&default_host, clicks_max)).await??;
         if end == FillEnd::Exhausted {
             let is_empty = self.filler.as_ref().is_none_or(|filler| filler.filled().to.is_empty());
             if is_empty {

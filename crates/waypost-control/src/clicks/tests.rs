@@ -10,7 +10,7 @@ use std::time::Duration;
 use waypost_core::click::ClickEvent;
 use waypost_store::LossCause;
 
-use super::fill::LIVE_CLICKS_MAX;
+use super::fill::{FillEnd, LIVE_CLICKS_MAX};
 use super::ingest::Ingest;
 use super::settings::ClickSettings;
 use model::{Fault, ModelSink, ModelSource, World, bytes_of};
@@ -75,6 +75,22 @@ async fn everything_is_counted_once_and_let_go_of() {
     assert!(running.ingest.wait_until_drained(WAIT).await);
     world.assert_counted_once(42, 5);
     running.stop().await;
+}
+
+#[test]
+fn a_batch_is_no_larger_than_asked_for() {
+    let ingest = Ingest::new(settings(1_000));
+    let mut filler = ingest.filler(Box::new(ModelSource::new(&world())));
+    filler.start_at(&[]).unwrap();
+    // A batch is also full when filling takes long, as it may where the first user agent is read.
+    while filler.filled().clicks < 7 {
+        assert_eq!(filler.fill(&"".into(), 7).unwrap(), FillEnd::Full);
+    }
+    assert_eq!(filler.fill(&"".into(), 7).unwrap(), FillEnd::Full);
+    // The source shows up to three at once.
+    assert!((7..10).contains(&filler.filled().clicks), "{}", filler.filled().clicks);
+    while filler.fill(&"".into(), u64::MAX).unwrap() == FillEnd::Full {}
+    assert_eq!(filler.filled().clicks, 41);
 }
 
 #[tokio::test]
