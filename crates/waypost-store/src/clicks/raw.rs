@@ -170,19 +170,26 @@ struct Dictionary {
     table: HashTable<u32>,
     ends: Vec<u32>,
     bytes: Vec<u8>,
+    /// The one that was asked for last: of most dictionaries often the next one, too.
+    last: u32,
 }
 
 impl Dictionary {
     fn index(&mut self, hasher: &DefaultHashBuilder, entry: &[u8]) -> u32 {
-        let Self { table, ends, bytes } = self;
+        let Self { table, ends, bytes, last } = self;
+        if !ends.is_empty() && entry_at(ends, bytes, *last) == entry {
+            return *last;
+        }
         let hash = hasher.hash_one(entry);
         if let Some(&index) = table.find(hash, |&index| entry_at(ends, bytes, index) == entry) {
+            *last = index;
             return index;
         }
         let index = ends.len() as u32;
         bytes.extend_from_slice(entry);
         ends.push(bytes.len() as u32);
         table.insert_unique(hash, index, |&index| hasher.hash_one(entry_at(ends, bytes, index)));
+        *last = index;
         index
     }
 }
@@ -278,6 +285,7 @@ impl BlockWriter {
             dictionary.table.clear();
             dictionary.ends.clear();
             dictionary.bytes.clear();
+            dictionary.last = 0;
         }
         self.columns.iter_mut().for_each(Vec::clear);
         for marked in [&mut self.visitors, &mut self.event_ids] {
