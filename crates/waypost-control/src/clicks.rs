@@ -106,7 +106,9 @@ impl Clicks {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "a job of the clicks broke down"),
                 Err(_) => {
-                    tracing::warn!("a transaction on the clicks takes long: what it does not commit waits in the spool");
+                    tracing::warn!(
+                        "a transaction on the clicks takes long: what it does not commit waits in the spool"
+                    );
                     job.abort();
                 }
             }

@@ -13,7 +13,7 @@ use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 use waypost_core::{Source, Timestamp};
 use waypost_rollup::{
-    Channel, ClickFacts, DayDelta, DayRollup, Dimension, Filter, Interval, LinksRollup, Report, ReportPlan,
+    Channel, ClickFacts, ClickKey, DayRollup, Dimension, Filter, Interval, LinksRollup, Report, ReportPlan,
     ReportQuery, Scope, Vocabulary,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -244,11 +244,11 @@ fn one_link(world: &World, clicks: u64) -> Vec<Vec<u8>> {
             (0..per_day).map(|_| world.click(day, &mut random, per_day as usize * 7 / 10)).collect();
         let start = Processor::now();
         let mut vocabulary = Vocabulary::new();
-        let mut delta = DayDelta::default();
-        facts.iter().for_each(|click| delta.add(vocabulary.key(click)));
+        let mut delta = Vec::new();
+        facts.iter().for_each(|click| delta.push(vocabulary.key(click)));
         key_time += start.elapsed();
         let start = Processor::now();
-        blocks.push(delta.merge_into(&mut vocabulary, None).unwrap());
+        blocks.push(vocabulary.merge(&delta, None).unwrap());
         merge_time += start.elapsed();
         if day == FIRST_DAY {
             let start = Processor::now();
@@ -258,8 +258,8 @@ fn one_link(world: &World, clicks: u64) -> Vec<Vec<u8>> {
             assert_eq!(rollup.encode(), blocks[0]);
         }
     }
-    show("Vocabulary::key and DayDelta::add", key_time, per_day * DAYS as u64);
-    show("DayDelta::merge_into nothing, a day's clicks at once", merge_time, per_day * DAYS as u64);
+    show("Vocabulary::key", key_time, per_day * DAYS as u64);
+    show("Vocabulary::merge nothing, a day's clicks at once", merge_time, per_day * DAYS as u64);
     show("DayRollup::add, one day", add_time, per_day);
     let bytes: usize = blocks.iter().map(Vec::len).sum();
     println!(
@@ -275,17 +275,17 @@ fn one_link(world: &World, clicks: u64) -> Vec<Vec<u8>> {
 fn merge_cost(world: &World, block: &[u8]) {
     let mut random = Random(2);
     let mut vocabulary = Vocabulary::new();
-    let mut delta = DayDelta::default();
-    (0..100).for_each(|_| delta.add(vocabulary.key(&world.click(FIRST_DAY, &mut random, 1_000))));
+    let mut delta = Vec::new();
+    (0..100).for_each(|_| delta.push(vocabulary.key(&world.click(FIRST_DAY, &mut random, 1_000))));
     let mut runs: Vec<Duration> = (0..21)
         .map(|_| {
             let start = Processor::now();
-            std::hint::black_box(delta.merge_into(&mut vocabulary, Some(block)).unwrap());
+            std::hint::black_box(vocabulary.merge(&delta, Some(block)).unwrap());
             start.elapsed()
         })
         .collect();
     runs.sort();
-    show("DayDelta::merge_into that block, 100 clicks", runs[10], 100);
+    show("Vocabulary::merge that block, 100 clicks", runs[10], 100);
     let start = Processor::now();
     let rollup = DayRollup::decode(block).unwrap();
     show("  of which decoding", start.elapsed(), 1);
@@ -365,17 +365,18 @@ fn batches(world: &World) {
             (0..CLICKS).map(|_| (random.of(&world.links), world.click(FIRST_DAY, &mut random, CLICKS))).collect();
         let start = Processor::now();
         let mut vocabulary = Vocabulary::new();
-        let mut deltas = vec![DayDelta::default(); LINKS + 2];
+        let mut deltas = vec![Vec::<ClickKey>::new(); LINKS + 2];
         for (link, click) in &facts {
             let key = vocabulary.key(click);
-            [*link, LINKS, LINKS + 1].into_iter().for_each(|scope| deltas[scope].add(key));
+            [*link, LINKS, LINKS + 1].into_iter().for_each(|scope| deltas[scope].push(key));
         }
         let keyed = start.elapsed();
-        let memory: usize = vocabulary.memory_bytes() + deltas.iter().map(DayDelta::memory_bytes).sum::<usize>();
+        let memory: usize = vocabulary.memory_bytes()
+            + deltas.iter().map(|keys| keys.capacity() * size_of::<ClickKey>()).sum::<usize>();
         let start = Processor::now();
-        let touched = deltas.iter().filter(|delta| delta.clicks() > 0).count();
-        for (delta, stored) in deltas.iter().zip(&mut stored).filter(|(delta, _)| delta.clicks() > 0) {
-            *stored = Some(delta.merge_into(&mut vocabulary, stored.as_deref()).unwrap());
+        let touched = deltas.iter().filter(|delta| !delta.is_empty()).count();
+        for (delta, stored) in deltas.iter().zip(&mut stored).filter(|(delta, _)| !delta.is_empty()) {
+            *stored = Some(vocabulary.merge(delta, stored.as_deref()).unwrap());
         }
         show(&format!("batch {round}: keys and three deltas"), keyed, CLICKS as u64);
         show(&format!("batch {round}: merged into {touched} roll-ups"), start.elapsed(), CLICKS as u64);

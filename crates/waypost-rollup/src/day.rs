@@ -83,15 +83,15 @@ impl DayRollup {
     pub fn add(&mut self, click: &ClickFacts<'_>) {
         let main = self.main.words.intern(&Said::main(click));
         let sources = self.sources.words.intern(&Said::sources(click));
-        self.count(main, sources, hour_of(click), click.visitor);
+        self.count(main, sources, hour_of(click), click.visitor.map(sample_key));
     }
 
-    /// Counts a click of these combinations.
+    /// Counts a click of these combinations, and by the visitor with this key of a sample.
     pub(crate) fn count(&mut self, main: u32, sources: u32, hour: u8, visitor: Option<u64>) {
         self.main.cells.push(Cell::new(main, hour, 1));
         self.sources.cells.push(Cell::new(sources, hour, 1));
-        if let Some(visitor) = visitor {
-            self.sample.push(Seen { key: sample_key(visitor), main, sources, hour });
+        if let Some(key) = visitor {
+            self.sample.push(Seen { key, main, sources, hour });
         }
     }
 

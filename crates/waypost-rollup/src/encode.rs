@@ -28,7 +28,7 @@ use crate::DayRollup;
 use crate::cell_bytes::{LAST, RowCell, push_cells};
 use crate::cells::{Cell, sort_and_sum};
 use crate::day::Family;
-use crate::sample::{ALL, Seen, sample_key, sort_and_cut};
+use crate::sample::{ALL, Seen, sort_and_cut};
 use crate::schema::{Origin, PARTS, Schema, TEXTS};
 use crate::wire::{begin, push_sized, push_varint, seal};
 use crate::words::{Rows, Texts, Words, code_at, pack, pack_row, unpack};
@@ -88,7 +88,7 @@ pub(crate) fn one_click(families: [(&Words, u32); 2], hour: u8, visitor: Option<
         return seal(out);
     };
     out.push(1 << 1);
-    out.extend_from_slice(&sample_key(visitor).to_le_bytes()[..KEY_BYTES]);
+    out.extend_from_slice(&visitor.to_le_bytes()[..KEY_BYTES]);
     out.extend_from_slice(&[1, hour | LAST]);
     seal(out)
 }

@@ -7,7 +7,7 @@
 use crate::batch::ClickKey;
 use crate::cells::Cell;
 use crate::encode::{Order, day_in_order, rank_seen};
-use crate::sample::{ALL, SEEN_MAX, Seen, sample_key};
+use crate::sample::{ALL, SEEN_MAX, Seen};
 use crate::schema::{MAIN, PARTS, SOURCES, Said, Schema, TEXTS};
 use crate::view::{DayView, FamilyView, VisitorsView};
 use crate::words::{Codes, STORED, Words, codes_of, pack, rows_of, unpack};
@@ -53,7 +53,7 @@ pub(crate) fn merge(
     }
     for key in keys {
         let (main, sources) = (main.add(words[0], key.main, key.hour), sources.add(words[1], key.sources, key.hour));
-        seen.extend(key.visitor.map(|visitor| Seen { key: sample_key(visitor), main, sources, hour: key.hour }));
+        seen.extend(key.visitor().map(|visitor| Seen { key: visitor, main, sources, hour: key.hour }));
     }
     let (Some(main_order), Some(sources_order)) = (main.order(), sources.order()) else { return Ok(None) };
     rank_seen(&mut seen, [&main_order, &sources_order]);

@@ -3,8 +3,8 @@
 //! A click with everything known of it ([`ClickFacts`]) is added to the roll-up of each scope it belongs to (its link, its
 //! domain, its account) for its day ([`DayRollup`]), and to the account's and the domain's list of links ([`LinksRollup`]). A
 //! roll-up is one value in bytes that merges with another of the same scope and day in any order. Whoever counts many clicks
-//! at once turns each into a [`ClickKey`] of the batch's [`Vocabulary`], collects the keys by scope and day in [`DayDelta`]s,
-//! and merges those into the stored bytes: that is several times cheaper than [`DayRollup::add`]. A report
+//! at once turns each into a [`ClickKey`] of the batch's [`Vocabulary`], puts together the keys of a scope and day, and merges
+//! them into the stored bytes: that is several times cheaper than [`DayRollup::add`]. A report
 //! ([`ReportQuery`]) is read from the roll-ups of its days by a [`ReportPlan`] and from nothing else; of a month that is over
 //! what the days say can be kept once more as a [`MonthRollup`], which is read in their place.
 
@@ -32,7 +32,7 @@ mod view;
 mod wire;
 mod words;
 
-pub use batch::{ClickKey, DayDelta, Vocabulary};
+pub use batch::{ClickKey, Vocabulary};
 pub use day::DayRollup;
 pub use facts::ClickFacts;
 pub use links::LinksRollup;

@@ -9,7 +9,7 @@ use crate::day::hour_of;
 use crate::schema::{Plain, class_code};
 use crate::view::require;
 use crate::wire::{Reader, begin, open, push_sized, push_varint, seal};
-use crate::{ClickFacts, CorruptRollup, DayDelta};
+use crate::{ClickFacts, ClickKey, CorruptRollup};
 
 /// The first byte of a links roll-up.
 const FORMAT_LINKS: u8 = 0x21;
@@ -54,9 +54,9 @@ impl LinksRollup {
         self.push(LinkCell::new(class_code(click.class), link_number, hour_of(click), 1));
     }
 
-    /// Counts the clicks of a link's delta of the same day.
-    pub fn add_delta(&mut self, link_number: u32, delta: &DayDelta) {
-        for key in delta.keys() {
+    /// Counts clicks of the link, all of the same day.
+    pub fn add_keys(&mut self, link_number: u32, keys: &[ClickKey]) {
+        for key in keys {
             self.push(LinkCell::new(class_code(key.class()), link_number, key.hour(), 1));
         }
     }

@@ -295,10 +295,10 @@ impl Words {
     /// The number of a combination of numbers.
     pub(crate) fn intern_codes(&mut self, mut codes: Codes) -> u32 {
         let mut rows = self.rows_of(&codes);
-        if let Some(found) = self.find_rows(&rows) {
-            return found;
-        }
         if self.tuples.list.len() >= self.limits.combinations {
+            if let Some(found) = self.find_rows(&rows) {
+                return found;
+            }
             for place in self.schema.first_given_up {
                 if codes.texts[*place] != 0 {
                     codes.texts[*place] = self.texts[*place].other(&self.state);

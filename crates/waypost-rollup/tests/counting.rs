@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use support::{HOUR, Raw, raws, rollup};
 use waypost_core::Timestamp;
-use waypost_rollup::{ClickFacts, DayDelta, DayRollup, LinksRollup, Vocabulary};
+use waypost_rollup::{ClickFacts, DayRollup, LinksRollup, Vocabulary};
 
 fn quick() -> ProptestConfig {
     ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() }
@@ -57,13 +57,13 @@ proptest! {
     fn a_batch_counts_the_same(clicks in raws(0..24, 200), cut in 0..200_usize) {
         let (stored, new) = clicks.split_at(cut.min(clicks.len()));
         let mut vocabulary = Vocabulary::new();
-        let mut before = DayDelta::default();
-        let mut delta = DayDelta::default();
-        stored.iter().for_each(|click| before.add(vocabulary.key(&click.facts())));
-        new.iter().for_each(|click| delta.add(vocabulary.key(&click.facts())));
-        let bytes = before.merge_into(&mut vocabulary, None).unwrap();
+        let mut before = Vec::new();
+        let mut delta = Vec::new();
+        stored.iter().for_each(|click| before.push(vocabulary.key(&click.facts())));
+        new.iter().for_each(|click| delta.push(vocabulary.key(&click.facts())));
+        let bytes = vocabulary.merge(&before, None).unwrap();
         prop_assert_eq!(&bytes, &rollup(stored).encode());
-        let bytes = delta.merge_into(&mut vocabulary, Some(&bytes)).unwrap();
+        let bytes = vocabulary.merge(&delta, Some(&bytes)).unwrap();
         prop_assert_eq!(bytes, rollup(&clicks).encode());
     }
 
@@ -77,12 +77,12 @@ proptest! {
         let stored = general.encode();
         general = DayRollup::decode(&stored).unwrap();
         let mut vocabulary = Vocabulary::new();
-        let mut delta = DayDelta::default();
+        let mut delta = Vec::new();
         for click in new {
             general.add(&click.facts());
-            delta.add(vocabulary.key(&click.facts()));
+            delta.push(vocabulary.key(&click.facts()));
         }
-        prop_assert_eq!(delta.merge_into(&mut vocabulary, Some(&stored)).unwrap(), general.encode());
+        prop_assert_eq!(vocabulary.merge(&delta, Some(&stored)).unwrap(), general.encode());
     }
 
     #[test]
@@ -92,13 +92,12 @@ proptest! {
         damaged[at] ^= flip;
         let damaged = resealed(damaged);
         let mut vocabulary = Vocabulary::new();
-        let mut delta = DayDelta::default();
-        delta.add(vocabulary.key(&one_click()));
+        let key = vocabulary.key(&one_click());
         let general = DayRollup::decode(&damaged).map(|mut general| {
             general.add(&one_click());
             general.encode()
         });
-        prop_assert_eq!(delta.merge_into(&mut vocabulary, Some(&damaged)), general);
+        prop_assert_eq!(vocabulary.merge(&[key], Some(&damaged)), general);
     }
 
     #[test]
@@ -107,9 +106,7 @@ proptest! {
         let mut vocabulary = Vocabulary::new();
         let keys: Vec<_> = clicks.iter().map(|click| vocabulary.key(&click.facts())).collect();
         for (click, key) in clicks.iter().zip(keys) {
-            let mut delta = DayDelta::default();
-            delta.add(key);
-            let bytes = delta.merge_into(&mut vocabulary, None).unwrap();
+            let bytes = vocabulary.merge(&[key], None).unwrap();
             prop_assert_eq!(bytes, rollup(std::slice::from_ref(click)).encode());
         }
     }

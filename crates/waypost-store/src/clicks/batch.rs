@@ -5,16 +5,18 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::visitor::day_of;
-use waypost_rollup::{ClickFacts, DayDelta, Vocabulary};
+use waypost_rollup::{ClickFacts, ClickKey, Vocabulary};
 
 use crate::clicks::LossCause;
 use crate::clicks::raw::{BlockWriter, FinishedBlock};
 use crate::clicks::writers::Part;
 
-/// Clicks of one or more epochs, added up. Memory grows with what is distinct in them, and by about 60 bytes with each.
+/// Clicks of one or more epochs, added up. Memory grows with what is distinct in them, and with each
+/// by about 50 bytes and what it takes to store it raw.
 #[derive(Debug, Default)]
 pub struct ClickBatch {
-    clicks: u64,
+    /// Every click, under which of `link_days`.
+    keys: Vec<(u32, ClickKey)>,
     pub(super) vocabulary: Vocabulary,
     /// What became of the numbers of each edge and epoch.
     pub(super) parts: Vec<Part>,
@@ -32,12 +34,43 @@ pub struct ClickBatch {
     link_ids: String,
     /// The raw clicks of each account's days.
     pub(super) account_days: HashMap<(u32, i64), AccountDay>,
-    /// What each domain's days get; and all that an account's days get, which has no clicks but those of its domains.
-    pub(super) domain_days: HashMap<(u32, i64), DayDelta>,
-    /// What each link's days get. Nearly all clicks of a link are of one day, which the link itself holds.
-    pub(super) other_link_days: HashMap<(u32, i64), DayDelta>,
-    /// The memory of all deltas.
-    delta_bytes: usize,
+    /// The days of links that have clicks.
+    link_days: Vec<LinkDay>,
+    /// Where they are, but for the one that each link knows itself.
+    other_link_days: HashMap<LinkDay, u32>,
+}
+
+/// A day of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct LinkDay {
+    link: u32,
+    day: i64,
+}
+
+/// The clicks of a batch by account, day, domain and link: whatever has a roll-up has its clicks in one piece.
+pub(super) struct GroupedClicks {
+    pub(super) link_days: Vec<GroupedLinkDay>,
+    keys: Vec<ClickKey>,
+}
+
+/// A day of a link, all that it lies in as the batch numbers it, and where its clicks are.
+pub(super) struct GroupedLinkDay {
+    pub(super) account: u32,
+    pub(super) day: i64,
+    pub(super) domain: u32,
+    pub(super) link: u32,
+    start: usize,
+    end: usize,
+}
+
+impl GroupedClicks {
+    /// The clicks of these, which follow each other.
+    pub(super) fn keys(&self, link_days: &[GroupedLinkDay]) -> &[ClickKey] {
+        match link_days {
+            [] => &[],
+            [first, ..] => &self.keys[first.start..link_days[link_days.len() - 1].end],
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -59,9 +92,9 @@ pub(super) struct LinkEntry {
     hash: u64,
     id_start: usize,
     id_end: usize,
-    /// The day of its first click in the batch, and what that day gets.
-    pub(super) day: i64,
-    pub(super) delta: DayDelta,
+    /// The day of its first click in the batch, which nearly all others are of, too; and where that day is.
+    day: i64,
+    link_day: u32,
 }
 
 #[derive(Debug, Default)]
@@ -104,12 +137,12 @@ impl ClickBatch {
 
     /// How many clicks were added.
     pub fn clicks(&self) -> u64 {
-        self.clicks
+        self.keys.len() as u64
     }
 
     /// Whether nothing was added: no click and no loss.
     pub fn is_empty(&self) -> bool {
-        self.clicks == 0 && self.parts.is_empty()
+        self.keys.is_empty() && self.parts.is_empty()
     }
 
     /// About how much memory it takes, in bytes.
@@ -124,7 +157,12 @@ impl ClickBatch {
             + self.links.capacity() * size_of::<LinkEntry>()
             + self.link_ids.capacity()
             + self.domains.capacity() * size_of::<DomainEntry>()
-            + self.delta_bytes
+            + self.link_days.capacity() * size_of::<LinkDay>()
+            + self.other_link_days.capacity() * size_of::<(LinkDay, u32)>()
+            + self.keys.capacity() * size_of::<(u32, ClickKey)>()
+            // When they are grouped.
+            + self.keys.len() * size_of::<ClickKey>()
+            + self.link_days.len() * size_of::<GroupedLinkDay>()
             + account_days.sum::<usize>()
     }
 
@@ -148,23 +186,57 @@ impl ClickBatch {
         let day = day_of(click.clicked_at.as_micros());
         let link = self.link(click, day)?;
         let key = self.vocabulary.key(click);
-        let entry = &mut self.links[link as usize];
-        let domain = entry.domain;
-        let of_link =
-            if entry.day == day { &mut entry.delta } else { self.other_link_days.entry((link, day)).or_default() };
-        for delta in [of_link, self.domain_days.entry((domain, day)).or_default()] {
-            let before = delta.memory_bytes();
-            delta.add(key);
-            self.delta_bytes += delta.memory_bytes() - before;
-        }
-        let account = self.domains[domain as usize].account;
+        let link_day = self.link_day(LinkDay { link, day });
+        self.keys.push((link_day, key));
+        let account = self.domains[self.links[link as usize].domain as usize].account;
         let account_day = self.account_days.entry((account, day)).or_default();
         account_day.writer.push(link, click);
         if account_day.writer.is_full() {
             account_day.blocks.extend(account_day.writer.finish());
         }
-        self.clicks += 1;
         Some(())
+    }
+
+    /// Takes the clicks out, put together.
+    pub(super) fn group(&mut self) -> GroupedClicks {
+        let clicks = std::mem::take(&mut self.keys);
+        let mut counts = vec![0; self.link_days.len()];
+        clicks.iter().for_each(|(link_day, _)| counts[*link_day as usize] += 1);
+        let place = |at: &u32| {
+            let LinkDay { link, day } = self.link_days[*at as usize];
+            let domain = self.links[link as usize].domain;
+            (self.domains[domain as usize].account, day, domain, link)
+        };
+        let mut order: Vec<u32> = (0..self.link_days.len() as u32).collect();
+        order.sort_unstable_by_key(place);
+        let (mut link_days, mut next, mut start) = (Vec::with_capacity(order.len()), vec![0; order.len()], 0);
+        for at in order {
+            let (account, day, domain, link) = place(&at);
+            let end = start + counts[at as usize];
+            link_days.push(GroupedLinkDay { account, day, domain, link, start, end });
+            next[at as usize] = start;
+            start = end;
+        }
+        // Filled with any key; each is written over.
+        let mut keys = clicks.first().map_or(Vec::new(), |(_, key)| vec![*key; clicks.len()]);
+        for (link_day, key) in clicks {
+            let place = &mut next[link_day as usize];
+            keys[*place] = key;
+            *place += 1;
+        }
+        GroupedClicks { link_days, keys }
+    }
+
+    fn link_day(&mut self, wanted: LinkDay) -> u32 {
+        let Self { links, link_days, other_link_days, .. } = self;
+        let link = &links[wanted.link as usize];
+        if link.day == wanted.day {
+            return link.link_day;
+        }
+        *other_link_days.entry(wanted).or_insert_with(|| {
+            link_days.push(wanted);
+            link_days.len() as u32 - 1
+        })
     }
 
     /// The number in this batch of the click's link on the click's domain; `None` where link or account id is none.
@@ -187,7 +259,9 @@ impl ClickBatch {
         let id_start = self.link_ids.len();
         self.link_ids.push_str(click.link_id);
         let id_end = self.link_ids.len();
-        self.links.push(LinkEntry { domain, hash, id_start, id_end, day, delta: DayDelta::default() });
+        let link_day = self.link_days.len() as u32;
+        self.link_days.push(LinkDay { link: index, day });
+        self.links.push(LinkEntry { domain, hash, id_start, id_end, day, link_day });
         self.link_table.insert_unique(hash, index, |&index| self.links[index as usize].hash);
         Some(index)
     }

@@ -1,11 +1,8 @@
 //! Counting: what a batch does to the database, in one transaction.
 
-use std::borrow::Cow;
+use waypost_rollup::{CorruptRollup, LinksRollup, Vocabulary};
 
-use hashbrown::HashMap;
-use waypost_rollup::{CorruptRollup, DayDelta, LinksRollup};
-
-use crate::clicks::batch::{AccountDay, ClickBatch};
+use crate::clicks::batch::{AccountDay, ClickBatch, GroupedClicks, GroupedLinkDay};
 use crate::clicks::cells::{Cell, CellKind};
 use crate::clicks::scopes::{ScopeCache, ScopeNumbers};
 use crate::error::StoreError;
@@ -19,8 +16,10 @@ impl Tx {
         cache: &ScopeCache,
     ) -> Result<ScopeNumbers, StoreError> {
         let numbers = self.number_scopes(batch, cache).await?;
-        self.count_links(batch, &numbers).await?;
-        self.count_days(batch, &numbers).await?;
+        let clicks = batch.group();
+        self.count_links(&clicks, &numbers).await?;
+        self.count_days(&mut batch.vocabulary, &clicks, &numbers).await?;
+        drop(clicks);
         for ((account, day), account_day) in &mut batch.account_days {
             let AccountDay { writer, blocks, .. } = account_day;
             blocks.extend(writer.finish());
@@ -31,83 +30,68 @@ impl Tx {
     }
 
     /// Merges the day roll-ups of every scope.
-    async fn count_days(&mut self, batch: &mut ClickBatch, numbers: &ScopeNumbers) -> Result<(), StoreError> {
-        let ClickBatch { vocabulary, links, domains, domain_days, other_link_days, .. } = batch;
-        let mut changes: Vec<(Cell, &DayDelta)> = Vec::with_capacity(links.len() + other_link_days.len());
-        for (link, number) in links.iter().zip(&numbers.links).filter(|(link, _)| link.delta.clicks() > 0) {
-            changes.push((Cell::new(link.day, *number), &link.delta));
-        }
-        for ((link, day), delta) in &*other_link_days {
-            changes.push((Cell::new(*day, numbers.links[*link as usize]), delta));
-        }
-        changes.sort_unstable_by_key(|(cell, _)| *cell);
-        self.merge_cells(CellKind::Day, &changes, |delta, stored| delta.merge_into(vocabulary, stored)).await?;
-        let mut changes = Vec::with_capacity(2 * domain_days.len());
-        let mut accounts: HashMap<Cell, Cow<'_, DayDelta>> = HashMap::new();
-        for ((domain, day), delta) in &*domain_days {
-            let domain = *domain as usize;
-            changes.push((Cell::new(*day, numbers.domains[domain]), Cow::Borrowed(delta)));
-            let account = Cell::new(*day, numbers.accounts[domains[domain].account as usize]);
-            let of_account = accounts.entry(account).and_modify(|known| known.to_mut().append(delta));
-            of_account.or_insert(Cow::Borrowed(delta));
-        }
-        changes.extend(accounts);
-        changes.sort_unstable_by_key(|(cell, _)| *cell);
-        let merge = once_for_twins(|delta: &DayDelta, stored: Option<&[u8]>| delta.merge_into(vocabulary, stored));
-        self.merge_cells(CellKind::Day, &changes, merge).await
+    async fn count_days(
+        &mut self,
+        vocabulary: &mut Vocabulary,
+        clicks: &GroupedClicks,
+        numbers: &ScopeNumbers,
+    ) -> Result<(), StoreError> {
+        let of_link = |link_day: &GroupedLinkDay| Cell::new(link_day.day, numbers.links[link_day.link as usize]);
+        let mut links: Vec<_> = clicks.link_days.chunks(1).map(|one| (of_link(&one[0]), one)).collect();
+        links.sort_unstable_by_key(|(cell, _)| *cell);
+        let mut merge =
+            |link_days: &[GroupedLinkDay], stored: Option<&[u8]>| vocabulary.merge(clicks.keys(link_days), stored);
+        self.merge_cells(CellKind::Day, &links, |change, stored| merge(change, stored)).await?;
+        self.merge_cells(CellKind::Day, &wide_changes(clicks, numbers), once_for_twins(merge)).await
     }
 
     /// Merges the links' roll-ups of accounts and domains.
-    async fn count_links(&mut self, batch: &ClickBatch, numbers: &ScopeNumbers) -> Result<(), StoreError> {
-        let mut rollups: HashMap<Cell, LinksRollup> = HashMap::new();
-        let mut account_of = HashMap::new();
-        let mut add = |link: usize, day: i64, delta: &DayDelta| {
-            let domain = batch.links[link].domain as usize;
-            let cell = Cell::new(day, numbers.domains[domain]);
-            account_of.insert(cell, Cell::new(day, numbers.accounts[batch.domains[domain].account as usize]));
-            rollups.entry(cell).or_default().add_delta(numbers.links[link], delta);
-        };
-        for (index, link) in batch.links.iter().enumerate().filter(|(_, link)| link.delta.clicks() > 0) {
-            add(index, link.day, &link.delta);
-        }
-        for ((link, day), delta) in &batch.other_link_days {
-            add(*link as usize, *day, delta);
-        }
-        let mut changes = Vec::with_capacity(2 * rollups.len());
-        let mut accounts: HashMap<Cell, Cow<'_, LinksRollup>> = HashMap::new();
-        for (domain, rollup) in &rollups {
-            changes.push((*domain, Cow::Borrowed(rollup)));
-            let of_account = accounts.entry(account_of[domain]).and_modify(|known| known.to_mut().merge(rollup));
-            of_account.or_insert(Cow::Borrowed(rollup));
-        }
-        changes.extend(accounts);
-        changes.sort_unstable_by_key(|(cell, _)| *cell);
-        let merge = once_for_twins(|added: &LinksRollup, stored: Option<&[u8]>| {
-            let Some(stored) = stored else { return Ok(added.encode()) };
-            let mut rollup = LinksRollup::decode(stored)?;
-            rollup.merge(added);
+    async fn count_links(&mut self, clicks: &GroupedClicks, numbers: &ScopeNumbers) -> Result<(), StoreError> {
+        let merge = |link_days: &[GroupedLinkDay], stored: Option<&[u8]>| {
+            let mut rollup = stored.map_or_else(|| Ok(LinksRollup::default()), LinksRollup::decode)?;
+            for link_day in link_days {
+                let keys = clicks.keys(std::slice::from_ref(link_day));
+                rollup.add_keys(numbers.links[link_day.link as usize], keys);
+            }
             Ok(rollup.encode())
-        });
-        self.merge_cells(CellKind::Links, &changes, merge).await
+        };
+        self.merge_cells(CellKind::Links, &wide_changes(clicks, numbers), once_for_twins(merge)).await
     }
 }
 
-/// What of a domain and of an account with no other domain is the same, merged once: their changes follow each other wherever
-/// both were numbered together.
-fn once_for_twins<'c, C: Clone + 'c>(
-    mut merge: impl FnMut(&C, Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup>,
-) -> impl FnMut(&Cow<'c, C>, Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup> {
-    let mut last: Option<(&'c C, Option<Vec<u8>>, Vec<u8>)> = None;
-    move |change, stored| {
-        let Cow::Borrowed(change) = *change else { return merge(change, stored) };
-        if let Some((of, before, merged)) = last.take()
-            && std::ptr::eq(of, change)
-            && before.as_deref() == stored
-        {
-            return Ok(merged);
+/// What the days of accounts and domains get, in the order of their cells.
+fn wide_changes<'c>(clicks: &'c GroupedClicks, numbers: &ScopeNumbers) -> Vec<(Cell, &'c [GroupedLinkDay])> {
+    let mut changes = Vec::new();
+    for of_account in clicks.link_days.chunk_by(|one, other| (one.account, one.day) == (other.account, other.day)) {
+        changes.push((Cell::new(of_account[0].day, numbers.accounts[of_account[0].account as usize]), of_account));
+        for of_domain in of_account.chunk_by(|one, other| one.domain == other.domain) {
+            changes.push((Cell::new(of_domain[0].day, numbers.domains[of_domain[0].domain as usize]), of_domain));
         }
-        let merged = merge(change, stored)?;
-        last = Some((change, stored.map(<[u8]>::to_vec), merged.clone()));
-        Ok(merged)
+    }
+    changes.sort_unstable_by_key(|(cell, _)| *cell);
+    changes
+}
+
+/// Merges once what an account and its only domain have in common: the changes of both follow each other, unless others were
+/// numbered between them.
+fn once_for_twins<'c>(
+    mut merge: impl FnMut(&[GroupedLinkDay], Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup>,
+) -> impl FnMut(&&'c [GroupedLinkDay], Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup> {
+    struct Merged<'c> {
+        change: &'c [GroupedLinkDay],
+        stored: Option<Vec<u8>>,
+        rollup: Vec<u8>,
+    }
+    let mut last: Option<Merged<'c>> = None;
+    move |change, stored| {
+        if let Some(last) = last.take()
+            && std::ptr::eq(last.change, *change)
+            && last.stored.as_deref() == stored
+        {
+            return Ok(last.rollup);
+        }
+        let rollup = merge(change, stored)?;
+        last = Some(Merged { change, stored: stored.map(<[u8]>::to_vec), rollup: rollup.clone() });
+        Ok(rollup)
     }
 }
