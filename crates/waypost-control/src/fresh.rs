@@ -30,9 +30,14 @@ pub(crate) struct FreshQueue {
 }
 
 impl FreshQueue {
-    /// Takes in what one transaction made. Transactions come in the order of their commits.
+    /// Takes in what one transaction made. Transactions come in the order of their commits; one that comes before what
+    /// waits takes its place.
     pub(crate) fn push(&self, fresh: FreshRecords) {
         let mut waiting = self.lock();
+        // A database that was put back to an earlier state counts anew: what waits is not of its outbox.
+        if waiting.back().is_some_and(|last| fresh.after < last.newest) {
+            waiting.clear();
+        }
         let first = waiting.front().map_or(fresh.after, |first| first.after);
         if !fresh.records.is_empty() && fresh.newest - first <= SEQUENCES_WAITING_MAX {
             waiting.push_back(fresh);
@@ -98,6 +103,19 @@ mod tests {
         check(&queue, 4, None);
         check(&queue, 0, None);
         check(&queue, 6, Some(&fresh(6, 7)));
+    }
+
+    #[test]
+    fn a_database_that_counts_anew_is_believed() {
+        let queue = FreshQueue::default();
+        queue.push(fresh(100, 103));
+        queue.push(fresh(103, 104));
+        queue.push(fresh(50, 51));
+        check(&queue, 100, None);
+        queue.push(fresh(100, 103));
+        queue.push(fresh(50, 51));
+        check(&queue, 50, Some(&fresh(50, 51)));
+        check(&queue, 100, None);
     }
 
     #[test]
