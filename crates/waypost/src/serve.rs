@@ -5,6 +5,7 @@
 
 mod bridge;
 mod countries;
+mod heap;
 mod local_socket;
 mod warm;
 
@@ -42,6 +43,7 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 /// # Errors
 /// Where something cannot be started; nothing is left running then.
 pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
+    heap::give_back_free_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")

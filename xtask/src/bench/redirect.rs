@@ -55,9 +55,23 @@ const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "10 million, five rules, bare headers",
+        kind: "rules",
+        load: Load { headers: Headers::Bare, ..links(10_000_000) },
+        promise: Promise::OfNginx(1.0),
+        ..BASE
+    },
+    Scenario {
         name: "10 million, five rules, pipelined",
         kind: "rules",
         load: Load { shape: Shape::Pipelined, ..links(10_000_000) },
+        promise: Promise::PerCore(500_000.0),
+        ..BASE
+    },
+    Scenario {
+        name: "10 million, rules, bare, pipelined",
+        kind: "rules",
+        load: Load { shape: Shape::Pipelined, headers: Headers::Bare, ..links(10_000_000) },
         promise: Promise::PerCore(500_000.0),
         ..BASE
     },

@@ -18,8 +18,8 @@ use crate::tx::{ReadTx, Tx};
 
 /// The parent of accounts.
 const ROOT: u32 = 0;
-/// The most scopes that are remembered, about 30 MB.
-const REMEMBERED_MAX: usize = 300_000;
+/// The most scopes that are remembered, about 15 MB.
+const REMEMBERED_MAX: usize = 150_000;
 
 /// The numbers of scopes seen lately, by parent and key. Shared by all that count; held only for look-ups.
 #[derive(Clone, Debug, Default)]
