@@ -1,6 +1,6 @@
 //! Making many links in one transaction, with few statements however many there are.
 //!
-//! The links of one account and domain go in with one statement, their version rows and outbox entries with one each.
+//! The links of one account and domain go in together with their version rows and outbox entries, in one way to the database.
 //! What collides with a live link is left out by the database's own constraints and reported item by item.
 
 use std::collections::HashMap;
@@ -85,13 +85,6 @@ impl Batch<'_> {
     }
 }
 
-/// The links of one batch that were made, by its first and last id ($1, $2).
-macro_rules! new_links_condition {
-    () => {
-        "l.id >= $1 AND l.id <= $2"
-    };
-}
-
 impl Tx {
     /// Makes up to 1,000 links in this transaction; one outcome for each, in their order. A link that cannot be made
     /// does not keep the others from being made. `changed_by` says who made them.
@@ -164,13 +157,12 @@ impl Tx {
             let batch = Batch { account, domain, first_id: u128::from_be_bytes(new_id()), rows };
             let place = places.get((account, domain));
             let first_versions = place.map_or(FirstVersions::AfterDeleted, |place| place.first_versions);
-            let created = self.insert_links(&batch, first_versions).await?;
+            let created = self.insert_links(&batch, first_versions, changed_by).await?;
             // Where all is as it mostly is, nothing needs to be read back.
             let versions = match first_versions {
                 FirstVersions::One if created == batch.rows.len() as u64 => None,
                 FirstVersions::One | FirstVersions::AfterDeleted => Some(self.new_versions(&batch).await?),
             };
-            self.publish_new_links(&batch, changed_by).await?;
             let ids: Vec<u128> = batch.ids().collect();
             for (id, row) in ids.into_iter().zip(batch.rows) {
                 let version = versions.as_ref().map_or(Some(1), |versions| versions.get(&id).copied());
@@ -185,11 +177,16 @@ impl Tx {
         Ok(collided)
     }
 
-    /// Inserts what collides with no live link; gives how many that were.
-    async fn insert_links(&mut self, batch: &Batch<'_>, versions: FirstVersions) -> Result<u64, StoreError> {
+    /// Inserts what collides with no live link, with version rows and outbox entries; gives how many links that were.
+    async fn insert_links(
+        &mut self,
+        batch: &Batch<'_>,
+        versions: FirstVersions,
+        changed_by: Option<&str>,
+    ) -> Result<u64, StoreError> {
         let now = self.now();
         let count = batch.rows.len();
-        let sql = self.engine.insert_links_sql(count, versions);
+        let sql = self.engine.make_links_sql(count, versions);
         // Only the two common sizes are worth keeping.
         let statement = match count {
             1 | LINKS_PER_CALL_MAX => Statement::new(sql),
@@ -203,33 +200,20 @@ impl Tx {
                 .bind(row.dedupe_key.as_deref())
                 .bind(row.new.created_at.unwrap_or(now).as_micros())
         });
-        self.execute(statement.bind(batch.account).bind(batch.domain).bind(now.as_micros())).await
+        let statement = statement.bind(batch.account).bind(batch.domain).bind(now.as_micros()).bind(changed_by);
+        Ok(self.engine.links_made(self.execute(statement).await?))
     }
 
     /// The versions of those links that were inserted.
     async fn new_versions(&mut self, batch: &Batch<'_>) -> Result<HashMap<u128, u64>, StoreError> {
         let [first, last] = batch.id_range();
-        let statement =
-            Statement::new(concat!("SELECT l.id, l.version FROM links AS l WHERE ", new_links_condition!()));
+        let statement = Statement::new("SELECT l.id, l.version FROM links AS l WHERE l.id >= $1 AND l.id <= $2");
         let found = self.fetch_all(statement.bind(first).bind(last)).await?;
         let read = |row| {
             let columns = Columns::new(row, "link");
             Ok((columns.link_number("id")?, columns.count("version")?))
         };
         found.iter().map(read).collect()
-    }
-
-    /// Adds version rows and outbox entries for the links that were just made.
-    async fn publish_new_links(&mut self, batch: &Batch<'_>, changed_by: Option<&str>) -> Result<(), StoreError> {
-        let [first, last] = batch.id_range();
-        let outbox_entries = Statement::new(self.engine.publish_sql(new_links_condition!()));
-        self.execute(outbox_entries.bind(first.clone()).bind(last.clone())).await?;
-        let version_rows = Statement::new(concat!(
-            "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
-             SELECT l.id, l.version, l.record, $3, l.updated_at FROM links AS l WHERE ",
-            new_links_condition!()
-        ));
-        self.execute(version_rows.bind(first).bind(last).bind(changed_by)).await.map(drop)
     }
 
     /// What stands in the way of a row. `None` says try again: with another slug, or now that the dedupe key is free.

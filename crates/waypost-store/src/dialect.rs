@@ -294,11 +294,12 @@ impl Engine {
         }
     }
 
-    /// Inserts `count` links from their ids, slugs, records, dedupe keys and creation times (parameters 1 to 5 of the first
-    /// link, 6 to 10 of the second, ...), then account, domain and time of the update (the last three parameters). Leaves out
-    /// what collides.
-    pub(crate) fn insert_links_sql(self, count: usize, versions: FirstVersions) -> String {
-        let [account, domain, now] = [1, 2, 3].map(|place| count * 5 + place);
+    /// Makes `count` links, the outbox entries and the version rows of those that could be made, all at once: each statement is a
+    /// way to the database and back. Parameters: ids, slugs, records, dedupe keys and creation times (1 to 5 of the first link, 6
+    /// to 10 of the second, ...), then account, domain, time of the update and who made them. Leaves out what collides. No other
+    /// id lies between the first and the last. [`Engine::links_made`] says how many were made.
+    pub(crate) fn make_links_sql(self, count: usize, versions: FirstVersions) -> String {
+        let [account, domain, now, changed_by] = [1, 2, 3, 4].map(|place| count * 5 + place);
         let version = match versions {
             FirstVersions::AfterDeleted => format!(
                 "1 + coalesce((SELECT max(o.version) FROM links AS o
@@ -310,7 +311,10 @@ impl Engine {
             // Says the same as ON CONFLICT DO NOTHING, and also that no row can make the statement fail: SQLite then keeps no
             // copy of the pages that it changes.
             Self::Sqlite => ("INSERT OR IGNORE", ""),
-            Self::Postgres => ("INSERT", " ON CONFLICT DO NOTHING"),
+            Self::Postgres => (
+                "WITH l AS (INSERT",
+                " ON CONFLICT DO NOTHING RETURNING id, domain_id, slug, version, record, updated_at)",
+            ),
         };
         let mut sql = format!(
             "{insert} INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
@@ -320,11 +324,36 @@ impl Engine {
         self.put_placeholders(&mut sql, count, 5);
         sql.push_str(") AS given");
         sql.push_str(or_ignore);
+        let version_rows = |made: &str| {
+            format!(
+                "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
+                 SELECT l.id, l.version, l.record, ${changed_by}, l.updated_at FROM {made}"
+            )
+        };
+        match self {
+            Self::Sqlite => {
+                let made = format!("links AS l WHERE l.id >= $1 AND l.id <= ${}", count * 5 - 4);
+                let _ = write!(sql, "; {}; {}", self.publish_sql(&made), version_rows(&made));
+            }
+            Self::Postgres => {
+                let _ = write!(sql, ", told AS ({}) {}", self.publish_sql("l"), version_rows("l"));
+            }
+        }
         sql
     }
 
-    /// Adds outbox entries for the links (`l`) of which the condition holds, in the order of their ids.
-    pub(crate) fn publish_sql(self, condition: &'static str) -> String {
+    /// How many links [`Engine::make_links_sql`] made, from the number of rows that it says were changed.
+    pub(crate) const fn links_made(self, rows: u64) -> u64 {
+        match self {
+            // A link, an outbox entry and a version row each.
+            Self::Sqlite => rows / 3,
+            // Only the last part of a statement is counted.
+            Self::Postgres => rows,
+        }
+    }
+
+    /// Adds outbox entries for these links (`l`), in the order of their ids.
+    pub(crate) fn publish_sql(self, links: &str) -> String {
         let sequence = match self {
             // The key of an SQLite table is one more than its highest where none is given.
             Self::Sqlite => "NULL",
@@ -332,7 +361,7 @@ impl Engine {
         };
         format!(
             "INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
-             SELECT {sequence}, l.id, l.domain_id, l.slug, l.version FROM links AS l WHERE {condition} ORDER BY l.id"
+             SELECT {sequence}, l.id, l.domain_id, l.slug, l.version FROM {links} ORDER BY l.id"
         )
     }
 

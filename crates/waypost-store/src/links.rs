@@ -292,7 +292,7 @@ impl Tx {
              SELECT id, version, CASE WHEN deleted_at IS NULL THEN record END, $2, updated_at FROM links WHERE id = $1",
         );
         self.execute(version_row.bind(link_bytes(link_id)).bind(changed_by)).await?;
-        let outbox_entry = Statement::new(self.engine.publish_sql("l.id = $1"));
+        let outbox_entry = Statement::new(self.engine.publish_sql("links AS l WHERE l.id = $1"));
         self.execute(outbox_entry.bind(link_bytes(link_id))).await.map(drop)
     }
 }

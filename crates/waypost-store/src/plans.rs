@@ -50,8 +50,10 @@ const LARGE_TABLES: &[&str] = &[
 ];
 
 pub(crate) fn record(text: &str) {
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    RECORDED.with_borrow_mut(|recorded| recorded.insert(one_line));
+    for statement in text.split(';') {
+        let one_line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        RECORDED.with_borrow_mut(|recorded| recorded.insert(one_line));
+    }
 }
 
 /// One test for both databases, because what is executed is recorded in one place.

@@ -174,7 +174,7 @@ impl Tx {
              SELECT id, version, record, $2, updated_at FROM links WHERE account_id = $1 AND deleted_at IS NULL",
         );
         self.execute(version_rows.bind(account_number(account_id)).bind(changed_by)).await?;
-        let outbox_entries = self.engine.publish_sql("l.account_id = $1 AND l.deleted_at IS NULL");
+        let outbox_entries = self.engine.publish_sql("links AS l WHERE l.account_id = $1 AND l.deleted_at IS NULL");
         let outbox_entries = Statement::new(outbox_entries);
         self.execute(outbox_entries.bind(account_number(account_id))).await.map(drop)
     }
