@@ -48,7 +48,7 @@ pub(crate) static CLICKS: Schema = Schema {
         application_id: u32::from_be_bytes(*b"WayC"),
         page_bytes: 16_384,
         log_pages: 4_000,
-        writer_cache_kb: 24_576,
+        writer_cache_kb: 16_384,
         secure_delete: true,
     },
 };

@@ -23,7 +23,7 @@ impl Default for ClickSettings {
     fn default() -> Self {
         Self {
             batch_clicks_max: 250_000,
-            batch_memory_bytes_max: 24 << 20,
+            batch_memory_bytes_max: 32 << 20,
             batch_age: Duration::from_millis(250),
             poll: Duration::from_millis(100),
             back_off: (Duration::from_millis(100), Duration::from_secs(5)),
