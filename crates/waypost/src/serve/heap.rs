@@ -1,27 +1,25 @@
 //! What the C library is told of memory that is free.
 
-/// Blocks of this size and more are the system's again as soon as they are free.
-#[cfg(target_env = "gnu")]
-const BLOCK_BYTES_MIN: libc::c_int = 256 << 10;
-/// So much may be free at the end of a heap before it is given back.
-#[cfg(target_env = "gnu")]
-const FREE_BYTES_MAX: libc::c_int = 1 << 20;
-
 /// Has memory given back when it is free. To be called before there are threads.
 ///
-/// glibc raises both limits by itself, to 32 and 64 MB, once large blocks come and go, as they do with every batch of clicks; and each thread
-/// keeps a heap of its own. After half a minute of clicks on ten million links that was some 200 MB that nobody used. Other C
-/// libraries have no such limits.
+/// glibc raises both limits below by itself, to 32 and 64 MB, once large blocks come and go (its manual, `mallopt(3)`), as they do with
+/// every batch of clicks; and threads have heaps of their own. After half a minute of clicks on ten million links 76 MB were kept
+/// that nobody used. Other C libraries have no such limits.
 pub(super) fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
-    #[allow(unsafe_code, reason = "the C library is asked in no other way; see below")]
-    // SAFETY: both parameters take any size, and no other thread is there that could be asking for memory meanwhile.
-    let is_set = unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, BLOCK_BYTES_MIN) == 1
-            && libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES_MAX) == 1
-    };
-    #[cfg(target_env = "gnu")]
-    if !is_set {
-        tracing::debug!("the C library keeps free memory as it likes");
+    {
+        /// Blocks of this size and more are the system's again as soon as they are free.
+        const BLOCK_BYTES_MIN: libc::c_int = 256 << 10;
+        /// So much may be free at the end of a heap before it is given back.
+        const FREE_BYTES_MAX: libc::c_int = 1 << 20;
+        #[allow(unsafe_code, reason = "the C library is asked in no other way; see below")]
+        // SAFETY: both parameters take any size, and no other thread is there that could be asking for memory meanwhile.
+        let is_set = unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, BLOCK_BYTES_MIN) == 1
+                && libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES_MAX) == 1
+        };
+        if !is_set {
+            tracing::debug!("the C library keeps free memory as it likes");
+        }
     }
 }
