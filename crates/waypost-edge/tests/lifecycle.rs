@@ -16,6 +16,7 @@ use support::{KEY, Setup, full, location, open_table};
 use tokio::sync::Notify;
 use waypost_edge::{ControlHandler, DrainReport, EdgeConfig, EdgeError, start};
 use waypost_testkit::http::Connection;
+use waypost_testkit::port::ReservedPort;
 use waypost_testkit::wait_until;
 
 const REQUEST: &[u8] = b"GET /abc HTTP/1.1\r\nHost: go.example\r\n\r\n";
@@ -152,8 +153,10 @@ fn too_many_connections_are_turned_away() {
 #[test]
 fn a_shutdown_finishes_what_was_begun() {
     let (control, go, asked) = patient();
-    let mut edge = Setup::new().plain_link("abc").control(control).start();
-    let address = edge.address();
+    let port = ReservedPort::new().unwrap();
+    let listen = vec![port.address()];
+    let setup = Setup::new().plain_link("abc").control(control).config(|config| config.listen = listen);
+    let (mut edge, address) = (setup.start(), port.address());
     let mut idle = edge.connect();
     idle.send(REQUEST).unwrap();
     assert_eq!(idle.read_response().unwrap().status, 302);
@@ -189,14 +192,15 @@ fn a_shutdown_has_an_end() {
 
 #[test]
 fn dropping_an_edge_closes_everything() {
-    let mut edge = Setup::new().plain_link("abc").start();
-    let address = edge.address();
+    let port = ReservedPort::new().unwrap();
+    let listen = vec![port.address()];
+    let mut edge = Setup::new().plain_link("abc").config(|config| config.listen = listen).start();
     let mut connection = edge.connect();
     connection.send(REQUEST).unwrap();
     connection.read_response().unwrap();
     edge.edge = None;
     assert!(connection.is_closed().unwrap());
-    assert!(is_refused(address));
+    assert!(is_refused(port.address()));
 }
 
 #[test]

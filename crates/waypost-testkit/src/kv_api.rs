@@ -8,7 +8,7 @@ mod answers;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
+
+use crate::port::ReservedPort;
 
 /// The account that the stand-in knows.
 pub const ACCOUNT: &str = "acc0123456789abcdef";
@@ -153,7 +155,8 @@ impl Shared {
 
 /// A running stand-in.
 pub struct KvApi {
-    address: SocketAddr,
+    /// Kept while the stand-in is stopped, so that calls are refused and nobody else answers them.
+    port: ReservedPort,
     shared: Arc<Shared>,
     listener: Option<JoinHandle<()>>,
 }
@@ -164,8 +167,8 @@ impl KvApi {
     /// # Errors
     /// When there is no free port.
     pub fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("listen for calls of the KV interface")?;
-        let address = listener.local_addr()?;
+        let port = ReservedPort::new()?;
+        let listener = TcpListener::bind(port.address()).context("listen for calls of the KV interface")?;
         let began = Instant::now();
         let state = State {
             values: BTreeMap::new(),
@@ -184,12 +187,22 @@ impl KvApi {
         let shared = Arc::new(Shared { state: Mutex::new(state), is_stopped: AtomicBool::new(false) });
         let of_listener = Arc::clone(&shared);
         let thread = std::thread::spawn(move || accept(&listener, &of_listener));
-        Ok(Self { address, shared, listener: Some(thread) })
+        Ok(Self { port, shared, listener: Some(thread) })
     }
 
     /// Where the interface is; accounts come below it.
     pub fn url(&self) -> String {
-        format!("http://{}/client/v4", self.address)
+        format!("http://{}/client/v4", self.port.address())
+    }
+
+    /// Stops answering: from now on connections are refused.
+    pub fn stop(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.shared.is_stopped.store(true, Ordering::SeqCst);
+            // Wakes the listener, which then sees that it is to end.
+            let _ = TcpStream::connect(self.port.address());
+            let _ = listener.join();
+        }
     }
 
     /// Takes the time from here, in milliseconds, for the limit of one write a second and for what is kept of calls.
@@ -318,12 +331,7 @@ impl KvApi {
 
 impl Drop for KvApi {
     fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::SeqCst);
-        // Wakes the listener, which then sees that it is to end.
-        let _ = TcpStream::connect(self.address);
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
-        }
+        self.stop();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What integration tests of several crates need: a private PostgreSQL cluster and a database of one's own, a running
+//! What integration tests of several crates need: a private PostgreSQL cluster and a database of one's own, a port of one's own, a running
 //! `waypost` server, an HTTP/1.1 client that sends exactly the bytes it is given, a stand-in for Workers KV, made-up clicks,
 //! numbers from a seed, and waiting on a condition.
 //!
@@ -9,6 +9,7 @@
 pub mod clicks;
 pub mod http;
 pub mod kv_api;
+pub mod port;
 pub mod postgres;
 pub mod random;
 pub mod server;

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use waypost_testkit::port::ReservedPort;
 use waypost_testkit::{http, wait_until};
 
 use crate::apt;
@@ -148,7 +149,8 @@ pub(crate) fn nginx(folder: &Path, core: usize) -> anyhow::Result<Option<Peer>> 
         }
         apt::install(&["nginx-light"])?;
     }
-    let address = free_address()?;
+    let port = ReservedPort::new()?;
+    let address = port.address();
     let folder = folder.join("nginx");
     fs::create_dir_all(&folder)?;
     let configuration = format!(
@@ -173,7 +175,8 @@ pub(crate) fn nginx(folder: &Path, core: usize) -> anyhow::Result<Option<Peer>> 
 
 /// Starts the empty hyper server.
 pub(crate) fn floor(binary: &Path, core: usize) -> anyhow::Result<Peer> {
-    let address = free_address()?;
+    let port = ReservedPort::new()?;
+    let address = port.address();
     let process = pinned(core, binary).arg(address.to_string()).stdin(Stdio::null()).spawn()?;
     let peer = Peer { name: "hyper".to_owned(), address, process_id: process.id(), process, _output: None };
     wait_answering(&peer)?;
@@ -203,10 +206,6 @@ fn pinned(core: usize, binary: &Path) -> Command {
     let mut command = program("taskset", ["-c", &core.to_string()]);
     command.arg(binary);
     command
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Makes a data folder with so many links, unless an earlier run left it: ten million take a while. What that run counted of

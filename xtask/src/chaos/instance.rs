@@ -11,19 +11,19 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use waypost_testkit::clicks::MadeLink;
 use waypost_testkit::http::{self, Response};
+use waypost_testkit::port::ReservedPort;
 use waypost_testkit::server::{Server, ServerOptions};
 
 use super::traffic::Phase;
 use crate::run::program;
-
-/// Starts tried where something else may hold the port for a moment.
-const STARTS_MAX: u32 = 3;
 
 /// The instance. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Instance {
     options: ServerOptions,
     server: Server,
+    /// Held for its drop: keeps the port while the server is down.
+    _port: ReservedPort,
     phase: Arc<Phase>,
     key: String,
     pub(crate) kills: u32,
@@ -35,11 +35,12 @@ pub(crate) struct Instance {
 impl Instance {
     /// Starts it for the first time and makes an API key.
     pub(crate) fn start(mut options: ServerOptions, phase: Arc<Phase>) -> anyhow::Result<Self> {
+        // Every start has the same folder and port.
+        let port = ReservedPort::new()?;
+        options.listen = port.address().to_string();
         let server = Server::start(&options)?;
-        // From now on the same folder and port.
-        options.listen = server.address().to_string();
         let key = make_key(&options, server.data_dir())?;
-        Ok(Self { options, server, phase, key, kills: 0, starts: 1, slowest_start: Duration::ZERO })
+        Ok(Self { options, server, _port: port, phase, key, kills: 0, starts: 1, slowest_start: Duration::ZERO })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -81,15 +82,7 @@ impl Instance {
     /// Starts it again and waits until it is ready.
     pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
         let started_at = std::time::Instant::now();
-        let mut outcome = Server::start(&self.options);
-        for _ in 1..STARTS_MAX {
-            // Only a port that another process of this machine has taken meanwhile is no fault of the program.
-            if !outcome.as_ref().is_err_and(|error| format!("{error:#}").contains("in use")) {
-                break;
-            }
-            outcome = Server::start(&self.options);
-        }
-        self.server = outcome?;
+        self.server = Server::start(&self.options)?;
         self.starts += 1;
         self.slowest_start = self.slowest_start.max(started_at.elapsed());
         self.phase.end_trouble();

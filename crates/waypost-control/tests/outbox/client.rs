@@ -112,7 +112,7 @@ async fn wrong_settings_are_a_configuration_fault() {
 
 #[tokio::test]
 async fn no_answer_and_half_an_answer_end_in_time() {
-    let api = KvApi::start().unwrap();
+    let mut api = KvApi::start().unwrap();
     let kv = KvClient::with_limits(&kv_settings(&api), HASTY).unwrap();
     assert_eq!(KvClient::new(&kv_settings(&api)).unwrap().call_ms(), 30_000);
     for fault in [
@@ -135,7 +135,7 @@ async fn no_answer_and_half_an_answer_end_in_time() {
     // The lost answer was one to a call that was done.
     assert_eq!(api.count(), 2);
     assert_eq!(api.calls().iter().filter(|call| call.kind == CallKind::BulkPut).count(), 9);
-    drop(api);
+    api.stop();
     assert!(matches!(kv.list(None).await, Err(KvFault::Unavailable { .. })));
 }
 

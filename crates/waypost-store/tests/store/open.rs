@@ -126,9 +126,8 @@ async fn foreign_postgres_database_is_refused() {
 
 #[tokio::test]
 async fn unreachable_server_is_unavailable() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("postgres://nobody@{}/none", listener.local_addr().unwrap());
-    drop(listener);
+    let port = waypost_testkit::port::ReservedPort::new().unwrap();
+    let address = format!("postgres://nobody@{}/none", port.address());
     let error = Store::open(&address, StoreOptions::default()).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
 }

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::Programs;
+use crate::port::ReservedPort;
 use crate::wait_until;
 
 /// Users that may run the server when the caller is root, whom PostgreSQL refuses.
@@ -23,9 +23,6 @@ const SERVER_USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// Limit on making the cluster and one start of the server.
 const START_DEADLINE: Duration = Duration::from_secs(30);
-
-/// Starts tried before giving up: another process may take the free port first.
-const STARTS_MAX: usize = 3;
 
 /// `$1` is the folder, `$2` that of the programs, `$3` the port, `$4` whether commits wait for the log; the rest is a
 /// command that runs another as the server's user. Tests need neither durability against power loss nor a large cache.
@@ -65,6 +62,8 @@ pub struct Cluster {
     url: String,
     folder: PathBuf,
     supervisor: Child,
+    /// Held for its drop: keeps the port while the server is stopped.
+    _port: ReservedPort,
 }
 
 /// What a commit survives. Power loss takes everything either way.
@@ -102,14 +101,7 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub fn start_with(programs: &Programs, durability: Durability) -> anyhow::Result<Self> {
         let owner = Owner::for_server()?;
-        let mut failure = None;
-        for _ in 0..STARTS_MAX {
-            match Self::start_once(programs, owner.as_ref(), durability) {
-                Ok(cluster) => return Ok(cluster),
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.expect("at least one start was tried")).context("start a private PostgreSQL cluster")
+        Self::start_as(programs, owner.as_ref(), durability).context("start a private PostgreSQL cluster")
     }
 
     /// `postgres://user:password@127.0.0.1:PORT/postgres`; the user may create databases.
@@ -150,12 +142,13 @@ impl Cluster {
         &self.folder
     }
 
-    fn start_once(programs: &Programs, owner: Option<&Owner>, durability: Durability) -> anyhow::Result<Self> {
+    fn start_as(programs: &Programs, owner: Option<&Owner>, durability: Durability) -> anyhow::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("waypost-postgres-").tempdir()?;
         let password = random_password()?;
         let password_file = temporary.path().join("password");
         fs::write(&password_file, &password)?;
-        let port = free_port()?;
+        let reserved = ReservedPort::new()?;
+        let port = reserved.address().port();
         let mut supervisor = Command::new("sh");
         supervisor.args(["-c", SUPERVISOR, "sh"]).arg(temporary.path()).arg(programs.folder()).arg(port.to_string());
         supervisor.arg(if durability == Durability::None { "off" } else { "on" });
@@ -172,7 +165,7 @@ impl Cluster {
         // From here on the supervisor removes the folder.
         let folder = temporary.keep();
         let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
-        let cluster = Self { url, folder, supervisor };
+        let cluster = Self { url, folder, supervisor, _port: reserved };
         cluster.wait_ready()?;
         Ok(cluster)
     }
@@ -237,10 +230,6 @@ fn random_password() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 16];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 #[cfg(test)]
