@@ -11,6 +11,7 @@ mod bench;
 mod bless;
 mod chaos;
 mod ci;
+mod crawlers;
 mod lint;
 mod postgres;
 mod run;
@@ -30,7 +31,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 10] = [
     Task {
         name: "test",
         purpose: "run every test, with a private PostgreSQL; arguments go to the runner",
@@ -58,6 +59,7 @@ const TASKS: [Task; 9] = [
         purpose: "measure speed against its budgets: bench [GROUP] [--quick] [--only TEXT] [--rounds N]",
         run: bench::bench,
     },
+    Task { name: "crawlers", purpose: "take the kept lists of crawlers from npm again", run: crawlers::crawlers },
     Task { name: "bless", purpose: "accept snapshots and shrink the ratchet of long functions", run: bless::bless },
     Task { name: "ci", purpose: "everything CI runs: lint, tidy, wasm, test, bench, release", run: ci::ci },
 ];
@@ -82,7 +84,7 @@ fn main() -> ExitCode {
 }
 
 fn task_list() -> String {
-    let lines = TASKS.iter().map(|task| format!("  {:<6} {}\n", task.name, task.purpose));
+    let lines = TASKS.iter().map(|task| format!("  {:<8} {}\n", task.name, task.purpose));
     format!("cargo xtask TASK\n{}", lines.collect::<String>())
 }
 

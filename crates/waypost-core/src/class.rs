@@ -1,19 +1,18 @@
 //! Classes of visits: who, or what, followed the link. Headline counts are humans; nothing is dropped.
 //!
-//! What a request says of itself (its method, a prefetch header) goes before what a user agent lets one guess. The list
-//! of user agents is data below; when it changes, [`CLASSIFIER_VERSION`] goes up, so that stored classes can be told apart.
+//! What a request says of itself (its method, a prefetch header) goes before what a user agent lets one guess, which
+//! `user_agent.rs` does. When its rules or lists change, [`CLASSIFIER_VERSION`] goes up, so that stored classes can be told apart.
 
-use memchr::memmem;
+mod shapes;
+mod user_agent;
+mod words;
+
 use serde::Serialize;
 
-use crate::token::TokenSet;
 use crate::visit::{Method, Visit};
 
 /// Goes up with every change of the rules or lists in this module.
-pub const CLASSIFIER_VERSION: u16 = 1;
-
-/// The most bytes of a user agent that are looked at.
-const USER_AGENT_BYTES_MAX: usize = 512;
+pub const CLASSIFIER_VERSION: u16 = 2;
 
 /// What a visit is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -57,107 +56,9 @@ impl Class {
 pub struct Classified {
     /// The class.
     pub class: Class,
-    /// A short stable word: `method`, `purpose_header`, `no_user_agent`, a token of the user agent, or `none`.
+    /// A short stable word: `method`, `purpose_header`, `no_user_agent`, a word or a shape of the user agent, or `none`.
     pub reason: &'static str,
 }
-
-/// Tokens in lower case: first those of fetchers that make link previews, then those of crawlers, monitors, libraries and tools
-/// whose names do not end in `bot`, then the word itself.
-static TOKENS: TokenSet<87> = TokenSet::new([
-    "facebookexternalhit",
-    "facebot",
-    "twitterbot",
-    "slackbot",
-    "slack-imgproxy",
-    "linkedinbot",
-    "discordbot",
-    "telegrambot",
-    "skypeuripreview",
-    "microsoftpreview",
-    "bingpreview",
-    "pinterestbot",
-    "redditbot",
-    "snap url preview",
-    "vkshare",
-    "viber/",
-    "line-poker",
-    "kakaotalk-scrap",
-    "iframely",
-    "embedly",
-    "cardyb",
-    "mastodon/",
-    "pleroma",
-    "akkoma",
-    "misskey/",
-    "synapse",
-    "google-pagerenderer",
-    "developers.google.com/+/web/snippet",
-    "flipboardproxy",
-    "tumblr/",
-    // Crawlers and the like.
-    "crawler",
-    "crawling",
-    "spider",
-    "slurp",
-    "+http",
-    "headlesschrome",
-    "phantomjs",
-    "lighthouse",
-    "gtmetrix",
-    "pingdom",
-    "statuscake",
-    "mediapartners-google",
-    "feedfetcher",
-    "google-inspectiontool",
-    "google-read-aloud",
-    "googleother",
-    "meta-externalagent",
-    "ia_archiver",
-    "barkrowler",
-    "curl/",
-    "libcurl",
-    "wget",
-    "python-requests",
-    "python-urllib",
-    "python/",
-    "aiohttp",
-    "httpx/",
-    "go-http-client",
-    "okhttp",
-    "java/",
-    "apache-httpclient",
-    "libwww-perl",
-    "lwp::",
-    "node-fetch",
-    "axios/",
-    "undici",
-    "got (",
-    "guzzlehttp",
-    "reqwest/",
-    "ruby",
-    "php/",
-    "postmanruntime",
-    "insomnia/",
-    "httpie",
-    "scrapy",
-    "httrack",
-    "nikto",
-    "sqlmap",
-    "nmap",
-    "masscan",
-    "zgrab",
-    "apachebench",
-    "k6/",
-    "vegeta",
-    "monitoring",
-    "validator",
-    // A word only where nothing but the end of a word follows.
-    "bot",
-]);
-
-/// How many of them make previews, and how many are before the last.
-const PREVIEW_TOKENS: u32 = 30;
-const BOT_TOKENS: u32 = 86;
 
 /// Says what a visit is counted as.
 pub fn classify(visit: &Visit<'_>) -> Classified {
@@ -172,7 +73,7 @@ pub fn classify(visit: &Visit<'_>) -> Classified {
         Some(user_agent) if user_agent.trim_ascii().is_empty() => {
             Classified { class: Class::Bot, reason: "no_user_agent" }
         }
-        Some(user_agent) => classify_user_agent(user_agent.as_bytes()),
+        Some(user_agent) => user_agent::class_of(user_agent.as_bytes()),
     }
 }
 
@@ -180,42 +81,6 @@ pub fn classify(visit: &Visit<'_>) -> Classified {
 fn is_prefetch(purpose: &str) -> bool {
     purpose.split([';', ',', ' ']).any(|word| {
         ["prefetch", "prerender", "preview"].iter().any(|known| word.trim_ascii().eq_ignore_ascii_case(known))
-    })
-}
-
-fn classify_user_agent(user_agent: &[u8]) -> Classified {
-    let mut lower = [0u8; USER_AGENT_BYTES_MAX];
-    let length = user_agent.len().min(USER_AGENT_BYTES_MAX);
-    let lower = &mut lower[..length];
-    lower.copy_from_slice(&user_agent[..length]);
-    lower.make_ascii_lowercase();
-
-    // In the tokens' order, whatever the order in the text.
-    let found = TOKENS.found_in(lower);
-    let first = found.trailing_zeros();
-    let first_bot = (found >> PREVIEW_TOKENS).trailing_zeros() + PREVIEW_TOKENS;
-    let token = |place: u32| TOKENS.tokens()[place as usize];
-    if first < PREVIEW_TOKENS {
-        return Classified { class: Class::Preview, reason: token(first) };
-    }
-    // The messenger's fetcher names itself first; its in-app browser names it last, and that is a person.
-    if lower.starts_with(b"whatsapp/") {
-        return Classified { class: Class::Preview, reason: "whatsapp" };
-    }
-    if found >> BOT_TOKENS != 0 && has_bot_word(lower) {
-        return Classified { class: Class::Bot, reason: "bot" };
-    }
-    if first_bot < BOT_TOKENS {
-        return Classified { class: Class::Bot, reason: token(first_bot) };
-    }
-    Classified { class: Class::Human, reason: "none" }
-}
-
-/// `bot` at the end of a word, as in `googlebot/2.1`. Cubot is a maker of phones.
-fn has_bot_word(lower: &[u8]) -> bool {
-    memmem::find_iter(lower, b"bot").any(|at| {
-        let ends_word = !lower.get(at + 3).is_some_and(u8::is_ascii_lowercase);
-        ends_word && !lower[..at].ends_with(b"cu")
     })
 }
 

@@ -85,22 +85,66 @@ const NOT_A_COMPUTER: &[&str] =
     &["SmartTV", "SMART-TV", "Smart TV", "Tizen", "Web0S", "CrKey", "AppleTV", "PlayStation", "Xbox", "Nintendo"];
 const ANDROID_TV: &[&str] =
     &["Android TV", "GoogleTV", "Google TV", "BRAVIA", "; AFT", "TV Box", "SmartTV", "SMART-TV"];
+/// Android's browsers that are for phones, or write no `Mobile` on them; and programs that are no browsers.
+const ANDROID_PHONES: &[&str] = &[
+    "Mobile",
+    "Opera Mini",
+    "Opera Mobi",
+    "UCBrowser",
+    "UCWEB",
+    "MQQBrowser",
+    "Fennec",
+    "Skyfire",
+    "Minimo",
+    "Instagram",
+    "Dalvik",
+    "FBAN/",
+];
+/// Tablets whose programs write no more than Android's `Dalvik`.
+const ANDROID_TABLETS: &[&str] = &["Tablet;", "Opera Tablet", "; SM-T", "; SM-X", "; KF"];
+/// Phones of no system that is counted, and the browsers made for them.
 const PHONES: &[&str] = &[
     "Windows Phone",
+    "Windows CE",
+    "Windows Mobile",
     "IEMobile",
     "BlackBerry",
     "BB10",
     "Opera Mini",
     "Opera Mobi",
+    "UCWEB",
+    "UCBrowser",
+    "Fennec",
+    "Minimo",
+    "Skyfire",
     "KAIOS",
     "Symbian",
     "SymbOS",
+    "Series60",
+    "Maemo",
+    "MeeGo",
+    "Bada/",
+    "webOS/",
+    "PalmOS",
+    "DoCoMo",
+    "MIDP",
+    "J2ME",
+    "UP.Browser",
+    "NetFront",
+    "Obigo",
+    "Dolfin",
+    "SEMC-Browser",
     "Mobi",
 ];
+/// What Facebook's apps say where they say nothing of a browser.
+const FACEBOOK_IOS: &[&str] = &["FBAN/FBIOS", "FBSN/iOS", "ForiOS"];
+const FACEBOOK_ANDROID: &[&str] = &["FBAN/FB4A", "FB_IAB/FB4A", "FBAN/EMA", "FBPN/com.facebook"];
 
 /// Every token that is looked for.
-const TOKEN_LIST: &[&str; 40] = &[
+const TOKEN_LIST: &[&str; 77] = &[
     "Windows Phone",
+    "Windows CE",
+    "Windows Mobile",
     "KAIOS",
     "Tizen",
     "Web0S",
@@ -108,6 +152,7 @@ const TOKEN_LIST: &[&str; 40] = &[
     "iPad",
     "iPod",
     "Android",
+    "Adr ",
     "Windows",
     "CrOS",
     "Macintosh",
@@ -134,16 +179,50 @@ const TOKEN_LIST: &[&str; 40] = &[
     "BB10",
     "Opera Mini",
     "Opera Mobi",
+    "Opera Tablet",
+    "UCBrowser",
+    "UCWEB",
+    "MQQBrowser",
+    "Fennec",
+    "Skyfire",
+    "Minimo",
+    "Instagram",
+    "Dalvik",
     "Symbian",
     "SymbOS",
+    "Series60",
+    "Maemo",
+    "MeeGo",
+    "Bada/",
+    "webOS/",
+    "PalmOS",
+    "DoCoMo",
+    "MIDP",
+    "J2ME",
+    "UP.Browser",
+    "NetFront",
+    "Obigo",
+    "Dolfin",
+    "SEMC-Browser",
     "Mobi",
     "Mobile",
     "PlayBook",
     "Tablet;",
+    "; SM-T",
+    "; SM-X",
+    "; KF",
+    "FBAN/",
+    "FBAN/FBIOS",
+    "FBSN/iOS",
+    "ForiOS",
+    "FBAN/FB4A",
+    "FB_IAB/FB4A",
+    "FBAN/EMA",
+    "FBPN/com.facebook",
 ];
 
 /// What is searched with, in one place of memory.
-static TOKENS: TokenSet<40> = TokenSet::new(*TOKEN_LIST);
+static TOKENS: TokenSet<77> = TokenSet::new(*TOKEN_LIST);
 
 /// The tokens that a user agent has.
 #[derive(Clone, Copy)]
@@ -185,11 +264,11 @@ pub fn device_and_os(user_agent: &str) -> (Device, Os) {
 
 fn os_of(tokens: Tokens) -> Os {
     // Phones first: their user agents name the desktop systems they are like.
-    if any!(tokens, &["Windows Phone", "KAIOS", "Tizen", "Web0S"]) {
+    if any!(tokens, &["Windows Phone", "Windows CE", "Windows Mobile", "KAIOS", "Tizen", "Web0S"]) {
         Os::Other
-    } else if any!(tokens, &["iPhone", "iPad", "iPod"]) {
+    } else if any!(tokens, &["iPhone", "iPad", "iPod"]) || any!(tokens, FACEBOOK_IOS) {
         Os::Ios
-    } else if any!(tokens, &["Android"]) {
+    } else if any!(tokens, &["Android", "Adr "]) || any!(tokens, FACEBOOK_ANDROID) {
         Os::Android
     } else if any!(tokens, &["Windows"]) {
         Os::Windows
@@ -210,11 +289,12 @@ fn device_of(tokens: Tokens, system: Os) -> Device {
         Os::Ios => Device::Mobile,
         Os::Android if any!(tokens, ANDROID_TV) => Device::Other,
         Os::Android if any!(tokens, &["Mobile"]) => Device::Mobile,
+        Os::Android if any!(tokens, ANDROID_TABLETS) => Device::Tablet,
+        Os::Android if any!(tokens, ANDROID_PHONES) || any!(tokens, FACEBOOK_ANDROID) => Device::Mobile,
         Os::Android => Device::Tablet,
         Os::Windows | Os::Macos | Os::Linux | Os::Chromeos | Os::Other if any!(tokens, NOT_A_COMPUTER) => Device::Other,
         Os::Linux | Os::Other if any!(tokens, &["PlayBook", "Tablet;"]) => Device::Tablet,
-        Os::Other if any!(tokens, PHONES) => Device::Mobile,
-        Os::Linux if any!(tokens, &["Mobile"]) => Device::Mobile,
+        Os::Windows | Os::Linux | Os::Other if any!(tokens, PHONES) => Device::Mobile,
         Os::Other => Device::Other,
         Os::Windows | Os::Macos | Os::Linux | Os::Chromeos => Device::Desktop,
     }
@@ -276,5 +356,46 @@ mod tests {
         check("Mozilla/5.0 (PlayStation; PlayStation 5/2.26) AppleWebKit/605.1.15", (Device::Other, Os::Other));
         check("Opera/9.80 (J2ME/MIDP; Opera Mini/9.80; U; en) Presto/2.5", (Device::Mobile, Os::Other));
         check("Mozilla/5.0 (Mobile; rv:48.0; KAIOS/2.5) Gecko/48.0", (Device::Mobile, Os::Other));
+    }
+
+    #[test]
+    fn older_browsers_of_phones() {
+        let phone = (Device::Mobile, Os::Android);
+        check("Opera/9.80 (Android; Opera Mini/7.5.33361/31.1543; U; en) Presto/2.8.119 Version/11.1010", phone);
+        check("Opera/9.80 (Android 2.3.3; Linux; Opera Mobi/ADR-1111101157; U; es-ES) Presto/2.9.201", phone);
+        check("UCWEB/2.0 (Linux; U; Adr 4.4.4; en-US; ASUS_T00I) U2/1.0.0 UCBrowser/9.4.1.482 U2/1.0.0", phone);
+        check("Mozilla/5.0 (Android; Linux armv7l; rv:9.0) Gecko/20111216 Firefox/9.0 Fennec/9.0", phone);
+        check("Mozilla/5.0 (Linux; U; Android 4.4.2; zh-cn; X9007) MQQBrowser/5.2", phone);
+        check(
+            "Instagram 312.0 Android (33/13; 440dpi; 1080x2172; Xiaomi/Redmi; 22101316UG; ruby; mt6877; en_US)",
+            phone,
+        );
+        check("Dalvik/2.1.0 (Linux; U; Android 9; SM-G965U Build/PPR1.180610.011)", phone);
+        let tablet = (Device::Tablet, Os::Android);
+        check("Dalvik/2.1.0 (Linux; U; Android 5.1.1; KFSUWI Build/LVY48F)", tablet);
+        check("Dalvik/2.1.0 (Linux; U; Android 13; SM-X710 Build/TP1A)", tablet);
+        check("Opera/9.80 (Android 4.0.4; Linux; Opera Tablet/ADR-1309251116) Presto/2.11.355", tablet);
+        check("Opera/9.80 (iPad; Opera Mini/7.1.32694/27.1407; U; en) Presto/2.8.119", (Device::Tablet, Os::Ios));
+        for user_agent in [
+            "Mozilla/4.0 (compatible; MSIE 6.0; Windows CE; IEMobile 7.6)",
+            "Opera/9.80 (Windows Mobile; Opera Mini/5.1.21594/28.2725; U; en)",
+            "SAMSUNG-GT-S5620/1.0 SHP/VPP/R5 Dolfin/1.5 profile/MIDP-2.1 configuration/CLDC-1.1",
+            "SonyEricssonK800i/R1CB Browser/NetFront/3.3 Profile/MIDP-2.0",
+        ] {
+            check(user_agent, (Device::Mobile, Os::Other));
+        }
+        check("Mozilla/5.0 (Maemo; Linux armv7l; rv:2.0.1) Gecko/20100101 Fennec/2.0.1", (Device::Mobile, Os::Linux));
+    }
+
+    #[test]
+    fn facebook_without_a_browser() {
+        check("[FBAN/FBIOS;FBAV/480.0;FBDV/iPhone14,5;FBMD/iPhone;FBSN/iOS;FBSV/17.1]", (Device::Mobile, Os::Ios));
+        check("[FBAN/FBIOS;FBAV/480.0;FBDV/iPad13,4;FBMD/iPad;FBSN/iPadOS;FBSV/17.1]", (Device::Tablet, Os::Ios));
+        check("[FBAN/FBIOS;FBAV/480.0;FBSN/iOS]", (Device::Mobile, Os::Ios));
+        check(
+            "[FBAN/FB4A;FBAV/192.0;FBMF/samsung;FBPN/com.facebook.katana;FBDV/SM-G960U;FBSV/10]",
+            (Device::Mobile, Os::Android),
+        );
+        check("[FBAN/EMA;FBLC/en_US;FBAV/239.0.0.10.109;]", (Device::Mobile, Os::Android));
     }
 }

@@ -16,9 +16,9 @@ pub(crate) struct TokenSet<const N: usize> {
 }
 
 impl<const N: usize> TokenSet<N> {
-    /// At most 128 tokens, each of at least two bytes.
+    /// At most 255 tokens, each of at least two bytes.
     pub(crate) const fn new(tokens: [&'static str; N]) -> Self {
-        assert!(N <= 128, "a bit for each token");
+        assert!(N < 256, "a byte for each place");
         let mut set = Self { tokens, seconds: [0; 256], last: [0; 256], before: [0; N], starts: [(0, 0); N] };
         let mut at = 0;
         while at < N {
@@ -44,8 +44,9 @@ impl<const N: usize> TokenSet<N> {
         &self.tokens
     }
 
-    /// The tokens that stand anywhere in a text: a bit for each, in their order.
+    /// The tokens that stand anywhere in a text: a bit for each, in their order. For sets of at most 128 tokens.
     pub(crate) fn found_in(&self, text: &[u8]) -> u128 {
+        const { assert!(N <= 128, "a bit for each token") };
         let mut found = 0;
         for (at, pair) in text.windows(2).enumerate() {
             if self.seconds[usize::from(pair[0])] >> (pair[1] & 63) & 1 != 0 {
@@ -53,6 +54,25 @@ impl<const N: usize> TokenSet<N> {
             }
         }
         found
+    }
+
+    /// The first place of a text where a token stands that `accepts`, given the token's place in the set and its place in the
+    /// text. Of several at one place the last of the set goes first.
+    pub(crate) fn first_in(&self, text: &[u8], accepts: impl Fn(usize, usize) -> bool) -> Option<usize> {
+        text.windows(2).enumerate().find_map(|(at, pair)| {
+            if self.seconds[usize::from(pair[0])] >> (pair[1] & 63) & 1 == 0 {
+                return None;
+            }
+            let mut next = self.last[usize::from(pair[0])];
+            while next != 0 {
+                let place = usize::from(next) - 1;
+                if text[at..].starts_with(self.tokens[place].as_bytes()) && accepts(place, at) {
+                    return Some(place);
+                }
+                next = self.before[place];
+            }
+            None
+        })
     }
 
     fn found_at(&self, text: &[u8]) -> u128 {
@@ -111,6 +131,16 @@ mod tests {
             let expect = one_by_one.filter(|(_, token)| text.contains(**token)).fold(0, |bits, (place, _)| bits | 1 << place);
             prop_assert_eq!(SET.found_in(text.as_bytes()), expect);
         }
+    }
+
+    #[test]
+    fn the_first_that_is_accepted() {
+        let all = |_: usize, _: usize| true;
+        assert_eq!(SET.first_in(b"xcc abc", all), Some(3));
+        assert_eq!(SET.first_in(b"xabc", all), Some(1));
+        assert_eq!(SET.first_in(b"xabc", |place, _| place != 1), Some(0));
+        assert_eq!(SET.first_in(b"cc ab cc", |_, at| at > 4), Some(3));
+        assert_eq!(SET.first_in(b"xyz", all), None);
     }
 
     #[test]
