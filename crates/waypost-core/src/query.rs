@@ -1,7 +1,8 @@
 //! Query strings: reading parameters, and completing a destination with UTM parameters and the visitor's own.
 //!
 //! Precedence by parameter name: what the destination carries, then what the visitor brought, then the UTM template,
-//! then the link's UTM parameters. The destination's own text is never rewritten.
+//! then the link's UTM parameters. The destination's own text is never rewritten, and one that is no web page (`tel:`, `intent:`)
+//! is left as it is: what stands behind `?` there, if that means a query at all, is the business of its program.
 
 use std::borrow::Cow;
 
@@ -58,8 +59,11 @@ pub fn forwardable(query: Option<&str>) -> Option<&str> {
 /// Completes a destination: `utms` in the order of [`UTM_NAMES`], then the visitor's pairs.
 ///
 /// `destination` is a serialised URL. `forwarded` is what [`forwardable`] let through. What the destination's query
-/// already names is not added again. Gives the destination itself where nothing is added.
+/// already names is not added again. Gives the destination itself where nothing is added, and where it is no web page.
 pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Option<&str>) -> Cow<'a, str> {
+    if !is_web(destination) {
+        return Cow::Borrowed(destination);
+    }
     let (before_fragment, fragment) = match destination.find('#') {
         Some(at) => destination.split_at(at),
         None => (destination, ""),
@@ -91,6 +95,11 @@ pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Op
     }
     url.push_str(fragment);
     Cow::Owned(url)
+}
+
+/// Whether a serialised URL has a scheme with queries as pages read them.
+pub fn is_web(destination: &str) -> bool {
+    destination.strip_prefix("http").is_some_and(|rest| rest.starts_with("://") || rest.starts_with("s://"))
 }
 
 /// A destination to which pairs are added.
@@ -169,6 +178,22 @@ mod tests {
         );
         check("https://e.example/", NONE, Some("a=1&a=2&flag&=v"), "https://e.example/?a=1&a=2&flag&=v");
         check("https://e.example/?a=0", NONE, Some("a=1&a=2&b=3"), "https://e.example/?a=0&b=3");
+    }
+
+    #[test]
+    fn only_web_pages_are_completed() {
+        let utms = [Some("mail"), None, None, None, None];
+        for left in [
+            "tel:+4312345",
+            "mailto:a@example.com?subject=x",
+            "sms:+1?body=x",
+            "intent://scan/#Intent;scheme=zxing;end",
+            "market://details?id=com.example",
+            "httpx://e.example/",
+        ] {
+            check(left, utms, Some("a=1"), left);
+        }
+        check("http://e.example/", utms, Some("a=1"), "http://e.example/?utm_source=mail&a=1");
     }
 
     #[test]
