@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
-use waypost_store::{Domain, EdgeRecord, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
+use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
 use waypost_table::{Table, TableError};
 
 use crate::compiled::compile_records;
@@ -26,10 +26,13 @@ use crate::rebuild::rebuild;
 
 /// Outbox entries taken at once. Records that were handed over come in whole transactions, so the last may go past it.
 const BATCH_ENTRIES: u32 = 2_000;
-/// Outbox entries kept behind the table's cursor, for other edges of the same database that are slower.
+/// Outbox entries kept behind the table's cursor, for tables of other processes on the same database that are slower.
 const OUTBOX_KEPT: u64 = 200_000;
-/// How far the outbox grows beyond that before it is trimmed.
-const OUTBOX_TRIM_EVERY: u64 = 50_000;
+/// As many where no other process has the database. Targets outside this process are quick to read the outbox: what they have yet
+/// to be sent is in their states.
+const OUTBOX_KEPT_ALONE: u64 = 10_000;
+/// How far the outbox grows beyond what is kept before it is trimmed.
+const OUTBOX_TRIM_EVERY: u64 = 10_000;
 /// How often idempotency keys that have had their day are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 /// An empty table with more to read than this is filled from the links rather than from the outbox.
@@ -298,7 +301,11 @@ impl Sync {
     }
 
     async fn trim_outbox(&self) -> Result<(), SyncError> {
-        let below = self.table.cursor().saturating_sub(OUTBOX_KEPT);
+        let kept = match self.store.engine() {
+            Engine::Sqlite => OUTBOX_KEPT_ALONE,
+            Engine::Postgres => OUTBOX_KEPT,
+        };
+        let below = self.table.cursor().saturating_sub(kept);
         if below == 0 {
             return Ok(());
         }

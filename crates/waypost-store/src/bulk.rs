@@ -1,6 +1,6 @@
 //! Making many links in one transaction, with few statements however many there are.
 //!
-//! The links of one account and domain go in together with their version rows and outbox entries, in one way to the database.
+//! The links of one account and domain go in together with their outbox entries, in one way to the database.
 //! What collides with a live link is left out by the database's own constraints and reported item by item.
 
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ use crate::tx::Tx;
 
 /// The most links that one call of [`Tx::create_links`] takes.
 pub const LINKS_PER_CALL_MAX: usize = 1_000;
+/// How much of its digest a dedupe key keeps: the index has it a second time.
+const DEDUPE_KEY_BYTES: usize = 16;
 /// How many slugs are drawn for a link with a generator before its slug counts as taken.
 const DRAWS_MAX: usize = 8;
 
@@ -140,7 +142,7 @@ impl Tx {
         Ok(outcomes.into_iter().flatten().collect())
     }
 
-    /// Inserts the rows with their version rows and outbox entries; gives back those that collided.
+    /// Inserts the rows with their outbox entries; gives back those that collided.
     async fn add_links<'n>(
         &mut self,
         rows: Vec<Row<'n>>,
@@ -177,7 +179,7 @@ impl Tx {
         Ok(collided)
     }
 
-    /// Inserts what collides with no live link, with version rows and outbox entries; gives how many links that were.
+    /// Inserts what collides with no live link, with outbox entries; gives how many links that were.
     async fn insert_links(
         &mut self,
         batch: &Batch<'_>,
@@ -278,5 +280,5 @@ fn stored_dedupe_key(new: &NewLink<'_>, key: &str) -> String {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
-    hex(&digest.finalize())
+    hex(&digest.finalize()[..DEDUPE_KEY_BYTES])
 }

@@ -294,8 +294,8 @@ impl Engine {
         }
     }
 
-    /// Makes `count` links, the outbox entries and the version rows of those that could be made, all at once: each statement is a
-    /// way to the database and back. Parameters: ids, slugs, records, dedupe keys and creation times (1 to 5 of the first link, 6
+    /// Makes `count` links, and the outbox entries of those that could be made, all at once: each statement is a way to the
+    /// database and back. Parameters: ids, slugs, records, dedupe keys and creation times (1 to 5 of the first link, 6
     /// to 10 of the second, ...), then account, domain, time of the update and who made them. Leaves out what collides. No other
     /// id lies between the first and the last. [`Engine::links_made`] says how many were made.
     pub(crate) fn make_links_sql(self, count: usize, versions: FirstVersions) -> String {
@@ -311,32 +311,23 @@ impl Engine {
             // Says the same as ON CONFLICT DO NOTHING, and also that no row can make the statement fail: SQLite then keeps no
             // copy of the pages that it changes.
             Self::Sqlite => ("INSERT OR IGNORE", ""),
-            Self::Postgres => (
-                "WITH l AS (INSERT",
-                " ON CONFLICT DO NOTHING RETURNING id, domain_id, slug, version, record, updated_at)",
-            ),
+            Self::Postgres => ("WITH l AS (INSERT", " ON CONFLICT DO NOTHING RETURNING id, domain_id, slug, version)"),
         };
         let mut sql = format!(
-            "{insert} INTO links (account_id, domain_id, updated_at, id, slug, version, record, dedupe_key, created_at)
-             SELECT ${account}, ${domain}, ${now}, given.column1, given.column2, {version}, given.column3, given.column4, given.column5
+            "{insert} INTO links (account_id, domain_id, updated_at, changed_by, id, slug, version, record, dedupe_key, created_at)
+             SELECT ${account}, ${domain}, ${now}, ${changed_by}, given.column1, given.column2, {version}, given.column3, given.column4, given.column5
              FROM (VALUES ",
         );
         self.put_placeholders(&mut sql, count, 5);
         sql.push_str(") AS given");
         sql.push_str(or_ignore);
-        let version_rows = |made: &str| {
-            format!(
-                "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
-                 SELECT l.id, l.version, l.record, ${changed_by}, l.updated_at FROM {made}"
-            )
-        };
         match self {
             Self::Sqlite => {
                 let made = format!("links AS l WHERE l.id >= $1 AND l.id <= ${}", count * 5 - 4);
-                let _ = write!(sql, "; {}; {}", self.publish_sql(&made), version_rows(&made));
+                let _ = write!(sql, "; {}", self.publish_sql(&made));
             }
             Self::Postgres => {
-                let _ = write!(sql, ", told AS ({}) {}", self.publish_sql("l"), version_rows("l"));
+                let _ = write!(sql, " {}", self.publish_sql("l"));
             }
         }
         sql
@@ -345,8 +336,8 @@ impl Engine {
     /// How many links [`Engine::make_links_sql`] made, from the number of rows that it says were changed.
     pub(crate) const fn links_made(self, rows: u64) -> u64 {
         match self {
-            // A link, an outbox entry and a version row each.
-            Self::Sqlite => rows / 3,
+            // A link and an outbox entry each.
+            Self::Sqlite => rows / 2,
             // Only the last part of a statement is counted.
             Self::Postgres => rows,
         }

@@ -1,8 +1,8 @@
 //! Links: making, reading, changing and deleting one. Making many is in `bulk.rs`, listing in `list.rs`.
 //!
 //! A link's version grows by one with each change, deletion included, and a new link on a slug goes on counting where
-//! the last one stopped: an edge that only ever takes higher versions of a slug never goes back. Each change adds a row
-//! to `link_versions`, which is never altered, and one to the outbox, in the same transaction.
+//! the last one stopped: an edge that only ever takes higher versions of a slug never goes back. Each change copies the version
+//! that it replaces to `link_versions` and adds an entry to the outbox, in the same transaction.
 
 use std::fmt;
 
@@ -16,6 +16,7 @@ use crate::record_json;
 use crate::rows::{Columns, account_number, as_bigint, domain_number, link_bytes};
 use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
+use crate::versions::KEEP_VERSIONS_SQL;
 
 /// The slug of a link to be made.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ pub struct LinkChange<'a> {
     pub expected_version: Option<u64>,
     /// What the link does from now on, as a whole. Ids, version, slug, domain and times in it are not read.
     pub record: &'a LinkRecord,
-    /// Who changes it, for the version row.
+    /// Who changes it, for the history.
     pub changed_by: Option<&'a str>,
 }
 
@@ -234,20 +235,18 @@ impl Tx {
     /// [`StoreError::NotFound`] where the account has no such live link, [`StoreError::VersionConflict`] where it is not at the
     /// expected version.
     pub async fn update_link(&mut self, change: &LinkChange<'_>) -> Result<Link, StoreError> {
+        self.keep_version(change.account_id, change.link_id, change.expected_version).await?;
         let statement = Statement::new(
-            "UPDATE links SET version = version + 1, record = $4, updated_at = $5,
-               dedupe_key = CASE WHEN record = $4 THEN dedupe_key END
-             WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)",
+            "UPDATE links SET version = version + 1, record = $2, updated_at = $3, changed_by = $4,
+               dedupe_key = CASE WHEN record = $2 THEN dedupe_key END
+             WHERE id = $1",
         )
-        .bind(account_number(change.account_id))
         .bind(link_bytes(change.link_id))
-        .bind(change.expected_version.map(as_bigint))
         .bind(record_json::write(change.record))
-        .bind(self.now().as_micros());
-        if self.execute(statement).await? == 0 {
-            return Err(self.why_not_changed(change.account_id, change.link_id).await?);
-        }
-        self.publish_link(change.link_id, change.changed_by).await?;
+        .bind(self.now().as_micros())
+        .bind(change.changed_by);
+        self.execute(statement).await?;
+        self.publish_link(change.link_id).await?;
         self.existing_link(change.account_id, change.link_id).await
     }
 
@@ -262,20 +261,35 @@ impl Tx {
         expected_version: Option<u64>,
         changed_by: Option<&str>,
     ) -> Result<u64, StoreError> {
+        self.keep_version(account_id, link_id, expected_version).await?;
         let statement = Statement::new(
-            "UPDATE links SET version = version + 1, updated_at = $4, deleted_at = $4, dedupe_key = NULL
-             WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL AND version = coalesce($3, version)
-             RETURNING id, version",
+            "UPDATE links SET version = version + 1, updated_at = $2, deleted_at = $2, changed_by = $3, dedupe_key = NULL
+             WHERE id = $1 RETURNING id, version",
         )
-        .bind(account_number(account_id))
         .bind(link_bytes(link_id))
-        .bind(expected_version.map(as_bigint))
-        .bind(self.now().as_micros());
-        let Some(row) = self.fetch_optional(statement).await? else {
-            return Err(self.why_not_changed(account_id, link_id).await?);
-        };
-        self.publish_link(link_id, changed_by).await?;
+        .bind(self.now().as_micros())
+        .bind(changed_by);
+        let row = self.fetch_optional(statement).await?.ok_or(StoreError::NotFound { what: "link" })?;
+        self.publish_link(link_id).await?;
         Columns::new(&row, "link").count("version")
+    }
+
+    /// Copies what a live link is now to its history, before it is changed.
+    async fn keep_version(
+        &mut self,
+        account_id: &AccountId,
+        link_id: &LinkId,
+        expected_version: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let condition = " AND account_id = $1 AND id = $2 AND version = coalesce($3, version)";
+        let statement = Statement::new(format!("{KEEP_VERSIONS_SQL}{condition}"))
+            .bind(account_number(account_id))
+            .bind(link_bytes(link_id))
+            .bind(expected_version.map(as_bigint));
+        if self.execute(statement).await? == 0 {
+            return Err(self.why_not_changed(account_id, link_id).await?);
+        }
+        Ok(())
     }
 
     async fn why_not_changed(&mut self, account_id: &AccountId, link_id: &LinkId) -> Result<StoreError, StoreError> {
@@ -285,13 +299,8 @@ impl Tx {
         })
     }
 
-    /// Adds the version row and the outbox entry of a link that has just changed.
-    async fn publish_link(&mut self, link_id: &LinkId, changed_by: Option<&str>) -> Result<(), StoreError> {
-        let version_row = Statement::new(
-            "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
-             SELECT id, version, CASE WHEN deleted_at IS NULL THEN record END, $2, updated_at FROM links WHERE id = $1",
-        );
-        self.execute(version_row.bind(link_bytes(link_id)).bind(changed_by)).await?;
+    /// Adds the outbox entry of a link that has just changed.
+    async fn publish_link(&mut self, link_id: &LinkId) -> Result<(), StoreError> {
         let outbox_entry = Statement::new(self.engine.publish_sql("links AS l WHERE l.id = $1"));
         self.execute(outbox_entry.bind(link_bytes(link_id))).await.map(drop)
     }

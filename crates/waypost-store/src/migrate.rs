@@ -82,6 +82,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
     3 "0003_outbox",
     4 "0004_requests",
     5 "0005_sync",
+    6 "0006_history",
 ];
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":

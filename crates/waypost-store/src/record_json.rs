@@ -1,4 +1,5 @@
-//! Link records as stored: the JSON of a record without what the row's columns say and without what is at its default.
+//! Link records as stored: the JSON of a record without what the row's columns say and without what is at its default; where
+//! that leaves nothing but the destination, the bare URL, as edges take it too.
 //!
 //! Short records keep the database small, and the same record always has the same text, so that "did it change" is a
 //! comparison of texts.
@@ -9,6 +10,10 @@ use waypost_core::{LinkRecord, Timestamp};
 
 use crate::error::StoreError;
 use crate::rows::Columns;
+
+/// What the JSON of a record that has only a destination adds to it. Every other field takes more, and so does a destination in
+/// which something is escaped.
+const BARE_JSON_BYTES: usize = r#"{"destination_url":""}"#.len();
 
 /// The stored form of a [`LinkRecord`], field by field.
 #[derive(Serialize)]
@@ -84,7 +89,9 @@ pub(crate) fn write(record: &LinkRecord) -> String {
         link_utms: link_utms.as_ref(),
         utm_templates,
     };
-    serde_json::to_string(&stored).expect("texts, numbers and lists always have a JSON form")
+    let json = serde_json::to_string(&stored).expect("strings, numbers and lists always have a JSON form");
+    let is_bare = json.len() <= BARE_JSON_BYTES + destination_url.len() && !destination_url.starts_with('{');
+    if is_bare { destination_url.clone() } else { json }
 }
 
 /// The record in the row's column `record`, without what its other columns say.
@@ -98,6 +105,9 @@ pub(crate) fn read_optional(columns: &Columns<'_>) -> Result<Option<LinkRecord>,
 }
 
 fn parse(columns: &Columns<'_>, text: &str) -> Result<LinkRecord, StoreError> {
+    if !text.starts_with('{') {
+        return Ok(LinkRecord::from_url(text));
+    }
     serde_json::from_str(text).map_err(|error| columns.corrupt("record", &error))
 }
 
@@ -110,7 +120,11 @@ mod tests {
         let mut record = LinkRecord::from_url("https://example.com/");
         record.version = 7;
         record.slug = Some("abc".to_owned());
-        assert_eq!(write(&record), r#"{"destination_url":"https://example.com/"}"#);
+        assert_eq!(write(&record), "https://example.com/");
+        record.redirect_status = 301;
+        assert_eq!(write(&record), r#"{"destination_url":"https://example.com/","redirect_status":301}"#);
+        let odd = LinkRecord::from_url(r#"{"destination_url":"x"}"#);
+        assert!(serde_json::from_str::<LinkRecord>(&write(&odd)).is_ok_and(|read| read == odd));
     }
 
     #[test]

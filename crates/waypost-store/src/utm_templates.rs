@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
 use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
+use crate::versions::KEEP_VERSIONS_SQL;
 
 /// The most templates of one account; each is looked at on every redirect of its links.
 pub(crate) const UTM_TEMPLATES_MAX: usize = 100;
@@ -165,15 +166,14 @@ impl Tx {
     /// Gives every live link of the account a new version, because something all of them share has changed. The database
     /// does it alone: no row passes through this process.
     async fn publish_all_links(&mut self, account_id: &AccountId, changed_by: Option<&str>) -> Result<(), StoreError> {
+        let kept = Statement::new(format!("{KEEP_VERSIONS_SQL} AND account_id = $1"));
+        self.execute(kept.bind(account_number(account_id))).await?;
         let links = Statement::new(
-            "UPDATE links SET version = version + 1, updated_at = $2 WHERE account_id = $1 AND deleted_at IS NULL",
+            "UPDATE links SET version = version + 1, updated_at = $2, changed_by = $3
+             WHERE account_id = $1 AND deleted_at IS NULL",
         );
-        self.execute(links.bind(account_number(account_id)).bind(self.now().as_micros())).await?;
-        let version_rows = Statement::new(
-            "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
-             SELECT id, version, record, $2, updated_at FROM links WHERE account_id = $1 AND deleted_at IS NULL",
-        );
-        self.execute(version_rows.bind(account_number(account_id)).bind(changed_by)).await?;
+        let links = links.bind(account_number(account_id)).bind(self.now().as_micros()).bind(changed_by);
+        self.execute(links).await?;
         let outbox_entries = self.engine.publish_sql("links AS l WHERE l.account_id = $1 AND l.deleted_at IS NULL");
         let outbox_entries = Statement::new(outbox_entries);
         self.execute(outbox_entries.bind(account_number(account_id))).await.map(drop)

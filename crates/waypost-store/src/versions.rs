@@ -1,4 +1,5 @@
-//! The history of a link: one row for each change, never altered.
+//! The history of a link. The version of now is in the link's own row; a change copies it to `link_versions` before it
+//! replaces it, so that what nobody changes is stored once. Rows of `link_versions` are never altered.
 
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::{LinkRecord, Timestamp};
@@ -59,6 +60,16 @@ impl ReadTx {
 }
 
 /// The newest versions of one link.
-const LINK_VERSIONS_SQL: &str = "SELECT v.link_id AS id, v.version, v.record, v.changed_by, v.changed_at
+const LINK_VERSIONS_SQL: &str = "SELECT l.id, l.version, CASE WHEN l.deleted_at IS NULL THEN l.record END AS record,
+       l.changed_by, l.updated_at AS changed_at
+     FROM links AS l WHERE l.account_id = $1 AND l.id = $2 AND l.version < $3
+     UNION ALL
+     SELECT v.link_id, v.version, v.record, v.changed_by, v.changed_at
      FROM links AS l JOIN link_versions AS v ON v.link_id = l.id
-     WHERE l.account_id = $1 AND l.id = $2 AND v.version < $3 ORDER BY v.version DESC LIMIT $4";
+     WHERE l.account_id = $1 AND l.id = $2 AND v.version < $3
+     ORDER BY version DESC LIMIT $4";
+
+/// Copies the version of now of links, which are named after it, to `link_versions`. Followed by a change of these links.
+pub(crate) const KEEP_VERSIONS_SQL: &str =
+    "INSERT INTO link_versions (link_id, version, record, changed_by, changed_at)
+     SELECT id, version, record, changed_by, updated_at FROM links WHERE deleted_at IS NULL";

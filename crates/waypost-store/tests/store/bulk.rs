@@ -24,9 +24,11 @@ async fn a_thousand(testbed: Testbed) {
     let outbox = testbed.outbox().await;
     assert!(outbox.iter().map(|entry| entry.sequence).eq(1..=3_000));
     assert_eq!((outbox[0].slug.as_str(), outbox[2_999].slug.as_str()), ("r0n0", "r2n999"));
-    let counts = testbed.db_execute(
-        "SELECT count(*), sum(version), count(record), count(DISTINCT record), count(changed_by) FROM link_versions",
-    ).await;
+    let counts = testbed
+        .db_execute(
+            "SELECT count(*), sum(version), count(record), count(DISTINCT record), count(changed_by) FROM links",
+        )
+        .await;
     assert_eq!(counts.trim(), "3000|3000|3000|1000|3000");
 }
 
