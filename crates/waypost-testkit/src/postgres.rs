@@ -8,10 +8,12 @@
 mod cluster;
 mod database;
 mod programs;
+mod proxy;
 
 pub use cluster::{Cluster, Durability, Shutdown};
 pub use database::{TestDatabase, fresh_database, test_database};
 pub use programs::Programs;
+pub use proxy::{Cut, Proxy};
 
 /// Environment variable with the URL of a cluster in which tests may create databases.
 pub const URL_VARIABLE: &str = "WAYPOST_TEST_POSTGRES";
