@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::AnyPool;
+use tokio::time::Instant;
 use waypost_core::Timestamp;
 
 use crate::dialect::{self, Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::Schema;
 use crate::tx::{ReadTx, Tx};
+use crate::write_health::WriteHealth;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Connections that read side by side (SQLite), or connections in all (PostgreSQL).
     pub connections_max: u32,
-    /// How long a transaction waits for its turn before it fails as [`StoreError::Unavailable`], in milliseconds.
+    /// How long a transaction waits before it fails as [`StoreError::Unavailable`], in milliseconds: for a connection and for its
+    /// turn together.
     pub wait_ms: u64,
     /// How long the start waits for another process that is migrating the same database, in milliseconds.
     pub migration_wait_ms: u64,
@@ -29,7 +32,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 8, wait_ms: 5_000, migration_wait_ms: 60_000, clock: Clock::system() }
+        Self { connections_max: 8, wait_ms: 4_500, migration_wait_ms: 60_000, clock: Clock::system() }
     }
 }
 
@@ -71,8 +74,21 @@ pub(crate) struct Database {
     writers: AnyPool,
     /// SQLite: connections that refuse to write. PostgreSQL: the same pool as `writers`.
     readers: AnyPool,
+    wait: Duration,
+    health: WriteHealth,
     clock: Clock,
 }
+
+/// Until when a transaction waits for its begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) deadline: Instant,
+    /// How long the engine waits by itself for another process's lock before it says so.
+    pub(crate) busy_step: Duration,
+}
+
+/// How long an SQLite connection that writes waits by itself for another process. Short, so that a deadline is kept.
+const BUSY_STEP: Duration = Duration::from_millis(200);
 
 impl Database {
     pub(crate) async fn open(
@@ -83,7 +99,9 @@ impl Database {
         let address = Address::parse(address)?;
         schema.prepare(&address, &options, schema.newest()).await?;
         let (writers, readers) = address.connect(&schema.file, &options).await?;
-        Ok(Self { engine: address.engine(), schema, writers, readers, clock: options.clock })
+        let wait = millis(options.wait_ms);
+        let health = WriteHealth::default();
+        Ok(Self { engine: address.engine(), schema, writers, readers, wait, health, clock: options.clock })
     }
 
     pub(crate) const fn engine(&self) -> Engine {
@@ -95,11 +113,25 @@ impl Database {
     }
 
     pub(crate) async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
-        Tx::begin(&self.writers, (self.engine, self.schema.write_lock), name, self.clock.now()).await
+        self.begin_since(name, Instant::now()).await
+    }
+
+    /// Begins a write transaction for whoever has waited for it since then.
+    pub(crate) async fn begin_since(&self, name: &'static str, since: Instant) -> Result<Tx, StoreError> {
+        let turn = (self.engine, self.schema.write_lock, self.wait_since(since));
+        Tx::begin(&self.writers, turn, &self.health, (name, self.clock.now())).await
     }
 
     pub(crate) async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
-        ReadTx::begin(&self.readers, self.engine, name, self.clock.now()).await
+        ReadTx::begin(&self.readers, (self.engine, self.wait_since(Instant::now())), name, self.clock.now()).await
+    }
+
+    fn wait_since(&self, since: Instant) -> Wait {
+        Wait { deadline: since + self.wait, busy_step: busy_step(self.wait) }
+    }
+
+    pub(crate) const fn health(&self) -> &WriteHealth {
+        &self.health
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
@@ -109,8 +141,14 @@ impl Database {
     /// Moves the log into the file and empties it, as far as no reader is in the way: what was erased is still in it.
     pub(crate) async fn settle_erasure(&self) -> Result<(), StoreError> {
         let Some(sql) = self.engine.settle_erasure_sql() else { return Ok(()) };
-        let settled = sqlx::query(sql).fetch_all(&self.writers).await;
-        settled.map(drop).map_err(|error| dialect::failure("settle_erasure", error))
+        let failed = |error| dialect::failure("settle_erasure", error);
+        let mut connection = self.writers.acquire().await.map_err(failed)?;
+        // It is told to wait longer for readers than a connection that writes should, so it does not go back.
+        connection.close_on_drop();
+        let patience = format!("PRAGMA busy_timeout = {}", self.wait.as_millis());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(patience)).execute(&mut *connection).await.map_err(failed)?;
+        let settled = sqlx::query(sql).fetch_all(&mut *connection).await;
+        settled.map(drop).map_err(failed)
     }
 
     pub(crate) async fn close(&self) {
@@ -121,4 +159,8 @@ impl Database {
 
 pub(crate) const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+pub(crate) fn busy_step(wait: Duration) -> Duration {
+    wait.min(BUSY_STEP)
 }

@@ -10,7 +10,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
-use crate::database::{StoreOptions, millis};
+use crate::database::{StoreOptions, busy_step, millis};
 use crate::error::StoreError;
 use crate::links::link_columns;
 
@@ -151,7 +151,11 @@ impl Address {
     ) -> Result<(AnyPool, AnyPool), StoreError> {
         let connect_options = self.options()?;
         let connect = async |connections_max: u32, may_write: bool| {
-            let session = self.engine().session_sql(file, options.wait_ms, may_write);
+            // A writer that must wait asks again until its deadline; see `TxConnection::begin`.
+            let is_asked_again = may_write && self.engine() == Engine::Sqlite;
+            let wait = millis(options.wait_ms);
+            let wait_ms = if is_asked_again { busy_step(wait).as_millis() as u64 } else { options.wait_ms };
+            let session = self.engine().session_sql(file, wait_ms, may_write);
             AnyPoolOptions::new()
                 .max_connections(connections_max)
                 .acquire_timeout(millis(options.wait_ms))
@@ -412,14 +416,34 @@ pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlite_code).is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
+/// Whether another process has the database locked.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlite_code).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+}
+
+/// Whether a statement that failed so has certainly left its transaction open, on a connection that works. SQLite rolls back by
+/// itself after most other errors.
+pub(crate) fn keeps_transaction(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match sqlite_code(error) {
+        Some(code) => code & 0xff == SQLITE_CONSTRAINT,
+        // Data, constraints, conflicts, syntax and access, objects not in the state for it: errors of the statement.
+        None => {
+            error.code().is_some_and(|code| ["22", "23", "40", "42", "55"].iter().any(|class| code.starts_with(class)))
+        }
+    }
+}
+
 /// The store's error for a failure of the driver in the transaction `operation`.
 pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError {
     let kind = match &error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Failure::Unavailable,
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => Failure::Unavailable,
         sqlx::Error::Database(error) => match sqlite_code(error.as_ref()) {
             Some(code) => sqlite_failure(code),
             None => error.code().map_or(Failure::Other, |code| postgres_failure(&code)),
@@ -434,11 +458,15 @@ pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Unavailable,
     Conflict,
     Other,
 }
+
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_CONSTRAINT: i32 = 19;
 
 /// The extended result code, if this error is one of SQLite.
 fn sqlite_code(error: &(dyn DatabaseError + 'static)) -> Option<i32> {
@@ -449,8 +477,9 @@ fn sqlite_failure(code: i32) -> Failure {
     match (code, code & 0xff) {
         // BUSY_SNAPSHOT: what was read has been overtaken.
         (517, _) => Failure::Conflict,
-        // BUSY, LOCKED, IOERR, FULL, CANTOPEN.
-        (_, 5 | 6 | 10 | 13 | 14) => Failure::Unavailable,
+        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB: disk, memory and locks. A disk
+        // that fails once may read what it could not read before; a file that is damaged for good is refused at the start.
+        (_, SQLITE_BUSY | 6 | 7 | 8 | 9 | 10 | 11 | 13 | 14 | 15 | 26) => Failure::Unavailable,
         _ => Failure::Other,
     }
 }
@@ -459,10 +488,10 @@ fn postgres_failure(code: &str) -> Failure {
     match code {
         // serialization_failure, deadlock_detected.
         "40001" | "40P01" => Failure::Conflict,
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout.
-        "55P03" | "57014" | "25P03" => Failure::Unavailable,
-        // Connection lost, resources used up (disk, memory, connections), shutdown and start.
-        code if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => Failure::Unavailable,
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, data_corrupted, index_corrupted.
+        "55P03" | "57014" | "25P03" | "XX001" | "XX002" => Failure::Unavailable,
+        // Connection lost, resources used up (disk, memory, connections), shutdown and start, the server's disk.
+        code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => Failure::Unavailable,
         _ => Failure::Other,
     }
 }
@@ -495,5 +524,18 @@ mod tests {
         check("postgres://user:secret@:bad:/", Err("PostgreSQL URL"));
         let refused = Address::parse("postgres://u:secret@:bad:/").expect_err("parsed").to_string();
         assert!(!refused.contains("secret"), "{refused}");
+    }
+    #[test]
+    fn failures_that_pass_are_unavailable() {
+        // The primary codes and some extended ones: IOERR_WRITE, IOERR_FSYNC, BUSY_RECOVERY, FULL.
+        for code in [5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 26, 778, 1034, 261, 13] {
+            assert_eq!(sqlite_failure(code), Failure::Unavailable, "{code}");
+        }
+        assert_eq!(sqlite_failure(517), Failure::Conflict);
+        assert_eq!(sqlite_failure(1), Failure::Other);
+        for code in ["08006", "53100", "57P01", "57P03", "58030", "XX001", "55P03", "57014"] {
+            assert_eq!(postgres_failure(code), Failure::Unavailable, "{code}");
+        }
+        assert_eq!(postgres_failure("42601"), Failure::Other);
     }
 }

@@ -50,8 +50,10 @@ mod sync_sql;
 mod sync_states;
 mod sync_walk;
 mod tx;
+mod tx_connection;
 mod utm_templates;
 mod versions;
+mod write_health;
 
 pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};

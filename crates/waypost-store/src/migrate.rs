@@ -109,10 +109,14 @@ impl Schema {
             sqlite_file::prepare(path, &self.file).await?;
         }
         self.prepare_content(address, options, version).await.map_err(|error| match error {
-            StoreError::Database { source, .. } if dialect::is_damage(&source) => StoreError::Refused {
-                database: address.display_name(),
-                reason: "it is damaged; restore it from a backup".to_owned(),
-            },
+            StoreError::Database { source, .. } | StoreError::Unavailable { source, .. }
+                if dialect::is_damage(&source) =>
+            {
+                StoreError::Refused {
+                    database: address.display_name(),
+                    reason: "it is damaged; restore it from a backup".to_owned(),
+                }
+            }
             other => other,
         })
     }

@@ -39,7 +39,9 @@ async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> 
     draft.push(format!(".new-{}", uuid::Uuid::now_v7().simple()));
     let draft = PathBuf::from(draft);
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
-    let made = write_empty_database(&draft, settings).await;
+    // Closing the connection moves the log into the file, and does not say where that failed.
+    let unwritten = |_| failed(std::io::Error::other("what was written to it did not reach the disk"));
+    let made = write_empty_database(&draft, settings).await.and_then(|()| check(&draft, settings).map_err(unwritten));
     let moved = made.and_then(|()| {
         File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
         match fs::hard_link(&draft, path) {
@@ -47,6 +49,12 @@ async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> 
             _ => sync_folder(path).map_err(failed),
         }
     });
+    for suffix in ["-wal", "-shm"] {
+        let mut left_over = draft.as_os_str().to_owned();
+        left_over.push(suffix);
+        // Mostly there is none.
+        let _ = fs::remove_file(left_over);
+    }
     fs::remove_file(&draft).map_err(failed)?;
     moved
 }

@@ -1,5 +1,6 @@
 //! The store itself: opening a database and handing out transactions.
 
+use tokio::time::Instant;
 use waypost_core::Timestamp;
 
 use crate::database::{Database, StoreOptions};
@@ -7,6 +8,10 @@ use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::LINKS;
 use crate::tx::{ReadTx, Tx};
+use crate::write_health::Known;
+
+/// The setting that a try of whether the database takes writes sets.
+const WRITE_PROBE_SETTING: &str = "write_probe";
 
 /// How often [`Store::write`] runs its work before it gives up on conflicts.
 const WRITE_ATTEMPTS_MAX: u32 = 5;
@@ -58,6 +63,14 @@ impl Store {
         self.database.begin(name).await
     }
 
+    /// As [`Store::begin`], for work that has waited for its turn since then already: the wait ends as much earlier.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub async fn begin_since(&self, name: &'static str, since: Instant) -> Result<Tx, StoreError> {
+        self.database.begin_since(name, since).await
+    }
+
     /// Begins a read transaction: all its reads see the database as it is at its first read.
     ///
     /// # Errors
@@ -98,6 +111,23 @@ impl Store {
     /// [`StoreError::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.database.ping().await
+    }
+
+    /// Whether the database takes writes. Known from the last one, where that succeeded within ten seconds; else a write is
+    /// committed to find out, after a failure at most once a second.
+    pub async fn is_writable(&self) -> bool {
+        let _turn = match self.database.health().ask() {
+            Known::Writable(is_writable) => return is_writable,
+            Known::Try(turn) => turn,
+        };
+        let at = self.now().as_micros().to_string();
+        let written = async {
+            let mut tx = self.begin("write_probe").await?;
+            tx.set_setting(WRITE_PROBE_SETTING, &at).await?;
+            tx.commit().await
+        };
+        let written: Result<(), StoreError> = written.await;
+        written.inspect_err(|error| tracing::debug!(%error, "the database takes no writes")).is_ok()
     }
 
     /// Waits for the running transactions, then closes every connection.

@@ -3,20 +3,23 @@
 //! A [`ReadTx`] reads; a [`Tx`] is a `ReadTx` that can also write. Dropping either without [`Tx::commit`] undoes it.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
 
+use sqlx::AnyPool;
 use sqlx::any::AnyRow;
-use sqlx::{Any, AnyConnection, AnyPool, Transaction};
+use tokio::time::{Instant, timeout_at};
 use waypost_core::Timestamp;
 
+use crate::database::Wait;
 use crate::dialect::{self, Constraint, Engine};
 use crate::error::StoreError;
 use crate::statement::Statement;
+use crate::tx_connection::TxConnection;
+use crate::write_health::WriteHealth;
 
 /// A view of the database that does not change while it is held.
 #[derive(Debug)]
 pub struct ReadTx {
-    inner: Transaction<'static, Any>,
+    connection: TxConnection,
     pub(crate) engine: Engine,
     name: &'static str,
     now: Timestamp,
@@ -32,12 +35,13 @@ pub struct Tx {
 impl ReadTx {
     pub(crate) async fn begin(
         pool: &AnyPool,
-        engine: Engine,
+        (engine, wait): (Engine, Wait),
         name: &'static str,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let inner = pool.begin_with(engine.begin_read()).await.map_err(|error| dialect::failure(name, error))?;
-        Ok(Self { inner, engine, name, now })
+        let begun = TxConnection::begin(pool, engine.begin_read(), (wait.deadline, wait.busy_step), None).await;
+        let connection = begun.map_err(|error| dialect::failure(name, error))?;
+        Ok(Self { connection, engine, name, now })
     }
 
     /// The time at which the transaction began: the `created_at` and `updated_at` of all it writes.
@@ -55,13 +59,14 @@ impl ReadTx {
         self.fetch_all(Statement::new("SELECT 1")).await.map(drop)
     }
 
-    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.inner
-    }
-
     pub(crate) async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
         let name = self.name;
-        statement.into_query().fetch_all(self.connection()).await.map_err(|error| dialect::failure(name, error))
+        self.fetch_all_raw(statement).await.map_err(|error| dialect::failure(name, error))
+    }
+
+    async fn fetch_all_raw(&mut self, statement: Statement) -> Result<Vec<AnyRow>, sqlx::Error> {
+        let rows = statement.into_query().fetch_all(self.connection.statement()?).await;
+        self.connection.done(rows)
     }
 
     pub(crate) async fn fetch_optional(&mut self, statement: Statement) -> Result<Option<AnyRow>, StoreError> {
@@ -73,15 +78,18 @@ impl ReadTx {
 impl Tx {
     pub(crate) async fn begin(
         pool: &AnyPool,
-        (engine, write_lock): (Engine, i64),
-        name: &'static str,
-        now: Timestamp,
+        (engine, write_lock, wait): (Engine, i64, Wait),
+        health: &WriteHealth,
+        (name, now): (&'static str, Timestamp),
     ) -> Result<Self, StoreError> {
         let began = Instant::now();
-        let inner = pool.begin_with(engine.begin_write()).await.map_err(|error| dialect::failure(name, error))?;
-        let mut read = ReadTx { inner, engine, name, now };
+        let limits = (wait.deadline, wait.busy_step);
+        let begun = TxConnection::begin(pool, engine.begin_write(), limits, Some(health.clone())).await;
+        let connection = begun.map_err(|error| dialect::failure(name, error))?;
+        let mut read = ReadTx { connection, engine, name, now };
         if let Some(statement) = engine.take_turn(write_lock) {
-            read.fetch_all(Statement::new(statement)).await?;
+            let turn = timeout_at(wait.deadline, read.fetch_all(Statement::new(statement))).await;
+            turn.unwrap_or_else(|_| Err(dialect::failure(name, sqlx::Error::PoolTimedOut)))?;
         }
         Ok(Self { read, began })
     }
@@ -91,18 +99,18 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Unavailable`] where the connection was lost: whether the transaction took place is then unknown.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { read: ReadTx { inner, name, .. }, began } = self;
-        inner.commit().await.map_err(|error| dialect::failure(name, error))?;
+        let Self { read: ReadTx { connection, name, .. }, began } = self;
+        connection.commit().await.map_err(|error| dialect::failure(name, error))?;
         tracing::debug!(tx.name = name, took_us = began.elapsed().as_micros(), "transaction {name} committed");
         Ok(())
     }
 
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         let name = self.read.name;
-        match statement.into_query().execute(self.read.connection()).await {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(error) => Err(dialect::failure(name, error)),
-        }
+        let failed = |error| dialect::failure(name, error);
+        let connection = &mut self.read.connection;
+        let done = statement.into_query().execute(connection.statement().map_err(failed)?).await;
+        Ok(connection.done(done).map_err(failed)?.rows_affected())
     }
 
     /// Runs an insert or update that gives one row, saying what a broken constraint means for it.
@@ -112,11 +120,9 @@ impl Tx {
         meaning: impl FnOnce(Constraint) -> StoreError,
     ) -> Result<AnyRow, StoreError> {
         let operation = self.read.name;
-        let rows = statement.into_query().fetch_all(self.read.connection()).await.map_err(|error| {
-            match dialect::broken_constraint(&error) {
-                Some(constraint) => meaning(constraint),
-                None => dialect::failure(operation, error),
-            }
+        let rows = self.read.fetch_all_raw(statement).await.map_err(|error| match dialect::broken_constraint(&error) {
+            Some(constraint) => meaning(constraint),
+            None => dialect::failure(operation, error),
         });
         rows?
             .into_iter()

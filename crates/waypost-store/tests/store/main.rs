@@ -7,6 +7,7 @@ mod clicks;
 mod concurrency;
 mod crash;
 mod edges;
+mod faults;
 mod files;
 mod links;
 mod list;

@@ -11,7 +11,7 @@ use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
 use waypost_store::{
     ClickStore, Clock, Link, NewLink, OutboxEntry, Setup, SlugChoice, Store, StoreError, StoreOptions,
 };
-use waypost_testkit::postgres::TestDatabase;
+use waypost_testkit::postgres::{Proxy, TestDatabase};
 
 /// When a testbed's clock begins, in microseconds.
 const BEGIN_US: i64 = 1_768_473_000_000_000;
@@ -41,6 +41,13 @@ impl Testbed {
     pub(crate) async fn postgres() -> Option<Self> {
         let database = waypost_testkit::postgres::test_database()?;
         Some(Self::open(database.url().to_owned(), Place::Database(database)).await)
+    }
+
+    /// A database on PostgreSQL, and the proxy through which the store reaches it.
+    pub(crate) async fn postgres_behind_proxy() -> Option<(Self, Proxy)> {
+        let database = waypost_testkit::postgres::test_database()?;
+        let (proxy, url) = Proxy::start(database.url()).unwrap();
+        Some((Self::open(url, Place::Database(database)).await, proxy))
     }
 
     async fn open(address: String, place: Place) -> Self {
@@ -180,6 +187,13 @@ impl ClickTestbed {
     pub(crate) async fn postgres() -> Option<Self> {
         let database = waypost_testkit::postgres::test_database()?;
         Some(Self::open(database.url().to_owned(), Place::Database(database)).await)
+    }
+
+    /// A clicks database on PostgreSQL, and the proxy through which the store reaches it.
+    pub(crate) async fn postgres_behind_proxy() -> Option<(Self, Proxy)> {
+        let database = waypost_testkit::postgres::test_database()?;
+        let (proxy, url) = Proxy::start(database.url()).unwrap();
+        Some((Self::open(url, Place::Database(database)).await, proxy))
     }
 
     async fn open(address: String, place: Place) -> Self {

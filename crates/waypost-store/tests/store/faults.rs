@@ -1,0 +1,269 @@
+//! Every single call to the disk fails once, and every message to PostgreSQL is cut once: what failed says that it may be tried
+//! again, the next transaction succeeds, and nothing is there by half or counted twice.
+//!
+//! "Every" means: the first, the second, and so on, until a transaction comes through without meeting the fault.
+
+use std::process::Command;
+
+use waypost_store::{ClickPosition, ClickStore, Store, StoreError, StoreOptions};
+use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
+use waypost_testkit::postgres::Cut;
+
+use crate::clicks::{batch, click, of_account, report};
+use crate::testbed::{ClickTestbed, Testbed};
+
+/// More calls than any transaction of these tests makes.
+const CALLS_MAX: u64 = 500;
+
+/// What fails on a disk while something is written. A count of 1 is a single fault, more is a disk that stays full or broken until
+/// the order is taken back.
+const WRITE_FAULTS: [(Calls, Failure, u64); 6] = [
+    (Calls::AnyWrite, Failure::Io, 1),
+    (Calls::AnyWrite, Failure::NoSpace, 1),
+    (Calls::AnyWrite, Failure::NoSpace, u64::MAX),
+    (Calls::Lock, Failure::Io, 1),
+    (Calls::Lock, Failure::Again, 1),
+    (Calls::Read, Failure::Io, 1),
+];
+
+#[test]
+fn a_disk_that_fails_once() {
+    let faults = Faults::new().unwrap();
+    let victim = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "faults::victim", "--nocapture"])
+        .envs(faults.environment())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&victim.stdout);
+    assert!(victim.status.success(), "{said}\n{}", String::from_utf8_lossy(&victim.stderr));
+    assert!(said.contains("all faults were met"), "{said}");
+}
+
+/// Not a test of its own: the process whose calls fail.
+#[test]
+#[allow(clippy::print_stdout)] // How it says that it did something.
+fn victim() {
+    let Some(faults) = Faults::of_this_process().unwrap() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        links_on_a_failing_disk(&faults).await;
+        reads_on_a_failing_disk(&faults).await;
+        clicks_on_a_failing_disk(&faults).await;
+        openings_on_a_full_disk(&faults).await;
+    });
+    println!("all faults were met");
+}
+
+/// Writes with this fault at the first call, the second, and so on; `write` gives whether it succeeded. Gives how many were met.
+async fn with_each_call_failing(
+    faults: &Faults,
+    (calls, failure, count): (Calls, Failure, u64),
+    mut write: impl AsyncFnMut(u64) -> Result<(), StoreError>,
+) -> u64 {
+    for first in 1..CALLS_MAX {
+        faults.arm(Fault { calls, failure, path: ".db", first, count }).unwrap();
+        let outcome = write(first).await;
+        let failed = faults.failed().unwrap();
+        faults.disarm().unwrap();
+        match outcome {
+            Ok(()) => {}
+            Err(error) => {
+                assert!(failed > 0 && error.is_unavailable(), "{calls:?} {failure:?} at call {first}: {error:?}");
+            }
+        }
+        if failed == 0 {
+            return first - 1;
+        }
+    }
+    panic!("{calls:?} {failure:?}: no end");
+}
+
+async fn links_on_a_failing_disk(faults: &Faults) {
+    let testbed = Testbed::sqlite().await;
+    let mut acknowledged = Vec::new();
+    for (case, fault) in WRITE_FAULTS.into_iter().enumerate() {
+        let met = with_each_call_failing(faults, fault, async |first| {
+            let slug = format!("c{case}n{first}");
+            let made = testbed.create(&slug, "https://example.com/").await.map(drop);
+            faults.disarm().unwrap();
+            if made.is_ok() {
+                acknowledged.push(slug.clone());
+            }
+            // The very next one, on a disk that is well.
+            let after = format!("{slug}after");
+            testbed
+                .create(&after, "https://example.com/")
+                .await
+                .unwrap_or_else(|error| panic!("{fault:?} {after}: {error:?}"));
+            acknowledged.push(after);
+            assert!(testbed.store.is_writable().await);
+            made
+        })
+        .await;
+        assert!(met > 0 || fault.0 == Calls::Lock || fault.0 == Calls::Read, "{fault:?} was never met");
+    }
+    nothing_is_lost_or_there_by_half(&testbed, &acknowledged).await;
+    assert_eq!(testbed.db_execute("PRAGMA integrity_check").await, "ok");
+}
+
+async fn nothing_is_lost_or_there_by_half(testbed: &Testbed, acknowledged: &[String]) {
+    assert!(acknowledged.len() > 10, "{acknowledged:?}");
+    let mut tx = testbed.store.read("t").await.unwrap();
+    for slug in acknowledged {
+        assert!(tx.get_link_by_slug(testbed.domain(), slug).await.unwrap().is_some(), "{slug} was lost");
+    }
+    let by_half = testbed.db_execute(
+        "SELECT count(*) FROM links AS l
+         WHERE NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.link_id = l.id AND o.version = l.version)",
+    );
+    assert_eq!(by_half.await.trim(), "0");
+    let counts = testbed.db_execute("SELECT (SELECT count(*) FROM links) - (SELECT count(*) FROM outbox)").await;
+    assert_eq!(counts.trim(), "0");
+}
+
+/// Also pages that read as zeros: a connection must not keep them in its memory.
+async fn reads_on_a_failing_disk(faults: &Faults) {
+    let testbed = Testbed::sqlite().await;
+    for (case, failure) in [Failure::Io, Failure::Zeros].into_iter().enumerate() {
+        for first in 1..CALLS_MAX {
+            let slug = format!("c{case}n{first}");
+            // What connections have read before is out of date after this.
+            testbed.create(&slug, "https://example.com/").await.unwrap();
+            faults.arm(Fault { calls: Calls::Read, failure, path: ".db", first, count: 1 }).unwrap();
+            let found = read(&testbed, &slug).await;
+            let failed = faults.failed().unwrap();
+            faults.disarm().unwrap();
+            assert!(!matches!(found, Ok(false)), "{failure:?} at call {first}: a link that is there was not found");
+            if let Err(error) = found {
+                assert!(failed > 0 && error.is_unavailable(), "{failure:?} at call {first}: {error:?}");
+            }
+            assert!(read(&testbed, &slug).await.unwrap(), "{failure:?} at call {first}");
+            if failed == 0 {
+                assert!(first > 1, "{failure:?} was never met");
+                break;
+            }
+        }
+    }
+}
+
+async fn read(testbed: &Testbed, slug: &str) -> Result<bool, StoreError> {
+    let mut tx = testbed.store.read("t").await?;
+    Ok(tx.get_link_by_slug(testbed.domain(), slug).await?.is_some())
+}
+
+async fn clicks_on_a_failing_disk(faults: &Faults) {
+    let testbed = ClickTestbed::sqlite().await;
+    let store = &testbed.store;
+    let mut next = 1;
+    for fault in WRITE_FAULTS {
+        with_each_call_failing(faults, fault, async |_| {
+            let counted = count_from(store, next).await;
+            faults.disarm().unwrap();
+            next = go_on(store, next).await;
+            counted
+        })
+        .await;
+    }
+    assert_eq!(report(store, of_account(), None).await.clicks, next - 1);
+}
+
+/// Counts ten clicks from this sequence on.
+async fn count_from(store: &ClickStore, first: u64) -> Result<(), StoreError> {
+    store.ingest(batch((first..first + 10).map(|sequence| click(sequence, "link_1")))).await
+}
+
+/// As the ingest does after a failure: reads where the database stands and counts from there, again where a commit that was
+/// under way took place after all. Gives where it stands then.
+async fn go_on(store: &ClickStore, begun_at: u64) -> u64 {
+    loop {
+        let positions = store.positions("edge").await.unwrap();
+        let next = positions.first().map_or(1, |ClickPosition { next_sequence, .. }| *next_sequence);
+        assert!(next == begun_at || next == begun_at + 10, "{begun_at} {next}");
+        match count_from(store, next).await {
+            Err(StoreError::ClicksMoved { .. }) => {}
+            counted => {
+                counted.unwrap();
+                return next + 10;
+            }
+        }
+    }
+}
+
+/// A database that could not be made on a full disk is made by the next start.
+async fn openings_on_a_full_disk(faults: &Faults) {
+    for first in 1..CALLS_MAX {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("waypost.db").display().to_string();
+        let fault = Fault { calls: Calls::AnyWrite, failure: Failure::NoSpace, path: "waypost.db", first, count: 1 };
+        faults.arm(fault).unwrap();
+        let opened = Store::open(&address, StoreOptions::default()).await;
+        let failed = faults.failed().unwrap();
+        faults.disarm().unwrap();
+        match opened {
+            Ok(store) => store.close().await,
+            Err(error) => {
+                assert!(failed > 0, "{error:?}");
+                Store::open(&address, StoreOptions::default()).await.unwrap().close().await;
+            }
+        }
+        if failed == 0 {
+            return;
+        }
+    }
+    panic!("no end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_over_a_connection_that_is_cut() {
+    let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
+    let mut acknowledged = Vec::new();
+    for cut in [Cut::Before, Cut::After] {
+        let mut message = 0;
+        loop {
+            message += 1;
+            assert!(message < CALLS_MAX, "no end");
+            proxy.cut_at(message, cut);
+            let slug = format!("{cut:?}{message}").to_lowercase();
+            let made = testbed.create(&slug, "https://example.com/").await;
+            let has_cut = proxy.has_cut();
+            proxy.cut_nothing();
+            match made {
+                Ok(_) => acknowledged.push(slug.clone()),
+                Err(error) => assert!(has_cut && error.is_unavailable(), "{cut:?} at message {message}: {error:?}"),
+            }
+            let after = format!("{slug}after");
+            testbed.create(&after, "https://example.com/").await.unwrap_or_else(|error| panic!("{after}: {error:?}"));
+            acknowledged.push(after);
+            if !has_cut {
+                break;
+            }
+        }
+        assert!(message > 10, "{message}");
+    }
+    nothing_is_lost_or_there_by_half(&testbed, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clicks_over_a_connection_that_is_cut() {
+    let Some((testbed, proxy)) = ClickTestbed::postgres_behind_proxy().await else { return };
+    let store = &testbed.store;
+    let mut next = 1;
+    for cut in [Cut::Before, Cut::After] {
+        let mut has_cut = true;
+        for message in 1..CALLS_MAX {
+            proxy.cut_at(message, cut);
+            let counted = count_from(store, next).await;
+            has_cut = proxy.has_cut();
+            proxy.cut_nothing();
+            if let Err(error) = counted {
+                assert!(has_cut && error.is_unavailable(), "{cut:?} at message {message}: {error:?}");
+            }
+            next = go_on(store, next).await;
+            if !has_cut {
+                break;
+            }
+        }
+        assert!(!has_cut, "no end");
+    }
+    assert_eq!(report(store, of_account(), None).await.clicks, next - 1);
+}
