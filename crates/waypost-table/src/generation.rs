@@ -135,6 +135,11 @@ impl Generation {
         self.environment.info().map_size
     }
 
+    /// Whether LMDB refuses everything from now on, also look-ups, because it could not write the end of a commit.
+    pub(crate) fn has_given_up(&self) -> bool {
+        matches!(self.environment.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic)))
+    }
+
     /// Bytes of the file's pages in use, free ones inside it included.
     pub(crate) fn used_bytes(&self) -> u64 {
         (self.environment.info().last_page_number as u64 + 1) * self.page_bytes

@@ -88,10 +88,35 @@ impl Table {
                     drop(live);
                     self.grow(writer, room_bytes)?;
                 }
+                Err(error) if live.has_given_up() => {
+                    drop(live);
+                    self.reopen(writer, &error)?;
+                    // The write may be tried again by whoever knows whether the disk is well.
+                    return Err(error);
+                }
                 done => return done,
             }
         }
         attempt(&self.live.load())
+    }
+
+    /// Opens the live generation's file once more, under another number: LMDB refuses everything, also look-ups, once it could not
+    /// write the page that ends a commit, until the file is opened anew. Nothing is copied, the file gets a second name.
+    fn reopen(&self, writer: &mut Writer, cause: &TableError) -> Result<(), TableError> {
+        let folder = self.directory.building_path(writer.take_number());
+        let (path, map_bytes) = {
+            let live = self.live.load();
+            (live.folder().join(LMDB_FILE), live.map_bytes())
+        };
+        fs::create_dir(&folder).map_err(TableError::io("create the folder", &folder))?;
+        let named = fs::hard_link(&path, folder.join(LMDB_FILE)).map_err(TableError::io("give another name to", &path));
+        let reopened = named.and_then(|()| self.switch(writer, &folder, map_bytes));
+        if reopened.is_err() {
+            remove_folder(&folder);
+        }
+        reopened?;
+        tracing::warn!(error = %cause, "a write to the link table failed; the table is opened anew");
+        Ok(())
     }
 
     /// Replaces the live generation by a copy of it with a map that is at least twice as large and has `room_bytes` free.
