@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{SchemePolicy, Timestamp};
@@ -28,6 +29,8 @@ use crate::webhooks::WebhookCounts;
 const UNLOCK_RATES: [Rate; 2] = [Rate { count: 5, per_s: 60, burst: 5 }, Rate { count: 20, per_s: 3_600, burst: 20 }];
 /// Wrong passwords that all addresses together may try on one link.
 const UNLOCK_FAILURE_RATE: Rate = Rate { count: 100, per_s: 3_600, burst: 100 };
+/// Notes of the use of api keys that are written at one time.
+const USE_NOTES_MAX: usize = 4;
 
 /// The control plane. Shared by `Arc`.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub struct App {
     pub(crate) setup: Setup,
     pub(crate) create_queue: CreateQueue,
     pub(crate) passwords: Passwords,
+    /// Room for notes of the use of api keys that are being written.
+    pub(crate) use_notes: Arc<Semaphore>,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
@@ -110,6 +115,7 @@ impl App {
             unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
+            use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
             webhooks: WebhookCounts::default(),
             jobs: Mutex::new(jobs),
             outbox,

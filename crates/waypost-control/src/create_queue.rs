@@ -5,9 +5,12 @@
 //! after; neither happens here.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use waypost_core::Timestamp;
 use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
 
@@ -40,6 +43,8 @@ pub(crate) struct Made {
 struct Order {
     links: Vec<NewLink<'static>>,
     changed_by: String,
+    /// Since when it waits.
+    since: Instant,
     reply: oneshot::Sender<Result<Made, Problem>>,
 }
 
@@ -56,6 +61,7 @@ struct Batch {
 struct Part {
     links: Range<usize>,
     changed_by: String,
+    since: Instant,
     reply: oneshot::Sender<Result<Made, Problem>>,
 }
 
@@ -70,9 +76,11 @@ impl CreateQueue {
     /// Makes at most [`LINKS_PER_CALL_MAX`] links, all committed or none.
     pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, changed_by: String) -> Result<Made, Problem> {
         let (reply, made) = oneshot::channel();
-        let closed = |_| Problem::new(ProblemCode::Unavailable, "the instance is shutting down").retry_after(1);
-        self.orders.send(Order { links, changed_by, reply }).await.map_err(|_| closed(()))?;
-        made.await.map_err(|_| closed(()))?
+        let closed = |()| Problem::new(ProblemCode::Unavailable, "the instance is shutting down").retry_after(1);
+        let broken = |_| Problem::internal("making links", &"the task that makes them broke down");
+        let since = Instant::now();
+        self.orders.send(Order { links, changed_by, since, reply }).await.map_err(|_| closed(()))?;
+        made.await.map_err(broken)?
     }
 }
 
@@ -82,26 +90,35 @@ async fn run(store: Store, sync: Arc<Sync>, mut receiver: mpsc::Receiver<Order>)
         let mut batch = Batch::default();
         for order in waiting.drain(..) {
             if !batch.orders.is_empty() && batch.links.len() + order.links.len() > LINKS_PER_TRANSACTION {
-                std::mem::take(&mut batch).make(&store, &sync).await;
+                make(std::mem::take(&mut batch), &store, &sync).await;
             }
             batch.add(order);
         }
-        batch.make(&store, &sync).await;
+        make(batch, &store, &sync).await;
+    }
+}
+
+/// Makes a batch. A panic in there is answered by 500 to those who wait for it, and the next batch goes on.
+async fn make(batch: Batch, store: &Store, sync: &Sync) {
+    if AssertUnwindSafe(batch.make(store, sync)).catch_unwind().await.is_err() {
+        tracing::error!("making links broke down; the next ones are tried");
     }
 }
 
 impl Batch {
     fn add(&mut self, order: Order) {
         let begin = self.links.len();
-        self.links.extend(order.links);
-        self.orders.push(Part { links: begin..self.links.len(), changed_by: order.changed_by, reply: order.reply });
+        let Order { links, changed_by, since, reply } = order;
+        self.links.extend(links);
+        self.orders.push(Part { links: begin..self.links.len(), changed_by, since, reply });
     }
 
     /// Makes all orders together; where that fails for another reason than an absent database, each on its own, so
     /// that nobody pays for another's order.
     async fn make(self, store: &Store, sync: &Sync) {
         let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), part.changed_by.as_str())).collect();
-        match make_together(store, &self.links, &parts).await {
+        let since = self.orders.iter().map(|part| part.since).min().unwrap_or_else(Instant::now);
+        match make_together(store, since, &self.links, &parts).await {
             Ok((mut made, places)) => {
                 sync.hand_over(fresh_records(self.links, &made, &places));
                 for part in self.orders.into_iter().rev() {
@@ -119,7 +136,8 @@ impl Batch {
             Err(_) => {
                 for part in self.orders {
                     let alone = &self.links[part.links.clone()];
-                    let made = make_together(store, alone, &[(0..alone.len(), part.changed_by.as_str())]).await;
+                    let orders = [(0..alone.len(), part.changed_by.as_str())];
+                    let made = make_together(store, part.since, alone, &orders).await;
                     let _ = part.reply.send(made.map(|(made, _)| made).map_err(Problem::from));
                 }
             }
@@ -129,10 +147,11 @@ impl Batch {
 
 async fn make_together(
     store: &Store,
+    since: Instant,
     links: &[NewLink<'static>],
     parts: &[(Range<usize>, &str)],
 ) -> Result<(Made, LinkPlaces), StoreError> {
-    let mut tx = store.begin("create_links").await?;
+    let mut tx = store.begin_since("create_links", since).await?;
     let places = tx.link_places(links).await?;
     let mut outcomes = Vec::with_capacity(links.len());
     for (call, changed_by) in calls(parts) {

@@ -27,7 +27,10 @@ pub(crate) struct Checks {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StoreCheck {
+    /// Whether the database answers and takes writes.
     pub(crate) ok: bool,
+    /// Whether it takes writes, as the last one says, or one that was committed to find out.
+    pub(crate) writable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,9 +93,10 @@ pub(crate) struct SyncCheckState {
 
 impl App {
     pub(crate) async fn readiness(&self) -> Readiness {
-        let (last, clicks, sync) = tokio::join!(self.outbox_last(), self.clicks_check(), self.sync_check());
+        let (last, writable, clicks, sync) =
+            tokio::join!(self.outbox_last(), self.store.is_writable(), self.clicks_check(), self.sync_check());
         let cursor = self.table.cursor();
-        let store = StoreCheck { ok: last.is_some() };
+        let store = StoreCheck { ok: last.is_some() && writable, writable };
         let table = TableCheck {
             ok: self.sync.is_well(),
             cursor,

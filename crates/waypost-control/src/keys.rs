@@ -1,5 +1,8 @@
 //! What callers do with the API keys of their account.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
@@ -18,6 +21,8 @@ const NAME_BYTES_MAX: usize = 200;
 const DRAWS_MAX: u32 = 4;
 /// The use of a key is noted this often, in microseconds.
 const NOTE_EVERY_US: i64 = 60_000_000;
+/// How long a request waits for the note of its key's use to be written.
+const NOTE_WAIT: Duration = Duration::from_millis(200);
 
 /// An API key as it is shown; the secret only once, right after it was made.
 #[derive(Debug, Serialize)]
@@ -115,19 +120,29 @@ impl App {
         Ok(tx.commit().await?)
     }
 
-    /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same.
+    /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same, and nobody waits
+    /// long for it: a database that is locked is waited for by the change that the caller asked for, not twice.
     pub(crate) async fn note_use(&self, api_key: &ApiKey, now: Timestamp) {
         let is_fresh = |used_at: Timestamp| now.as_micros() - used_at.as_micros() < NOTE_EVERY_US;
         if api_key.last_used_at.is_some_and(is_fresh) {
             return;
         }
-        let note = async {
-            let mut tx = self.store.begin("touch_api_key").await?;
-            tx.touch_api_key(api_key).await?;
-            tx.commit().await
-        };
-        if let Err(error) = note.await {
-            tracing::warn!(error = %Chain(&error), "the use of an api key was not noted");
-        }
+        // Enough are being written; a later use of this key is noted.
+        let Ok(place) = Arc::clone(&self.use_notes).try_acquire_owned() else { return };
+        let (store, api_key) = (self.store.clone(), api_key.clone());
+        let note = tokio::spawn(async move {
+            let note = async {
+                let mut tx = store.begin("touch_api_key").await?;
+                tx.touch_api_key(&api_key).await?;
+                tx.commit().await
+            };
+            let note: Result<(), StoreError> = note.await;
+            if let Err(error) = note {
+                tracing::warn!(error = %Chain(&error), "the use of an api key was not noted");
+            }
+            drop(place);
+        });
+        // It goes on where it takes longer.
+        let _ = tokio::time::timeout(NOTE_WAIT, note).await;
     }
 }

@@ -52,7 +52,7 @@ impl App {
         let audit =
             audit.inspect_err(|error| tracing::warn!(error = %Chain(error), "the clicks database does not answer"));
         let mut page = Page::default();
-        page.flag("store_up", "Whether the database of the links answers", readiness.checks.store.ok);
+        page.flag("store_up", "Whether the database of the links answers and takes writes", readiness.checks.store.ok);
         let table = &readiness.checks.table;
         page.gauge("table_cursor", "Outbox sequence up to which the link table is current", table.cursor);
         if let Some(behind) = table.behind {

@@ -39,6 +39,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 const REBUILD_ENTRIES_MIN: u64 = 20_000;
 /// The pause after a failure, in milliseconds: doubled each time from the first to the second.
 const BACK_OFF_MS: (u64, u64) = (100, 5_000);
+/// What of that pause a wake cannot cut short: a full disk is not asked a thousand times a second, and whoever changes a link
+/// once the disk is well does not wait for the pause to end.
+const BACK_OFF_LEAST: Duration = Duration::from_millis(250);
 
 /// What the job has done so far, for readiness and for whoever waits.
 #[derive(Debug)]
@@ -177,10 +180,22 @@ impl Sync {
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                // After a failure a wake does not cut the pause short: a full disk is not asked a thousand times a second.
-                () = self.wake.notified(), if failures == 0 => {}
-                () = tokio::time::sleep(if failures == 0 { self.poll } else { back_off(failures) }) => {}
+                () = self.pause(failures) => {}
             }
+        }
+    }
+
+    async fn pause(&self, failures: u32) {
+        let pause = if failures == 0 { self.poll } else { back_off(failures) };
+        let woken = async {
+            if failures > 0 {
+                tokio::time::sleep(BACK_OFF_LEAST).await;
+            }
+            self.wake.notified().await;
+        };
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 

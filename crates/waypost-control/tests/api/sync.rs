@@ -124,7 +124,7 @@ async fn readiness_tells_how_far_the_table_is() {
     let ready = app.call("GET", "/readyz").send().await.json();
     assert_eq!(
         ready,
-        json!({"ready": true, "checks": {"store": {"ok": true},
+        json!({"ready": true, "checks": {"store": {"ok": true, "writable": true},
             "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0},
             "clicks": {"ok": true, "pending": 0, "pending_age_s": 0.0, "lost": 0, "last_error": null}}})
     );

@@ -5,6 +5,7 @@
 mod clicks;
 mod clients;
 mod decide;
+mod faults;
 mod faulty_server;
 mod help;
 mod newcomer;
