@@ -19,6 +19,7 @@ use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
 use crate::problem::{Problem, ProblemCode};
+use crate::request_memory::RequestMemory;
 use crate::settings::{ControlSettings, Rate};
 use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
@@ -50,6 +51,8 @@ pub struct App {
     pub(crate) passwords: Passwords,
     /// Room for notes of the use of api keys that are being written.
     pub(crate) use_notes: Arc<Semaphore>,
+    /// What bodies of requests may take.
+    pub(crate) request_memory: Arc<RequestMemory>,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
@@ -116,6 +119,10 @@ impl App {
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
+            request_memory: Arc::new(RequestMemory::new(
+                settings.request_memory_bytes_max,
+                settings.on_large_request.clone(),
+            )),
             webhooks: WebhookCounts::default(),
             jobs: Mutex::new(jobs),
             outbox,

@@ -1,5 +1,6 @@
 //! The domains that links live on. Only the operator makes or changes them; callers see those that they may use.
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use waypost_core::id::DomainId;
@@ -8,6 +9,7 @@ use waypost_store::{Domain, DomainChange, NewDomain};
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{Answer, Repeatable};
 use crate::link_check::{Rules, check_destination};
 use crate::problem::{FieldError, Problem};
 use crate::request::{invalid, refuse_rest, take_text};
@@ -49,7 +51,12 @@ impl App {
     }
 
     /// Makes a domain that every account may use.
-    pub(crate) async fn create_domain(&self, caller: &Caller, body: Map<String, Value>) -> Result<Domain, Problem> {
+    pub(crate) async fn create_domain(
+        &self,
+        caller: &Caller,
+        body: Map<String, Value>,
+        request: &Repeatable,
+    ) -> Result<Answer, Problem> {
         caller.require_operator()?;
         let (host, change) = self.domain_input(body, true)?;
         let host = host.ok_or_else(|| Problem::of_fields(vec![invalid("host", "a host name such as go.example")]))?;
@@ -60,10 +67,18 @@ impl App {
             root_url: change.root_url.flatten(),
         };
         let mut tx = self.store.begin("create_domain").await?;
-        let domain = tx.create_domain(&new).await?;
+        let answer = match request.answered(&mut tx).await? {
+            Some(answer) => answer,
+            None => {
+                let domain = tx.create_domain(&new).await?;
+                let body = serde_json::to_vec(&DomainView::new(&domain)).unwrap_or_default();
+                request.remember(&mut tx, StatusCode::CREATED, &body).await?;
+                Answer::new(StatusCode::CREATED, body)
+            }
+        };
         tx.commit().await?;
         self.refresh_edge_domains().await?;
-        Ok(domain)
+        Ok(answer)
     }
 
     /// Changes a domain.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
@@ -11,8 +12,9 @@ use waypost_store::{ApiKey, NewApiKey, StoreError};
 use crate::api_key::ApiKeyText;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{Answer, Repeatable};
 use crate::link_input::take_time;
-use crate::problem::{Chain, Problem};
+use crate::problem::{Chain, Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest, take_text};
 
 /// Bytes of a key's name.
@@ -77,12 +79,24 @@ impl ApiKeyInput {
     }
 }
 
+/// 409: the key is there, and its secret is not. Another answer 201 without the secret would be taken for one with it.
+fn shown_once(answer: &Answer) -> Problem {
+    let view: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let id = view.get("id").and_then(Value::as_str).unwrap_or_default();
+    let detail = format!(
+        "this request has made the key {id} already, and the key itself was shown then only; if that answer got lost, \
+         revoke {id} and make another key under another Idempotency-Key"
+    );
+    Problem::new(ProblemCode::SecretShownOnce, detail)
+}
+
 impl App {
     /// Makes a key of the caller's account.
     pub(crate) async fn create_api_key(
         &self,
         caller: &Caller,
         body: Map<String, Value>,
+        request: &Repeatable,
     ) -> Result<(ApiKey, ApiKeyText), Problem> {
         let input = ApiKeyInput::parse(body)?;
         for _ in 0..DRAWS_MAX {
@@ -95,8 +109,14 @@ impl App {
                 expires_at: input.expires_at,
             };
             let mut tx = self.store.begin("create_api_key").await?;
+            if let Some(answer) = request.answered(&mut tx).await? {
+                return Err(shown_once(&answer));
+            }
             match tx.create_api_key(&new).await {
                 Ok(api_key) => {
+                    // Without the secret, which is stored nowhere.
+                    let view = serde_json::to_vec(&ApiKeyView::new(&api_key)).unwrap_or_default();
+                    request.remember(&mut tx, StatusCode::CREATED, &view).await?;
                     tx.commit().await?;
                     return Ok((api_key, text));
                 }

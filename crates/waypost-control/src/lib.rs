@@ -12,6 +12,7 @@ mod api_key;
 mod app;
 mod assets;
 mod bulk;
+mod bulk_parts;
 mod caller;
 mod click_audit;
 mod click_erasure;
@@ -25,6 +26,8 @@ mod decide;
 mod domains;
 mod fresh;
 mod health;
+mod idempotency;
+mod json_weight;
 mod keys;
 mod kv;
 mod link_check;
@@ -44,6 +47,7 @@ mod rebuild;
 mod report_query;
 mod reports;
 mod request;
+mod request_memory;
 mod routes;
 mod settings;
 mod sync;
@@ -65,6 +69,7 @@ pub use kv::{
 pub use outbox::{Chance, FaultCounts, OutboxOptions, OutboxStatus, OutboxWorker, Pause};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
+pub use request_memory::OnLargeRequest;
 pub use routes::router;
 pub use settings::{
     ControlSettings, GrantRequest, IssueGrant, KvSettings, PublicUrl, PublicUrlError, Rate, ReadSpoolStats, Secret,

@@ -8,7 +8,7 @@ use waypost_core::{LinkRecord, Slug, Timestamp};
 use crate::link_check::slug_error;
 use crate::password::PASSWORD_BYTES_MAX;
 use crate::problem::{FieldError, Problem, ProblemCode};
-use crate::request::{invalid, take_text, unknown};
+use crate::request::{UNKNOWN_LISTED_MAX, invalid, take_text, unknown};
 
 /// Fields that only the server writes. In a new link they are passed over, so that what was read can be written again.
 const READ_ONLY: [&str; 6] = ["id", "link_id", "account_id", "short_url", "version", "updated_at"];
@@ -159,7 +159,7 @@ fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Opti
     let mut strangers = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let reader = serde_path_to_error::Deserializer::new(Value::Object(object), &mut track);
-    let record = serde_ignored::deserialize(reader, |path| strangers.push(field_path(&path.to_string())));
+    let record = serde_ignored::deserialize(reader, |path| note_stranger(&mut strangers, &path));
     errors.extend(strangers.into_iter().map(unknown));
     match record {
         Ok(record) => Some(record),
@@ -169,6 +169,13 @@ fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Opti
             errors.push(FieldError { field, code: ProblemCode::InvalidField, detail: error.to_string() });
             None
         }
+    }
+}
+
+/// Keeps the first few: a record with a hundred thousand of them is not answered with as many errors.
+fn note_stranger(strangers: &mut Vec<String>, path: &serde_ignored::Path<'_>) {
+    if strangers.len() < UNKNOWN_LISTED_MAX {
+        strangers.push(field_path(&path.to_string()));
     }
 }
 

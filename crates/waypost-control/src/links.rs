@@ -2,16 +2,15 @@
 //!
 //! Each change is one transaction of the store, and answered once the edge has it.
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use waypost_core::id::LinkId;
 use waypost_core::{LinkRecord, Slug};
-use waypost_store::{
-    CreateOutcome, Domain, Idempotency, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx,
-};
+use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::Repeatable;
 use crate::link_check::{Rules, check_record};
 use crate::link_input::{LinkPatch, NewLinkInput, PasswordChange};
 use crate::link_view::LinkView;
@@ -26,21 +25,8 @@ pub(crate) struct CreatedLink {
     pub(crate) version: u64,
     /// The link as JSON.
     pub(crate) body: Vec<u8>,
-}
-
-/// A key under which a request may be repeated, with a digest of what was asked.
-#[derive(Clone, Debug)]
-pub(crate) struct IdempotentRequest {
-    key: String,
-    digest: [u8; 32],
-}
-
-impl IdempotentRequest {
-    pub(crate) fn new(key: String, body: &Map<String, Value>) -> Self {
-        let mut digest = Sha256::new_with_prefix(b"POST /api/v1/links\0");
-        digest.update(serde_json::to_vec(body).unwrap_or_default());
-        Self { key, digest: digest.finalize().into() }
-    }
+    /// Whether the request was answered before.
+    pub(crate) is_replayed: bool,
 }
 
 impl App {
@@ -49,16 +35,16 @@ impl App {
         &self,
         caller: &Caller,
         body: Map<String, Value>,
-        request: Option<&IdempotentRequest>,
+        request: &Repeatable,
     ) -> Result<CreatedLink, Problem> {
         let input = NewLinkInput::parse(body).map_err(Problem::of_fields)?;
         let domain =
             self.domain_of(caller, input.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
         let mut new = self.new_link(caller, input, &domain).map_err(Problem::of_fields)?;
         self.hash_password(&mut new).await?;
-        let (created, sequence) = match request {
-            Some(request) => self.create_once(caller, &new.link, request).await?,
-            None => self.create_queued(caller, new.link, &domain).await?,
+        let (created, sequence) = match request.has_key() {
+            true => self.create_once(caller, &new.link, request).await?,
+            false => self.create_queued(caller, new.link, &domain).await?,
         };
         self.wait_for_edge(sequence).await?;
         Ok(created)
@@ -95,7 +81,7 @@ impl App {
 
     fn created(&self, link: &Link) -> CreatedLink {
         let body = serde_json::to_vec(&self.view(link)).unwrap_or_default();
-        CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body }
+        CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body, is_replayed: false }
     }
 
     /// Makes a link unless this request was done before: then its answer is given again.
@@ -103,7 +89,7 @@ impl App {
         &self,
         caller: &Caller,
         new: &NewLink<'_>,
-        request: &IdempotentRequest,
+        request: &Repeatable,
     ) -> Result<(CreatedLink, u64), Problem> {
         let mut tx = self.store.begin("create_link_once").await?;
         let created = self.create_within(&mut tx, caller, new, request).await?;
@@ -117,23 +103,15 @@ impl App {
         tx: &mut Tx,
         caller: &Caller,
         new: &NewLink<'_>,
-        request: &IdempotentRequest,
+        request: &Repeatable,
     ) -> Result<CreatedLink, Problem> {
-        let IdempotentRequest { key, digest } = request;
-        match tx.begin_idempotent(&caller.account_id, key, digest).await? {
-            Idempotency::Fresh => {
-                let created = self.created(&tx.create_link(new, Some(&caller.changed_by)).await?);
-                tx.finish_idempotent(&caller.account_id, key, digest, (201, &created.body)).await?;
-                Ok(created)
-            }
-            Idempotency::Replay { body, .. } => {
-                replayed(body).ok_or_else(|| Problem::internal("reading a remembered answer", &"it is no link"))
-            }
-            Idempotency::Mismatch => {
-                let detail = "the Idempotency-Key was used with another body in the last 24 hours";
-                Err(Problem::new(ProblemCode::IdempotencyMismatch, detail))
-            }
+        if let Some(answer) = request.answered(tx).await? {
+            return replayed(answer.body)
+                .ok_or_else(|| Problem::internal("reading a remembered answer", &"it is no link"));
         }
+        let created = self.created(&tx.create_link(new, Some(&caller.changed_by)).await?);
+        request.remember(tx, StatusCode::CREATED, &created.body).await?;
+        Ok(created)
     }
 
     /// The caller's link with this id.
@@ -358,7 +336,8 @@ fn own_record(link: &Link) -> LinkRecord {
 
 fn replayed(body: Vec<u8>) -> Option<CreatedLink> {
     let link: Value = serde_json::from_slice(&body).ok()?;
-    Some(CreatedLink { id: link.get("id")?.as_str()?.to_owned(), version: link.get("version")?.as_u64()?, body })
+    let (id, version) = (link.get("id")?.as_str()?.to_owned(), link.get("version")?.as_u64()?);
+    Some(CreatedLink { id, version, body, is_replayed: true })
 }
 
 pub(crate) fn hash_problem(error: &PasswordError) -> Problem {

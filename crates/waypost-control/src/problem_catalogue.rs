@@ -70,6 +70,8 @@ problems! {
         "Whether letter case counts can only be changed while a domain has never had a link.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
         "Within 24 hours the same `Idempotency-Key` stands for the same request with the same body. Nothing was done.";
+    SecretShownOnce = "secret_shown_once", 409, "The key was made, and its secret is shown once only",
+        "The same request with this `Idempotency-Key` has made an API key already. Its secret was in that answer and is stored nowhere. `detail` names the key's id: where the answer got lost, revoke the key and make another under a new `Idempotency-Key`.";
     NoSyncTarget = "no_sync_target", 409, "Links are pushed nowhere",
         "No target outside this server is configured: `cloudflare.account_id`, `cloudflare.kv_namespace_id` and `cloudflare.api_token` name one.";
     VerifyRunning = "verify_running", 409, "A comparison is running already",
@@ -79,7 +81,7 @@ problems! {
     StaleVersion = "stale_version", 412, "The link has changed meanwhile",
         "`If-Match` names another version than the link has. Read it again, and decide again.";
     BodyTooLarge = "body_too_large", 413, "The body is too large",
-        "Nothing of it was read. `detail` names the limit.";
+        "It has more bytes, or more parts, than a body here can have. Nothing was done. `detail` names the limit.";
     TooManyEvents = "too_many_events", 413, "The delivery has too many events",
         "Nothing of it was counted. `detail` names the limit; send it in parts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON",
@@ -124,6 +126,8 @@ problems! {
         "An account, and the instance, can have so many at once. Close one, or try again after `Retry-After` seconds.";
     Internal = "internal", 500, "Something broke here",
         "The fault is on this side and has been logged.";
+    Busy = "busy", 503, "The server is busy",
+        "Other requests take all the memory that there is for requests. Nothing was done: send it again after `Retry-After` seconds.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
         "Nothing was changed, unless the connection broke at the very end: send the request again, with the same `Idempotency-Key`.";
     WebhooksOff = "webhooks_off", 503, "Deliveries are not taken here",

@@ -1,8 +1,8 @@
-//! Reading requests at the rim: bodies within their limit, JSON objects, forms, preconditions, query parameters.
+//! Reading requests at the rim: bodies within their limits of bytes and weight, JSON objects, forms, preconditions, query parameters.
 
 use std::convert::Infallible;
 
-use axum::body::{Body, Bytes};
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
@@ -10,34 +10,105 @@ use axum::http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
+use crate::json_weight::{Unweighed, json_weight};
 use crate::link_list::{ListQuery, PAGE_LINKS};
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::request_memory::{BodyOf, HeldMemory};
 
-/// The largest body that is read of a request, in bytes; what comes after is not read.
-pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+/// What a body that anyone may send, or that is one thing of the API, may weigh as a tree, in bytes.
+const TREE_BYTES_MAX: usize = 16 << 20;
+/// How much heavier than its tree a thing gets while it is worked on.
+const WORK_PER_TREE: usize = 2;
+/// Fields of a request that are listed as unknown. More say nothing new, and would make a large answer of a small request.
+pub(crate) const UNKNOWN_LISTED_MAX: usize = 20;
+
+/// A request's body, read to its end within its limit, and charged to the memory of requests as it comes.
+pub(crate) async fn read_body(request: Request, body_of: BodyOf, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let held = held_memory(&request)?;
+    let body = request.into_body();
     let too_large = || Problem::new(ProblemCode::BodyTooLarge, format!("a body here has at most {bytes_max} bytes"));
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => {
-            tracing::debug!(%error, "a request's body ended early");
-            Err(Problem::new(ProblemCode::BadRequest, "the body ended before its end"))
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
+    let mut body = Limited::new(body, bytes_max);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                // Trailers are no data, and mean nothing here.
+                let Ok(data) = frame.into_data() else { continue };
+                held.charge_body(body_of, data.len())?;
+                bytes.extend_from_slice(&data);
+            }
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(error) => {
+                tracing::debug!(%error, "a request's body ended early");
+                return Err(Problem::new(ProblemCode::BadRequest, "the body ended before its end"));
+            }
         }
+    }
+    Ok(bytes)
+}
+
+/// The account of this request with the memory of requests.
+pub(crate) fn held_memory(request: &Request) -> Result<HeldMemory, Problem> {
+    let held = request.extensions().get::<HeldMemory>().cloned();
+    held.ok_or_else(|| Problem::internal("reading a body", &"the request has no account of memory"))
+}
+
+/// Reads the JSON object that a request of the API carries. Without a `Content-Type` it is taken for JSON; other types are
+/// refused.
+pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Problem> {
+    check_json_type(request.headers())?;
+    let held = held_memory(&request)?;
+    let body = read_body(request, BodyOf::Caller, bytes_max).await?;
+    let weight = weigh(&body, TREE_BYTES_MAX)?;
+    held.reserve_work(weight.saturating_mul(WORK_PER_TREE)).await?;
+    parse_object(&body)
+}
+
+/// As [`read_json`], of somebody who has shown no key, and whatever the body calls itself.
+pub(crate) async fn read_anyones_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Problem> {
+    let body = read_body(request, BodyOf::Anyone, bytes_max).await?;
+    weigh(&body, TREE_BYTES_MAX)?;
+    parse_object(&body)
+}
+
+/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong.
+pub(crate) fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Problem> {
+    match json_weight(text, bytes_max) {
+        Ok(weight) => Ok(weight),
+        Err(Unweighed::TooHeavy) => {
+            let detail = format!("the body has so many parts that they take more than {} MB", bytes_max >> 20);
+            Err(Problem::new(ProblemCode::BodyTooLarge, detail))
+        }
+        Err(Unweighed::NotJson) => Ok(0),
     }
 }
 
-/// Reads the JSON object that a request of the API carries, and refuses bodies of other types.
-pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Problem> {
-    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !is_json(media_type) {
-        let detail = "the body must be JSON: send Content-Type: application/json";
-        return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
+/// Refuses a body that calls itself something else than JSON, saying what is expected.
+pub(crate) fn check_json_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(media_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let media_type = media_type.to_str().unwrap_or_default();
+    if is_json(media_type) {
+        return Ok(());
     }
-    parse_object(&read_body(request.into_body(), bytes_max).await?)
+    let detail = match essence(media_type).to_ascii_lowercase().as_str() {
+        "application/x-www-form-urlencoded" | "multipart/form-data" => {
+            "the body is called a form, and a JSON object is expected: send Content-Type: application/json and a body such \
+             as {\"destination_url\": \"https://example.com/\"}"
+        }
+        _ => "the body must be JSON: send Content-Type: application/json",
+    };
+    Err(Problem::new(ProblemCode::UnsupportedMediaType, detail))
+}
+
+fn essence(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
 }
 
 pub(crate) fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(media_type);
     ["application/json", "application/merge-patch+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }
 
@@ -95,20 +166,6 @@ impl Precondition {
                 Err(Problem::new(ProblemCode::StaleVersion, format!("the link is at version {version} by now")))
             }
             Self::OneOf(_) | Self::None => Ok(()),
-        }
-    }
-}
-
-/// The `Idempotency-Key` of a request: 1 to 255 visible ASCII characters.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Ok(Some(key.to_owned()))
-        }
-        Ok(_) | Err(_) => {
-            let detail = "Idempotency-Key must have 1 to 255 visible ASCII characters";
-            Err(Problem::new(ProblemCode::BadRequest, detail))
         }
     }
 }
@@ -225,7 +282,7 @@ pub(crate) fn take_text(object: &mut Map<String, Value>, field: &str, errors: &m
 
 /// Refuses what is left of an object once all known fields were taken out of it.
 pub(crate) fn refuse_rest(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
-    errors.extend(object.keys().map(unknown));
+    errors.extend(object.keys().take(UNKNOWN_LISTED_MAX).map(unknown));
 }
 
 pub(crate) fn invalid(field: impl Into<String>, wanted: &str) -> FieldError {

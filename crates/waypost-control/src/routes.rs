@@ -24,14 +24,16 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::idempotency::{Answer, REPLAYED};
 use crate::pages;
 use crate::problem::Problem;
+use crate::request_memory::hold_memory;
 
 /// Everything that is not a redirect: the API, the pages, the health checks.
 ///
@@ -52,6 +54,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/{name}", get(assets::asset))
         .fallback(public::public_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), hold_memory))
         .layer(from_fn(secure))
         .with_state(app)
 }
@@ -123,6 +126,15 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 fn typed(media_type: &'static str, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// What a request was answered that may have come before.
+fn answer(answer: Answer) -> Response {
+    let mut response = json_bytes(answer.status, answer.body);
+    if answer.is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     response
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_spool::SpoolStats;
 
+use crate::request_memory::OnLargeRequest;
 use crate::webhooks::WebhookSettings;
 
 /// What a path of a short URL must escape; slugs have nothing else that does.
@@ -104,6 +105,10 @@ pub struct ControlSettings {
     pub body_bytes_max: usize,
     /// The largest body of a bulk request, in bytes.
     pub bulk_body_bytes_max: usize,
+    /// Memory that bodies of requests, and what is made of them, may take altogether, in bytes.
+    pub request_memory_bytes_max: usize,
+    /// Called after a request that took much memory: a good moment to give some back to the system.
+    pub on_large_request: Option<OnLargeRequest>,
     /// How long a request that changed links waits for the link table to take the change, in milliseconds.
     pub sync_wait_ms: u64,
     /// How often the outbox is looked at without being told to, in milliseconds.
@@ -131,6 +136,8 @@ impl ControlSettings {
             anonymous_body_bytes_max: 64 << 10,
             body_bytes_max: 1 << 20,
             bulk_body_bytes_max: 16 << 20,
+            request_memory_bytes_max: 128 << 20,
+            on_large_request: None,
             sync_wait_ms: 5_000,
             sync_poll_ms: 1_000,
             issue_grant,

@@ -3,7 +3,8 @@
 //! The link table of this process is shown beside the targets outside it, though it has no rows: what it holds is looked
 //! up in it. Pushing is the outbox worker's work, comparing with what a target really holds that of `verify.rs`.
 
-use serde_json::{Map, Value};
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
 use waypost_core::CompactLink;
 use waypost_core::id::DomainId;
 use waypost_store::{
@@ -13,6 +14,7 @@ use waypost_store::{
 use crate::app::App;
 use crate::caller::Caller;
 use crate::compiled::compile_record;
+use crate::idempotency::{Answer, Repeatable};
 use crate::link_list::PAGE_LINKS;
 use crate::links::parse_link_id;
 use crate::problem::{Problem, ProblemCode};
@@ -147,23 +149,33 @@ impl App {
         self.link_sync(caller, id).await
     }
 
-    /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links. Gives how
-    /// many keys are retried.
-    pub(crate) async fn retry_sync(&self, caller: &Caller, retry: Retry) -> Result<(SyncTarget, u64), Problem> {
+    /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links. Answers
+    /// how many keys are retried.
+    pub(crate) async fn retry_sync(
+        &self,
+        caller: &Caller,
+        retry: Retry,
+        request: &Repeatable,
+    ) -> Result<Answer, Problem> {
         let is_instance = caller.require_instance(self);
         if matches!(retry, Retry::Refill) {
             is_instance.clone()?;
         }
         let target = self.outside_target()?;
         let mut tx = self.store.begin("retry_sync").await?;
+        if let Some(answer) = request.answered(&mut tx).await? {
+            return Ok(answer);
+        }
         let retried = match retry {
             Retry::Refill => tx.refill_sync(target).await.map(|()| 0)?,
             Retry::Failed if is_instance.is_ok() => tx.retry_sync(target, &SyncSelection::Failed).await?,
             Retry::Failed => tx.retry_sync(target, &SyncSelection::FailedOf(caller.account_id.clone())).await?,
         };
+        let body = serde_json::to_vec(&json!({ "target": target.name(), "retried": retried })).unwrap_or_default();
+        request.remember(&mut tx, StatusCode::ACCEPTED, &body).await?;
         tx.commit().await?;
         self.wake_outbox();
-        Ok((target, retried))
+        Ok(Answer::new(StatusCode::ACCEPTED, body))
     }
 
     /// A page of the caller's links that a target is behind with: failed ones first.

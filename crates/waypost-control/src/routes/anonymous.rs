@@ -10,7 +10,7 @@ use super::json;
 use crate::anonymous::original_url;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{parse_object, read_body};
+use crate::request::read_anyones_json;
 use crate::throttle::AddressKey;
 
 /// The body is read as JSON whatever it calls itself: `curl -d` calls it a form.
@@ -20,7 +20,7 @@ pub(super) async fn create_short_url(
     request: Request,
 ) -> Result<Response, Problem> {
     app.admit_anonymous(address)?;
-    let body = read_body(request.into_body(), app.settings.anonymous_body_bytes_max).await?;
-    let short_url = app.shorten(original_url(parse_object(&body)?)?).await?;
+    let body = read_anyones_json(request, app.settings.anonymous_body_bytes_max).await?;
+    let short_url = app.shorten(original_url(body)?).await?;
     Ok(json(StatusCode::OK, &short_url))
 }

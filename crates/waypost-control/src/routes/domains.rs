@@ -7,10 +7,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json as json_value;
 
-use super::json;
+use super::{answer, json};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::domains::DomainView;
+use crate::idempotency::RequestKey;
 use crate::problem::Problem;
 use crate::request::{PathId, read_json};
 
@@ -23,12 +24,13 @@ pub(super) async fn list_domains(State(app): State<Arc<App>>, caller: Caller) ->
 pub(super) async fn create_domain(
     State(app): State<Arc<App>>,
     caller: Caller,
+    key: RequestKey,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require_operator()?;
     let body = read_json(request, app.settings.body_bytes_max).await?;
-    let domain = app.create_domain(&caller, body).await?;
-    Ok(json(StatusCode::CREATED, &DomainView::new(&domain)))
+    let request = key.with_body(&caller, &body);
+    Ok(answer(app.create_domain(&caller, body, &request).await?))
 }
 
 pub(super) async fn update_domain(

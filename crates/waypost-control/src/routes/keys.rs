@@ -10,6 +10,7 @@ use serde_json::json as json_value;
 use super::json;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::RequestKey;
 use crate::keys::ApiKeyView;
 use crate::problem::Problem;
 use crate::request::{PathId, read_json};
@@ -24,10 +25,12 @@ pub(super) async fn list_keys(State(app): State<Arc<App>>, caller: Caller) -> Re
 pub(super) async fn create_key(
     State(app): State<Arc<App>>,
     caller: Caller,
+    key: RequestKey,
     request: Request,
 ) -> Result<Response, Problem> {
     let body = read_json(request, app.settings.body_bytes_max).await?;
-    let (api_key, text) = app.create_api_key(&caller, body).await?;
+    let request = key.with_body(&caller, &body);
+    let (api_key, text) = app.create_api_key(&caller, body, &request).await?;
     Ok(json(StatusCode::CREATED, &ApiKeyView::new(&api_key).with_secret(&text)))
 }
 

@@ -8,6 +8,7 @@ use axum::response::Response;
 use crate::app::App;
 use crate::pages;
 use crate::request::{form_field, read_body};
+use crate::request_memory::BodyOf;
 use crate::throttle::AddressKey;
 
 pub(super) async fn show_landing(State(app): State<Arc<App>>) -> Response {
@@ -15,7 +16,7 @@ pub(super) async fn show_landing(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn shorten_url(State(app): State<Arc<App>>, address: AddressKey, request: Request) -> Response {
-    let body = match read_body(request.into_body(), app.settings.anonymous_body_bytes_max).await {
+    let body = match read_body(request, BodyOf::Anyone, app.settings.anonymous_body_bytes_max).await {
         Ok(body) => body,
         Err(problem) => return pages::landing_fault(&problem, ""),
     };

@@ -9,25 +9,25 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json as json_value;
 use waypost_store::Link;
 
-use super::{json, json_bytes};
+use super::{answer, json};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{Answer, RequestKey};
 use crate::link_view::VersionView;
-use crate::links::IdempotentRequest;
 use crate::problem::Problem;
-use crate::request::{PathId, Precondition, QueryPairs, idempotency_key, read_json};
+use crate::request::{PathId, Precondition, QueryPairs, read_json};
 
 pub(super) async fn create_link(
     State(app): State<Arc<App>>,
     caller: Caller,
-    headers: HeaderMap,
+    key: RequestKey,
     request: Request,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(&headers)?;
     let body = read_json(request, app.settings.body_bytes_max).await?;
-    let request = key.map(|key| IdempotentRequest::new(key, &body));
-    let created = app.create_link(&caller, body, request.as_ref()).await?;
-    let mut response = json_bytes(StatusCode::CREATED, created.body);
+    let request = key.with_body(&caller, &body);
+    let created = app.create_link(&caller, body, &request).await?;
+    let is_replayed = created.is_replayed;
+    let mut response = answer(Answer { status: StatusCode::CREATED, body: created.body, is_replayed });
     let location = HeaderValue::try_from(format!("/api/v1/links/{}", created.id));
     response.headers_mut().insert(LOCATION, location.expect("an id is ASCII"));
     Ok(with_etag(response, created.version))

@@ -13,6 +13,7 @@ use crate::pages;
 use crate::preview::Preview;
 use crate::problem::{Problem, ProblemCode};
 use crate::request::{form_field, read_body};
+use crate::request_memory::BodyOf;
 use crate::throttle::AddressKey;
 use crate::unlock::{AskedDomain, Unlocked};
 
@@ -56,15 +57,14 @@ async fn preview(app: &App, host: Option<&str>, path: &str) -> Response {
 }
 
 async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = match read_body(body, UNLOCK_BODY_BYTES_MAX).await {
+    let (host, uri) = (host_of(request.headers()), request.uri().clone());
+    let body = match read_body(request, BodyOf::Anyone, UNLOCK_BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(problem) => return pages::problem(&problem),
     };
     let password = form_field(&body, "password").unwrap_or_default();
-    match app.unlock(AskedDomain::OfHost(host_of(&parts.headers).as_deref()), parts.uri.path(), address, password).await
-    {
-        Ok(Unlocked::Granted(cookie)) => granted(&parts.uri, &cookie),
+    match app.unlock(AskedDomain::OfHost(host.as_deref()), uri.path(), address, password).await {
+        Ok(Unlocked::Granted(cookie)) => granted(&uri, &cookie),
         Ok(Unlocked::Refused) => pages::unlock_refused(),
         Ok(Unlocked::Throttled(seconds)) => pages::unlock_throttled(seconds),
         Ok(Unlocked::NotFound) => pages::not_found(),

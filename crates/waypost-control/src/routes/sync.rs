@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json as json_value;
 
-use super::{json, typed};
+use super::{answer, json, typed};
 use crate::accept::Format;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::idempotency::{Answer, RequestKey};
 use crate::problem::{Problem, ProblemCode};
 use crate::report_query::Fields;
 use crate::request::{PathId, QueryPairs, read_json};
@@ -29,8 +29,14 @@ pub(super) async fn retry_link_sync(
     State(app): State<Arc<App>>,
     caller: Caller,
     PathId(id): PathId,
+    key: RequestKey,
 ) -> Result<Response, Problem> {
-    Ok(json(StatusCode::ACCEPTED, &app.retry_link_sync(&caller, &id).await?))
+    let request = key.with_bytes(&caller, b"");
+    let work = async {
+        let sync = app.retry_link_sync(&caller, &id).await?;
+        Ok(Answer::new(StatusCode::ACCEPTED, serde_json::to_vec(&sync).unwrap_or_default()))
+    };
+    Ok(answer(app.answer_once(&request, work).await?))
 }
 
 pub(super) async fn get_sync(
@@ -57,19 +63,25 @@ pub(super) async fn list_behind(
 pub(super) async fn retry_sync(
     State(app): State<Arc<App>>,
     caller: Caller,
+    key: RequestKey,
     request: Request,
 ) -> Result<Response, Problem> {
-    let retry = Retry::parse(read_json(request, app.settings.body_bytes_max).await?)?;
-    let (target, retried) = app.retry_sync(&caller, retry).await?;
-    Ok(json(StatusCode::ACCEPTED, &json_value!({ "target": target.name(), "retried": retried })))
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let request = key.with_body(&caller, &body);
+    Ok(answer(app.retry_sync(&caller, Retry::parse(body)?, &request).await?))
 }
 
 pub(super) async fn verify_sync(
     State(app): State<Arc<App>>,
     caller: Caller,
+    key: RequestKey,
     request: Request,
 ) -> Result<Response, Problem> {
-    let options = VerifyOptions::parse(read_json(request, app.settings.body_bytes_max).await?)?;
+    let body = read_json(request, app.settings.body_bytes_max).await?;
+    let request = key.with_body(&caller, &body);
+    let options = VerifyOptions::parse(body)?;
     caller.require_instance(&app)?;
+    // What it finds is too long to be remembered, and repairing twice is repairing once: it runs again.
+    app.claim_key(&request).await?;
     Ok(typed(Format::Ndjson.media_type(), app.verify_sync(options)?))
 }

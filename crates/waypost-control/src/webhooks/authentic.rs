@@ -2,7 +2,7 @@
 //!
 //! Whatever is wrong with a signature has one answer, which repeats nothing of the request and does not say which part it is.
 
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -12,6 +12,7 @@ use waypost_core::webhook::SignedMessage;
 use crate::app::{App, wall_clock_now};
 use crate::problem::{Problem, ProblemCode};
 use crate::request::{is_json, read_body};
+use crate::request_memory::BodyOf;
 
 /// How far a timestamp may be from the clock here, in seconds, either way.
 const AGE_S_MAX: u64 = 300;
@@ -31,24 +32,25 @@ impl App {
     ///
     /// # Errors
     /// The problem to answer; nothing of the body was looked into then.
-    pub(super) async fn read_signed(&self, request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+    pub(super) async fn read_signed(&self, request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
         let settings = &self.settings.webhooks;
         if settings.keys.is_empty() {
             let detail = "no secret for webhooks is set here: nothing can be taken";
             return Err(Problem::new(ProblemCode::WebhooksOff, detail).retry_after(60));
         }
-        let (parts, body) = request.into_parts();
-        if body.size_hint().lower() > bytes_max as u64 {
+        if request.body().size_hint().lower() > bytes_max as u64 {
             let detail = format!("a body here has at most {bytes_max} bytes");
             return Err(Problem::new(ProblemCode::BodyTooLarge, detail));
         }
-        let head = SignedHead::read(&parts.headers).ok_or_else(|| not_signed("a header is missing or malformed"))?;
+        let head = SignedHead::read(request.headers()).ok_or_else(|| not_signed("a header is missing or malformed"))?;
         if !head.is_current(wall_clock_now()) {
             return Err(not_signed("the timestamp is too far from now"));
         }
-        check_media(&parts.headers)?;
+        check_media(request.headers())?;
         let slow = |_| Problem::new(ProblemCode::RequestTimeout, "the body did not come within its time");
-        let body = tokio::time::timeout(settings.body_wait, read_body(body, bytes_max)).await.map_err(slow)??;
+        let body = tokio::time::timeout(settings.body_wait, read_body(request, BodyOf::Anyone, bytes_max))
+            .await
+            .map_err(slow)??;
         // A megabyte under several keys takes milliseconds: not on a thread that others wait for.
         let keys = settings.keys.clone();
         let check = move || keys.is_signed(head.message(&body), &head.signatures).then_some(body);

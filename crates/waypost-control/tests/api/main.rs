@@ -4,6 +4,7 @@
 
 mod anonymous;
 mod harness;
+mod idempotency;
 mod kv_bench;
 mod links;
 mod made_clicks;

@@ -62,7 +62,13 @@ async fn fields_of_links() {
 async fn bodies() {
     let app = TestApp::new().await;
     let post = || app.operator("POST", "/api/v1/links");
-    post().body("{}").await.assert_problem(415, "unsupported_media_type");
+    post().body("{}").await.assert_problem(422, "invalid_field");
+    assert_eq!(post().body(format!("{{\"destination_url\":\"{URL}\"}}")).await.status, 201, "no type is JSON");
+    for form in ["application/x-www-form-urlencoded", "Multipart/Form-Data; boundary=x"] {
+        let refused = post().header("content-type", form).body(format!("destination_url={URL}")).await;
+        refused.assert_problem(415, "unsupported_media_type");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("a JSON object is expected"), "{form}");
+    }
     post().header("content-type", "text/plain").body("{}").await.assert_problem(415, "unsupported_media_type");
     let json_post = || post().header("content-type", "application/json; charset=utf-8");
     for bad in ["", "{", "[]", "null", "\u{0}", "{\"a\":1}x"] {
