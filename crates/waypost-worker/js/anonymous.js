@@ -1,5 +1,6 @@
 // Links that anyone may make, for those who run the Worker alone: `POST /api/url`, and the form of the landing page.
 
+import { crossSite, isCrossSite, openToPages, preflight } from "./cross_site.js";
 import { Operation } from "./engine.js";
 import { addressKey, isAllowed } from "./limit.js";
 import { metric } from "./log.js";
@@ -31,6 +32,10 @@ function refusal(engine, code, detail, retryAfter) {
 
 /** Answers `POST /api/url`. */
 export async function shortenByApi(worker, request, env, site) {
+  return preflight(request) ?? openToPages(await answerByApi(worker, request, env, site));
+}
+
+async function answerByApi(worker, request, env, site) {
   if (request.method !== "POST") {
     const made = worker.engine.run(Operation.problem, "method_not_allowed", "this address takes POST");
     const response = json(request, made.status, made.text);
@@ -52,6 +57,7 @@ export async function landing(worker, request, env, site) {
     return html(request, status, worker.engine.run(Operation.landing, JSON.stringify({ form, ...state })).text);
   };
   if (request.method !== "POST") return show(200, {});
+  if (isCrossSite(request)) return crossSite();
   let typed = "";
   try {
     const made = await shorten(worker, request, env, site, (body) => {

@@ -17,7 +17,8 @@ function answer(request, status, type, text) {
   const headers = {
     "cache-control": "private, no-store",
     "content-type": type,
-    "referrer-policy": "no-referrer",
+    // Without an origin of its own, browsers would call the password form foreign.
+    "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
   };
   if (type.startsWith("text/html")) headers["content-security-policy"] = CONTENT_SECURITY_POLICY;

@@ -2,6 +2,7 @@
 // more CPU time than the free plan gives, and counts the attempts of a visitor at all places together; it believes the visitor's
 // address because the body that holds it is signed. A Worker that runs alone checks passwords itself.
 
+import { crossSite, isCrossSite } from "./cross_site.js";
 import { Operation, Page } from "./engine.js";
 import { addressKey, isAllowed } from "./limit.js";
 import { metric } from "./log.js";
@@ -29,6 +30,7 @@ export async function unlock(worker, request, env, asked, value, facts) {
   // The link first: a POST to one that takes no password is refused before its body is read.
   const asks = engine.run(Operation.checkPassword, new Uint8Array(value), "", worker.now());
   if (asks.detail !== Page.unlockRefused) return page(engine, request, asks.detail);
+  if (isCrossSite(request)) return crossSite();
   const body = new Uint8Array(await request.arrayBuffer());
   const form = body.length <= BODY_BYTES_MAX ? new URLSearchParams(new TextDecoder().decode(body)) : new URLSearchParams();
   const password = form.get("password") ?? "";

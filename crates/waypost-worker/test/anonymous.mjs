@@ -48,6 +48,12 @@ test("bad bodies and URLs are 400 and leave nothing", () =>
     const got = await worker.ask("/api/url");
     assertEqual([got.status, got.headers.get("allow")], [405, "POST"], "GET");
     assertEqual((await worker.links.list()).keys.length, 0, "stored links");
+    assertEqual(got.headers.get("access-control-allow-origin"), "*", "who may read that");
+    const asking = { origin: "https://any.example", "access-control-request-method": "POST" };
+    const may = await worker.ask("/api/url", { method: "OPTIONS", headers: asking });
+    assertEqual([may.status, may.headers.get("access-control-allow-origin")], [204, "*"], "a preflight");
+    const foreign = { method: "POST", body: "originalUrl=https%3A%2F%2Fexample.com%2F", headers: { "sec-fetch-site": "cross-site" } };
+    assertEqual((await worker.ask("/", foreign)).status, 403, "the form of the landing page on another site");
   }));
 
 test("it can be switched off, and is where a control plane makes the links", async () => {

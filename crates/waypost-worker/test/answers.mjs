@@ -131,6 +131,10 @@ test("a password opens a link, checked here where there is no control plane", ()
     const forged = { cookie: headers.cookie.replace(/[0-9a-f]$/, (digit) => (digit === "0" ? "1" : "0")) };
     assertEqual((await answered(worker, "/locked", { headers: forged })).status, 200, "with a forged cookie");
     assertEqual((await answered(worker, "/locked", { method: "PUT" })).status, 405, "another method");
+    const from = async (more) => (await answered(worker, "/locked", { ...form("secret"), headers: { ...form("").headers, ...more } })).status;
+    assertEqual(await from({ "sec-fetch-site": "cross-site" }), 403, "a form of another site");
+    assertEqual(await from({ origin: "https://evil.example" }), 403, "a form of another origin");
+    assertEqual(await from({ origin: "null", "sec-fetch-site": "same-origin" }), 303, "the own form");
   }));
 
 test("a password is checked by the control plane where there is one, on every domain", async () => {
