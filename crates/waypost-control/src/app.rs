@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{SchemePolicy, Timestamp};
@@ -20,16 +20,13 @@ use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
 use crate::problem::{Problem, ProblemCode};
 use crate::request_memory::RequestMemory;
-use crate::settings::{ControlSettings, Rate};
+use crate::settings::ControlSettings;
 use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
+use crate::unlock_limits::UnlockLimits;
 use crate::verify::Verifier;
 use crate::webhooks::WebhookCounts;
 
-/// Passwords, right or wrong, that one address may try on one link: in a minute, and in an hour.
-const UNLOCK_RATES: [Rate; 2] = [Rate { count: 5, per_s: 60, burst: 5 }, Rate { count: 20, per_s: 3_600, burst: 20 }];
-/// Wrong passwords that all addresses together may try on one link.
-const UNLOCK_FAILURE_RATE: Rate = Rate { count: 100, per_s: 3_600, burst: 100 };
 /// Notes of the use of api keys that are written at one time.
 const USE_NOTES_MAX: usize = 4;
 
@@ -40,6 +37,8 @@ pub struct App {
     pub(crate) table: Arc<Table>,
     pub(crate) clicks: Arc<Clicks>,
     pub(crate) feeds: Feeds,
+    /// Counts changes of API keys, for answers that go on only while their key opens.
+    pub(crate) key_changes: watch::Sender<u64>,
     pub(crate) sync: Arc<Sync>,
     pub(crate) verifier: Verifier,
     /// The job that keeps Workers KV current, where there is one.
@@ -55,8 +54,7 @@ pub struct App {
     pub(crate) request_memory: Arc<RequestMemory>,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
-    pub(crate) unlock_throttles: [Throttle<(String, AddressKey)>; 2],
-    pub(crate) unlock_failure_throttle: Throttle<String>,
+    pub(crate) unlock_limits: UnlockLimits,
     /// What became of signed deliveries.
     pub(crate) webhooks: WebhookCounts,
     /// The jobs. A std mutex: held to take the handles, never across an await.
@@ -114,8 +112,7 @@ impl App {
         Ok(Arc::new(Self {
             anonymous_throttle: settings.anonymous_rate.map(Throttle::new),
             api_throttle: settings.api_rate.map(Throttle::new),
-            unlock_throttles: UNLOCK_RATES.map(Throttle::new),
-            unlock_failure_throttle: Throttle::new(UNLOCK_FAILURE_RATE),
+            unlock_limits: UnlockLimits::new(),
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
@@ -131,6 +128,7 @@ impl App {
             table,
             clicks,
             feeds: Feeds::new(),
+            key_changes: watch::Sender::new(0),
             sync,
             verifier: Verifier::new(),
             settings,

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::compression::smallest;
+
 /// A file that pages refer to.
 #[derive(Debug)]
 pub(crate) struct Asset {
@@ -12,6 +14,8 @@ pub(crate) struct Asset {
     pub(crate) path: String,
     pub(crate) media_type: &'static str,
     pub(crate) bytes: &'static [u8],
+    /// The same with gzip, where that is smaller.
+    pub(crate) gzip: Option<Vec<u8>>,
 }
 
 /// The paths of the files, as templates name them.
@@ -47,5 +51,5 @@ pub(crate) fn favicon() -> &'static Asset {
 fn asset(name: &str, extension: &str, media_type: &'static str, bytes: &'static [u8]) -> Asset {
     let digest = Sha256::digest(bytes);
     let hash: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    Asset { path: format!("/assets/{name}.{hash}.{extension}"), media_type, bytes }
+    Asset { path: format!("/assets/{name}.{hash}.{extension}"), media_type, bytes, gzip: smallest(bytes) }
 }

@@ -1,5 +1,6 @@
 //! Who is asking: the local operator, the holder of an API key, or nobody known.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use waypost_core::id::AccountId;
+use waypost_store::StoreError;
 
 use crate::api_key::ApiKeyText;
 use crate::app::{App, monotonic_now};
@@ -37,6 +39,36 @@ pub(crate) struct Caller {
     /// What the version rows say of who made a change.
     pub(crate) changed_by: String,
     pub(crate) is_operator: bool,
+    /// By which a key is looked up again; the operator needs none.
+    pub(crate) proof: Option<KeyProof>,
+}
+
+/// What says that a key still opens: the part that finds it, and the digest of all of it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyProof {
+    key_id: String,
+    digest: [u8; 32],
+}
+
+impl KeyProof {
+    /// The part of the key that is no secret.
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key_id
+    }
+}
+
+impl fmt::Debug for KeyProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyProof({})", self.key_id)
+    }
+}
+
+impl App {
+    /// Whether a key that did open still does.
+    pub(crate) async fn opens(&self, proof: &KeyProof) -> Result<bool, StoreError> {
+        let mut tx = self.store.read("look_at_key").await?;
+        Ok(tx.authenticate_api_key(&proof.key_id, &proof.digest).await?.is_some())
+    }
 }
 
 impl Caller {
@@ -67,6 +99,7 @@ impl FromRequestParts<Arc<App>> for Caller {
                 account_id: operators_choice(parts, app)?,
                 changed_by: "operator".to_owned(),
                 is_operator: true,
+                proof: None,
             }),
             None => holder_of_key(parts, app).await,
         }
@@ -100,7 +133,12 @@ async fn holder_of_key(parts: &Parts, app: &App) -> Result<Caller, Problem> {
         let id = found.api_key_id.as_str().to_owned();
         throttle.take(id, monotonic_now()).map_err(Problem::rate_limited)?;
     }
-    Ok(Caller { account_id: found.account_id, changed_by: found.api_key_id.as_str().to_owned(), is_operator: false })
+    Ok(Caller {
+        account_id: found.account_id,
+        changed_by: found.api_key_id.as_str().to_owned(),
+        is_operator: false,
+        proof: Some(KeyProof { key_id: found.key_id, digest: key.digest() }),
+    })
 }
 
 fn bearer(header: &str) -> Option<&str> {

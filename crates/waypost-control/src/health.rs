@@ -8,10 +8,13 @@ use crate::app::App;
 use crate::outbox::PENDING_AGE_S_MAX;
 use crate::problem::Chain;
 
-/// What `/readyz` tells.
+/// What `/readyz` tells those whose instance it is. Everybody else is told `ready`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Readiness {
+    /// Whether redirects work. A balancer goes by it, so it says nothing of the rest.
     pub(crate) ready: bool,
+    /// Whether something is not well that should be looked at.
+    pub(crate) degraded: bool,
     pub(crate) checks: Checks,
 }
 
@@ -45,9 +48,8 @@ pub(crate) struct TableCheck {
     pub(crate) refused: u64,
 }
 
-/// How the counting of clicks is doing. What is wrong here does not make the instance unready: redirects and the API for
-/// links work, and clicks wait in the spool, which no other instance could count. Taken out of service it would count
-/// nothing at all; that it should be looked at is what `ok` and the metrics say.
+/// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links work,
+/// and clicks wait in the spool, which no other instance could count.
 #[derive(Debug, Serialize)]
 struct ClicksCheck {
     ok: bool,
@@ -61,8 +63,8 @@ struct ClicksCheck {
     last_error: Option<String>,
 }
 
-/// How pushing links to the target outside this process is doing. What is wrong there does not make the instance unready:
-/// it answers redirects and takes changes, which wait for the target in the database.
+/// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it answers
+/// redirects and takes changes, which wait for the target in the database.
 #[derive(Debug, Serialize)]
 pub(crate) struct SyncCheck {
     /// Whether the job works, the target is not refused by its configuration, and no change has waited for 5 minutes.
@@ -103,7 +105,13 @@ impl App {
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
         };
-        Readiness { ready: store.ok && table.ok, checks: Checks { store, table, clicks, sync } }
+        let is_well = store.ok && table.ok && clicks.ok && sync.as_ref().is_none_or(|sync| sync.ok);
+        Readiness { ready: self.redirects(), degraded: !is_well, checks: Checks { store, table, clicks, sync } }
+    }
+
+    /// Whether links are redirected: the table was current once since the start. Without a database it goes on.
+    pub(crate) fn redirects(&self) -> bool {
+        self.sync.has_caught_up()
     }
 
     async fn clicks_check(&self) -> ClicksCheck {

@@ -137,7 +137,9 @@ impl App {
         let id = id.parse().map_err(|_| Problem::not_found("api key"))?;
         let mut tx = self.store.begin("revoke_api_key").await?;
         tx.revoke_api_key(&caller.account_id, &id).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.look_at_keys();
+        Ok(())
     }
 
     /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same, and nobody waits

@@ -10,7 +10,7 @@ use crate::password::PASSWORD_BYTES_MAX;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::request::{UNKNOWN_LISTED_MAX, invalid, take_text, unknown};
 
-/// Fields that only the server writes. In a new link they are passed over, so that what was read can be written again.
+/// Fields that only the server writes. A new link cannot have them.
 const READ_ONLY: [&str; 6] = ["id", "link_id", "account_id", "short_url", "version", "updated_at"];
 /// A new link as it was asked for; the record's destinations are not checked yet.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct NewLinkInput {
 impl NewLinkInput {
     pub(crate) fn parse(mut object: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        READ_ONLY.iter().for_each(|field| drop(object.remove(*field)));
+        errors.extend(READ_ONLY.into_iter().filter(|field| object.remove(*field).is_some()).map(server_field));
         let has_password = object.remove("has_password") == Some(Value::Bool(true));
         let slug = take_text(&mut object, "slug", &mut errors);
         let slug = slug.and_then(|slug| Slug::parse(&slug).map_err(|error| errors.push(slug_error(&error))).ok());
@@ -46,6 +46,11 @@ impl NewLinkInput {
             Some(_) | None => Err(errors),
         }
     }
+}
+
+fn server_field(field: &str) -> FieldError {
+    let detail = "the server writes this field itself: leave it out".to_owned();
+    FieldError { field: field.to_owned(), code: ProblemCode::UnknownField, detail }
 }
 
 /// What a patch does with the password.
@@ -251,10 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_can_be_written_again() {
+    fn what_the_server_writes_is_refused() {
+        for field in ["id", "link_id", "account_id", "short_url", "version", "updated_at"] {
+            check(json!({"destination_url": "https://a.example/", field: null}), &[(field, "unknown_field")]);
+        }
         check(
-            json!({"id": "link_1", "account_id": "acc_1", "short_url": "s", "version": 3, "updated_at": "x",
-                "created_at": "2026-01-15T10:30:00Z", "has_password": false, "destination_url": "https://a.example/",
+            json!({"created_at": "2026-01-15T10:30:00Z", "has_password": false, "destination_url": "https://a.example/",
                 "rules": [], "ab_test": null, "link_utms": null}),
             &[],
         );

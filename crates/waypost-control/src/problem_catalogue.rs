@@ -56,6 +56,8 @@ problems! {
         "The key is good, but this takes the operator of the instance.";
     AnonymousLinksOff = "anonymous_links_off", 403, "Links need an API key here",
         "This instance makes links only for holders of an API key. Use `POST /api/v1/links`.";
+    CrossSite = "cross_site", 403, "Another site has sent this form",
+        "Browsers say that a page of another site has sent the form. Nothing was done: open the address itself, and send it from there.";
     NotFound = "not_found", 404, "There is no such thing",
         "The address leads nowhere, or to a thing that is not there or not yours.";
     MethodNotAllowed = "method_not_allowed", 405, "The address does not take this method",
@@ -69,7 +71,7 @@ problems! {
     DomainInUse = "domain_in_use", 409, "The domain has links",
         "Whether letter case counts can only be changed while a domain has never had a link.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
-        "Within 24 hours the same `Idempotency-Key` stands for the same request with the same body. Nothing was done.";
+        "Within 24 hours an `Idempotency-Key` stands for one method, address and body. Nothing was done.";
     SecretShownOnce = "secret_shown_once", 409, "The key was made, and its secret is shown once only",
         "The same request with this `Idempotency-Key` has made an API key already. Its secret was in that answer and is stored nowhere. `detail` names the key's id: where the answer got lost, revoke the key and make another under a new `Idempotency-Key`.";
     NoSyncTarget = "no_sync_target", 409, "Links are pushed nowhere",
@@ -85,7 +87,7 @@ problems! {
     TooManyEvents = "too_many_events", 413, "The delivery has too many events",
         "Nothing of it was counted. `detail` names the limit; send it in parts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON",
-        "Send `Content-Type: application/json` (for PATCH also `application/merge-patch+json`).";
+        "Send `Content-Type: application/json` (for PATCH also `application/merge-patch+json`), or none. Forms are taken by the landing page and by locked links only.";
     NotEvents = "not_events", 422, "The delivery holds no events",
         "`POST /webhooks/analytics` takes a click event or an array of them, and nothing in the body can be read as one. Nothing was counted or kept.";
     InvalidField = "invalid_field", 422, "A field has a value it cannot have",

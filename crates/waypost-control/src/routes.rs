@@ -30,6 +30,8 @@ use axum::routing::{delete, get, patch, post};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::compression::compress_pages;
+use crate::cors::cross_origin;
 use crate::idempotency::{Answer, REPLAYED};
 use crate::pages;
 use crate::problem::Problem;
@@ -54,7 +56,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/assets/{name}", get(assets::asset))
         .fallback(public::public_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(compress_pages))
         .layer(from_fn_with_state(Arc::clone(&app), hold_memory))
+        .layer(from_fn_with_state(Arc::clone(&app), cross_origin))
         .layer(from_fn(secure))
         .with_state(app)
 }

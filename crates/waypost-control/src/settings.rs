@@ -95,6 +95,8 @@ pub struct ControlSettings {
     pub anonymous_links: bool,
     /// Whether links made without a key may lead to hosts that are addresses or `localhost`.
     pub anonymous_address_hosts: bool,
+    /// The origins whose pages may call `/api/v1` from a browser, as browsers write them: `https://app.example`.
+    pub cors_origins: Vec<String>,
     /// Links that one address may make without a key.
     pub anonymous_rate: Option<Rate>,
     /// API requests that one key may make.
@@ -131,6 +133,7 @@ impl ControlSettings {
             schemes: SchemePolicy::web(),
             anonymous_links: true,
             anonymous_address_hosts: true,
+            cors_origins: Vec::new(),
             anonymous_rate: Some(Rate { count: 60, per_s: 60, burst: 60 }),
             api_rate: Some(Rate { count: 600, per_s: 60, burst: 60 }),
             anonymous_body_bytes_max: 64 << 10,

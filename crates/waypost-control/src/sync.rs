@@ -143,6 +143,11 @@ impl Sync {
         Arc::clone(&self.domains.borrow().1)
     }
 
+    /// Whether the table was current once since the start.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        *self.caught_up.borrow()
+    }
+
     /// Whether the table was current once and the last round worked.
     pub(crate) fn is_well(&self) -> bool {
         *self.caught_up.borrow() && !self.is_failing.load(Ordering::SeqCst)

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,21 @@ impl AddressKey {
             Some(IpAddr::V4(address)) => Self::Network(address.into()),
             Some(IpAddr::V6(address)) => {
                 Self::Network(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into())
+            }
+        }
+    }
+}
+
+impl AddressKey {
+    /// The network around it: the first address of a /24, for IPv6 of a /48.
+    pub(crate) fn wider(self) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Network(IpAddr::V4(address)) => {
+                Self::Network(Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8)).into())
+            }
+            Self::Network(IpAddr::V6(address)) => {
+                Self::Network(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80)).into())
             }
         }
     }
@@ -78,6 +93,14 @@ impl<K: Eq + Hash> Throttle<K> {
     /// The seconds after which it would.
     pub(crate) fn ask(&self, key: K, now: Instant) -> Result<(), u32> {
         self.visit(key, now, false)
+    }
+
+    /// Undoes one [`Throttle::take`] of this key. What was taken from the allowance that unknown keys share stays taken.
+    pub(crate) fn give_back(&self, key: &K) {
+        let mut state = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = state.keys.get_mut(key) {
+            *full_at = full_at.checked_sub(self.cost).unwrap_or(*full_at);
+        }
     }
 
     fn visit(&self, key: K, now: Instant, spend: bool) -> Result<(), u32> {
@@ -150,5 +173,9 @@ mod tests {
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("192.0.2.1").wider(), key("192.0.2.200").wider());
+        assert_ne!(key("192.0.2.1").wider(), key("192.0.3.1").wider());
+        assert_eq!(key("2001:db8:1:1::1").wider(), key("2001:db8:1:2::1").wider());
+        assert_ne!(key("2001:db8:1::1").wider(), key("2001:db8:2::1").wider());
     }
 }

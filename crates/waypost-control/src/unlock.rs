@@ -9,9 +9,13 @@ use waypost_core::{CompactLink, DomainSettings, Visit};
 
 use crate::app::{App, monotonic_now, wall_clock_now};
 use crate::links::hash_problem;
+use crate::password::PasswordError;
 use crate::problem::Problem;
 use crate::settings::GrantRequest;
 use crate::throttle::AddressKey;
+
+/// When to try again where too many passwords are being checked, in seconds.
+const BUSY_WAIT_S: u32 = 1;
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,23 +64,24 @@ impl App {
             Ok(locked) => locked,
             Err(outcome) => return Ok(outcome),
         };
-        if let Err(seconds) = self.admit_unlock(&locked.subject, address) {
-            return Ok(Unlocked::Throttled(seconds));
-        }
-        if !self.passwords.is_right(password, locked.password_hash).await.map_err(|error| hash_problem(&error))? {
-            // Spent even where others spent the last of it meanwhile: the next attempt is told so.
-            let _ = self.unlock_failure_throttle.take(locked.subject, monotonic_now());
-            return Ok(Unlocked::Refused);
+        let attempt = match self.unlock_limits.charge(locked.subject.clone(), address, monotonic_now()) {
+            Ok(attempt) => attempt,
+            Err(seconds) => return Ok(Unlocked::Throttled(seconds)),
+        };
+        match self.passwords.is_right(password, locked.password_hash, attempt.pace).await {
+            Ok(true) => self.unlock_limits.give_back(attempt),
+            Ok(false) => {
+                self.unlock_limits.note_wrong(attempt, monotonic_now());
+                return Ok(Unlocked::Refused);
+            }
+            Err(PasswordError::Busy) => {
+                self.unlock_limits.give_back(attempt);
+                return Ok(Unlocked::Throttled(BUSY_WAIT_S));
+            }
+            Err(error @ PasswordError::Failed(_)) => return Err(hash_problem(&error)),
         }
         let request = GrantRequest { link_id: &locked.subject, version: locked.version, path };
         Ok(Unlocked::Granted((self.settings.issue_grant)(request)))
-    }
-
-    /// Asked first of the link as a whole, so that an attempt that is refused for others' attempts costs its address nothing.
-    fn admit_unlock(&self, subject: &str, address: AddressKey) -> Result<(), u32> {
-        let now = monotonic_now();
-        self.unlock_failure_throttle.ask(subject.to_owned(), now)?;
-        self.unlock_throttles.iter().try_for_each(|throttle| throttle.take((subject.to_owned(), address), now))
     }
 
     fn find_locked(&self, domain: AskedDomain<'_>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {

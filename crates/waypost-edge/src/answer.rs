@@ -154,7 +154,8 @@ pub(crate) fn page_parts(
 ) -> &'static str {
     header(CACHE_CONTROL, "private, no-store");
     header(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    header(REFERRER_POLICY, "no-referrer");
+    // Without an origin of its own, browsers would call the password form foreign.
+    header(REFERRER_POLICY, "same-origin");
     match shown {
         Page::MethodNotAllowed => header(ALLOW, "GET, HEAD"),
         Page::Unavailable => header(RETRY_AFTER, "1"),

@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) anonymous_links: bool,
     /// How many links an address may make so.
     pub(crate) anonymous_rate: RateLimit,
+    /// The origins whose pages may call the API from a browser.
+    pub(crate) cors_origins: Vec<String>,
     /// How many API calls a key may make.
     pub(crate) api_rate: RateLimit,
     /// Sizes, times and numbers at which the edge says no.
@@ -169,6 +171,7 @@ impl Default for Config {
             cloudflare: CloudflareConfig::default(),
             webhook_keys: WebhookKeys::default(),
             anonymous_links: true,
+            cors_origins: Vec::new(),
             anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
             api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),
             limits: Limits::default(),

@@ -14,6 +14,7 @@ use waypost_table::{Table, TableOptions};
 use crate::clock;
 use crate::config::Config;
 use crate::data_dir::{DataDir, InstanceLock};
+use crate::serve::heap;
 use crate::visitor_salts::VisitorSalts;
 
 /// The setting of the database that holds the key of unlock grants, in hexadecimal.
@@ -104,6 +105,8 @@ impl Instance {
             anonymous_links: config.anonymous_links,
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
+            cors_origins: config.cors_origins.clone(),
+            on_large_request: Some(heap::give_back_after_large_requests()),
             webhooks: WebhookSettings { keys: config.webhook_keys.clone(), ..WebhookSettings::default() },
             spool_stats: Some(Arc::new(move || spool.stats())),
             kv: config.cloudflare.kv_settings(),

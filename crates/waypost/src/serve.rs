@@ -5,7 +5,7 @@
 
 mod bridge;
 mod countries;
-mod heap;
+pub(crate) mod heap;
 mod local_socket;
 mod warm;
 

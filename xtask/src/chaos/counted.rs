@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use waypost_testkit::{http, wait_until};
+use waypost_testkit::wait_until;
 
 use super::instance::Instance;
 use super::ledger::Counted;
@@ -41,7 +41,7 @@ fn wait_until_none_waits(instance: &Instance) -> anyhow::Result<()> {
     let (mut fewest, mut last) = (u64::MAX, String::new());
     while fewest > 0 {
         let waited = wait_until(DRAIN_PATIENCE, "clicks to be counted", || {
-            let readiness = http::get(instance.address(), "/readyz").map(|answer| answer.text());
+            let readiness = instance.api("GET /readyz", b"").map(|answer| answer.text());
             last = readiness.unwrap_or_else(|error| format!("{error:#}"));
             let pending = pending_of(&last).unwrap_or(u64::MAX);
             let is_fewer = pending < fewest;

@@ -13,6 +13,7 @@ use crate::app::{App, wall_clock_now};
 use crate::caller::Caller;
 use crate::click_export::AskedClicks;
 use crate::click_feed::AskedFeed;
+use crate::permission::Ending;
 use crate::problem::Problem;
 use crate::request::{PathId, QueryPairs, read_json};
 use crate::webhooks::AskedRefused;
@@ -32,7 +33,8 @@ pub(super) async fn list_clicks(
             Ok(json(StatusCode::OK, &body))
         }
         format @ (Format::Csv | Format::Ndjson) => {
-            Ok(typed(format.media_type(), app.export_clicks(&caller, asked, format).await?))
+            let body = app.export_clicks(&caller, asked, format).await?;
+            Ok(typed(format.media_type(), app.while_allowed(&caller, body, Ending::Cut)))
         }
     }
 }
@@ -42,7 +44,8 @@ pub(super) async fn follow_clicks(
     caller: Caller,
     pairs: QueryPairs,
 ) -> Result<Response, Problem> {
-    Ok(typed("text/event-stream", app.follow_clicks(&caller, AskedFeed::read(pairs)?).await?))
+    let body = app.follow_clicks(&caller, AskedFeed::read(pairs)?).await?;
+    Ok(typed("text/event-stream", app.while_allowed(&caller, body, Ending::Quiet)))
 }
 
 pub(super) async fn audit_clicks(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {

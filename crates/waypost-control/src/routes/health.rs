@@ -1,20 +1,33 @@
-//! `/healthz`: the process answers. `/readyz`: it can do its work.
+//! `/healthz`: the process answers. `/readyz`: it redirects; and for those whose instance it is, how it is doing.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::json as json_value;
 
 use super::json;
 use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::Problem;
 
 pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let readiness = app.readiness().await;
-    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &readiness)
+/// Whoever has no key is told yes or no, and so is whoever has a wrong one: a balancer is not to be confused. That asks no
+/// database.
+pub(super) async fn readyz(State(app): State<Arc<App>>, caller: Result<Caller, Problem>) -> Response {
+    let status = |ready| if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match caller.and_then(|caller| caller.require_instance(&app)) {
+        Ok(()) => {
+            let readiness = app.readiness().await;
+            json(status(readiness.ready), &readiness)
+        }
+        Err(_) => {
+            let ready = app.redirects();
+            json(status(ready), &json_value!({ "ready": ready }))
+        }
+    }
 }

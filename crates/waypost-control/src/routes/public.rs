@@ -57,6 +57,9 @@ async fn preview(app: &App, host: Option<&str>, path: &str) -> Response {
 }
 
 async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
+    if let Err(problem) = app.refuse_cross_site(request.headers()) {
+        return pages::problem(&problem);
+    }
     let (host, uri) = (host_of(request.headers()), request.uri().clone());
     let body = match read_body(request, BodyOf::Anyone, UNLOCK_BODY_BYTES_MAX).await {
         Ok(body) => body,

@@ -11,6 +11,7 @@ use crate::accept::Format;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::{Answer, RequestKey};
+use crate::permission::Ending;
 use crate::problem::{Problem, ProblemCode};
 use crate::report_query::Fields;
 use crate::request::{PathId, QueryPairs, read_json};
@@ -83,5 +84,6 @@ pub(super) async fn verify_sync(
     caller.require_instance(&app)?;
     // What it finds is too long to be remembered, and repairing twice is repairing once: it runs again.
     app.claim_key(&request).await?;
-    Ok(typed(Format::Ndjson.media_type(), app.verify_sync(options)?))
+    let body = app.verify_sync(options)?;
+    Ok(typed(Format::Ndjson.media_type(), app.while_allowed(&caller, body, Ending::Cut)))
 }

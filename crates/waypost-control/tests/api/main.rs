@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod anonymous;
+mod browsers;
 mod harness;
 mod idempotency;
 mod kv_bench;
 mod links;
+mod long_answers;
 mod made_clicks;
 mod pages;
 mod problems;
@@ -15,4 +17,5 @@ mod sync;
 mod sync_kv;
 mod sync_states;
 mod tenants;
+mod unlock_limits;
 mod verify;

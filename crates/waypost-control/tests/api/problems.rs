@@ -182,8 +182,11 @@ async fn a_database_that_is_gone_is_503() {
     let create = app.operator("POST", "/api/v1/links").json(&json!({"destination_url": URL})).await;
     create.assert_problem(503, "unavailable");
     app.call("POST", "/api/url").json(&json!({"originalUrl": URL})).await.assert_problem(503, "unavailable");
-    let ready = app.call("GET", "/readyz").send().await;
-    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["store"]["ok"]), (503, &json!(false)));
+    let ready = app.operator("GET", "/readyz").send().await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["store"]["ok"]), (200, &json!(false)));
+    assert_eq!((&ready.json()["ready"], &ready.json()["degraded"]), (&json!(true), &json!(true)), "redirects go on");
+    let public = app.call("GET", "/readyz").send().await;
+    assert_eq!((public.status.as_u16(), public.json()), (200, json!({"ready": true})));
     assert_eq!(app.call("GET", "/healthz").send().await.text(), "ok");
     assert_eq!(app.call("GET", "/x+").send().await.status, 503);
     assert_eq!(app.destination("", "x").as_deref(), Some(URL), "the edge goes on");

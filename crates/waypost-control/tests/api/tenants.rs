@@ -85,10 +85,13 @@ async fn foreign_things_are_not_there() {
     let own = call("POST", "/api/v1/links").json(&json!({"destination_url": "https://example.com/"})).await;
     assert_eq!(own.status, 201);
     assert_ne!(own.json()["account_id"], link["account_id"]);
-    let bulk = call("POST", "/api/v1/links/bulk")
-        .json(&json!({"links": [{"destination_url": "https://example.com/", "slug": "mine",
-        "account_id": link["account_id"]}]}));
-    assert_eq!(bulk.await.json()["results"][0]["problem"]["code"], "slug_taken");
+    let bulk = call("POST", "/api/v1/links/bulk").json(&json!({"links": [
+        {"destination_url": "https://example.com/", "slug": "mine"},
+        {"destination_url": "https://example.com/", "slug": "other", "account_id": link["account_id"]},
+    ]}));
+    let bulk = bulk.await.json();
+    assert_eq!(bulk["results"][0]["problem"]["code"], "slug_taken");
+    assert_eq!(bulk["results"][1]["problem"]["code"], "unknown_field");
     assert_eq!(app.operator("GET", &link_path).send().await.json(), link, "nothing of it was changed");
     assert_eq!(app.with_key(own_key["key"].as_str().unwrap(), "GET", &link_path).send().await.status, 200);
 }

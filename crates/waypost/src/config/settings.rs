@@ -285,6 +285,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "cors_origins",
+        value_name: "ORIGIN",
+        meaning: "Origins whose pages may call `/api/v1` from a browser, such as `https://app.example`; may be given more than once. `POST /api/url` is open to all pages",
+        shape: Shape::List,
+        set: |config, values| {
+            config.cors_origins = values.iter().map(|text| read_origin(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| list(&config.cors_origins),
+        ..PLAIN
+    },
+    Setting {
         key: "drain_timeout_s",
         value_name: "SECONDS",
         meaning: "How long running requests may take once the server is told to stop",
@@ -583,6 +595,12 @@ fn read_network(text: &str) -> Result<ipnet::IpNet, String> {
     let network = text.parse::<ipnet::IpNet>().ok();
     let network = network.or_else(|| text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from));
     network.ok_or_else(|| format!("{text:?} is not a network such as 10.0.0.0/8"))
+}
+
+/// An origin as browsers write it, so that it can be compared byte for byte.
+fn read_origin(text: &str) -> Result<String, String> {
+    let origin = PublicUrl::parse(text).map(|url| url.origin().to_owned());
+    origin.map_err(|_| format!("{text:?} is not an origin such as https://app.example"))
 }
 
 fn list<T: ToString>(items: &[T]) -> Option<Shown> {

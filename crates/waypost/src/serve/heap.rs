@@ -1,5 +1,11 @@
 //! What the C library is told of memory that is free.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use waypost_control::OnLargeRequest;
+
 /// Has memory given back when it is free. To be called before there are threads.
 ///
 /// glibc raises both limits below by itself, to 32 and 64 MB, once large blocks come and go (its manual, `mallopt(3)`), as they do with
@@ -21,5 +27,35 @@ pub(super) fn give_back_free_memory() {
         if !is_set {
             tracing::debug!("the C library keeps free memory as it likes");
         }
+    }
+}
+
+/// How long is waited after a large request for others like it to end.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Has free memory in the middle of heaps given back, too, shortly after large requests. Must be called within a Tokio runtime,
+/// on which the task goes on until that ends.
+pub(crate) fn give_back_after_large_requests() -> OnLargeRequest {
+    let ended = Arc::new(Notify::new());
+    let told = Arc::clone(&ended);
+    tokio::spawn(async move {
+        loop {
+            ended.notified().await;
+            tokio::time::sleep(PAUSE).await;
+            if tokio::task::spawn_blocking(trim).await.is_err() {
+                return;
+            }
+        }
+    });
+    Arc::new(move || told.notify_one())
+}
+
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[allow(unsafe_code, reason = "the C library is asked in no other way; see below")]
+        // SAFETY: takes any number, and may be called by any thread at any time.
+        let is_less = unsafe { libc::malloc_trim(0) } == 1;
+        tracing::debug!(is_less, "free memory was given back");
     }
 }

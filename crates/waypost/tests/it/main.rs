@@ -8,6 +8,7 @@ mod decide;
 mod faults;
 mod faulty_server;
 mod help;
+mod memory;
 mod newcomer;
 mod real_input;
 mod start;

@@ -1,0 +1,81 @@
+//! Forms that another site has a browser send: refused where what comes of it is kept in the browser, or counts against
+//! its address.
+//!
+//! Browsers say where a request comes from, by `Sec-Fetch-Site` on HTTPS and by `Origin` on every form; what says neither is
+//! no browser. `POST /api/url` is open to pages of other sites (`cors.rs`).
+
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemCode};
+
+impl App {
+    /// # Errors
+    /// 403 where a page of another site has sent the form.
+    pub(crate) fn refuse_cross_site(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let is_own = |origin: &str| {
+            self.settings.public_url.origin() == origin
+                || self
+                    .sync
+                    .domains()
+                    .iter()
+                    .any(|domain| self.short_url(domain.host.as_str(), "") == format!("{origin}/"))
+        };
+        if is_cross_site(headers, is_own) {
+            let detail =
+                "a page of another site has sent this form; open the short link itself, and send it from there";
+            return Err(Problem::new(ProblemCode::CrossSite, detail));
+        }
+        Ok(())
+    }
+}
+
+fn is_cross_site(headers: &HeaderMap, is_own: impl Fn(&str) -> bool) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some("same-origin" | "none") = text(axum::http::HeaderName::from_static("sec-fetch-site")) {
+        return false;
+    }
+    let Some(origin) = text(ORIGIN) else { return headers.contains_key("sec-fetch-site") };
+    let asked = text(HOST).unwrap_or_default();
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    !(authority.is_some_and(|authority| authority.eq_ignore_ascii_case(asked)) || is_own(origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn where_forms_come_from() {
+        #[track_caller]
+        fn check(headers: &[(&'static str, &'static str)], expect: bool) {
+            let pairs = headers.iter().chain(&[("host", "Go.example:8080")]);
+            let headers: HeaderMap =
+                pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+            assert_eq!(is_cross_site(&headers, |origin| origin == "https://own.example"), expect, "{headers:?}");
+        }
+        check(&[], false);
+        for (site, expect) in [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true)] {
+            check(&[("sec-fetch-site", site)], expect);
+        }
+        for (origin, expect) in [
+            ("http://go.example:8080", false),
+            ("https://go.example:8080", false),
+            ("https://own.example", false),
+            ("https://go.example", true),
+            ("https://evil.example", true),
+            ("https://go.example:8080.evil.example", true),
+            ("https://evil.example/https://own.example", true),
+            ("null", true),
+            ("", true),
+            ("go.example:8080", true),
+        ] {
+            check(&[("origin", origin)], expect);
+            check(&[("origin", origin), ("sec-fetch-site", "cross-site")], expect);
+            check(&[("origin", origin), ("sec-fetch-site", "same-origin")], false);
+        }
+    }
+}
