@@ -12,6 +12,7 @@ use crate::SpoolError;
 use crate::files::on;
 use crate::format::SegmentId;
 use crate::live::{LiveWriter, OpenSegment, Place};
+use crate::marks::{MARKS, Mark};
 use crate::segments;
 use crate::shared::Shared;
 use crate::sync::lock;
@@ -101,11 +102,13 @@ impl Retired {
 pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), SpoolError> {
     let mut result = Ok(());
     let lost = shared.catalog.sums().lost;
-    for live in shared.catalog.writers() {
+    let writers = shared.catalog.writers();
+    let reached: Vec<u64> = writers.iter().map(|live| live.progress.next_sequence()).collect();
+    for live in &writers {
         let place = live.progress.place();
         let open: Vec<Arc<OpenSegment>> = lock(&live.unflushed).clone();
         for segment in open {
-            if let Err(error) = flush_segment(shared, &live, &segment, place) {
+            if let Err(error) = flush_segment(shared, live, &segment, place) {
                 let is_current = segment.number == place.number;
                 if is_current && retired.allow(live.epoch) {
                     live.retire.store(u64::from(segment.number), Ordering::Relaxed);
@@ -129,6 +132,11 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
         shared.mark_folder_dirty();
         result = Err(on(&*shared.files, "sync", "")(source));
     }
+    for (live, reached) in writers.iter().zip(reached) {
+        if let Err(error) = mark(shared, live, reached) {
+            result = Err(error);
+        }
+    }
     shared.flushed.rounds.fetch_add(1, Ordering::Relaxed);
     match &result {
         Ok(()) => *lock(&shared.flushed.last_success) = Some(Instant::now()),
@@ -137,6 +145,17 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
         }
     }
     result
+}
+
+/// Notes how far a writer was before this round. Nothing waits for the disk here: a mark is for when a segment disappears.
+fn mark(shared: &Shared, live: &LiveWriter, reached: u64) -> Result<(), SpoolError> {
+    if reached == live.marked.load(Ordering::Relaxed) || !shared.catalog.state().epochs.contains_key(&live.epoch) {
+        return Ok(());
+    }
+    let mark = Mark { edge: shared.edge, epoch: live.epoch, next_sequence: reached };
+    shared.marks.put(live.slot, Some(mark)).map_err(on(&*shared.files, "write", MARKS))?;
+    live.marked.store(reached, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Syncs what was stored to a segment since the last time, and not the pages ahead, which the writer is to find writable. It is not tried again after a failure: that a second

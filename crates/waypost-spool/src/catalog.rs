@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::chunk::Run;
 use crate::format::{SegmentId, free_name};
+use crate::identity::edge_name;
 use crate::live::LiveWriter;
 use crate::sync::lock;
 
@@ -40,7 +41,12 @@ pub(crate) enum Life {
 pub(crate) struct Earlier {
     /// What its slot in the file of losses says.
     pub(crate) losses: Option<Run>,
+    /// Its slot in the files of losses and marks.
     pub(crate) slot: Option<usize>,
+    /// Who wrote it, where that is known; otherwise this spool's own edge.
+    pub(crate) edge: Option<u64>,
+    /// The sequence after the last that its mark tells of; 0 where it has none.
+    pub(crate) marked: u64,
     /// The sequence after its last; a lower bound until the reader has seen the whole epoch.
     pub(crate) end: u64,
 }
@@ -87,6 +93,8 @@ pub(crate) struct Sums {
     pub(crate) appended: u64,
     pub(crate) lost: u64,
     pub(crate) pending: u64,
+    /// What earlier runs lost for want of room and nobody has taken yet.
+    pub(crate) lost_before: u64,
     pub(crate) bytes: u64,
     pub(crate) segments: u64,
     pub(crate) writers: u64,
@@ -201,6 +209,15 @@ impl Catalog {
         }
     }
 
+    /// Takes the slot from an epoch of an earlier run that has nothing in it but its mark, the oldest first.
+    pub(crate) fn give_up_mark(&self) -> Option<usize> {
+        let mut state = self.state();
+        state.epochs.values_mut().find_map(|epoch| match &mut epoch.life {
+            Life::Earlier(earlier) if earlier.losses.is_none() => earlier.slot.take(),
+            Life::Earlier(_) | Life::Live(_) => None,
+        })
+    }
+
     pub(crate) fn sums(&self) -> Sums {
         let state = self.state();
         let mut sums =
@@ -208,10 +225,16 @@ impl Catalog {
         for epoch in state.epochs.values() {
             sums.pending += epoch.end().saturating_sub(epoch.committed);
             sums.segments += epoch.segments.len() as u64;
-            if let Life::Live(live) = &epoch.life {
-                sums.appended += live.progress.next_sequence() - 1;
-                sums.lost += live.progress.lost();
-                sums.writers += u64::from(!live.is_finished.load(Ordering::Acquire));
+            match &epoch.life {
+                Life::Live(live) => {
+                    sums.appended += live.progress.next_sequence() - 1;
+                    sums.lost += live.progress.lost();
+                    sums.writers += u64::from(!live.is_finished.load(Ordering::Acquire));
+                }
+                Life::Earlier(Earlier { losses: Some(run), .. }) => {
+                    sums.lost_before += run.end().saturating_sub(run.first_sequence.max(epoch.committed));
+                }
+                Life::Earlier(_) => {}
             }
         }
         sums
@@ -229,6 +252,15 @@ impl State {
             Life::Earlier(earlier) => (earlier, &mut entry.segments),
             Life::Live(_) => unreachable!("epochs of earlier runs are entered before there are writers"),
         }
+    }
+
+    /// The edges of epochs that another one than this wrote.
+    pub(crate) fn former(&self, own: u64) -> BTreeMap<u64, String> {
+        let former = self.epochs.iter().filter_map(|(epoch, entry)| match &entry.life {
+            Life::Earlier(Earlier { edge: Some(edge), .. }) if *edge != own => Some((*epoch, edge_name(*edge))),
+            Life::Earlier(_) | Life::Live(_) => None,
+        });
+        former.collect()
     }
 
     /// Enters a file found at the start.

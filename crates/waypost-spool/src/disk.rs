@@ -100,6 +100,41 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// As [`allocate`], for a file with something in it. A file copied by reference shares its blocks with the copy until it is
+/// written to, so they are not its own yet; where such copies can be, the file system knows how to part them.
+fn allocate_again(file: &File, bytes: u64) -> io::Result<()> {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::UNSHARE_RANGE, 0, bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+        Err(errno) => return Err(errno.into()),
+        Ok(()) => return Ok(()),
+    }
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_again(file, bytes),
+        Err(errno) => Err(errno.into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes what is read, so that holes become blocks.
+fn write_again(file: &File, bytes: u64) -> io::Result<()> {
+    let mut content = vec![0; ZEROES.len()];
+    let mut offset = 0;
+    while offset < bytes {
+        let count = content.len().min((bytes - offset) as usize);
+        let mut filled = 0;
+        while filled < count {
+            match file.read_at(&mut content[filled..count], offset + filled as u64)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        content[filled..count].fill(0);
+        file.write_all_at(&content[..count], offset)?;
+        offset += count as u64;
+    }
+    Ok(())
+}
+
 fn write_zeroes(file: &File, bytes: u64) -> io::Result<()> {
     let mut offset = 0;
     while offset < bytes {
@@ -133,6 +168,14 @@ impl DiskFile {
 impl SpoolFile for DiskFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(into, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        allocate_again(&self.file, bytes)
     }
 
     fn map(&self, populate: Populate) -> io::Result<Mapping> {

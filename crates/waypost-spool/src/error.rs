@@ -42,20 +42,6 @@ pub enum SpoolError {
         known: u32,
     },
 
-    /// Both copies of the folder's identity are unreadable.
-    #[error("{} is damaged: both of its copies are unreadable; move the folder away to start a new spool", path.display())]
-    Damaged {
-        /// The damaged file.
-        path: PathBuf,
-    },
-
-    /// The folder holds segments but not the file that says whose they are.
-    #[error("{} is missing although the folder holds segments; put it back, or move the folder away", path.display())]
-    IdentityMissing {
-        /// The file that should be there.
-        path: PathBuf,
-    },
-
     /// The size limit of the folder is reached.
     #[error("the spool has reached its limit of {bytes_max} bytes")]
     Full {

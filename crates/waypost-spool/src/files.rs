@@ -69,7 +69,23 @@ pub trait SpoolFile: Send + Sync {
     /// The bytes cannot be read.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Maps the whole file for writing.
+    /// Writes at that offset, inside of the file.
+    ///
+    /// # Errors
+    ///
+    /// The system refused; some of the bytes may be written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Gives the file blocks of its own for all of that many bytes, and leaves what is in them. Holes, as a sparse copy of a
+    /// folder has them, and what was cut off become zero. To be called before an old file is mapped for writing, and not
+    /// while anybody has it mapped.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full; then the file must not be mapped.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Maps the whole file for writing. It has all its blocks: see [`SpoolFile::allocate`].
     ///
     /// # Errors
     ///

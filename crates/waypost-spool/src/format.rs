@@ -139,8 +139,8 @@ pub(crate) fn loss_payload(first_sequence: u64, count: u64, cause: LossCause) ->
 /// What the first bytes of a segment file say, seen against its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderState {
-    /// The header belongs to this file: all sequences before this one are in earlier segments, or lost.
-    Own { first_sequence: u64 },
+    /// The header belongs to this file, which that edge wrote: all sequences before this one are in earlier segments, or lost.
+    Own { edge: u64, first_sequence: u64 },
     /// Zero, or the header from before the file was recycled: the segment was made ready and not used, or its header
     /// did not reach the disk before the power went.
     Unused,
@@ -164,7 +164,7 @@ pub(crate) fn header(edge: u64, segment: SegmentId, first_sequence: u64) -> [u8;
 }
 
 /// Reads the first bytes of a segment file.
-pub(crate) fn read_header(bytes: &[u8; HEADER_BYTES], edge: u64, segment: SegmentId) -> HeaderState {
+pub(crate) fn read_header(bytes: &[u8; HEADER_BYTES], segment: SegmentId) -> HeaderState {
     if bytes.iter().all(|byte| *byte == 0) {
         return HeaderState::Unused;
     }
@@ -175,12 +175,18 @@ pub(crate) fn read_header(bytes: &[u8; HEADER_BYTES], edge: u64, segment: Segmen
     if version != FORMAT_VERSION {
         return HeaderState::Foreign { version };
     }
-    let first_sequence = word_at(bytes, 24);
+    let (edge, first_sequence) = (word_at(bytes, 32), word_at(bytes, 24));
     if *bytes == header(edge, segment, first_sequence) {
-        HeaderState::Own { first_sequence }
+        HeaderState::Own { edge, first_sequence }
     } else {
         HeaderState::Unused
     }
+}
+
+/// The edge and the epoch that last wrote to a file that waits to be used again, as far as its first bytes say.
+pub(crate) fn last_use(bytes: &[u8; HEADER_BYTES]) -> Option<(u64, u64)> {
+    let is_sound = bytes[..8] == MAGIC && word_at(bytes, 40) == xxh3_64_with_seed(&bytes[..40], 0);
+    is_sound.then(|| (word_at(bytes, 32), word_at(bytes, 16)))
 }
 
 /// Names a segment: its epoch, and its place in it.

@@ -13,9 +13,13 @@
 //!   order; so edge id, epoch and sequence name a click for ever.
 //! - **A kill loses nothing** that [`Writer::append`] returned for. A power loss takes at most what the flush interval
 //!   left unflushed, from the end of an epoch.
-//! - **A full disk is survived.** Files have all their blocks before they are mapped. Without room, appends return
-//!   [`Appended::Lost`], and the count of them is as safe from a kill as a record. Room that comes back is used.
-//! - **Damage stays where it is.** A record that does not verify is reported as lost; its neighbours are handed out.
+//! - **A full disk is survived.** Files have all their blocks before they are mapped, also after a sparse copy of the
+//!   folder. Without room, appends return [`Appended::Lost`], and the count of them is as safe from a kill as a record.
+//!   Room that comes back is used.
+//! - **Damage stays where it is.** A record that does not verify is reported as lost; its neighbours are handed out. So
+//!   is what was in a file that is gone, up to the epoch's last mark.
+//! - **A lost identity stops nothing.** The folder gets another edge id; what it holds already keeps the one it was
+//!   written under ([`Spool::former_epochs`]).
 //! - **Nothing foreign is overwritten.** A folder or file that is not a spool of this version is refused with its path.
 //!
 //! # Files
@@ -23,6 +27,7 @@
 //! ```text
 //! spool.identity            edge id and the counter of epochs (module `identity`)
 //! spool.losses              what epochs lost for want of room (module `losses`)
+//! spool.marks               how far epochs were when they were last flushed (module `marks`)
 //! seg-<epoch>-<number>      segments (module `format`)
 //! free-<counter>            released segments, kept for the next ones
 //! damaged-<name>            segments with an unreadable header, set aside when they were read
@@ -39,6 +44,7 @@ mod identity;
 mod live;
 mod losses;
 mod mapping;
+mod marks;
 mod reader;
 mod scan;
 mod segments;

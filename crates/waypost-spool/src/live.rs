@@ -25,6 +25,8 @@ pub(crate) struct LiveWriter {
     pub(crate) is_ready: AtomicBool,
     /// The number of a segment that should take no more records, since it could not be synced; 0 for none.
     pub(crate) retire: AtomicU64,
+    /// The sequence that its mark says.
+    pub(crate) marked: AtomicU64,
     /// The writer is gone; nothing above changes any more.
     pub(crate) is_finished: AtomicBool,
     /// Held while a segment is made ready, unlike other locks, since the only other party to want it is the writer that
@@ -78,6 +80,7 @@ impl LiveWriter {
             },
             is_ready: AtomicBool::new(false),
             retire: AtomicU64::new(0),
+            marked: AtomicU64::new(1),
             is_finished: AtomicBool::new(false),
             spare: Mutex::new(Spare { last_number: 0, prepared: None }),
             unflushed: Mutex::new(Vec::new()),

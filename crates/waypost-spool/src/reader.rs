@@ -4,6 +4,7 @@
 //! segment it reads no further than the writer has published.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -93,6 +94,8 @@ struct View {
     next_sequence: Option<u64>,
     /// Up to where bytes may be read; `None` for all there is.
     place: Option<Place>,
+    /// Who wrote it.
+    edge: u64,
     /// The last run that was lost for want of room.
     run: Option<Run>,
     /// No writer is on it.
@@ -189,7 +192,16 @@ impl Reader {
                 }
                 let name = SegmentId { epoch, number }.file_name();
                 let files = &*self.handle.shared.files;
-                let file = files.open(&name).map_err(on(files, "open", &name))?;
+                let file = match files.open(&name) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        tracing::error!(file = %files.path(&name).display(), "a segment of the spool was removed by somebody else: the clicks in it are lost");
+                        cursor.pass(number, info);
+                        self.leave_removed(epoch, number);
+                        continue;
+                    }
+                    Err(error) => return Err(on(files, "open", &name)(error)),
+                };
                 cursor.at = Some(At { number, info, file, offset: HEADER_BYTES as u64 });
             }
             let before = cursor.place();
@@ -210,6 +222,16 @@ impl Reader {
         let state = self.handle.shared.catalog.state();
         let entry = state.epochs.get(&epoch)?;
         let cursor = self.cursors.entry(epoch).or_insert_with(|| Cursor::new(entry.committed));
+        let own = self.handle.shared.edge;
+        let nothing = View {
+            next_sequence: None,
+            place: None,
+            edge: own,
+            run: None,
+            is_finished: true,
+            segment: None,
+            following: None,
+        };
         let mut view = match &entry.life {
             Life::Live(live) => {
                 // In this order: a finished writer stores no more, and the place covers every sequence read before it.
@@ -217,15 +239,13 @@ impl Reader {
                 let next_sequence = live.progress.next_sequence();
                 let run = live.progress.last_run(next_sequence);
                 let place = Some(live.progress.place());
-                View { next_sequence: Some(next_sequence), place, run, is_finished, segment: None, following: None }
+                View { next_sequence: Some(next_sequence), place, run, is_finished, ..nothing }
             }
             Life::Earlier(earlier) => View {
-                next_sequence: earlier.losses.map(Run::end),
-                place: None,
+                next_sequence: Some(earlier.losses.map_or(0, Run::end).max(earlier.marked)),
+                edge: earlier.edge.unwrap_or(own),
                 run: earlier.losses,
-                is_finished: true,
-                segment: None,
-                following: None,
+                ..nothing
             },
         };
         let last_number = view.place.map_or(u32::MAX, |place| place.number);
@@ -257,7 +277,7 @@ impl Reader {
         cursor.read_failures = 0;
         let is_short = (bytes.len() as u64) < wanted;
         let is_last = is_short || at.offset + wanted >= end;
-        let key = SegmentKey::new(self.handle.shared.edge, epoch, at.number);
+        let key = SegmentKey::new(view.edge, epoch, at.number);
         let mut walk = Walk::new(&bytes, key, is_last);
         // In a live epoch a loss record says what was lost for want of room; any other hole is damage.
         let full = if view.place.is_some() { None } else { view.run };
@@ -303,6 +323,14 @@ impl Reader {
         None
     }
 
+    /// Goes on behind a segment whose file somebody removed. What its writer appends to it from here on nobody could read.
+    fn leave_removed(&mut self, epoch: u64, number: u32) {
+        if let Some(Life::Live(live)) = self.handle.shared.catalog.state().epochs.get(&epoch).map(|entry| &entry.life) {
+            live.retire.store(u64::from(number), Ordering::Relaxed);
+        }
+        self.settle_or_leave(epoch);
+    }
+
     /// Settles on the way: a file that cannot be removed now is no reason to hand out nothing, and the next release says
     /// so if it still cannot.
     fn settle_or_leave(&mut self, epoch: u64) {
@@ -330,6 +358,7 @@ impl Reader {
             let slot = shared.catalog.state().forget(epoch);
             if let Some(slot) = slot {
                 shared.losses.free(slot);
+                shared.marks.clear(slot);
             }
             self.cursors.remove(&epoch);
         }

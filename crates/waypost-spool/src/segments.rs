@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::SpoolError;
 use crate::catalog::{Disposal, SegmentFile};
-use crate::files::{SpoolFile, on};
+use crate::files::{FileSystem, SpoolFile, on};
 use crate::format::SegmentId;
 use crate::live::{LiveWriter, OpenSegment, Prepared, Spare};
 use crate::mapping::Populate;
@@ -45,16 +45,11 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     spare.last_number = segment.number;
     shared.catalog.add_segment(segment);
     shared.mark_folder_dirty();
-    let mapped = match file {
-        Some(file) => Ok(file),
-        None => files.open(&name).map_err(on(files, "open", &name)),
-    }
-    .and_then(|file| Ok((file.map(populate).map_err(on(files, "map", &name))?, file)));
-    let (mapping, file) = match mapped {
-        Ok(mapped) => mapped,
-        Err(error) => {
+    let mapping = match file.map(populate) {
+        Ok(mapping) => mapping,
+        Err(source) => {
             discard(shared, segment);
-            return Err(error);
+            return Err(on(files, "map", &name)(source));
         }
     };
     let open = OpenSegment { number: segment.number, file, synced: AtomicU64::new(0) };
@@ -62,29 +57,41 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     Ok(Prepared { number: segment.number, mapping })
 }
 
-/// Gets a file of that name and counts its room. A file that is used again is still to be opened.
-fn obtain(shared: &Shared, name: &str, populate: Populate) -> Result<Option<Box<dyn SpoolFile>>, SpoolError> {
+/// Gets a file of that name with all its blocks, and counts its room.
+fn obtain(shared: &Shared, name: &str, populate: Populate) -> Result<Box<dyn SpoolFile>, SpoolError> {
     let files = &*shared.files;
-    if let Some(free) = shared.catalog.take_free() {
-        return match files.rename(&free, name) {
-            Ok(()) => Ok(None),
-            Err(source) => {
-                let error = on(files, "rename", &free)(source);
-                shared.catalog.put_free(free);
-                Err(error)
+    while let Some(free) = shared.catalog.take_free() {
+        match use_again(files, (&free, name), shared.options.segment_bytes) {
+            Ok(file) => return Ok(file),
+            Err(SpoolError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!(file = %files.path(&free).display(), "a free file of the spool was removed by somebody else");
+                shared.catalog.unreserve(shared.options.segment_bytes);
             }
-        };
+            Err(error) => {
+                shared.catalog.put_free(free);
+                return Err(error);
+            }
+        }
     }
     if !shared.catalog.reserve() {
         return Err(SpoolError::Full { bytes_max: shared.options.bytes_max });
     }
     match files.create(name, shared.options.segment_bytes, populate) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => Ok(file),
         Err(source) => {
             shared.catalog.unreserve(shared.options.segment_bytes);
             Err(on(files, "create", name)(source))
         }
     }
+}
+
+/// Gives a free file another name. It may have come here as a sparse copy of a folder, or been cut short by somebody: what is
+/// stored to a map of it must not be what finds the disk full, so it gets its blocks first.
+fn use_again(files: &dyn FileSystem, (free, name): (&str, &str), bytes: u64) -> Result<Box<dyn SpoolFile>, SpoolError> {
+    let file = files.open(free).map_err(on(files, "open", free))?;
+    file.allocate(bytes).map_err(on(files, "allocate", free))?;
+    files.rename(free, name).map_err(on(files, "rename", free))?;
+    Ok(file)
 }
 
 /// Disposes of a segment that no record is in. If it cannot be, the reader comes across it.

@@ -1,5 +1,6 @@
 //! What all handles of one spool and its threads share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -7,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::SpoolError;
 use crate::catalog::Catalog;
 use crate::files::FileSystem;
-use crate::identity::Identity;
+use crate::identity::{Identity, edge_name};
 use crate::losses::Losses;
+use crate::marks::Marks;
 use crate::spool::SpoolOptions;
 use crate::sync::lock;
 
@@ -19,7 +21,12 @@ pub(crate) struct Shared {
     pub(crate) edge_id: String,
     /// Held while the file is synced: only new writers want it, and each must wait for the one before.
     identity: Mutex<Identity>,
+    /// The edges of epochs in the folder that another one than this wrote.
+    pub(crate) former: BTreeMap<u64, String>,
+    /// The first epoch of this run.
+    pub(crate) first_epoch: u64,
     pub(crate) losses: Losses,
+    pub(crate) marks: Marks,
     pub(crate) catalog: Catalog,
     pub(crate) is_reader_out: AtomicBool,
     pub(crate) flushed: Flushed,
@@ -53,15 +60,19 @@ impl Shared {
         files: Arc<dyn FileSystem>,
         options: SpoolOptions,
         identity: Identity,
-        (losses, catalog): (Losses, Catalog),
+        (losses, marks, catalog): (Losses, Marks, Catalog),
     ) -> Shared {
+        let former = catalog.state().former(identity.edge());
         Shared {
             files,
             options,
             edge: identity.edge(),
-            edge_id: format!("{:016x}", identity.edge()),
+            edge_id: edge_name(identity.edge()),
+            former,
+            first_epoch: identity.next_epoch(),
             identity: Mutex::new(identity),
             losses,
+            marks,
             catalog,
             is_reader_out: AtomicBool::new(false),
             flushed: Flushed::default(),

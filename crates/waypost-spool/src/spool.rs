@@ -1,5 +1,6 @@
 //! The handle of a spool: opening, numbers for metrics, closing.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -69,6 +70,10 @@ pub struct SpoolStats {
     pub pending: u64,
     /// Sequences that the reader found damaged in this run.
     pub damaged: u64,
+    /// The first epoch of this run.
+    pub first_epoch: u64,
+    /// Sequences of earlier runs that are known to have found no room and that no release has covered yet.
+    pub lost_before: u64,
     /// Bytes of all segment files: in use, ready and set aside.
     pub bytes_on_disk: u64,
     /// Segments that hold, or are about to hold, what is not released.
@@ -133,9 +138,15 @@ impl Spool {
         Ok(Spool { handle: Arc::new(Handle { shared, threads: Mutex::default() }) })
     }
 
-    /// The random id of this folder, for its whole life: 16 hexadecimal digits.
+    /// The random id of this folder, for as long as its identity is not lost: 16 hexadecimal digits.
     pub fn edge_id(&self) -> &str {
         &self.handle.shared.edge_id
+    }
+
+    /// Epochs of earlier runs that were written under another edge id, because the file that says it was lost since: each with
+    /// that id. All others are of [`Spool::edge_id`]. Settled when the spool is opened.
+    pub fn former_epochs(&self) -> &BTreeMap<u64, String> {
+        &self.handle.shared.former
     }
 
     /// Opens a new epoch. It works with a full disk too: then appends are lost, and counted, until there is room.
@@ -150,7 +161,13 @@ impl Spool {
             return Err(SpoolError::Closed);
         }
         let epoch = shared.take_epoch()?;
-        let losses = shared.losses.claim(&*shared.files, epoch)?;
+        let losses = match shared.losses.claim(&*shared.files, epoch) {
+            Err(SpoolError::LossEntriesUsedUp { .. }) if let Some(slot) = shared.catalog.give_up_mark() => {
+                shared.losses.free(slot);
+                shared.losses.claim(&*shared.files, epoch)
+            }
+            claimed => claimed,
+        }?;
         let live = Arc::new(LiveWriter::new(epoch, losses.slot()));
         shared.catalog.add_writer(&live);
         Ok(Writer::new(Arc::clone(&self.handle), live, losses))
@@ -172,6 +189,8 @@ impl Spool {
             lost: sums.lost,
             pending: sums.pending,
             damaged: shared.damaged.load(Ordering::Relaxed),
+            first_epoch: shared.first_epoch,
+            lost_before: sums.lost_before,
             bytes_on_disk: sums.bytes,
             segments: sums.segments,
             writers: sums.writers,

@@ -3,16 +3,18 @@
 //! Nothing is repaired here. Segments stay as they are until the reader has been through them, so a start that is killed
 //! at any point can simply be made again, and takes little time however much waits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::SpoolError;
-use crate::catalog::{Catalog, SegmentFile, State};
+use crate::catalog::{Catalog, Life, SegmentFile, State};
 use crate::files::{FileSystem, on, read_full};
 use crate::format::{
-    FORMAT_VERSION, FileName, HEADER_BYTES, HeaderState, SegmentId, SegmentKey, parse_name, read_header,
+    FORMAT_VERSION, FileName, HEADER_BYTES, HeaderState, SegmentId, SegmentKey, last_use, parse_name, read_header,
 };
-use crate::identity::{IDENTITY, IDENTITY_NEW, Identity};
+use crate::identity::{IDENTITY, IDENTITY_DAMAGED, IDENTITY_NEW, Identity, edge_name, random_edge};
 use crate::losses::{LOSSES, Losses, Remembered};
+use crate::marks::{MARKS, Mark, Marks};
 use crate::scan::{Found, Walk};
 use crate::shared::Shared;
 use crate::spool::SpoolOptions;
@@ -25,57 +27,125 @@ const TAIL_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) fn open(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<Shared, SpoolError> {
     let listed = files.list().map_err(on(&*files, "list", ""))?;
-    let (mut identity, losses, remembered) = open_own_files(&*files, &listed)?;
+    let identity = if has(&listed, IDENTITY) { Identity::open(&*files)? } else { None };
+    if identity.is_none() {
+        refuse_foreign(&*files, &listed)?;
+    }
+    let (marks, marked) = Marks::open(&*files, &listed);
     let catalog = Catalog::new(options.segment_bytes, options.bytes_max);
     let listed = without_misfits(&*files, listed, options.segment_bytes);
-    {
+    let (identity, losses) = {
         let mut state = catalog.state();
-        for (name, bytes) in listed {
-            enter_file(&*files, identity.edge(), &mut state, (name, bytes))?;
+        for (name, bytes) in &listed {
+            enter_file(&*files, &mut state, (name, *bytes))?;
         }
+        let mut traces = Traces::of(&state, &marked);
+        let (mut identity, losses, remembered) = match identity {
+            Some(identity) => {
+                let (losses, remembered) = Losses::open(&*files, &traces.with(identity.edge()))?;
+                (identity, losses, remembered)
+            }
+            None => {
+                traces.add_free_files(&*files, &listed);
+                renew(&*files, &listed, &traces)?
+            }
+        };
         for slot in remembered {
             enter_losses(&mut state, slot, &losses);
         }
+        for (slot, mark) in marked {
+            enter_mark(&mut state, (slot, mark), &losses);
+        }
+        find_edges(&*files, &mut state, &traces.with(identity.edge()));
         count_tails(&*files, identity.edge(), &mut state);
         if let Some(epoch) = state.epochs.keys().next_back() {
             identity.skip_past(*epoch);
         }
-    }
-    Ok(Shared::new(files, options, identity, (losses, catalog)))
+        (identity, losses)
+    };
+    Ok(Shared::new(files, options, identity, (losses, marks, catalog)))
 }
 
-fn open_own_files(
+fn has(listed: &[(String, u64)], wanted: &str) -> bool {
+    listed.iter().any(|(name, _)| name == wanted)
+}
+
+/// Makes an identity: of a new folder, or of one that has lost it.
+fn renew(
     files: &dyn FileSystem,
     listed: &[(String, u64)],
+    traces: &Traces,
 ) -> Result<(Identity, Losses, Vec<Remembered>), SpoolError> {
-    let has = |wanted: &str| listed.iter().any(|(name, _)| name == wanted);
-    if has(IDENTITY) {
-        let identity = Identity::open(files)?;
-        let (losses, remembered) = Losses::open(files, identity.edge())?;
-        return Ok((identity, losses, remembered));
+    if has(listed, IDENTITY) {
+        files.rename(IDENTITY, IDENTITY_DAMAGED).map_err(on(files, "rename", IDENTITY))?;
     }
-    refuse_foreign(files, listed)?;
+    let edge = random_edge();
+    let is_used = traces.epoch_max > 0 || listed.iter().any(|(name, _)| parse_name(name).is_some());
     // What a start left that was killed before the identity was in place: nobody has used it.
     for leftover in [IDENTITY_NEW, LOSSES] {
-        if has(leftover) {
+        if has(listed, leftover) && (leftover != LOSSES || !is_used) {
             files.remove(leftover).map_err(on(files, "remove", leftover))?;
         }
     }
-    let edge = crate::identity::random_edge();
-    let losses = Losses::create(files, edge)?;
-    let identity = Identity::create(files, edge)?;
-    Ok((identity, losses, Vec::new()))
+    let (losses, remembered) = match is_used {
+        true => Losses::open(files, &traces.with(edge))?,
+        false => (Losses::create(files, edge)?, Vec::new()),
+    };
+    let identity = Identity::create(files, edge, traces.epoch_max + 1)?;
+    if is_used {
+        let former: Vec<String> = traces.edges.iter().map(|edge| edge_name(*edge)).collect();
+        tracing::error!(
+            file = %files.path(IDENTITY).display(), edge_id = edge_name(edge), former_edge_ids = former.join(" "),
+            "the spool has lost its identity and goes on with a new one; what it holds is counted under the old one"
+        );
+    }
+    Ok((identity, losses, remembered))
 }
 
-/// Refuses a folder without an identity that holds more than an unfinished start leaves.
+/// What a folder tells of who has written in it.
+struct Traces {
+    edges: BTreeSet<u64>,
+    epoch_max: u64,
+}
+
+impl Traces {
+    fn of(state: &State, marked: &[(usize, Mark)]) -> Traces {
+        let edges = state.epochs.values().filter_map(|epoch| match &epoch.life {
+            Life::Earlier(earlier) => earlier.edge,
+            Life::Live(_) => None,
+        });
+        let edges = edges.chain(marked.iter().map(|(_, mark)| mark.edge)).collect();
+        let epochs = state.epochs.keys().copied().chain(marked.iter().map(|(_, mark)| mark.epoch));
+        Traces { edges, epoch_max: epochs.max().unwrap_or(0) }
+    }
+
+    /// Adds what files that wait to be used again hold. A new epoch must not be one of theirs: what is in them would pass for
+    /// its own if it were read under an old edge id.
+    fn add_free_files(&mut self, files: &dyn FileSystem, listed: &[(String, u64)]) {
+        let free = listed.iter().filter(|(name, _)| matches!(parse_name(name), Some(FileName::Free(_))));
+        for (name, _) in free {
+            let mut bytes = [0; HEADER_BYTES];
+            let read = files.open(name).and_then(|file| read_full(&*file, &mut bytes, 0));
+            if let (Ok(HEADER_BYTES), Some((edge, epoch))) = (read, last_use(&bytes)) {
+                self.edges.insert(edge);
+                self.epoch_max = self.epoch_max.max(epoch);
+            }
+        }
+    }
+
+    /// All edges, that one first.
+    fn with(&self, edge: u64) -> Vec<u64> {
+        std::iter::once(edge).chain(self.edges.iter().copied().filter(|other| *other != edge)).collect()
+    }
+}
+
+/// Refuses a folder without an identity that holds what no spool leaves.
 fn refuse_foreign(files: &dyn FileSystem, listed: &[(String, u64)]) -> Result<(), SpoolError> {
     for (name, _) in listed {
-        if parse_name(name).is_some() {
-            return Err(SpoolError::IdentityMissing { path: files.path(IDENTITY) });
-        }
         // A volume of its own has this folder, and some tools leave hidden files.
         let is_harmless = name == "lost+found" || name.starts_with('.');
-        if !is_harmless && name != IDENTITY_NEW && name != LOSSES {
+        let is_own = parse_name(name).is_some() || [IDENTITY, IDENTITY_NEW, LOSSES, MARKS].contains(&name.as_str());
+        if !is_harmless && !is_own {
             return Err(SpoolError::NotASpool { path: files.path(name) });
         }
     }
@@ -95,26 +165,24 @@ fn without_misfits(files: &dyn FileSystem, listed: Vec<(String, u64)>, segment_b
     rest
 }
 
-fn enter_file(
-    files: &dyn FileSystem,
-    edge: u64,
-    state: &mut State,
-    (name, bytes): (String, u64),
-) -> Result<(), SpoolError> {
-    match parse_name(&name) {
+fn enter_file(files: &dyn FileSystem, state: &mut State, (name, bytes): (&str, u64)) -> Result<(), SpoolError> {
+    match parse_name(name) {
         Some(FileName::Segment(segment)) => {
-            let header = look_at_header(files, edge, segment)?;
-            let first_sequence = match header {
-                HeaderState::Own { first_sequence } => Some(first_sequence),
-                HeaderState::Unused | HeaderState::Damaged | HeaderState::Foreign { .. } => None,
-            };
-            let is_header_damaged = header == HeaderState::Damaged;
+            let header = look_at_header(files, segment)?;
             state.find_bytes(bytes, false);
             let (earlier, segments) = state.earlier(segment.epoch);
+            let (first_sequence, edge) = match header {
+                HeaderState::Own { edge, first_sequence } => (Some(first_sequence), Some(edge)),
+                HeaderState::Unused | HeaderState::Damaged | HeaderState::Foreign { .. } => (None, None),
+            };
+            // Two edges cannot have written one epoch.
+            let is_misfit = edge.is_some_and(|edge| *earlier.edge.get_or_insert(edge) != edge);
+            let first_sequence = first_sequence.filter(|_| !is_misfit);
+            let is_header_damaged = header == HeaderState::Damaged || is_misfit;
             earlier.end = earlier.end.max(first_sequence.unwrap_or(1));
             segments.insert(segment.number, SegmentFile { bytes, first_sequence, is_header_damaged });
         }
-        Some(FileName::Free(counter)) => state.find_free(name, counter, bytes),
+        Some(FileName::Free(counter)) => state.find_free(name.to_owned(), counter, bytes),
         Some(FileName::Damaged) => state.find_bytes(bytes, true),
         None => {}
     }
@@ -122,12 +190,12 @@ fn enter_file(
 }
 
 /// Reads a segment's header. One that cannot be read is a damaged one: the start goes on.
-fn look_at_header(files: &dyn FileSystem, edge: u64, segment: SegmentId) -> Result<HeaderState, SpoolError> {
+fn look_at_header(files: &dyn FileSystem, segment: SegmentId) -> Result<HeaderState, SpoolError> {
     let name = segment.file_name();
     let mut bytes = [0; HEADER_BYTES];
     let read = files.open(&name).and_then(|file| read_full(&*file, &mut bytes, 0));
     let state = match read {
-        Ok(_) => read_header(&bytes, edge, segment),
+        Ok(_) => read_header(&bytes, segment),
         Err(error) => {
             tracing::error!(file = %files.path(&name).display(), error = &error as &dyn std::error::Error, "cannot read a segment of the spool");
             HeaderState::Damaged
@@ -157,18 +225,48 @@ fn enter_losses(state: &mut State, slot: Remembered, losses: &Losses) {
     }
     earlier.slot = Some(slot.slot);
     earlier.losses = Some(slot.run);
+    earlier.edge.get_or_insert(slot.edge);
     earlier.end = earlier.end.max(slot.run.end());
 }
 
+fn enter_mark(state: &mut State, (slot, mark): (usize, Mark), losses: &Losses) {
+    let (earlier, _) = state.earlier(mark.epoch);
+    if *earlier.edge.get_or_insert(mark.edge) != mark.edge {
+        return;
+    }
+    earlier.marked = earlier.marked.max(mark.next_sequence);
+    earlier.end = earlier.end.max(mark.next_sequence);
+    // A slot that holds losses is of the epoch that has these.
+    if earlier.slot.is_none() && losses.take(slot) {
+        earlier.slot = Some(slot);
+    }
+}
+
+/// Finds out who wrote the epochs of which no header, mark or loss says it: the edge under which a record of them verifies.
+fn find_edges(files: &dyn FileSystem, state: &mut State, edges: &[u64]) {
+    if edges.len() < 2 {
+        return;
+    }
+    let epochs: Vec<u64> = state.epochs.keys().copied().collect();
+    for epoch in epochs {
+        let (earlier, segments) = state.earlier(epoch);
+        if earlier.edge.is_none() {
+            let mut segments = segments.iter().map(|(number, file)| (SegmentId { epoch, number: *number }, file.bytes));
+            earlier.edge =
+                segments.find_map(|segment| edges.iter().copied().find(|edge| end_of(files, *edge, segment).is_some()));
+        }
+    }
+}
+
 /// Counts the records in the last segment of the latest epochs.
-fn count_tails(files: &dyn FileSystem, edge: u64, state: &mut State) {
+fn count_tails(files: &dyn FileSystem, own: u64, state: &mut State) {
     let epochs: Vec<u64> = state.epochs.keys().rev().take(TAILS_MAX).copied().collect();
     for epoch in epochs {
         let (earlier, segments) = state.earlier(epoch);
         let last = segments.iter().rev().find(|(_, file)| file.first_sequence.is_some());
         if let Some((number, file)) = last {
             let segment = SegmentId { epoch, number: *number };
-            let end = end_of(files, edge, (segment, file.bytes)).unwrap_or(1);
+            let end = end_of(files, earlier.edge.unwrap_or(own), (segment, file.bytes)).unwrap_or(1);
             earlier.end = earlier.end.max(end);
         }
     }

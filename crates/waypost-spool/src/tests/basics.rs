@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::consumer::{Consumer, Fate, payload, small};
 use super::memory::Memory;
-use super::world::{OWN_BYTES, World};
+use super::world::World;
 use crate::{
     Appended, Chunk, LossCause, Position, RECORD_BYTES_MAX, ReadLimit, Reader, Spool, SpoolError, SpoolOptions, Writer,
 };
@@ -146,7 +146,7 @@ fn the_size_of_segments_may_change_between_runs() {
         world.consume(20).unwrap();
         world.release().unwrap();
         let stats = world.spool.as_ref().unwrap().stats();
-        assert_eq!(world.memory.used(), stats.bytes_on_disk + OWN_BYTES);
+        assert_eq!(world.memory.used(), stats.bytes_on_disk + world.memory.own_bytes());
         world.kill();
     }
     world.drain();

@@ -102,17 +102,17 @@ fn files_are_private_and_flushed_by_themselves() {
 }
 
 /// A tmpfs that is taken away at the end.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(bytes: u64) -> Option<SmallDisk> {
+    pub(crate) fn mount(bytes: u64) -> Option<SmallDisk> {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={bytes},mode=700");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "spool-test"]).arg(folder.path()).output();
         mount.is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

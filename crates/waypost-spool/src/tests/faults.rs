@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::consumer::{Fate, small};
 use super::memory::{Fault, Memory, Operation};
-use super::world::{OWN_BYTES, World};
+use super::world::World;
 use crate::{Appended, LossCause, SpoolError};
 
 /// Calls again until it succeeds; a single fault is over after one failure.
@@ -29,7 +29,7 @@ fn live_through(world: &mut World) {
         for round in 0..3 {
             // Room is counted as it is taken, whatever failed.
             let bytes = world.spool.as_ref().unwrap().stats().bytes_on_disk;
-            assert_eq!(world.memory.used(), OWN_BYTES + bytes);
+            assert_eq!(world.memory.used(), world.memory.own_bytes() + bytes);
             for index in 0..30 {
                 // An append during which the kill comes may or may not be there; it was not answered.
                 let _ = world.append(index % 2, 200 + 100 * ((index + round) % 6));
@@ -72,7 +72,7 @@ fn check_each_fault(errno: Errno) {
         insist(&mut world, World::release);
         let stats = world.spool.as_ref().unwrap().stats();
         assert_eq!(stats.segments, 0, "fault {number}: {:?}", world.memory.names());
-        assert_eq!(world.memory.used(), OWN_BYTES + stats.bytes_on_disk, "fault {number}");
+        assert_eq!(world.memory.used(), world.memory.own_bytes() + stats.bytes_on_disk, "fault {number}");
     }
 }
 

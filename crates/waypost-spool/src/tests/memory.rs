@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -47,6 +48,8 @@ pub(crate) enum Operation {
     Remove,
     SyncFolder,
     Read,
+    Write,
+    Allocate,
     Map,
     Sync,
 }
@@ -88,6 +91,8 @@ enum Change {
 struct Inode {
     file: File,
     bytes: u64,
+    /// It takes no room: a store to a map of it would be a signal when the disk is full.
+    is_sparse: AtomicBool,
     durable: Mutex<Vec<u8>>,
 }
 
@@ -98,7 +103,7 @@ impl Inode {
         if content.iter().any(|byte| *byte != 0) {
             file.write_all_at(content, 0).unwrap();
         }
-        Inode { file, bytes: content.len() as u64, durable: Mutex::new(durable) }
+        Inode { file, bytes: content.len() as u64, is_sparse: AtomicBool::new(false), durable: Mutex::new(durable) }
     }
 
     fn content(&self) -> Vec<u8> {
@@ -219,6 +224,17 @@ impl Memory {
         Memory::with(after.collect())
     }
 
+    /// Takes the blocks from all files, as a sparse copy of the folder may have none.
+    pub(crate) fn make_sparse(&self) {
+        lock(&self.state).names.values().for_each(|inode| inode.is_sparse.store(true, Ordering::Relaxed));
+    }
+
+    /// Bytes of the files that are not segments.
+    pub(crate) fn own_bytes(&self) -> u64 {
+        let state = lock(&self.state);
+        state.names.iter().filter(|(name, _)| name.starts_with("spool.")).map(|(_, inode)| inode.bytes).sum()
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         lock(&self.state).names.keys().cloned().collect()
     }
@@ -278,7 +294,8 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.names.values().map(|inode| inode.bytes).sum()
+        let full = self.names.values().filter(|inode| !inode.is_sparse.load(Ordering::Relaxed));
+        full.map(|inode| inode.bytes).sum()
     }
 
     fn change(&mut self, change: Change) {
@@ -354,7 +371,24 @@ impl SpoolFile for MemoryFile {
         self.inode.file.read_at(into, offset)
     }
 
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        drop(self.memory.count(Operation::Write)?);
+        self.inode.file.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let state = self.memory.count(Operation::Allocate)?;
+        if self.inode.is_sparse.load(Ordering::Relaxed) {
+            if state.used().saturating_add(bytes) > state.capacity {
+                return Err(Errno::NOSPC.into());
+            }
+            self.inode.is_sparse.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn map(&self, populate: Populate) -> io::Result<Mapping> {
+        assert!(!self.inode.is_sparse.load(Ordering::Relaxed), "a file is mapped that has not all its blocks");
         drop(self.memory.count(Operation::Map)?);
         Mapping::of(&self.inode.file, populate)
     }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::world::{OWN_BYTES, World};
+use super::world::World;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -85,7 +85,7 @@ proptest! {
         world.options.bytes_max = segments_max * world.options.segment_bytes;
         for step in &steps {
             take(&mut world, step);
-            prop_assert!(world.memory.used() <= OWN_BYTES + world.options.bytes_max);
+            prop_assert!(world.memory.used() <= world.memory.own_bytes() + world.options.bytes_max);
         }
         world.drain();
         world.check_exact();

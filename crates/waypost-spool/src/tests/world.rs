@@ -10,9 +10,6 @@ use crate::{
     Appended, LossCause, Position, RECORD_BYTES_MAX, ReadLimit, Reader, Spool, SpoolError, SpoolOptions, Writer,
 };
 
-/// Bytes of the files that are not segments.
-pub(crate) const OWN_BYTES: u64 = 8192 + 65536;
-
 /// A spool without threads: what happens in the background happens when a test says so.
 pub(crate) struct World {
     pub(crate) memory: Memory,
