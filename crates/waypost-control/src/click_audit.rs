@@ -28,6 +28,7 @@ struct Totals {
     /// Clicks that were numbered by an edge, as far as it is known here.
     answered: u64,
     stored: u64,
+    /// Declared lost, or known to be and to be declared yet.
     lost: u64,
     /// In this instance's spool, to be counted yet.
     waiting: u64,
@@ -79,10 +80,11 @@ impl App {
         let spool = self.settings.spool_stats.as_ref().map(|read| read());
         let status = self.clicks.status();
         let accounted = status.counted + status.lost;
+        let undeclared = spool.as_ref().map_or(0, |stats| status.lost_by_now(stats).saturating_sub(status.lost));
         let spool = spool.map(|stats| SpoolView::new(&stats, accounted));
         let waiting = spool.as_ref().map_or(status.pending, |spool| spool.pending);
         let epochs = self.click_store().audit().await?;
-        Ok(AuditView::new(epochs, spool, waiting))
+        Ok(AuditView::new(epochs, spool, (waiting, undeclared)))
     }
 }
 
@@ -99,10 +101,13 @@ impl SpoolView {
 }
 
 impl AuditView {
-    fn new(epochs: Vec<ClickAudit>, spool: Option<SpoolView>, waiting: u64) -> Self {
+    /// `undeclared`: how many of those waiting are known to be lost.
+    fn new(epochs: Vec<ClickAudit>, spool: Option<SpoolView>, (waiting, undeclared): (u64, u64)) -> Self {
         let epochs: Vec<EpochView> = epochs.into_iter().map(EpochView::new).collect();
         let unaccounted = spool.as_ref().map_or(0, |spool| spool.unaccounted);
-        let mut totals = Totals { waiting, missing: unaccounted, ..Totals::default() };
+        let undeclared = undeclared.min(waiting);
+        let waiting = waiting - undeclared;
+        let mut totals = Totals { waiting, lost: undeclared, missing: unaccounted, ..Totals::default() };
         for epoch in &epochs {
             totals.stored += epoch.stored;
             totals.lost += epoch.lost.sum();
@@ -149,6 +154,7 @@ impl LostView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clicks::IngestStatus;
 
     fn audit(received: &[(u64, u64)], stored: u64, lost_full: u64, missing: u64) -> ClickAudit {
         let at = Timestamp::from_micros(0);
@@ -184,10 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn what_found_no_room_is_lost_before_it_is_declared() {
+        let stats = SpoolStats { appended: 50, lost: 30, pending: 42, lost_before: 2, ..SpoolStats::default() };
+        let status = IngestStatus { counted: 10, ..IngestStatus::default() };
+        assert_eq!(status.lost_by_now(&stats), 32);
+        let view = AuditView::new(vec![audit(&[(1, 10)], 10, 0, 0)], Some(SpoolView::new(&stats, 10)), (42, 32));
+        assert!(view.ok);
+        assert_eq!((view.totals.answered, view.totals.lost, view.totals.waiting), (52, 32, 10));
+        // Ten of them are declared, with five of another kind.
+        let status = IngestStatus { lost: 15, lost_full: 10, ..status };
+        assert_eq!(status.lost_by_now(&stats), 37);
+    }
+
+    #[test]
     fn what_the_spool_has_forgotten_is_missing() {
         let stats = SpoolStats { appended: 15, pending: 4, ..SpoolStats::default() };
-        let view =
-            |accounted| AuditView::new(vec![audit(&[(1, 10)], 10, 0, 0)], Some(SpoolView::new(&stats, accounted)), 4);
+        let view = |accounted| {
+            AuditView::new(vec![audit(&[(1, 10)], 10, 0, 0)], Some(SpoolView::new(&stats, accounted)), (4, 0))
+        };
         assert!(view(11).ok);
         assert!(view(500).ok, "of earlier runs");
         let short = view(10);

@@ -57,7 +57,7 @@ struct ClicksCheck {
     pending: u64,
     /// How long the oldest of them has waited, in seconds.
     pending_age_s: f64,
-    /// Clicks declared lost since the start.
+    /// Clicks lost since the start, also those that are not declared in the database yet.
     lost: u64,
     /// Why the last attempt to count failed; `null` where it did not.
     last_error: Option<String>,
@@ -116,14 +116,14 @@ impl App {
 
     async fn clicks_check(&self) -> ClicksCheck {
         let ping = self.click_store().ping().await;
-        let status = self.clicks.status();
         // The ingest knows what it has seen; the spool knows also what has come since, and before the first look.
-        let waiting = self.settings.spool_stats.as_ref().map_or(0, |read| read().pending);
+        let spool = self.settings.spool_stats.as_ref().map(|read| read()).unwrap_or_default();
+        let status = self.clicks.status();
         ClicksCheck {
             ok: ping.is_ok() && !status.is_failing,
-            pending: status.pending.max(waiting),
+            pending: status.pending.max(spool.pending),
             pending_age_s: status.pending_age_s,
-            lost: status.lost,
+            lost: status.lost_by_now(&spool),
             last_error: status.last_error.or_else(|| ping.err().map(|error| error.to_string())),
         }
     }

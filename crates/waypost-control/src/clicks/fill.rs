@@ -19,7 +19,7 @@ use waypost_store::{ClickBatch, ClickPosition, LossCause};
 
 use super::enrich::{ClickEnricher, ClickOrigin};
 use super::settings::ClickSettings;
-use super::source::{ClickSource, SourceEntry};
+use super::source::{ClickSource, Edges, SourceEntry};
 
 /// What is read at once: small, so that a batch is looked at often enough to keep to its limits.
 const READ_LIMIT: ReadLimit = ReadLimit { records: 2_000, bytes: 256 << 10 };
@@ -50,6 +50,8 @@ pub(super) struct Filled {
     pub(super) to: BTreeMap<u64, u64>,
     pub(super) clicks: u64,
     pub(super) lost: u64,
+    /// Those of them that this run of the spool found no room for.
+    pub(super) lost_full: u64,
     pub(super) unreadable: u64,
     /// Shown to whoever listens.
     pub(super) live: Vec<ClickEvent>,
@@ -83,7 +85,8 @@ impl Filler {
     /// Clicks that are to be shown are kept while anyone listens to `live`.
     pub(super) fn new(source: Box<dyn ClickSource>, settings: &ClickSettings, live: LiveSender) -> Self {
         let adder = Adder {
-            edge_id: source.edge_id().to_owned(),
+            edges: Edges { own: source.edge_id().to_owned(), former: source.former_epochs() },
+            first_epoch: source.first_epoch(),
             enricher: ClickEnricher::new(""),
             positions: BTreeMap::new(),
             filled: Filled::default(),
@@ -97,8 +100,9 @@ impl Filler {
         Self { source, adder, clicks_max, memory_bytes_max }
     }
 
-    pub(super) fn edge_id(&self) -> &str {
-        &self.adder.edge_id
+    /// Whose clicks the source has.
+    pub(super) const fn edges(&self) -> &Edges {
+        &self.adder.edges
     }
 
     pub(super) fn pending(&self) -> u64 {
@@ -166,7 +170,9 @@ impl Filler {
 
 /// What adds entries to the batch; apart from the source, which shows them to it.
 struct Adder {
-    edge_id: String,
+    edges: Edges,
+    /// The first epoch of this run of the source.
+    first_epoch: u64,
     enricher: ClickEnricher,
     /// The first number of each epoch that is not counted in the database.
     positions: BTreeMap<u64, u64>,
@@ -197,6 +203,9 @@ impl Adder {
                 // Of a loss that was counted in part, the rest.
                 let first_sequence = first_sequence.max(self.next_of(epoch).min(end));
                 if first_sequence < end && self.comes_next(epoch, first_sequence) {
+                    if epoch >= self.first_epoch && cause != LossCause::Damaged {
+                        self.filled.lost_full += end - first_sequence;
+                    }
                     self.add_lost(epoch, (first_sequence, end - first_sequence), cause);
                 }
             }
@@ -237,7 +246,7 @@ impl Adder {
             return self.add_unreadable(epoch, sequence);
         }
         self.current = Some((epoch, sequence));
-        let origin = ClickOrigin { edge_id: &self.edge_id, epoch, sequence };
+        let origin = ClickOrigin { edge_id: self.edges.of(epoch), epoch, sequence };
         let (filled, live) = (&mut self.filled, &self.live);
         self.enricher.enrich(origin, &click, |facts| {
             #[cfg(test)]
@@ -254,14 +263,16 @@ impl Adder {
 
     fn add_unreadable(&mut self, epoch: u64, sequence: u64) {
         tracing::warn!(epoch, sequence, "a click in the spool cannot be read: it is counted as lost");
-        self.filled.batch.push_lost(&self.edge_id, epoch, sequence, 1, LossCause::Unreadable);
+        let edge_id = self.edges.of(epoch);
+        self.filled.batch.push_lost(edge_id, epoch, sequence, 1, LossCause::Unreadable);
         self.filled.lost += 1;
         self.filled.unreadable += 1;
     }
 
     /// `(first, count)`: the numbers that are lost.
     fn add_lost(&mut self, epoch: u64, (first, count): (u64, u64), cause: LossCause) {
-        self.filled.batch.push_lost(&self.edge_id, epoch, first, count, cause);
+        let edge_id = self.edges.of(epoch);
+        self.filled.batch.push_lost(edge_id, epoch, first, count, cause);
         self.filled.lost = self.filled.lost.saturating_add(count);
         self.advance(epoch, first, count);
     }

@@ -18,7 +18,7 @@ use waypost_store::{ClickPosition, ClickStore, StoreError};
 
 use super::fill::{FillEnd, FillError, Filled, Filler, LiveSender};
 use super::settings::ClickSettings;
-use super::source::ClickSource;
+use super::source::{ClickSource, Edges};
 use super::status::{Counted, IngestStatus, Progress};
 use crate::app::wall_clock_now;
 use crate::problem::Chain;
@@ -168,8 +168,8 @@ impl Ingest {
 
     /// The job: runs until everything is counted after [`Ingest::stop`], or counting fails then.
     pub(super) async fn run(&self, sink: impl ClickSink, filler: Filler) {
-        let edge_id = filler.edge_id().to_owned();
-        let mut job = Job { ingest: self, sink, edge_id, filler: Some(filler), is_placed: false, counted_at: None };
+        let edges = filler.edges().clone();
+        let mut job = Job { ingest: self, sink, edges, filler: Some(filler), is_placed: false, counted_at: None };
         let (mut failures, mut out_of_step, mut deadline) = (0, 0, None);
         loop {
             let asked = self.asked.load(Ordering::SeqCst);
@@ -259,7 +259,8 @@ impl Ingest {
 struct Job<'i, S> {
     ingest: &'i Ingest,
     sink: S,
-    edge_id: String,
+    /// Those whose clicks the source has.
+    edges: Edges,
     /// `None` while another thread works with it.
     filler: Option<Filler>,
     /// Whether the filler goes on from where the database stands.
@@ -270,7 +271,7 @@ struct Job<'i, S> {
 impl<S: ClickSink> Job<'_, S> {
     async fn round(&mut self, asked: u64, is_stopping: bool) -> Result<Next, RoundError> {
         if !self.is_placed {
-            let positions = self.sink.positions(&self.edge_id).await?;
+            let positions = positions_of(&self.sink, &self.edges).await?;
             self.with_filler(move |filler| filler.start_at(&positions)).await?.map_err(RoundError::Release)?;
             self.is_placed = true;
         }
@@ -336,4 +337,14 @@ impl<S: ClickSink> Job<'_, S> {
         self.filler = Some(filler);
         worked.map_err(|_| RoundError::Panicked)
     }
+}
+
+/// Where the database stands in the epochs of a source. What it has of other epochs of these edges is no matter of this source.
+async fn positions_of(sink: &impl ClickSink, edges: &Edges) -> Result<Vec<ClickPosition>, StoreError> {
+    let mut positions = Vec::new();
+    for edge_id in edges.ids() {
+        let counted = sink.positions(edge_id).await?;
+        positions.extend(counted.into_iter().filter(|at| edges.of(at.epoch) == edge_id));
+    }
+    Ok(positions)
 }

@@ -1,13 +1,25 @@
 //! Where clicks come from: the spool, as far as the ingest needs it. A trait, so that the tests can put a source in its
 //! place that misbehaves in every way.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use waypost_spool::{Entry, Position, ReadLimit, Reader, Spool, SpoolError};
 use waypost_store::{ClickPosition, LossCause};
 
 /// An edge's clicks by epoch, each epoch's in the order of their numbers.
 pub(super) trait ClickSource: Send {
-    /// The edge that wrote them.
+    /// The edge that writes them.
     fn edge_id(&self) -> &str;
+
+    /// Epochs of earlier runs that another edge wrote, with its id.
+    fn former_epochs(&self) -> BTreeMap<u64, String> {
+        BTreeMap::new()
+    }
+
+    /// The first epoch of this run.
+    fn first_epoch(&self) -> u64 {
+        1
+    }
 
     /// Goes on from these positions; epochs that are not named from their first click.
     fn start_at(&mut self, positions: &[ClickPosition]);
@@ -20,6 +32,27 @@ pub(super) trait ClickSource: Send {
 
     /// About how many clicks wait that were not let go of.
     fn pending(&self) -> u64;
+}
+
+/// Whose clicks a source has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Edges {
+    /// The edge that writes them.
+    pub(super) own: String,
+    /// Epochs that another one wrote.
+    pub(super) former: BTreeMap<u64, String>,
+}
+
+impl Edges {
+    /// The edge that wrote an epoch.
+    pub(super) fn of(&self, epoch: u64) -> &str {
+        self.former.get(&epoch).map_or(&self.own, String::as_str)
+    }
+
+    /// Each of them once.
+    pub(super) fn ids(&self) -> BTreeSet<&str> {
+        self.former.values().chain([&self.own]).map(String::as_str).collect()
+    }
 }
 
 /// One entry of a source.
@@ -48,6 +81,14 @@ impl SpoolSource {
 impl ClickSource for SpoolSource {
     fn edge_id(&self) -> &str {
         self.spool.edge_id()
+    }
+
+    fn former_epochs(&self) -> BTreeMap<u64, String> {
+        self.spool.former_epochs().clone()
+    }
+
+    fn first_epoch(&self) -> u64 {
+        self.spool.stats().first_epoch
     }
 
     fn start_at(&mut self, positions: &[ClickPosition]) {

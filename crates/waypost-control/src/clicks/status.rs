@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use waypost_core::Timestamp;
+use waypost_spool::SpoolStats;
 
 use super::fill::Filled;
 
@@ -21,6 +22,8 @@ pub struct IngestStatus {
     pub counted: u64,
     /// Clicks declared lost since the start, those that could not be read among them.
     pub lost: u64,
+    /// Those of them that this run of the spool found no room for.
+    pub lost_full: u64,
     /// Clicks that could not be read, since the start.
     pub unreadable: u64,
     /// Transactions since the start.
@@ -33,6 +36,14 @@ pub struct IngestStatus {
     pub last_batch_s: f64,
     /// How often since the start no browser was read from a user agent, because too many new ones came at once.
     pub unparsed_user_agents: u64,
+}
+
+impl IngestStatus {
+    /// How many clicks are known to be lost by now: those declared in the database, and those of which the spool knows and that
+    /// wait to be declared there, as all others wait while the database is away. `spool` was read before the status.
+    pub fn lost_by_now(&self, spool: &SpoolStats) -> u64 {
+        self.lost.saturating_sub(self.lost_full) + self.lost_full.max(spool.lost) + spool.lost_before
+    }
 }
 
 /// What the status is made from.
@@ -69,6 +80,7 @@ impl Progress {
     pub(super) fn counted(&mut self, filled: &Counted, took_s: f64) {
         self.status.counted += filled.clicks;
         self.status.lost = self.status.lost.saturating_add(filled.lost);
+        self.status.lost_full = self.status.lost_full.saturating_add(filled.lost_full);
         self.status.unreadable += filled.unreadable;
         self.status.batches += 1;
         (self.status.last_batch_clicks, self.status.last_batch_s) = (filled.clicks, took_s);
@@ -93,11 +105,12 @@ impl Progress {
 pub(super) struct Counted {
     pub(super) clicks: u64,
     lost: u64,
+    lost_full: u64,
     unreadable: u64,
 }
 
 impl From<&Filled> for Counted {
     fn from(filled: &Filled) -> Self {
-        Self { clicks: filled.clicks, lost: filled.lost, unreadable: filled.unreadable }
+        Self { clicks: filled.clicks, lost: filled.lost, lost_full: filled.lost_full, unreadable: filled.unreadable }
     }
 }

@@ -1,6 +1,8 @@
 //! Clicks from a spool on disk to a database: each once, over restarts, damage and a database that is away.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod folder;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -149,12 +149,13 @@ fn show_audit(audit: &Value) -> anyhow::Result<()> {
         }
     }
     print::line(&format!("\n{sum}"))?;
-    let verdict = if audit["ok"] == true {
-        "Every click is accounted for."
-    } else {
-        "NOT every click is accounted for: see the epochs with gaps, and the totals."
+    let verdict = match (audit["ok"] == true, totals["lost"].as_u64().unwrap_or_default()) {
+        (true, 0) => "Every click is accounted for.".to_owned(),
+        (true, 1) => "Every click is accounted for, and 1 of them is lost.".to_owned(),
+        (true, lost) => format!("Every click is accounted for, and {} of them are lost.", grouped(lost)),
+        (false, _) => "NOT every click is accounted for: see the epochs with gaps, and the totals.".to_owned(),
     };
-    Ok(print::line(verdict)?)
+    Ok(print::line(&verdict)?)
 }
 
 fn show_epoch(epoch: &Value) -> Vec<String> {
