@@ -26,6 +26,9 @@ pub(crate) struct Erased {
 pub(crate) struct Retention {
     /// As the account has chosen; `null` for the instance's default.
     days: Option<u32>,
+    /// Why clicks are not deleted by what the clock shows; absent where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 impl App {
@@ -53,7 +56,8 @@ impl App {
 
     /// For how long the caller's raw clicks are kept.
     pub(crate) async fn retention(&self, caller: &Caller) -> Result<Retention, Problem> {
-        Ok(Retention { days: self.click_store().retention_days(&caller.account_id).await? })
+        let days = self.click_store().retention_days(&caller.account_id).await?;
+        Ok(Retention { days, held: self.clicks.status().retention_held })
     }
 
     /// Chooses that.
@@ -78,6 +82,6 @@ impl App {
             return Err(Problem::of_fields(errors));
         }
         self.click_store().set_retention_days(&caller.account_id, days).await?;
-        Ok(Retention { days })
+        Ok(Retention { days, held: self.clicks.status().retention_held })
     }
 }

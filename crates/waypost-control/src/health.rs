@@ -61,6 +61,9 @@ struct ClicksCheck {
     lost: u64,
     /// Why the last attempt to count failed; `null` where it did not.
     last_error: Option<String>,
+    /// Why raw clicks are not deleted by what the clock shows; absent where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_held: Option<String>,
 }
 
 /// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it answers
@@ -125,6 +128,7 @@ impl App {
             pending_age_s: status.pending_age_s,
             lost: status.lost_by_now(&spool),
             last_error: status.last_error.or_else(|| ping.err().map(|error| error.to_string())),
+            retention_held: status.retention_held,
         }
     }
 

@@ -101,6 +101,8 @@ impl Page {
         self.seconds("click_ingest_last_batch_seconds", help, status.last_batch_s);
         let help = "Clicks whose browser was not read, because too many new user agents came at once";
         self.counter("clicks_user_agent_unparsed", help, status.unparsed_user_agents);
+        let help = "Whether raw clicks are kept longer because the clock is not believed";
+        self.flag("click_retention_held", help, status.retention_held.is_some());
     }
 
     fn sync(&mut self, check: &SyncCheck, status: &OutboxStatus) {

@@ -7,6 +7,7 @@
 mod batch;
 mod blocks;
 mod cells;
+mod clock;
 mod erase;
 mod events;
 mod ingest;
@@ -26,6 +27,7 @@ use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::QueryError;
 
 pub use batch::ClickBatch;
+pub use clock::RetentionClock;
 pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 
 use crate::clicks::months::WantedMonths;

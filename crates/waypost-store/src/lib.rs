@@ -60,7 +60,7 @@ pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
 pub use bulk::{CreateOutcome, LINKS_PER_CALL_MAX};
 pub use clicks::{
     ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
-    PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, StoredRefusal,
+    PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, RetentionClock, StoredRefusal,
 };
 pub use database::{Clock, StoreOptions};
 pub use dialect::Engine;

@@ -90,6 +90,7 @@ const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     2 "0002_refused_events",
     3 "0003_spools",
     4 "0004_months",
+    5 "0005_clock",
 ];
 
 impl Schema {

@@ -216,6 +216,11 @@ impl Ingest {
         }
     }
 
+    /// Keeps why clicks are not deleted by what the clock shows; `None` where they are.
+    pub(super) fn hold_retention(&self, reason: Option<String>) {
+        self.progress().hold_retention(reason);
+    }
+
     fn back_off(&self, failures: u32) -> Duration {
         let (first, last) = self.settings.back_off;
         first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(last)

@@ -1,11 +1,37 @@
-//! The job that deletes raw clicks which have had their days. Totals stay for ever.
+//! The job that deletes raw clicks which have had their days. Totals stay for ever. It does not believe a clock that jumps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use waypost_store::ClickStore;
+use waypost_store::{ClickStore, StoreError};
 
 use super::ingest::Ingest;
 use crate::problem::Chain;
+
+/// Looks at the clock, then deletes what had its days.
+async fn prune(
+    store: &ClickStore,
+    default_days: u32,
+    looked_at: &mut Option<Instant>,
+    ingest: &Ingest,
+) -> Result<u64, StoreError> {
+    let begun = Instant::now();
+    let clock = store.retention_clock(looked_at.map_or(Duration::ZERO, |at| begun - at)).await?;
+    *looked_at = Some(begun);
+    let held = clock.held.map(|shown| {
+        let now = clock.now;
+        format!(
+            "the clock shows {shown}, and by all that is known it is about {now}: raw clicks are deleted by the latter"
+        )
+    });
+    if let Some(reason) = &held {
+        tracing::warn!(
+            reason,
+            "the clock has jumped or the instance was off for long; see the documentation of retention"
+        );
+    }
+    ingest.hold_retention(held);
+    store.prune(default_days, clock.now).await
+}
 
 /// How often it looks.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -14,10 +40,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs until the ingest is told to stop. What is being deleted then is deleted another time.
 pub(super) async fn run(store: ClickStore, default_days: u32, ingest: &Ingest) {
+    let mut looked_at = None;
     loop {
         let pruned = tokio::select! {
             () = ingest.stopped() => return,
-            pruned = store.prune(default_days) => pruned,
+            pruned = prune(&store, default_days, &mut looked_at, ingest) => pruned,
         };
         let pause = match pruned {
             Ok(0) => PRUNE_EVERY,

@@ -36,6 +36,8 @@ pub struct IngestStatus {
     pub last_batch_s: f64,
     /// How often since the start no browser was read from a user agent, because too many new ones came at once.
     pub unparsed_user_agents: u64,
+    /// Why raw clicks are not deleted by what the clock shows; `None` where they are.
+    pub retention_held: Option<String>,
 }
 
 impl IngestStatus {
@@ -89,6 +91,10 @@ impl Progress {
 
     pub(super) fn unparsed_user_agents(&mut self, unparsed: u64) {
         self.status.unparsed_user_agents = self.status.unparsed_user_agents.max(unparsed);
+    }
+
+    pub(super) fn hold_retention(&mut self, reason: Option<String>) {
+        self.status.retention_held = reason;
     }
 
     /// Keeps whether an attempt worked, and gives whether the last one had not.

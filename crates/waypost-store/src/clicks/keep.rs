@@ -1,5 +1,6 @@
 //! How long raw clicks are kept, and deleting them when they have had their days. Roll-ups are kept for ever.
 
+use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 use waypost_core::visitor::day_of;
 
@@ -44,23 +45,23 @@ impl ClickStore {
         tx.commit().await
     }
 
-    /// Deletes raw clicks that have had their days: those of days more than so many before today, and those that were stored
-    /// that long ago, whatever day they claim. `default_days` is for accounts that have not chosen. Totals stay. Gives how many
-    /// clicks that were. Also forgets event ids that are older than a week, and
-    /// refused events that are older than a month.
+    /// Deletes raw clicks that have had their days by `now` ([`ClickStore::retention_clock`]): those of days more than so
+    /// many before today, and those that were stored that long ago, whatever day they claim. `default_days` is for accounts that
+    /// have not chosen. Totals stay. Gives how many clicks that were. Also forgets event ids that are older than a week, and refused
+    /// events that are older than a month.
     ///
     /// # Errors
     /// Where the database fails; what was deleted before stays deleted.
-    pub async fn prune(&self, default_days: u32) -> Result<u64, StoreError> {
+    pub async fn prune(&self, default_days: u32, now: Timestamp) -> Result<u64, StoreError> {
+        let today = day_of(now.as_micros());
         let mut pruned = 0;
         let mut after = 0;
-        while let Some((account, clicks)) = self.prune_next(after, default_days).await? {
+        while let Some((account, clicks)) = self.prune_next(after, default_days, today).await? {
             after = account;
             pruned += clicks;
         }
         let mut tx = self.database.begin("prune_event_ids").await?;
         let statement = Statement::new("DELETE FROM click_event_ids WHERE day < $1");
-        let today = day_of(tx.now().as_micros());
         tx.execute(statement.bind(today - EVENT_ID_DAYS)).await?;
         let refused = Statement::new("DELETE FROM click_refused WHERE received_at < $1");
         tx.execute(refused.bind((today - REFUSED_DAYS) * DAY_MICROS)).await?;
@@ -69,7 +70,7 @@ impl ClickStore {
     }
 
     /// Prunes the next account that has raw clicks, in a transaction of its own, so that counting goes on in between.
-    async fn prune_next(&self, after: i64, default_days: u32) -> Result<Option<(i64, u64)>, StoreError> {
+    async fn prune_next(&self, after: i64, default_days: u32, today: i64) -> Result<Option<(i64, u64)>, StoreError> {
         let mut tx = self.database.begin("prune_clicks").await?;
         let statement = Statement::new(
             "SELECT s.number, p.retention_days
@@ -80,7 +81,7 @@ impl ClickStore {
         let columns = Columns::new(&row, "click scope");
         let account = columns.get::<i64>("number")?;
         let days = columns.get::<Option<i64>>("retention_days")?.unwrap_or(i64::from(default_days));
-        let cut = day_of(tx.now().as_micros()) - days;
+        let cut = today - days;
         let old = "FROM click_blocks WHERE account = $1 AND (day < $2 OR stored_day < $2)";
         let sum = Statement::new(format!("SELECT CAST(coalesce(sum(clicks), 0) AS BIGINT) AS clicks {old}"));
         let row = tx.fetch_optional(sum.bind(account).bind(cut)).await?;

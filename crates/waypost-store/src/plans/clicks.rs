@@ -73,7 +73,8 @@ pub(super) async fn every_operation(store: &ClickStore) -> Result<(), StoreError
     store.set_retention_days(&account_id, Some(1)).await?;
     store.retention_days(&account_id).await?;
     store.set_retention_days(&account_id, None).await?;
-    store.prune(1).await?;
+    let clock = store.retention_clock(std::time::Duration::ZERO).await?;
+    store.prune(1, clock.now).await?;
     store.ping().await
 }
 

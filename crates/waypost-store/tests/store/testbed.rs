@@ -226,6 +226,10 @@ impl ClickTestbed {
     pub(crate) fn advance_days(&self, days: i64) {
         self.clock_us.fetch_add(days * 86_400_000_000, Ordering::Relaxed);
     }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.clock_us.load(Ordering::Relaxed))
+    }
 }
 
 /// Runs each case on a clicks database of SQLite and of PostgreSQL.

@@ -244,5 +244,9 @@ async fn retention(args: &ClientArgs, days: Option<&str>) -> anyhow::Result<()> 
         Some(days) => format!("Clicks are kept for {days} days."),
         None => "Clicks are kept for as long as the instance is configured to.".to_owned(),
     };
-    Ok(print::line(&format!("{text} Totals are kept for ever."))?)
+    print::line(&format!("{text} Totals are kept for ever."))?;
+    if let Some(reason) = retention["held"].as_str() {
+        print::note(reason);
+    }
+    Ok(())
 }

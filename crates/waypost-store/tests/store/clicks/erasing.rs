@@ -1,7 +1,10 @@
 //! What is erased is gone everywhere; what is pruned is gone from the raw clicks only.
 
+use std::time::Duration;
+
+use waypost_core::Timestamp;
 use waypost_rollup::{ClickFacts, Dimension, Report};
-use waypost_store::ClickStore;
+use waypost_store::{ClickStore, RetentionClock};
 
 use super::{DAY, DAY_US, account, all_pages, at, batch, click, link, of_account, of_link, raw_query, report};
 use crate::testbed::{ClickTestbed, on_both_click_engines};
@@ -14,6 +17,7 @@ on_both_click_engines! {
     counting_goes_on_after_erasure,
     pruning_keeps_totals,
     clicks_that_claim_the_future_are_pruned_too,
+    a_clock_that_jumped_deletes_nothing,
 }
 
 const LINKS: [&str; 3] = ["link_1", "link_2", "link_3"];
@@ -75,7 +79,7 @@ async fn a_link_is_erased_when_its_raw_clicks_are_gone(testbed: ClickTestbed) {
     let store = &testbed.store;
     fill(store).await;
     testbed.advance_days(100);
-    assert_eq!(store.prune(30).await.unwrap(), 300);
+    assert_eq!(store.prune(30, testbed.now()).await.unwrap(), 300);
     assert_eq!(store.erase_link(&account(), &link("link_2")).await.unwrap(), 0);
     check_sums(store, 200).await;
 }
@@ -136,9 +140,9 @@ async fn pruning_keeps_totals(testbed: ClickTestbed) {
         reports
     };
     let before = ask().await;
-    assert_eq!(store.prune(365).await.unwrap(), 0);
+    assert_eq!(store.prune(365, testbed.now()).await.unwrap(), 0);
     testbed.advance_days(11);
-    assert_eq!(store.prune(365).await.unwrap(), 300, "stored eleven days ago, whatever day they are of");
+    assert_eq!(store.prune(365, testbed.now()).await.unwrap(), 300, "stored eleven days ago, whatever day they are of");
     assert_eq!(all_pages(store, raw_query(100)).await.events.len(), 0);
     assert_eq!(ask().await, before);
     check_sums(store, 300).await;
@@ -151,7 +155,42 @@ async fn clicks_that_claim_the_future_are_pruned_too(testbed: ClickTestbed) {
     let store = &testbed.store;
     store.ingest(batch([at(click(1, "link_1"), (DAY + 3_000_000) * DAY_US), click(2, "link_1")])).await.unwrap();
     testbed.advance_days(30);
-    assert_eq!(store.prune(30).await.unwrap(), 0);
+    assert_eq!(store.prune(30, testbed.now()).await.unwrap(), 0);
     testbed.advance_days(1);
-    assert_eq!(store.prune(30).await.unwrap(), 2);
+    assert_eq!(store.prune(30, testbed.now()).await.unwrap(), 2);
+}
+
+/// A start in 2039 with a click in it, retention, and back.
+async fn a_clock_that_jumped_deletes_nothing(testbed: ClickTestbed) {
+    let store = &testbed.store;
+    let prune = async |ran: Duration| {
+        let clock = store.retention_clock(ran).await.unwrap();
+        (store.prune(760, clock.now).await.unwrap(), clock)
+    };
+    fill(store).await;
+    let event = ClickFacts { event_id: [7; 16], edge_id: "worker", epoch: 0, sequence: 0, ..click(1, "link_1") };
+    store.ingest_events(&[event]).await.unwrap();
+    let right = testbed.now();
+    // The newest batch says what time it is where nobody has looked before.
+    testbed.advance_days(5_000);
+    let ahead = testbed.now();
+    for ran in [0, 3_600, 3_600] {
+        let (pruned, clock) = prune(Duration::from_secs(ran)).await;
+        assert_eq!((pruned, clock.held), (0, Some(ahead)));
+    }
+    store.ingest(batch([at(click(301, "link_1"), (DAY + 5_000) * DAY_US)])).await.unwrap();
+    let another = testbed.second_store().await.unwrap();
+    let clock = another.retention_clock(Duration::ZERO).await.unwrap();
+    assert_eq!((clock.now, clock.held), (Timestamp::from_micros(right.as_micros() + 2 * 3_600_000_000), Some(ahead)));
+    assert_eq!(another.prune(760, clock.now).await.unwrap(), 0, "a restart changes nothing");
+    assert_eq!(all_pages(store, raw_query(400)).await.events.len(), 302);
+    assert_eq!(testbed.db_execute("SELECT count(*) FROM click_event_ids").await, "1");
+    // The clock is set right, and days pass.
+    testbed.advance_days(-5_000);
+    assert_eq!(prune(Duration::ZERO).await, (0, RetentionClock { now: right, held: None }));
+    for _ in 0..110 {
+        testbed.advance_days(7);
+        assert_eq!(prune(Duration::ZERO).await.1.held, None);
+    }
+    assert_eq!(all_pages(store, raw_query(400)).await.events.len(), 0);
 }

@@ -54,10 +54,10 @@ async fn event_ids_are_forgotten_after_a_week(testbed: ClickTestbed) {
     let store = &testbed.store;
     store.ingest_events(&[event(1)]).await.unwrap();
     testbed.advance_days(8);
-    store.prune(1_000).await.unwrap();
+    store.prune(1_000, testbed.now()).await.unwrap();
     assert_eq!(store.ingest_events(&[event(1)]).await.unwrap(), [Duplicate]);
     testbed.advance_days(1);
-    store.prune(1_000).await.unwrap();
+    store.prune(1_000, testbed.now()).await.unwrap();
     assert_eq!(testbed.db_execute("SELECT count(*) FROM click_event_ids").await, "0");
 }
 

@@ -67,9 +67,9 @@ async fn the_oldest_go_first(testbed: ClickTestbed) {
 async fn a_month_is_enough(testbed: ClickTestbed) {
     testbed.store.ingest_delivery(&[], &[refused(1)]).await.unwrap();
     testbed.advance_days(30);
-    testbed.store.prune(1_000).await.unwrap();
+    testbed.store.prune(1_000, testbed.now()).await.unwrap();
     assert_eq!(testbed.store.refused_events(None, 1).await.unwrap().events.len(), 1);
     testbed.advance_days(1);
-    testbed.store.prune(1_000).await.unwrap();
+    testbed.store.prune(1_000, testbed.now()).await.unwrap();
     assert_eq!(testbed.store.refused_events(None, 1).await.unwrap().events.len(), 0);
 }
