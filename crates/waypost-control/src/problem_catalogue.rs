@@ -45,7 +45,7 @@ problems! {
     BadJson = "bad_json", 400, "The body is not JSON",
         "The body is empty, cut short, nested too deeply, or not a JSON object. Nothing of it was read.";
     BadRequest = "bad_request", 400, "The request cannot be understood",
-        "A header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is no version.";
+        "It is not one that HTTP allows, or could be read in two ways: two `Content-Length`, one beside a `Transfer-Encoding`, lines that do not end in CR LF, not exactly one `Host`. Or a header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is no version.";
     UrlInvalid = "url_invalid", 400, "The URL cannot be shortened",
         "`originalUrl` is missing, not a string, not an absolute `http` or `https` URL, too long, carries a user name or password, or is itself one of our short links. `errors` says which.";
     Unauthorized = "unauthorized", 401, "An API key is needed",
@@ -62,8 +62,8 @@ problems! {
         "The address leads nowhere, or to a thing that is not there or not yours.";
     MethodNotAllowed = "method_not_allowed", 405, "The address does not take this method",
         "`Allow` lists the methods it takes.";
-    RequestTimeout = "request_timeout", 408, "The body came too slowly",
-        "A webhook's body has 15 seconds. Nothing of it was kept; send it again.";
+    RequestTimeout = "request_timeout", 408, "The request came too slowly",
+        "A body has 15 seconds to come, and longer while it comes at 64 KiB a second or more; the head of a request has 10. Nothing of it was kept; send it again.";
     SlugTaken = "slug_taken", 409, "The slug is taken",
         "Another live link of the domain has it. Choose another, or leave `slug` out and get one.";
     DomainTaken = "domain_taken", 409, "The domain is taken",
@@ -86,6 +86,8 @@ problems! {
         "It has more bytes, or more parts, than a body here can have. Nothing was done. `detail` names the limit.";
     TooManyEvents = "too_many_events", 413, "The delivery has too many events",
         "Nothing of it was counted. `detail` names the limit; send it in parts.";
+    TargetTooLong = "target_too_long", 414, "The address is too long",
+        "Path and query together are over `limits.target_bytes_max`.";
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be JSON",
         "Send `Content-Type: application/json` (for PATCH also `application/merge-patch+json`), or none. Forms are taken by the landing page and by locked links only.";
     NotEvents = "not_events", 422, "The delivery holds no events",
@@ -124,6 +126,8 @@ problems! {
         "Totals are counted for sets of dimensions that belong together. `detail` says what can be asked instead; raw clicks can be combined in any way.";
     RateLimited = "rate_limited", 429, "Too many requests",
         "`Retry-After` says in how many seconds there is room again.";
+    HeadTooLarge = "head_too_large", 431, "The headers are too large",
+        "Request line and headers are over `limits.head_bytes_max`, or there are more than 100 headers.";
     TooManyListeners = "too_many_listeners", 429, "Too many live feeds are open",
         "An account, and the instance, can have so many at once. Close one, or try again after `Retry-After` seconds.";
     Internal = "internal", 500, "Something broke here",

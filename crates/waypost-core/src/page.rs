@@ -37,6 +37,12 @@ pub enum Page {
     UnlockRefused,
     /// 429: the same form, after too many passwords.
     UnlockThrottled,
+    /// 408: a request that came too slowly.
+    RequestTimeout,
+    /// 431: headers over the limit.
+    HeadTooLarge,
+    /// 429: no such link, and too many of those before.
+    TooManyMisses,
 }
 
 struct Text {
@@ -46,10 +52,10 @@ struct Text {
 }
 
 macro_rules! text {
-    ($status:literal, $title:literal, $heading:literal, $detail:literal) => {
-        text!($status, $title, $heading, $detail, "")
+    ($status:literal, $code:literal, $title:literal, $heading:literal, $detail:literal) => {
+        text!($status, $code, $title, $heading, $detail, "")
     };
-    ($status:literal, $title:literal, $heading:literal, $detail:literal, $extra:expr) => {
+    ($status:literal, $code:literal, $title:literal, $heading:literal, $detail:literal, $extra:expr) => {
         Text {
             status: $status,
             html: concat!(
@@ -74,7 +80,9 @@ macro_rules! text {
                 $title,
                 "\",\"status\":",
                 stringify!($status),
-                ",\"detail\":\"",
+                ",\"code\":\"",
+                $code,
+                "\",\"detail\":\"",
                 $detail,
                 "\"}\n"
             ),
@@ -92,7 +100,7 @@ macro_rules! form {
 
 impl Page {
     /// All pages.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::NotFound,
         Self::Gone,
         Self::MethodNotAllowed,
@@ -103,6 +111,9 @@ impl Page {
         Self::Unlock,
         Self::UnlockRefused,
         Self::UnlockThrottled,
+        Self::RequestTimeout,
+        Self::HeadTooLarge,
+        Self::TooManyMisses,
     ];
 
     /// The HTTP status the page comes with.
@@ -122,34 +133,55 @@ impl Page {
 
     const fn text(self) -> &'static Text {
         match self {
-            Self::NotFound => {
-                &text!(404, "Not Found", "There is no link here", "Check the address for a typing mistake.")
-            }
-            Self::Gone => &text!(410, "Gone", "This link has expired", "It no longer leads anywhere."),
-            Self::MethodNotAllowed => {
-                &text!(405, "Method Not Allowed", "Links are followed with GET", "This address takes GET and HEAD.")
-            }
-            Self::BadRequest => {
-                &text!(400, "Bad Request", "This request makes no sense", "The request is not one that HTTP allows.")
-            }
-            Self::TargetTooLong => {
-                &text!(414, "URI Too Long", "This address is too long", "The request target is over the size limit.")
-            }
+            Self::NotFound => &text!(
+                404,
+                "not_found",
+                "Not Found",
+                "There is no link here",
+                "Check the address for a typing mistake."
+            ),
+            Self::Gone => &text!(410, "gone", "Gone", "This link has expired", "It no longer leads anywhere."),
+            Self::MethodNotAllowed => &text!(
+                405,
+                "method_not_allowed",
+                "Method Not Allowed",
+                "Links are followed with GET",
+                "This address takes GET and HEAD."
+            ),
+            Self::BadRequest => &text!(
+                400,
+                "bad_request",
+                "Bad Request",
+                "This request makes no sense",
+                "The request is not one that HTTP allows."
+            ),
+            Self::TargetTooLong => &text!(
+                414,
+                "target_too_long",
+                "URI Too Long",
+                "This address is too long",
+                "The request target is over the size limit."
+            ),
             Self::BadRecord => &text!(
                 502,
+                "bad_record",
                 "Bad Gateway",
                 "This link cannot be followed",
                 "What is stored for it makes no sense. Whoever made it has to repair it."
             ),
             Self::Unavailable => &text!(
                 503,
+                "unavailable",
                 "Service Unavailable",
                 "This link cannot be read just now",
                 "The fault is on this side. Try again in a moment."
             ),
-            Self::Unlock => &text!(200, "Protected", "This link has a password", "Enter it to go on.", form!()),
+            Self::Unlock => {
+                &text!(200, "password_needed", "Protected", "This link has a password", "Enter it to go on.", form!())
+            }
             Self::UnlockRefused => &text!(
                 401,
+                "password_wrong",
                 "Unauthorized",
                 "This link has a password",
                 "Enter it to go on.",
@@ -157,10 +189,39 @@ impl Page {
             ),
             Self::UnlockThrottled => &text!(
                 429,
+                "rate_limited",
                 "Too Many Requests",
                 "This link has a password",
                 "Enter it to go on.",
                 concat!("<p class=\"fault\" role=\"alert\">Too many attempts. Try again in a minute.</p>\n", form!())
+            ),
+            Self::RequestTimeout | Self::HeadTooLarge | Self::TooManyMisses => self.text_of_refusal(),
+        }
+    }
+
+    /// The texts of pages that say no to how something was asked for.
+    const fn text_of_refusal(self) -> &'static Text {
+        match self {
+            Self::RequestTimeout => &text!(
+                408,
+                "request_timeout",
+                "Request Timeout",
+                "This request came too slowly",
+                "Send it again, without pauses."
+            ),
+            Self::HeadTooLarge => &text!(
+                431,
+                "head_too_large",
+                "Request Header Fields Too Large",
+                "This request is too large",
+                "Its headers, cookies among them, are over the size limit."
+            ),
+            _ => &text!(
+                429,
+                "rate_limited",
+                "Too Many Requests",
+                "There is no link here",
+                "Many links that do not exist were asked for from this network. Try again in a minute."
             ),
         }
     }

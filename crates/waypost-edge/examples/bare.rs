@@ -36,6 +36,9 @@ fn main() -> anyhow::Result<()> {
     let mut folder = None;
     let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], GrantKey::new([0; 32]));
     config.threads = NonZeroUsize::MIN;
+    // Who measures asks on one connection for ever.
+    config.limits.requests_per_connection_max = None;
+    config.limits.miss_rate = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{name} needs a value"))?;

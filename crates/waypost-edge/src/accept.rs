@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Crowded, NoRoom};
 use crate::connection::{Connection, Drain};
+use crate::crowd::Crowd;
 use crate::server::Stop;
 use crate::service::{Peer, Shared};
 use crate::thread::Thread;
@@ -30,6 +32,7 @@ pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) drain: Rc<Drain>,
+    pub(crate) crowd: Rc<Crowd>,
     pub(crate) thread: Rc<Thread>,
 }
 
@@ -46,11 +49,15 @@ impl Acceptor {
             match accepted {
                 Ok((stream, from)) => {
                     pause = PAUSE_SHORTEST;
-                    self.admit(stream, from);
+                    if self.admit(stream, from) == Admitted::InPlaceOfAnother {
+                        // The other one's descriptor is given back when its task has had its turn.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) if concerns_one_connection(&error) => (),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept connections; pausing");
+                    self.note_crowded(Some(&error), |crowded| crowded.failed += 1);
+                    self.crowd.evict(None);
                     let _ = tokio::time::timeout(pause, stop.wait_for(Option::is_some)).await;
                     pause = (pause * 2).min(PAUSE_LONGEST);
                 }
@@ -66,20 +73,53 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, stream: TcpStream, from: SocketAddr) {
+    fn admit(&self, stream: TcpStream, from: SocketAddr) -> Admitted {
         let peer = Peer::new(from, &self.shared.proxies);
         let is_counted = !peer.is_trusted && !peer.address.is_loopback();
-        match self.admission.admit(is_counted.then_some(peer.address)) {
-            Ok(permit) => {
-                tokio::task::spawn_local(Connection::new(stream, peer, self, permit));
+        let counted = is_counted.then_some(peer.address);
+        let (permit, admitted) = match self.admission.admit(counted) {
+            Ok(permit) => (permit, Admitted::Beside),
+            Err(no_room) => {
+                let network = match no_room {
+                    NoRoom::Process => None,
+                    NoRoom::Network(network) => Some(network),
+                };
+                let permit = self.crowd.evict(network).then(|| self.admission.admit(counted).ok()).flatten();
+                let Some(permit) = permit else {
+                    self.note_crowded(None, |crowded| crowded.refused += 1);
+                    // Whoever does not read this at once is not waited for.
+                    let _ = stream.try_write(OVERLOAD_ANSWER);
+                    return Admitted::No;
+                };
+                self.note_crowded(None, |crowded| crowded.closed += 1);
+                (permit, Admitted::InPlaceOfAnother)
             }
-            Err(refusal) => {
-                tracing::debug!(?refusal, "connection turned away");
-                // Whoever does not read this at once is not waited for.
-                let _ = stream.try_write(OVERLOAD_ANSWER);
-            }
-        }
+        };
+        tokio::task::spawn_local(Connection::new(stream, peer, self, permit));
+        admitted
     }
+
+    fn note_crowded(&self, error: Option<&io::Error>, count: impl FnOnce(&mut Crowded)) {
+        let Some(Crowded { closed, refused, failed }) = self.admission.note_crowded(Instant::now(), count) else {
+            return;
+        };
+        tracing::warn!(
+            closed,
+            refused,
+            failed,
+            error = error.map(|error| error as &dyn std::error::Error),
+            "there is no room for more connections: old idle ones are closed for new ones, which are turned away where there \
+             are none; the next minute is told in one line"
+        );
+    }
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    Beside,
+    InPlaceOfAnother,
+    No,
 }
 
 /// Whether an error of accept is about a connection that is already gone again, and not about us.

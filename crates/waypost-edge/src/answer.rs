@@ -98,23 +98,73 @@ impl Body for AnswerBody {
     }
 }
 
+/// Bytes of a body that nobody wants which are read before its answer, so that the connection can go on.
+const IGNORED_BYTES_MAX: usize = 64 * 1024;
+
 /// The future of one answer: there already, or being made by the control plane.
 pub(crate) enum Answering {
     Ready(Option<Answer>),
-    Control { future: ControlFuture, channel: Rc<Channel>, is_last: bool },
+    /// The body of the request is read first, and forgotten.
+    Ignoring {
+        body: Incoming,
+        bytes_left: usize,
+        answer: Option<Answer>,
+        channel: Rc<Channel>,
+    },
+    Control {
+        future: ControlFuture,
+        channel: Rc<Channel>,
+        misses: Option<MissedPreview>,
+    },
+}
+
+/// What to do where a control answer says that there is no such link.
+pub(crate) type MissedPreview = Box<dyn Fn() -> Option<Answer>>;
+
+impl Answering {
+    pub(crate) fn ignoring(body: Incoming, answer: Answer, channel: Rc<Channel>) -> Self {
+        Self::Ignoring { body, bytes_left: IGNORED_BYTES_MAX, answer: Some(answer), channel }
+    }
 }
 
 impl Future for Answering {
     type Output = Result<Answer, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        const TAKEN: &str = "a future is not polled after it is ready";
         match &mut *self {
-            Self::Ready(answer) => Poll::Ready(Ok(answer.take().expect("a future is not polled after it is ready"))),
-            Self::Control { future, channel, is_last } => {
+            Self::Ready(answer) => Poll::Ready(Ok(answer.take().expect(TAKEN))),
+            Self::Ignoring { body, bytes_left, answer, channel } => {
+                while *bytes_left > 0 && !body.is_end_stream() {
+                    match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            let bytes = frame.data_ref().map_or(0, Bytes::len);
+                            *bytes_left = bytes_left.saturating_sub(bytes);
+                        }
+                        Some(Err(_)) | None => break,
+                    }
+                }
+                channel.activity.answer_made();
+                channel.activity.end_answer_at_once();
+                let mut answer = answer.take().expect(TAKEN);
+                if !body.is_end_stream() {
+                    channel.activity.leave_input();
+                    close_after(&mut answer);
+                }
+                Poll::Ready(Ok(answer))
+            }
+            Self::Control { future, channel, misses } => {
                 let response = ready!(future.as_mut().poll(cx));
+                channel.activity.answer_made();
                 let end = EndOfAnswer(channel.clone());
-                let mut answer = response.map(|body| AnswerBody::Control { body, _end: end });
-                if *is_last {
+                let replaced = (response.status() == StatusCode::NOT_FOUND)
+                    .then(|| misses.as_ref().and_then(|misses| misses()))
+                    .flatten();
+                let mut answer = match replaced {
+                    Some(answer) => answer,
+                    None => response.map(|body| AnswerBody::Control { body, _end: end }),
+                };
+                if channel.is_closing.get() {
                     close_after(&mut answer);
                 }
                 Poll::Ready(Ok(answer))
@@ -159,7 +209,10 @@ pub(crate) fn page_parts(
     match shown {
         Page::MethodNotAllowed => header(ALLOW, "GET, HEAD"),
         Page::Unavailable => header(RETRY_AFTER, "1"),
-        Page::BadRequest | Page::TargetTooLong => header(CONNECTION, "close"),
+        Page::TooManyMisses => header(RETRY_AFTER, "10"),
+        Page::BadRequest | Page::TargetTooLong | Page::RequestTimeout | Page::HeadTooLarge => {
+            header(CONNECTION, "close");
+        }
         Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {}
     }
     if prefers_json {
@@ -170,6 +223,14 @@ pub(crate) fn page_parts(
         header(CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
         shown.html()
     }
+}
+
+/// What `OPTIONS *` asks for: the methods that there are here, whatever the address.
+pub(crate) fn options() -> Answer {
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    respond(StatusCode::NO_CONTENT, headers, AnswerBody::Empty)
 }
 
 /// Makes an answer the last of its connection.

@@ -75,6 +75,10 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// From the first byte of a request (or from the connection's start) to the end of its headers; then 408.
     pub head_read_timeout: Duration,
+    /// For the body of a request to come; then 408. Time in which the server does not ask for more of it does not count.
+    pub body_read_timeout: Duration,
+    /// At least so many bytes a second a body may come and take longer than that.
+    pub body_bytes_per_s_min: u64,
     /// Between an answer and the next request on the connection; then it is closed.
     pub idle_timeout: Duration,
     /// Without the peer taking a single byte of what is written to it; then the connection is closed.
@@ -83,10 +87,30 @@ pub struct Limits {
     pub connection_age_max: Duration,
     /// Requests on one connection, after which it is closed. `None`: no limit.
     pub requests_per_connection_max: Option<u64>,
-    /// Connections open at once in the whole process; more are answered 503.
+    /// Connections open at once in the whole process. For another one the one that has been waited for longest is closed;
+    /// where all are being answered, the new one is told 503.
     pub connections_max: usize,
-    /// Connections open at once from one IPv4 address or IPv6 /64. Neither loopback nor trusted proxies count.
+    /// Connections open at once from one IPv4 address or IPv6 /64, in the same way. Neither loopback nor trusted proxies count.
     pub connections_per_network_max: u32,
+    /// How many links that do not exist one IPv4 address or IPv6 /64 may ask for; then 429 in place of 404. Links that exist
+    /// are followed all the same. `None`: no limit.
+    pub miss_rate: Option<MissRate>,
+}
+
+/// So many misses in a time on average, and up to `burst` at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissRate {
+    /// Misses within the time.
+    pub count: u32,
+    /// The time, in seconds.
+    pub per_s: u32,
+    /// Misses that may come at once after a pause.
+    pub burst: u32,
+}
+
+impl MissRate {
+    /// More than people make, by far, and less than a scanner needs.
+    pub const USUAL: Self = Self { count: 300, per_s: 60, burst: 600 };
 }
 
 impl Default for Limits {
@@ -95,12 +119,15 @@ impl Default for Limits {
             head_bytes_max: 16 * 1024,
             target_bytes_max: 8 * 1024,
             head_read_timeout: Duration::from_secs(10),
+            body_read_timeout: Duration::from_secs(15),
+            body_bytes_per_s_min: 64 * 1024,
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             connection_age_max: Duration::from_secs(600),
-            requests_per_connection_max: None,
+            requests_per_connection_max: Some(10_000),
             connections_max: 100_000,
             connections_per_network_max: 256,
+            miss_rate: Some(MissRate::USUAL),
         }
     }
 }

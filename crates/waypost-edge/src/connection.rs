@@ -1,6 +1,9 @@
 //! One connection from its first byte to its last: plain requests, deadlines and draining by us, all other HTTP/1.1 by hyper,
 //! the engine, which a connection has from the first request on that needs it.
 //!
+//! A connection that has to end, for its age or because the server stops, says so in the next answer; one that has nothing to
+//! answer ends at once.
+//!
 //! Deadlines are kept lazily: one timer, moved only when it fires or when an earlier deadline appears, so a request on
 //! a busy connection costs no timer work. (hyper's own header timeout allocates and arms one for every request.)
 
@@ -18,22 +21,22 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
+use waypost_core::page::Page;
 
 use crate::accept::Acceptor;
 use crate::activity::Overdue;
 use crate::admission::Permit;
 use crate::config::Limits;
-use crate::plain::PlainRequest;
+use crate::input::Refusal;
+use crate::plain::{self, PlainRequest};
 use crate::service::{Peer, RequestService, Shared};
 use crate::thread::Thread;
 use crate::wire::{Channel, Left, PlainLimits, Wire};
 
-/// What a peer is told that began a request and did not end its head in time.
-const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\
-      cache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n";
-/// How long, and for how many bytes, a refused request is read to its end so that its answer arrives.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 64 * 1024;
+/// How long, and for how many bytes, a request that was answered early is read to its end so that the answer arrives: most
+/// clients read only when they have sent everything.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Tells the connections of one thread to finish, and counts them.
 #[derive(Debug, Default)]
@@ -81,13 +84,13 @@ pub(crate) struct Connection {
     drain_start: Pin<Box<OwnedNotified>>,
     /// Whether timer and drain start know the task's waker, which stays the same: they are polled once for that.
     is_registered: bool,
-    _permit: Permit,
 }
 
 enum Stage {
     Serving,
     /// Everything is said; what the peer still sends is read and dropped.
     Lingering {
+        is_finished: bool,
         bytes_left: usize,
     },
 }
@@ -101,14 +104,12 @@ enum Ended {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, peer: Peer, acceptor: &Acceptor, permit: Permit) -> Self {
-        let Acceptor { shared, drain, thread, .. } = acceptor;
-        let channel = Channel::new(stream);
-        if !shared.plain_requests {
-            channel.hand_over();
-        }
+        let Acceptor { shared, drain, thread, crowd, .. } = acceptor;
+        let channel = Channel::new(stream, permit);
         let now = Instant::now();
         let service = RequestService::new(shared.clone(), thread.clone(), peer, channel.clone());
         drain.open.set(drain.open.get() + 1);
+        crowd.add(&channel, drain.open.get());
         Self {
             engine: None,
             is_engine_at_work: false,
@@ -122,7 +123,6 @@ impl Connection {
             drain_start: Box::pin(drain.start.clone().notified_owned()),
             is_registered: false,
             shared: shared.clone(),
-            _permit: permit,
         }
     }
 
@@ -144,27 +144,37 @@ impl Connection {
     /// Lets plain requests and the engine take turns.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
-            if self.drain.started.get() {
-                // The engine knows how to end a connection.
-                self.channel.hand_over();
+            let is_draining = self.drain.started.get();
+            if is_draining {
+                self.channel.is_closing.set(true);
             }
-            if self.is_engine_at_work || self.channel.is_handed_over() {
-                match self.poll_engine(cx) {
+            if self.is_engine_at_work {
+                let outcome = self.poll_engine(cx);
+                if self.channel.has_bad_body() {
+                    return Poll::Ready(self.refuse_body(Page::BadRequest));
+                }
+                match outcome {
                     Poll::Ready(ended) => return Poll::Ready(ended),
                     Poll::Pending if self.channel.is_engine_done() => self.is_engine_at_work = false,
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            let limits = PlainLimits {
-                head_bytes_max: self.shared.limits.head_bytes_max,
-                requests_max: self.shared.limits.requests_per_connection_max.unwrap_or(u64::MAX),
-            };
+            let is_closing = self.channel.is_closing.get();
+            let Limits { head_bytes_max, target_bytes_max, requests_per_connection_max, .. } = self.shared.limits;
+            // The engine knows how to say that an answer is the last.
+            let is_engines = is_closing || !self.shared.plain_requests;
+            let requests_max = if is_engines { 0 } else { requests_per_connection_max.unwrap_or(u64::MAX) };
+            let limits = PlainLimits { head_bytes_max, target_bytes_max, requests_max };
             let service = &self.service;
             let answer = |request: &PlainRequest<'_>, to: &mut Vec<u8>| service.follow_plain(request, to);
-            match ready!(self.channel.poll_plain(cx, &self.thread, limits, answer)) {
+            let outcome = match self.channel.poll_plain(cx, &self.thread, limits, answer) {
+                Poll::Pending if is_closing && self.channel.is_silent(!is_draining) => Ok(Left::Done),
+                outcome => ready!(outcome),
+            };
+            match outcome {
                 Ok(Left::Nothing) => return Poll::Pending,
                 Ok(Left::Granted) => self.is_engine_at_work = true,
-                Ok(Left::HandedOver) => {}
+                Ok(Left::Refused(refusal)) => return Poll::Ready(self.refuse(refusal)),
                 Ok(Left::Done) => return Poll::Ready(Ended::Said),
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
@@ -175,19 +185,25 @@ impl Connection {
     }
 
     fn poll_engine(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut outcome = Pin::new(self.engine()).poll(cx);
-        if outcome.is_pending() && self.drain.started.get() && self.closes_at.take().is_some() {
-            Pin::new(self.engine()).graceful_shutdown();
-            outcome = Pin::new(self.engine()).poll(cx);
-        }
-        match ready!(outcome) {
-            Ok(()) if self.channel.activity.leaves_input() => Poll::Ready(Ended::WithInputLeft),
+        match ready!(Pin::new(self.engine()).poll(cx)) {
+            Ok(()) if self.channel.activity.leaves_input() || self.channel.has_input_left() => {
+                Poll::Ready(Ended::WithInputLeft)
+            }
             Ok(()) => Poll::Ready(Ended::Now),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "connection ended in an error");
                 Poll::Ready(Ended::Now)
             }
         }
+    }
+
+    /// Ends the connection with this answer.
+    fn refuse(&mut self, refusal: Refusal) -> Ended {
+        // It has nothing to say any more, and what it had to say before is held.
+        self.engine = None;
+        let date = self.thread.date.at(self.thread.clock.now().wall);
+        self.channel.hold(|held| plain::put_refusal(refusal, &date, held));
+        Ended::WithInputLeft
     }
 
     fn engine(&mut self) -> &mut http1::Connection<TokioIo<Wire>, RequestService> {
@@ -199,20 +215,16 @@ impl Connection {
 
     /// Looks at the clock when the timer has fired, and moves the timer when it must fire earlier or again. Ready when
     /// the connection has taken too long.
-    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if self.timer.is_elapsed() {
             let now = Instant::now();
             if let Some(overdue) = self.channel.activity.overdue(now, &self.shared.limits) {
-                if overdue == Overdue::Head {
-                    self.channel.send_last(HEAD_TIMEOUT_ANSWER);
-                }
-                return Poll::Ready(());
+                return Poll::Ready(self.give_up(overdue));
             }
             if self.closes_at.is_some_and(|at| at <= now) {
                 self.closes_at = None;
-                self.channel.hand_over();
-                Pin::new(self.engine()).graceful_shutdown();
-                // The engine acts on that when it is polled next.
+                self.channel.is_closing.set(true);
+                // Whether it can end at once is seen when it is polled next.
                 cx.waker().wake_by_ref();
             }
         }
@@ -229,12 +241,35 @@ impl Connection {
         Poll::Pending
     }
 
+    fn give_up(&mut self, overdue: Overdue) -> Ended {
+        match overdue {
+            Overdue::Head => self.refuse(self.channel.refusal_of_head(Page::RequestTimeout)),
+            Overdue::Body => self.refuse_body(Page::RequestTimeout),
+            Overdue::Peer => Ended::Now,
+        }
+    }
+
+    /// Ends the connection for the body of the engine's request, with this answer where it has not had another.
+    fn refuse_body(&mut self, page: Page) -> Ended {
+        if !self.channel.activity.is_unanswered() {
+            return Ended::Now;
+        }
+        let is_of_api = self.channel.is_of_api.get();
+        self.refuse(Refusal { page, is_of_api, is_head_alone: false })
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Stage::Lingering { bytes_left } = &mut self.stage else { return Poll::Ready(()) };
+        let Stage::Lingering { is_finished, bytes_left } = &mut self.stage else { return Poll::Ready(()) };
         if self.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        self.channel.poll_discard(cx, bytes_left)
+        if !*is_finished {
+            if ready!(self.channel.poll_finish(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            *is_finished = true;
+        }
+        self.channel.poll_discard(cx, &self.thread, bytes_left)
     }
 }
 
@@ -246,16 +281,28 @@ impl Future for Connection {
         if !this.is_registered {
             let _ = this.timer.as_mut().poll(cx);
             let _ = this.drain_start.as_mut().poll(cx);
+            this.channel.set_waker(cx.waker().clone());
             this.is_registered = true;
         }
         if let Stage::Serving = this.stage {
-            match this.poll_serve(cx) {
-                Poll::Pending => return this.poll_deadlines(cx),
-                Poll::Ready(Ended::Now | Ended::Said) => return Poll::Ready(()),
-                Poll::Ready(Ended::WithInputLeft) => (),
+            let ended = match this.poll_serve(cx) {
+                Poll::Pending => match this.poll_deadlines(cx) {
+                    // What has come was answered just now, as far as it can be.
+                    Poll::Pending if this.channel.is_evicted() => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(ended) => ended,
+                },
+                Poll::Ready(ended) => ended,
+            };
+            if let Ended::Now | Ended::Said = ended {
+                return Poll::Ready(());
             }
-            this.stage = Stage::Lingering { bytes_left: LINGER_BYTES_MAX };
+            this.channel.activity.end_answer(Instant::now());
+            this.stage = Stage::Lingering { is_finished: false, bytes_left: LINGER_BYTES_MAX };
             this.timer.as_mut().reset(Instant::now() + LINGER_TIMEOUT);
+        }
+        if this.channel.is_evicted() {
+            return Poll::Ready(());
         }
         this.poll_linger(cx)
     }

@@ -84,6 +84,11 @@ impl<'r> Fields<'r> {
         field.get_or_insert_with(text);
     }
 
+    /// Whether there is any, good or not.
+    pub(crate) fn has_host(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// The one `Host`; nothing where there is none or more than one.
     pub(crate) fn host(&self) -> Option<&'r [u8]> {
         self.host.filter(|_| !self.has_second_host)

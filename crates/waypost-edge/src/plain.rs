@@ -6,11 +6,9 @@
 //! plain, and what is not about a link, is the engine's: this file refuses whatever it is not sure of and never answers with an error.
 
 use std::borrow::Cow;
-use std::mem::MaybeUninit;
 
-use httparse::Status;
 use hyper::StatusCode;
-use hyper::header::ACCEPT;
+use hyper::header::{ACCEPT, CONNECTION};
 use waypost_core::page::{self, Page};
 use waypost_core::visit::Method;
 
@@ -19,6 +17,7 @@ use crate::date::DateBytes;
 use crate::field_name::FieldName;
 use crate::fields::{Fields, Headers as _};
 use crate::head::{self, FieldLines, Head, Line};
+use crate::input::Refusal;
 use crate::redirect::Redirect;
 
 /// A request that the engine is not needed for, as far as can be told from its head.
@@ -41,9 +40,7 @@ pub(crate) struct PlainRequest<'r> {
 pub(crate) enum Begins {
     /// A plain request of so many bytes, which was handed over.
     Plain { bytes: usize, is_answered: bool, is_last: bool },
-    /// A part of a head.
-    Partly,
-    /// Something for the engine.
+    /// Something else, or a part of a head.
     Other,
 }
 
@@ -53,8 +50,7 @@ pub(crate) fn read(bytes: &[u8], answer: impl FnOnce(&PlainRequest<'_>) -> bool)
     let mut reading = Reading::default();
     let (headers, length) = match head::read(bytes, |line| reading.take(line)) {
         Head::Complete { fields, bytes } => (fields, bytes),
-        Head::Partial => return begins_partly(bytes),
-        Head::Other => return Begins::Other,
+        Head::Partial | Head::Other => return Begins::Other,
     };
     let Reading { method, target, query_at, fields, is_last } = reading;
     // What comes after the last request must be read and dropped, which the engine does.
@@ -118,16 +114,6 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// Whether bytes without an end may become a request; what never will is refused by the engine, and at once.
-#[cold]
-fn begins_partly(bytes: &[u8]) -> Begins {
-    let mut headers = [const { MaybeUninit::uninit() }; head::FIELDS_MAX];
-    match httparse::Request::new(&mut []).parse_with_uninit_headers(bytes, &mut headers) {
-        Ok(Status::Partial) => Begins::Partly,
-        Ok(Status::Complete(_)) | Err(_) => Begins::Other,
-    }
-}
-
 /// Path and host of what is probably a plain request, by a glance at its first two lines.
 #[inline]
 pub(crate) fn peek(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -186,9 +172,7 @@ pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, d
 /// Adds the whole answer of a page, or of its head.
 pub(crate) fn put_page(page: Page, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
     let accept = request.headers.first_value(&ACCEPT).and_then(|accept| str::from_utf8(accept).ok());
-    let status = page.status();
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    put(answer, &["HTTP/1.1 ", &status.to_string(), " ", reason]);
+    put_status_line(page, answer);
     let text = answer::page_parts(page, accept.is_some_and(page::prefers_json), |name, value| {
         put(answer, &["\r\n", name.as_str(), ": ", value]);
     });
@@ -198,6 +182,29 @@ pub(crate) fn put_page(page: Page, request: &PlainRequest<'_>, date: &DateBytes,
     put(answer, &["\r\ncontent-length: ", &text.len().to_string(), "\r\ndate: "]);
     answer.extend_from_slice(date);
     put(answer, &["\r\n\r\n", if request.method == Method::Get { text } else { "" }]);
+}
+
+/// Adds the whole answer of a request that is refused, which is the last of its connection.
+#[cold]
+pub(crate) fn put_refusal(refusal: Refusal, date: &DateBytes, answer: &mut Vec<u8>) {
+    put_status_line(refusal.page, answer);
+    let mut closes = false;
+    let text = answer::page_parts(refusal.page, refusal.is_of_api, |name, value| {
+        closes |= name == CONNECTION;
+        put(answer, &["\r\n", name.as_str(), ": ", value]);
+    });
+    if !closes {
+        put(answer, &["\r\nconnection: close"]);
+    }
+    put(answer, &["\r\ncontent-length: ", &text.len().to_string(), "\r\ndate: "]);
+    answer.extend_from_slice(date);
+    put(answer, &["\r\n\r\n", if refusal.is_head_alone { "" } else { text }]);
+}
+
+fn put_status_line(page: Page, answer: &mut Vec<u8>) {
+    let status = page.status();
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+    put(answer, &["HTTP/1.1 ", &status.to_string(), " ", reason]);
 }
 
 fn put(answer: &mut Vec<u8>, texts: &[&str]) {
@@ -224,7 +231,6 @@ mod tests {
                 Ok(target.as_deref().unwrap_or(""))
             }
             Begins::Plain { .. } => Err("plain"),
-            Begins::Partly => Err("partly"),
             Begins::Other => Err("other"),
         };
         assert_eq!(found, expect, "{text:?}");
@@ -238,8 +244,8 @@ mod tests {
         check(&get("/a", "Connection: close\r\n"), Ok("/a"));
         check(&format!("{}G", get("/a", "Connection: close\r\n")), Err("other"));
         check("HEAD /a HTTP/1.1\r\n\r\n", Ok("/a"));
-        check("GET /a HTTP/1.1\r\nHost: a\r\n", Err("partly"));
-        check("", Err("partly"));
+        check("GET /a HTTP/1.1\r\nHost: a\r\n", Err("other"));
+        check("", Err("other"));
         for target in ["*", "http://a/b", "/a#b", "/ä", "/a\"", "/<a>", "/{a}", "/a|b", "/a\\b", "/a^", "/a`"] {
             check(&get(target, ""), Err("other"));
         }

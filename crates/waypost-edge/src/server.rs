@@ -22,6 +22,7 @@ use crate::client::Proxies;
 use crate::config::EdgeConfig;
 use crate::connection::Drain;
 use crate::listen::Listeners;
+use crate::misses::Misses;
 use crate::redirect::FaultLog;
 use crate::service::Shared;
 use crate::thread::Thread;
@@ -88,6 +89,7 @@ pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> 
     }
     let listeners = Listeners::bind(&config.listen, config.threads.get())?;
     let admission = Arc::new(Admission::new(&config.limits));
+    let misses = config.limits.miss_rate.map(Misses::new);
     let shared = Arc::new(Shared {
         table,
         control,
@@ -98,6 +100,7 @@ pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> 
         countries: config.countries,
         grant_key: config.grant_key,
         faults: FaultLog::default(),
+        misses,
     });
     let (stop, stopped) = watch::channel(None);
     let mut edge = Edge { addresses: listeners.addresses, stop, threads: Vec::new() };
@@ -197,6 +200,7 @@ impl ThreadParts {
             shared: self.shared,
             admission: self.admission,
             drain: Rc::default(),
+            crowd: Rc::default(),
         };
         let _entered = runtime.handle().enter();
         let mut accept_loops = Vec::new();

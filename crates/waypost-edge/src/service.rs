@@ -4,11 +4,14 @@
 //!
 //! | asks for | is answered by |
 //! |---|---|
-//! | a target over the limit, no good host, a body on GET or HEAD | 414, 400, 400; the connection is closed |
+//! | a target over the limit, no good host | 414, 400; the connection is closed |
+//! | `OPTIONS *` | the methods there are |
 //! | an unknown host, with strict hosts | control for health probes, else 404 |
 //! | `/` | the domain's root redirect where it has one, else control |
 //! | a path whose first segment is reserved, or that ends in `+` | control |
 //! | any other path | the link's redirect; control where it takes the password of a link; else a page |
+//!
+//! A body that comes with what is answered here is read up to a bound, and ignored.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::service::Service;
-use hyper::{Method, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use waypost_core::Timestamp;
 use waypost_core::decide::CachePolicy;
 use waypost_core::page::Page;
@@ -27,13 +30,14 @@ use waypost_core::slug::reserved_word;
 use waypost_core::visit;
 use waypost_table::Table;
 
-use crate::answer::{self, Answer, Answering, ControlHandler};
+use crate::answer::{self, Answer, Answering, ControlHandler, MissedPreview};
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
 use crate::country::CountryDatabase;
 use crate::fields::{Fields, Headers};
 use crate::grant::GrantKey;
 use crate::host::Site;
+use crate::misses::Misses;
 use crate::plain::{self, PlainRequest};
 use crate::redirect::{Asked, Redirect};
 use crate::target::{BadTarget, Target};
@@ -54,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) countries: Option<Arc<CountryDatabase>>,
     pub(crate) grant_key: GrantKey,
     pub(crate) faults: crate::redirect::FaultLog,
+    /// `None` where misses are not limited.
+    pub(crate) misses: Option<Misses>,
 }
 
 impl fmt::Debug for Shared {
@@ -96,6 +102,8 @@ enum Outcome {
         cache_policy: CachePolicy,
     },
     Page(Page),
+    /// The methods that there are.
+    Options,
     /// The control plane answers.
     Control,
 }
@@ -123,38 +131,50 @@ impl Service<Request<Incoming>> for RequestService {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let number = self.channel.activity.begin_answer();
-        let is_last = self.shared.limits.requests_per_connection_max.is_some_and(|max| number >= max);
+        if self.shared.limits.requests_per_connection_max.is_some_and(|max| number >= max) {
+            self.channel.is_closing.set(true);
+        }
+        let is_of_api = is_of_api(request.uri().path());
+        self.channel.is_of_api.set(is_of_api);
         match self.route(&request) {
             Route::Control { host, domain } => {
                 let client = self.client(&request, host, domain);
+                let misses = self.missed_preview(&request, client.address);
                 let future = (self.shared.control)(request, client);
-                Answering::Control { future, channel: self.channel.clone(), is_last }
+                Answering::Control { future, channel: self.channel.clone(), misses }
             }
             Route::Here(outcome) => {
-                self.channel.activity.end_answer_at_once();
-                if !request.body().is_end_stream() {
-                    self.channel.activity.leave_input();
-                }
-                let mut answer = answer_here(outcome, request);
-                if is_last {
+                let (parts, body) = request.into_parts();
+                let mut answer = answer_here(outcome, parts.headers, is_of_api);
+                if self.channel.is_closing.get() {
                     answer::close_after(&mut answer);
                 }
+                if !body.is_end_stream() {
+                    return Answering::ignoring(body, answer, self.channel.clone());
+                }
+                self.channel.activity.end_answer_at_once();
                 Answering::Ready(Some(answer))
             }
         }
     }
 }
 
-fn answer_here(outcome: Outcome, request: Request<Incoming>) -> Answer {
-    let headers = request.into_parts().0.headers;
+fn answer_here(outcome: Outcome, headers: HeaderMap, is_of_api: bool) -> Answer {
+    let page = |page, headers: &HeaderMap| answer::page(page, is_of_api || answer::prefers_json(headers.get(ACCEPT)));
     match outcome {
         Outcome::Redirect { status, location, cache_policy } => {
             answer::redirect(status, location, cache_policy, headers)
         }
-        Outcome::Page(page) => answer::page(page, answer::prefers_json(headers.get(ACCEPT))),
+        Outcome::Page(shown) => page(shown, &headers),
+        Outcome::Options => answer::options(),
         // The route function passes these on; the page is what an address without a control plane would answer.
-        Outcome::Control => answer::page(Page::NotFound, answer::prefers_json(headers.get(ACCEPT))),
+        Outcome::Control => page(Page::NotFound, &headers),
     }
+}
+
+/// Whether a path is one of the API's, whose errors are told in JSON.
+fn is_of_api(path: &str) -> bool {
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl RequestService {
@@ -167,16 +187,15 @@ impl RequestService {
         if *method == Method::CONNECT {
             return Route::Here(Outcome::Page(Page::MethodNotAllowed));
         }
+        if *method == Method::OPTIONS && request.uri().path() == "*" {
+            return Route::Here(Outcome::Options);
+        }
         let fields = Fields::read(request.headers());
-        let target = match Target::read(request.uri(), &fields, self.shared.limits.target_bytes_max) {
+        let target = match Target::read(request, &fields, self.shared.limits.target_bytes_max) {
             Ok(target) => target,
             Err(BadTarget::TooLong) => return Route::Here(Outcome::Page(Page::TargetTooLong)),
             Err(BadTarget::Malformed) => return Route::Here(Outcome::Page(Page::BadRequest)),
         };
-        let is_read = matches!(*method, Method::GET | Method::HEAD);
-        if is_read && !request.body().is_end_stream() {
-            return Route::Here(Outcome::Page(Page::BadRequest));
-        }
         self.shared.table.read_domains(|domains| {
             let site = Site::of(&target.host, domains, self.shared.hosts);
             let outcome = match site {
@@ -192,7 +211,7 @@ impl RequestService {
                     host: target.host.clone().into_owned(),
                     domain: site.unwrap_or_default().table_key.to_owned(),
                 },
-                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_)) => Route::Here(outcome),
+                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_) | Outcome::Options) => Route::Here(outcome),
             }
         })
     }
@@ -214,8 +233,9 @@ impl RequestService {
         }
         if is_read {
             let headers = request.headers();
-            let followed = self.shared.follow(asked, headers, self.visitor(headers), &self.thread, Outcome::redirect);
-            followed.unwrap_or_else(Outcome::Page)
+            let visitor = self.visitor(headers);
+            let followed = self.shared.follow(asked, headers, visitor, &self.thread, Outcome::redirect);
+            followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, visitor.address)))
         } else if *method == Method::POST && self.shared.takes_password(asked, &self.thread.links) {
             Outcome::Control
         } else {
@@ -247,10 +267,35 @@ impl RequestService {
             };
             let followed = self.shared.follow(asked, &request.headers, visitor, &self.thread, put);
             if let Err(page) = followed {
+                let page = self.missed(page, visitor.address);
                 plain::put_page(page, request, &self.thread.date.at(visitor.now), answer);
             }
             true
         })
+    }
+
+    /// The page for a link that was not followed: another one where there is no such link, and the visitor's address has asked
+    /// for too many of those.
+    #[cold]
+    fn missed(&self, page: Page, address: IpAddr) -> Page {
+        let is_over = |misses: &Misses| !misses.admit(address, self.thread.clock.now().instant);
+        match page {
+            Page::NotFound if self.shared.misses.as_ref().is_some_and(is_over) => Page::TooManyMisses,
+            page => page,
+        }
+    }
+
+    /// The preview of a link says as well as the link whether there is one, so that it counts as much.
+    fn missed_preview(&self, request: &Request<Incoming>, address: IpAddr) -> Option<MissedPreview> {
+        if !request.uri().path().ends_with('+') || self.shared.misses.is_none() {
+            return None;
+        }
+        let service = self.clone();
+        let prefers_json = answer::prefers_json(request.headers().get(ACCEPT));
+        Some(Box::new(move || {
+            let page = service.missed(Page::NotFound, address);
+            (page != Page::NotFound).then(|| answer::page(page, prefers_json))
+        }))
     }
 
     fn visitor(&self, headers: &(impl Headers + ?Sized)) -> Visitor {

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use hyper::Uri;
+use hyper::{Request, Uri, Version};
 
 use crate::fields::Fields;
 use crate::host::parse_host;
+
+/// What stands for the host of a request that names none: the default domain answers to it, whatever hosts are known.
+const HOST_OF_NO_HOST: &str = "localhost";
 
 /// The place a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +31,19 @@ pub(crate) enum BadTarget {
 }
 
 impl<'r> Target<'r> {
-    /// Reads the target. In absolute-form its host is the one that counts, and `Host` must say the same.
-    pub(crate) fn read(uri: &'r Uri, fields: &Fields<'r>, bytes_max: usize) -> Result<Self, BadTarget> {
+    /// Reads the target. In absolute-form its host is the one that counts, and `Host` must say the same. HTTP/1.0 knows no
+    /// `Host`: who leaves it out means whoever answers here.
+    pub(crate) fn read<B>(request: &'r Request<B>, fields: &Fields<'r>, bytes_max: usize) -> Result<Self, BadTarget> {
+        let uri = request.uri();
         if target_bytes(uri) > bytes_max {
             return Err(BadTarget::TooLong);
         }
-        let host = fields.host().and_then(parse_host).ok_or(BadTarget::Malformed)?;
+        let host_text = match uri.authority() {
+            _ if fields.has_host() || request.version() != Version::HTTP_10 => fields.host(),
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => Some(HOST_OF_NO_HOST.as_bytes()),
+        };
+        let host = host_text.and_then(parse_host).ok_or(BadTarget::Malformed)?;
         if let Some(authority) = uri.authority() {
             let is_web = uri.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
             let named = parse_host(authority.as_str().as_bytes());
@@ -63,12 +73,25 @@ mod tests {
 
     #[track_caller]
     fn check(target: &str, hosts: &[&str], expect: Result<(&str, &str, Option<&str>), BadTarget>) {
+        check_version(Version::HTTP_11, target, hosts, expect);
+    }
+
+    #[track_caller]
+    fn check_version(
+        version: Version,
+        target: &str,
+        hosts: &[&str],
+        expect: Result<(&str, &str, Option<&str>), BadTarget>,
+    ) {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, HeaderValue::from_str(host).expect("a header value"));
         }
         let uri = target.parse::<Uri>().expect("a target the HTTP parser lets through");
-        let read = Target::read(&uri, &Fields::read(&headers), 64);
+        let mut request = Request::new(());
+        (*request.uri_mut(), *request.version_mut()) = (uri, version);
+        let fields = Fields::read(&headers);
+        let read = Target::read(&request, &fields, 64);
         assert_eq!(read.as_ref().map(|t| (&*t.host, t.path, t.query)).map_err(|bad| *bad), expect, "{target}");
     }
 
@@ -85,6 +108,12 @@ mod tests {
         check("go.example:80", &["go.example"], bad);
         check("*", &["go.example"], bad);
         check("/a", &[], bad);
+        let old = |target, hosts: &[&str], expect| check_version(Version::HTTP_10, target, hosts, expect);
+        old("/a", &[], Ok(("localhost", "/a", None)));
+        old("http://go.example/a", &[], Ok(("go.example", "/a", None)));
+        old("/a", &["go.example"], Ok(("go.example", "/a", None)));
+        old("/a", &[""], bad);
+        old("/a", &["go.example", "go.example"], bad);
         check("/a", &["go.example", "go.example"], bad);
         check("/a", &["go.example, go.example"], bad);
         check("/a", &[""], bad);

@@ -5,27 +5,32 @@
 //! [`HELD_BYTES_MAX`] and an answer: a slow reader slows the answer down instead of filling memory.
 //!
 //! What comes is read by the connection's task, which answers plain requests itself and grants the HTTP engine the others
-//! one by one; or, once it has handed the connection over, by the engine. It reads in one turn and answers in the next: in
+//! one by one, each once its head has passed [`framing`]. It reads in one turn and answers in the next: in
 //! between every other connection that has something reads, too, and what all of them need from memory is fetched together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use waypost_core::page::Page;
 
 use crate::activity::Activity;
+use crate::admission::Permit;
+use crate::framing::{self, HeadScan};
+use crate::input::{Grant, IDLE_CAPACITY_BYTES_MAX, Input, Refusal};
 use crate::plain::{self, Begins, PlainRequest};
 use crate::thread::Thread;
 
 /// Bytes held back at most before they must leave.
 const HELD_BYTES_MAX: usize = 16 * 1024;
-/// Capacity that an idle connection may keep for held bytes.
-const IDLE_CAPACITY_BYTES_MAX: usize = 2 * 1024;
+/// Bytes of a request's body read from the peer at once.
+const BODY_CHUNK_BYTES: usize = 8 * 1024;
 
 /// One end of a connection. The HTTP engine has a [`Wire`] on it; the connection's task has it too, to flush and to end it.
 #[derive(Debug)]
@@ -36,82 +41,37 @@ pub(crate) struct Channel {
     stream: RefCell<TcpStream>,
     held: RefCell<Held>,
     input: RefCell<Input>,
-}
-
-/// What has come and was not answered, and who is to have it.
-#[derive(Debug, Default)]
-struct Input {
-    /// Bytes before `taken` are done with.
-    bytes: Vec<u8>,
-    taken: usize,
-    /// So many of the following are for the engine.
-    granted: usize,
-    /// All that comes is the engine's.
-    is_handed_over: bool,
-    /// The engine has bytes that the wire did not take.
-    is_engine_blocked: bool,
-}
-
-impl Input {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.taken..]
-    }
-
-    fn take(&mut self, count: usize) {
-        self.taken += count;
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.bytes.shrink_to(IDLE_CAPACITY_BYTES_MAX);
-            self.taken = 0;
-        }
-    }
-
-    /// Keeps what is to come. `Some` ends the turn of plain requests.
-    fn note(&mut self, after: After) -> Option<Left> {
-        match after {
-            After::Read => None,
-            After::Wait => Some(Left::Nothing),
-            After::Close => Some(Left::Done),
-            After::Grant(bytes) => {
-                self.granted = bytes;
-                Some(Left::Granted)
-            }
-            After::HandOver => {
-                self.is_handed_over = true;
-                Some(Left::HandedOver)
-            }
-        }
-    }
-
-    /// Gives the engine what is meant for it.
-    fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let meant = if self.is_handed_over { self.rest().len() } else { self.granted };
-        let count = meant.min(buf.remaining());
-        buf.put_slice(&self.rest()[..count]);
-        self.granted = self.granted.saturating_sub(count);
-        self.take(count);
-        count > 0
-    }
+    /// Whether errors of the engine's request are told in JSON.
+    pub(crate) is_of_api: Cell<bool>,
+    /// Whether the body of the engine's request turned out to be none.
+    has_bad_body: Cell<bool>,
+    /// Whether the next answer is the last.
+    pub(crate) is_closing: Cell<bool>,
+    /// Whether the connection has to go so that another one may come.
+    is_evicted: Cell<bool>,
+    permit: RefCell<Option<Permit>>,
+    waker: RefCell<Option<Waker>>,
 }
 
 /// What bounds the plain requests of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainLimits {
     pub(crate) head_bytes_max: usize,
-    /// The engine answers the one with this number, and closes.
+    pub(crate) target_bytes_max: usize,
+    /// The engine answers the one with this number and all after it.
     pub(crate) requests_max: u64,
 }
 
 /// What is to come after some bytes were looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum After {
     /// There is no more, or not all of it.
     Read,
     /// The peer must take its answers first.
     Wait,
-    /// The engine gets so many bytes.
-    Grant(usize),
-    HandOver,
+    /// The engine gets a request.
+    Grant(Grant),
+    Refuse(Refusal),
     /// The connection has had its last answer.
     Close,
 }
@@ -123,8 +83,8 @@ pub(crate) enum Left {
     Nothing,
     /// The engine was granted a request.
     Granted,
-    /// The connection was handed over to the engine.
-    HandedOver,
+    /// A request has to be refused.
+    Refused(Refusal),
     /// The peer has said everything, or wants no more.
     Done,
 }
@@ -142,28 +102,74 @@ impl Held {
 }
 
 impl Channel {
-    pub(crate) fn new(stream: TcpStream) -> Rc<Self> {
+    pub(crate) fn new(stream: TcpStream, permit: Permit) -> Rc<Self> {
         Rc::new(Self {
             activity: Activity::new(Instant::now()),
             stream: RefCell::new(stream),
             held: RefCell::default(),
             input: RefCell::default(),
+            is_of_api: Cell::new(false),
+            has_bad_body: Cell::new(false),
+            is_closing: Cell::new(false),
+            is_evicted: Cell::new(false),
+            permit: RefCell::new(Some(permit)),
+            waker: RefCell::default(),
         })
     }
 
-    /// Gives all that comes from now on to the engine.
-    pub(crate) fn hand_over(&self) {
-        self.input.borrow_mut().is_handed_over = true;
+    /// Keeps what wakes the connection's task.
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        self.waker.replace(Some(waker));
     }
 
-    pub(crate) fn is_handed_over(&self) -> bool {
-        self.input.borrow().is_handed_over
+    /// Has the connection closed, and gives its place away at once. Gives `false` where that has happened already.
+    pub(crate) fn evict(&self) -> bool {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+        self.is_evicted.set(true);
+        self.permit.take().is_some()
+    }
+
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.is_evicted.get()
+    }
+
+    /// Whether the connection is one of those that are counted for this network.
+    pub(crate) fn is_from(&self, network: IpAddr) -> bool {
+        self.permit.borrow().as_ref().is_some_and(|permit| permit.network() == Some(network))
     }
 
     /// Whether the engine has taken all it was granted and written all it had to say, so that it waits for a request.
     pub(crate) fn is_engine_done(&self) -> bool {
         let input = self.input.borrow();
-        !input.is_handed_over && input.granted == 0 && !input.is_engine_blocked && self.activity.is_idle()
+        input.is_all_given() && !input.is_engine_blocked && self.activity.is_idle()
+    }
+
+    pub(crate) fn has_bad_body(&self) -> bool {
+        self.has_bad_body.get()
+    }
+
+    /// Whether there are bytes that nobody has read, or the rest of a body is still to come.
+    pub(crate) fn has_input_left(&self) -> bool {
+        let input = self.input.borrow();
+        input.awaits_body() || !input.rest().is_empty()
+    }
+
+    /// Whether nothing has come that is to be answered. The beginning of a head counts where `with_heads` says so.
+    pub(crate) fn is_silent(&self, with_heads: bool) -> bool {
+        let input = self.input.borrow();
+        input.rest().is_empty() || !with_heads && input.is_in_head()
+    }
+
+    /// The refusal of the head that has begun.
+    pub(crate) fn refusal_of_head(&self, page: Page) -> Refusal {
+        Refusal::of(page, self.input.borrow().rest())
+    }
+
+    /// Adds to the bytes held.
+    pub(crate) fn hold(&self, add: impl FnOnce(&mut Vec<u8>)) {
+        add(&mut self.held.borrow_mut().bytes);
     }
 
     /// Reads what comes and answers the plain requests in it by `answer`, which adds to the bytes held and says whether it
@@ -181,11 +187,7 @@ impl Channel {
         if !input.rest().is_empty() {
             thread.links.approach();
             // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
-            let mut bytes = std::mem::take(&mut *input);
-            let (count, after) = self.answer_plain(cx, bytes.rest(), thread, limits, &mut answer)?;
-            bytes.take(count);
-            *input = bytes;
-            if let Some(left) = input.note(after) {
+            if let Some(left) = self.answer_input(cx, &mut input, thread, limits, &mut answer)? {
                 return Poll::Ready(Ok(left));
             }
         }
@@ -194,30 +196,54 @@ impl Channel {
             ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buf))?;
             let came = buf.filled();
             if came.is_empty() {
-                // What a peer means that leaves in the middle of a head, the engine knows.
-                let left = if input.rest().is_empty() { Left::Done } else { Left::HandedOver };
-                input.is_handed_over |= left == Left::HandedOver;
-                return Poll::Ready(Ok(left));
+                // A peer that leaves in the middle of a head has asked for nothing.
+                return Poll::Ready(Ok(Left::Done));
             }
             self.activity.received(thread.clock.now().instant);
             let is_first = input.rest().is_empty();
-            input.bytes.extend_from_slice(came);
+            input.append(came);
             if is_first {
                 // Answered when every connection that has something has been read.
                 thread.announce(input.rest());
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let (count, after) = match self.answer_plain(cx, input.rest(), thread, limits, &mut answer)? {
-                // A head that comes in many small pieces would be read from its beginning with each; the engine does not.
-                (0, After::Read) => (0, After::HandOver),
-                other => other,
-            };
-            input.take(count);
-            if let Some(left) = input.note(after) {
+            if let Some(left) = self.answer_input(cx, &mut input, thread, limits, &mut answer)? {
                 return Poll::Ready(Ok(left));
             }
         }
+    }
+
+    /// Answers what it can of the input. `Some` ends the turn of plain requests.
+    fn answer_input(
+        &self,
+        cx: &mut Context<'_>,
+        input: &mut Input,
+        thread: &Thread,
+        limits: PlainLimits,
+        answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
+    ) -> io::Result<Option<Left>> {
+        let (bytes, scan) = input.rest_and_scan();
+        let (count, after) = self.answer_plain(cx, bytes, scan, thread, limits, answer)?;
+        input.take(count);
+        Ok(match after {
+            After::Read => None,
+            After::Wait => Some(Left::Nothing),
+            After::Close => Some(Left::Done),
+            After::Refuse(refusal) => Some(Left::Refused(refusal)),
+            After::Grant(grant) => {
+                let refusal = Refusal::of(Page::BadRequest, &input.rest()[..grant.head_bytes]);
+                match input.grant(grant) {
+                    Ok(()) => {
+                        if input.awaits_body() {
+                            self.activity.begin_body();
+                        }
+                        Some(Left::Granted)
+                    }
+                    Err(_) => Some(Left::Refused(refusal)),
+                }
+            }
+        })
     }
 
     /// Sees, for an engine that is making an answer, whether the peer goes away meanwhile. As with the engine's own reading, a
@@ -231,10 +257,31 @@ impl Channel {
             if buf.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            input.bytes.extend_from_slice(buf.filled());
+            input.append(buf.filled());
         }
         // Nobody is woken by more: the end of the answer is what is waited for.
         Poll::Pending
+    }
+
+    /// Reads what comes of the body that the engine asks for.
+    fn poll_body(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut chunk = [0; BODY_CHUNK_BYTES];
+        let mut came = ReadBuf::new(&mut chunk);
+        let Poll::Ready(read) = Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut came) else {
+            self.activity.body_awaited(Instant::now());
+            return Poll::Pending;
+        };
+        read?;
+        let came = came.filled();
+        self.activity.body_came(came.len(), Instant::now());
+        let mut input = self.input.borrow_mut();
+        if input.append_body(came).is_err() {
+            // The connection's task looks at this after the engine's turn.
+            self.has_bad_body.set(true);
+            return Poll::Pending;
+        }
+        input.give(buf);
+        Poll::Ready(Ok(()))
     }
 
     /// Answers the plain requests at the beginning of `bytes`. Gives how many bytes they had, and what is to come after them.
@@ -242,6 +289,7 @@ impl Channel {
         &self,
         cx: &mut Context<'_>,
         bytes: &[u8],
+        scan: &mut HeadScan,
         thread: &Thread,
         limits: PlainLimits,
         answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
@@ -258,28 +306,58 @@ impl Channel {
             if self.held.borrow().rest().len() > HELD_BYTES_MAX && self.poll_send_held(cx)?.is_pending() {
                 return Ok((done, After::Wait));
             }
+            if scan.is_begun() {
+                if scan.advance(rest).is_ok_and(|end| end.is_some()) {
+                    *scan = HeadScan::default();
+                } else {
+                    return Ok((done, self.look_at_head(rest, scan, limits)));
+                }
+            }
             // The last one of a connection says so in its answer.
-            if self.activity.requests() + 1 >= limits.requests_max {
-                return Ok((done, After::HandOver));
-            }
-            let head = &rest[..rest.len().min(limits.head_bytes_max)];
-            match answer(head, &mut self.held.borrow_mut().bytes) {
-                Begins::Plain { bytes, is_answered: true, is_last } => {
-                    self.activity.answered_at_once();
-                    done += bytes;
-                    if is_last {
-                        return Ok((done, After::Close));
+            if self.activity.requests() + 1 < limits.requests_max {
+                let head = &rest[..rest.len().min(limits.head_bytes_max)];
+                match answer(head, &mut self.held.borrow_mut().bytes) {
+                    Begins::Plain { bytes, is_answered: true, is_last } => {
+                        self.activity.answered_at_once();
+                        done += bytes;
+                        if is_last {
+                            return Ok((done, After::Close));
+                        }
+                        continue;
                     }
+                    Begins::Plain { bytes, is_answered: false, .. } => {
+                        let grant = Grant { head_bytes: bytes, body: None, rewritten: None };
+                        return Ok((done, After::Grant(grant)));
+                    }
+                    Begins::Other => {}
                 }
-                Begins::Plain { bytes, is_answered: false, .. } => return Ok((done, After::Grant(bytes))),
-                Begins::Partly if rest.len() < limits.head_bytes_max => {
-                    self.activity.received(Instant::now());
-                    return Ok((done, After::Read));
-                }
-                Begins::Partly | Begins::Other => return Ok((done, After::HandOver)),
             }
+            return Ok((done, self.look_at_head(rest, scan, limits)));
         }
         Ok((done, After::Read))
+    }
+
+    /// Looks for the end of the head of a request that is not plain, and checks it.
+    #[cold]
+    fn look_at_head(&self, bytes: &[u8], scan: &mut HeadScan, limits: PlainLimits) -> After {
+        let refuse = |page| After::Refuse(Refusal::of(page, bytes));
+        let head_bytes = match scan.advance(bytes) {
+            Ok(Some(head_bytes)) if head_bytes <= limits.head_bytes_max => head_bytes,
+            Ok(None) if bytes.len() < limits.head_bytes_max => {
+                self.activity.received(Instant::now());
+                return After::Read;
+            }
+            Ok(_) => return refuse(scan.oversize(limits.target_bytes_max)),
+            Err(page) => return refuse(page),
+        };
+        *scan = HeadScan::default();
+        match framing::check(&bytes[..head_bytes]) {
+            Ok(checked) => {
+                let body = Some(checked.body).filter(|body| !body.is_complete());
+                After::Grant(Grant { head_bytes, body, rewritten: checked.rewritten })
+            }
+            Err(page) => refuse(page),
+        }
     }
 
     /// Sends what is held. Pending while the peer takes no more.
@@ -295,18 +373,18 @@ impl Channel {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends these last bytes as far as the peer takes them at once.
-    pub(crate) fn send_last(&self, bytes: &[u8]) {
-        // What does not fit any more is lost with the connection, which is being given up.
-        let _ = self.stream.borrow().try_write(bytes);
+    /// Sends what is held and says that nothing follows.
+    pub(crate) fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_held(cx))?;
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
     }
 
     /// Reads and forgets, up to `bytes_max`. Ready at that limit, and at the end of what the peer sends.
-    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>, bytes_max: &mut usize) -> Poll<()> {
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>, thread: &Thread, bytes_max: &mut usize) -> Poll<()> {
         let mut stream = self.stream.borrow_mut();
-        let mut chunk = [0; 1024];
+        let chunk = &mut *thread.chunk.borrow_mut();
         while *bytes_max > 0 {
-            let mut buf = ReadBuf::new(&mut chunk);
+            let mut buf = ReadBuf::new(chunk);
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => *bytes_max = bytes_max.saturating_sub(buf.filled().len()),
                 Ok(()) | Err(_) => break,
@@ -329,7 +407,7 @@ impl Channel {
         match Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(outcome) => {
-                self.activity.write_moved();
+                self.activity.write_moved(outcome.as_ref().map_or(0, |count| *count));
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
@@ -349,15 +427,10 @@ impl AsyncRead for Wire {
         if self.0.input.borrow_mut().give(buf) {
             return Poll::Ready(Ok(()));
         }
-        if !self.0.is_handed_over() {
+        if !self.0.input.borrow().awaits_body() {
             return self.0.poll_peer_gone(cx);
         }
-        let before = buf.filled().len();
-        let outcome = Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf);
-        if outcome.is_ready() && buf.filled().len() > before {
-            self.0.activity.received(Instant::now());
-        }
-        outcome
+        self.0.poll_body(cx, buf)
     }
 }
 
@@ -374,7 +447,6 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.0.poll_send_held(cx))?;
-        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(cx)
+        self.0.poll_finish(cx)
     }
 }

@@ -156,3 +156,21 @@ fn expectations_are_met() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok"), "{answer:?}");
 }
+
+#[test]
+fn an_early_answer_arrives_whatever_is_still_sent() {
+    let control: ControlHandler = Arc::new(|_, _| {
+        Box::pin(async { Response::builder().status(413).body(full(Bytes::from_static(b"too large"))).unwrap() })
+    });
+    let edge = Setup::new().control(control).start();
+    let body = vec![b'x'; 20 << 20];
+    for _ in 0..5 {
+        let mut connection = edge.connect();
+        let head = format!("POST /api/x HTTP/1.1\r\nHost: go.example\r\nContent-Length: {}\r\n\r\n", body.len());
+        connection.send(head.as_bytes()).unwrap();
+        // Reads nothing before all is sent.
+        connection.send(&body).unwrap();
+        let answer = connection.read_response().unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (413, &b"too large"[..]));
+    }
+}

@@ -134,20 +134,116 @@ fn connections_have_an_age() {
 }
 
 #[test]
-fn too_many_connections_are_turned_away() {
-    let edge = Setup::new().plain_link("abc").limits(|limits| limits.connections_max = 2).start();
-    let mut open = [edge.connect(), edge.connect()];
-    for connection in &mut open {
-        connection.send(REQUEST).unwrap();
-        assert_eq!(connection.read_response().unwrap().status, 302);
+fn a_body_that_does_not_come_is_given_up() {
+    let edge = Setup::new()
+        .limits(|limits| {
+            limits.body_read_timeout = SOON;
+            limits.connection_age_max = LONG;
+        })
+        .start();
+    for head in [
+        "POST /api/url HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n{",
+        "POST / HTTP/1.0\r\nContent-Length: 50000\r\n\r\n",
+        "GET /none HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n",
+        "POST /api/url HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /api/url HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50000\r\n\r\n",
+    ] {
+        let answer = edge.raw(head.as_bytes());
+        let answer = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&answer);
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{head:?}: {answer:?}");
+        assert!(answer.contains("connection: close\r\n"), "{answer:?}");
+        // Byte by byte does not help.
+        let mut stream = TcpStream::connect(edge.address()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let (started_at, mut sender) = (Instant::now(), stream.try_clone().unwrap());
+        let piece: &[u8] = if head.contains("chunked") { b"1\r\nx\r\n" } else { b"x" };
+        let trickle = std::thread::spawn(move || {
+            let mut count = 0;
+            // Far fewer bytes than the body has, however quickly they leave.
+            while count < 1_000 && sender.write_all(piece).is_ok() && started_at.elapsed() < LONG {
+                count += 1;
+                std::thread::yield_now();
+            }
+        });
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        trickle.join().unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("HTTP/1.1 408 "), "{head:?}: {answer:?}");
+        assert!(started_at.elapsed() < LONG);
     }
+    // A body that comes is not late, however long it takes to answer it.
+    let mut connection = edge.connect();
+    connection.send(b"POST /api/url HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+    assert_eq!(connection.read_response().unwrap().body, b"hello");
+}
+
+#[test]
+fn connections_that_are_all_busy_leave_no_room() {
+    let (control, go, asked) = patient();
+    let edge = Setup::new().plain_link("abc").control(control).limits(|limits| limits.connections_max = 2).start();
+    let mut busy = [edge.connect(), edge.connect()];
+    for connection in &mut busy {
+        connection.send(b"GET /api/slow HTTP/1.1\r\nHost: go.example\r\n\r\n").unwrap();
+    }
+    wait_until(LONG, "the requests", || asked.load(Ordering::SeqCst) == 2).unwrap();
     let answer = String::from_utf8(edge.connect().read_to_close().unwrap()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer:?}");
-    open[0].send(REQUEST).unwrap();
-    assert_eq!(open[0].read_response().unwrap().status, 302, "those that are open go on");
-    drop(open);
-    let served_again = || edge.get("/abc").status == 302;
-    wait_until(LONG, "room for a connection", served_again).unwrap();
+    go.notify_waiters();
+    for connection in &mut busy {
+        assert_eq!(connection.read_response().unwrap().body, b"done", "those that are open go on");
+    }
+    assert_eq!(edge.get("/abc").status, 302, "now there are idle ones");
+}
+
+#[test]
+fn the_oldest_idle_connection_makes_room() {
+    let (control, go, asked) = patient();
+    let edge = Setup::new().plain_link("abc").control(control).limits(|limits| limits.connections_max = 4).start();
+    let mut busy = edge.connect();
+    busy.send(b"GET /api/slow HTTP/1.1\r\nHost: go.example\r\n\r\n").unwrap();
+    wait_until(LONG, "the request", || asked.load(Ordering::SeqCst) == 1).unwrap();
+    let ask = |connection: &mut Connection| {
+        connection.send(REQUEST).unwrap();
+        assert_eq!(connection.read_response().unwrap().status, 302);
+    };
+    let (mut first, mut second, mut third) = (edge.connect(), edge.connect(), edge.connect());
+    for connection in [&mut first, &mut second, &mut third] {
+        ask(connection);
+    }
+    // Accepted first, and used last.
+    ask(&mut first);
+    let mut fourth = edge.connect();
+    ask(&mut fourth);
+    assert!(second.is_closed().unwrap(), "the one that was idle for longest");
+    let mut fifth = edge.connect();
+    ask(&mut fifth);
+    assert!(third.is_closed().unwrap());
+    ask(&mut first);
+    for _ in 0..20 {
+        assert_eq!(edge.get("/abc").status, 302);
+    }
+    go.notify_waiters();
+    assert_eq!(busy.read_response().unwrap().body, b"done", "a request that is being answered is not cut");
+}
+
+#[test]
+fn connections_that_hold_back_their_bodies_keep_nobody_out() {
+    let edge = Setup::new().plain_link("abc").limits(|limits| limits.connections_max = 20).start();
+    let mut held = Vec::new();
+    for number in 0..200 {
+        let mut connection = edge.connect();
+        let request: &[u8] = match number % 3 {
+            0 => b"POST /api/url HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n",
+            1 => b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+            _ => b"GET /abc HTTP/1.1\r\nHost:",
+        };
+        // It may have been closed for the next one already.
+        let _ = connection.send(request);
+        held.push(connection);
+        assert_eq!(edge.get("/abc").status, 302);
+    }
 }
 
 #[test]

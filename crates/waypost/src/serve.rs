@@ -5,6 +5,7 @@
 
 mod bridge;
 mod countries;
+mod descriptors;
 pub(crate) mod heap;
 mod local_socket;
 mod warm;
@@ -44,18 +45,20 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 /// Where something cannot be started; nothing is left running then.
 pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
     heap::give_back_free_memory();
+    let descriptors = descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")
         .enable_all()
         .build()
         .context("cannot start the control runtime")?;
-    let served = run(&runtime, config);
+    let served = run(&runtime, config, descriptors);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     served
 }
 
-fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
+/// `descriptors` is how many there may be.
+fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::Result<()> {
     probe_addresses(&config.listen)?;
     let data_dir = DataDir::create(config.data_dir()?)?;
     let lock = data_dir.lock()?;
@@ -64,7 +67,10 @@ fn run(runtime: &Runtime, config: &Config) -> anyhow::Result<()> {
     let instance = runtime.block_on(Instance::open(config, &data_dir, lock))?;
     let bridge = Bridge::new(runtime.handle().clone());
     let countries = countries::database(config.country_database.as_deref(), &data_dir);
-    let edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &instance) };
+    let mut edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &instance) };
+    let limits = &mut edge_config.limits;
+    limits.connections_max =
+        descriptors::connections_max(limits.connections_max, descriptors, edge_config.threads.get());
     let edge = waypost_edge::start(edge_config, Arc::clone(&instance.table), bridge.handler())?;
     let warmer = Warmer::start(Arc::clone(&instance.table)).context("start the thread that reads the table ahead")?;
     runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));

@@ -113,6 +113,8 @@ pub(crate) struct Cores {
 pub(crate) fn waypost(name: &str, binary: &Path, folder: &Path, clicks: bool, cores: Cores) -> anyhow::Result<Peer> {
     let mut command = pinned(cores.other, binary);
     command.arg("serve").arg("--data-dir").arg(folder).args(["--listen", "127.0.0.1:0", "--threads", "1"]);
+    // Clients of a measurement ask on one connection for ever, and some of them for what is not there.
+    command.args(["--limits-requests-per-connection-max", "0", "--limits-miss-rate", "off"]);
     command.args(["--log", "warn", "--api-rate", "off", "--clicks-enabled", if clicks { "true" } else { "false" }]);
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start the product")?;
     let mut output = BufReader::new(process.stdout.take().context("standard output")?);

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
-use waypost_control::{PublicUrl, Secret};
+use waypost_control::{PublicUrl, Rate, Secret};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicyError;
 use waypost_core::webhook::WebhookKeys;
+use waypost_edge::MissRate;
 
+use crate::config::types::RateLimit;
 use crate::config::{Config, SchemeList};
 
 /// The least that [`waypost_edge::Limits::head_bytes_max`] may be.
@@ -483,6 +485,31 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "limits.body_read_timeout_s",
+        value_name: "SECONDS",
+        meaning: "How long a client may take to send a request's body; then 408. It has longer while at least `limits.body_bytes_per_s_min` come",
+        shape: Shape::Number,
+        set: |config, values| seconds(values, &mut config.limits.body_read_timeout),
+        show: |config| Some(Shown::Number(config.limits.body_read_timeout.as_secs())),
+        ..PLAIN
+    },
+    Setting {
+        key: "limits.body_bytes_per_s_min",
+        value_name: "BYTES",
+        meaning: "Bytes a second at which a large body may come for longer than `limits.body_read_timeout_s`",
+        shape: Shape::Number,
+        set: |config, values| {
+            let bytes = number(values)?;
+            if bytes == 0 {
+                return Err("give at least 1".to_owned());
+            }
+            config.limits.body_bytes_per_s_min = bytes;
+            Ok(())
+        },
+        show: |config| Some(Shown::Number(config.limits.body_bytes_per_s_min)),
+        ..PLAIN
+    },
+    Setting {
         key: "limits.idle_timeout_s",
         value_name: "SECONDS",
         meaning: "How long a connection may wait for its next request before it is closed",
@@ -494,7 +521,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.write_timeout_s",
         value_name: "SECONDS",
-        meaning: "How long a client may take no byte of its answer before the connection is closed",
+        meaning: "How long a client may take no byte of its answer, or next to none, before the connection is closed",
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.limits.write_timeout),
         show: |config| Some(Shown::Number(config.limits.write_timeout.as_secs())),
@@ -525,7 +552,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_max",
         value_name: "N",
-        meaning: "Connections open at once; more are answered 503",
+        meaning: "Connections open at once, if there are descriptors for as many: the soft limit is raised to the hard one at the start, and some are kept for files. For one more the oldest idle one is closed; where there is none it is answered 503",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_max = number(values)?;
@@ -537,7 +564,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_per_network_max",
         value_name: "N",
-        meaning: "Connections open at once from one IPv4 address or IPv6 /64; loopback and trusted proxies do not count",
+        meaning: "Connections open at once from one IPv4 address or IPv6 /64, in the same way; loopback and trusted proxies do not count",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_per_network_max = number(values)?;
@@ -546,7 +573,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         show: |config| Some(Shown::Number(config.limits.connections_per_network_max.into())),
         ..PLAIN
     },
+    Setting {
+        key: "limits.miss_rate",
+        value_name: "RATE",
+        meaning: "How many links that do not exist one IPv4 address or IPv6 /64 may ask for, such as `300/minute burst 600`, or `off`; then 429. Links that exist are followed all the same",
+        set: |config, values| {
+            config.limits.miss_rate = miss_rate_of(one(values)?.parse()?);
+            Ok(())
+        },
+        show: |config| Some(Shown::Text(shown_miss_rate(config.limits.miss_rate).to_string())),
+        ..PLAIN
+    },
 ];
+
+fn miss_rate_of(setting: RateLimit) -> Option<MissRate> {
+    setting.0.map(|Rate { count, per_s, burst }| MissRate { count, per_s, burst })
+}
+
+fn shown_miss_rate(rate: Option<MissRate>) -> RateLimit {
+    RateLimit(rate.map(|MissRate { count, per_s, burst }| Rate { count, per_s, burst }))
+}
 
 fn one(values: &[String]) -> Result<&str, String> {
     match values {

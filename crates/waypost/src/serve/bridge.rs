@@ -5,10 +5,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -16,8 +16,12 @@ use tower::ServiceExt as _;
 use waypost_control::ClientAddress;
 use waypost_edge::{BoxError, ClientFacts, ControlBody, ControlHandler};
 
-/// Requests that the control plane works on at once; more are answered 503.
+/// Requests that the control plane works on at once; more are answered 503. Those whose bodies are still to come have as much
+/// room of their own: whoever holds bodies back keeps no other request out.
 const REQUESTS_MAX: usize = 1_024;
+
+/// Bytes of a body without meaning that are read so that its connection can go on.
+const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
 /// Takes requests from the edge, and has an answer even before the control plane is there.
 #[derive(Clone)]
@@ -30,13 +34,15 @@ struct Shared {
     /// Empty until the control plane is started.
     router: OnceLock<Router>,
     room: Arc<Semaphore>,
+    room_for_bodies: Arc<Semaphore>,
 }
 
 impl Bridge {
     /// A bridge to the control plane on this runtime.
     pub(crate) fn new(runtime: Handle) -> Self {
-        let room = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Self { shared: Arc::new(Shared { runtime, router: OnceLock::new(), room }) }
+        let room = || Arc::new(Semaphore::new(REQUESTS_MAX));
+        let (room, room_for_bodies) = (room(), room());
+        Self { shared: Arc::new(Shared { runtime, router: OnceLock::new(), room, room_for_bodies }) }
     }
 
     /// Sends requests to the control plane from now on.
@@ -57,10 +63,14 @@ impl Bridge {
 
 async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFacts) -> Response<ControlBody> {
     let Some(router) = shared.router.get() else { return unavailable("the server is starting") };
-    let Ok(place) = Arc::clone(&shared.room).try_acquire_owned() else {
+    let room = if request.body().is_end_stream() { &shared.room } else { &shared.room_for_bodies };
+    let Ok(place) = Arc::clone(room).try_acquire_owned() else {
         return unavailable("the server is busy");
     };
     request.extensions_mut().insert(ClientAddress(client.address));
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) {
+        ignore_body(request.body_mut()).await;
+    }
     let router = router.clone();
     // The work goes on when the client does not wait for it: a commit is not to be cut in the middle.
     let work = shared.runtime.spawn(async move {
@@ -75,6 +85,17 @@ async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFact
             tracing::error!(%error, "a request of the control plane broke down");
             problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here")
         }
+    }
+}
+
+/// Reads the body of a request whose method gives it no meaning, and forgets it. What is more than the bound stays unread, and
+/// ends the connection.
+async fn ignore_body(body: &mut Body) {
+    let mut ignored = std::mem::replace(body, Body::empty());
+    let mut bytes_left = IGNORED_BYTES_MAX;
+    while let Some(Ok(frame)) = ignored.frame().await {
+        let Some(left) = bytes_left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        bytes_left = left;
     }
 }
 

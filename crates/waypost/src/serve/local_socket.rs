@@ -8,16 +8,36 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::Listener;
 use axum::{Extension, Router};
-use tokio::net::UnixListener;
+use tokio::net::unix::SocketAddr;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use waypost_control::Principal;
+use waypost_edge::StrictStream;
 
 use crate::data_dir::{DataDir, SocketPath};
 
 /// How long running commands may take once the server stops.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// Reads requests as strictly as the edge does.
+struct StrictListener(UnixListener);
+
+impl Listener for StrictListener {
+    type Io = StrictStream<UnixStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = Listener::accept(&mut self.0).await;
+        (StrictStream::new(stream), address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
 
 /// The open socket.
 pub(crate) struct LocalSocket {
@@ -46,7 +66,7 @@ impl LocalSocket {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).with_context(context)?;
         let (stop, stopped) = oneshot::channel();
         let router = router.layer(Extension(Principal::Operator));
-        let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        let server = axum::serve(StrictListener(listener), router).with_graceful_shutdown(async {
             // A sender that is gone means the same.
             let _ = stopped.await;
         });

@@ -4,6 +4,7 @@
 
 mod clicks;
 mod clients;
+mod crowd;
 mod decide;
 mod faults;
 mod faulty_server;
