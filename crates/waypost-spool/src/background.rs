@@ -57,17 +57,25 @@ fn prepare_until_closing(shared: &Shared) {
     }
 }
 
-/// Makes a segment ready for each writer that has none. Goes on after an error, and returns the last.
+/// Makes a segment ready for each writer that wants one and has none. Goes on after an error, and returns the last.
 pub(crate) fn prepare_all(shared: &Shared) -> Result<(), SpoolError> {
     let mut result = Ok(());
     for live in shared.catalog.writers() {
         if !live.is_ready.load(Ordering::Acquire)
+            && wants_segment(shared, &live)
             && let Err(error) = segments::prepare(shared, &live)
         {
             result = Err(error);
         }
     }
     result
+}
+
+/// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a small one.
+fn wants_segment(shared: &Shared, live: &LiveWriter) -> bool {
+    let place = live.progress.place();
+    let first = shared.options.bytes_of_segment(1);
+    place.number != 1 || first == shared.options.segment_bytes || place.offset >= first / 2
 }
 
 fn flush_until_closing(shared: &Shared) {
@@ -106,6 +114,9 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
     let reached: Vec<u64> = writers.iter().map(|live| live.progress.next_sequence()).collect();
     for live in &writers {
         let place = live.progress.place();
+        if !live.is_ready.load(Ordering::Acquire) && place.number == 1 && wants_segment(shared, live) {
+            shared.wake_preparer();
+        }
         let open: Vec<Arc<OpenSegment>> = lock(&live.unflushed).clone();
         for segment in open {
             if let Err(error) = flush_segment(shared, live, &segment, place) {

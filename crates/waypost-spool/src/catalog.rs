@@ -124,11 +124,11 @@ impl Catalog {
     }
 
     /// Counts room for a new segment file; false when the limit is reached.
-    pub(crate) fn reserve(&self) -> bool {
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
         let mut state = self.state();
-        let fits = state.bytes.saturating_add(self.segment_bytes) <= self.bytes_max;
+        let fits = state.bytes.saturating_add(bytes) <= self.bytes_max;
         if fits {
-            state.bytes += self.segment_bytes;
+            state.bytes += bytes;
         }
         fits
     }
@@ -139,9 +139,9 @@ impl Catalog {
         state.bytes = state.bytes.saturating_sub(bytes);
     }
 
-    /// Takes a file that waits to be used again; its room stays counted.
-    pub(crate) fn take_free(&self) -> Option<String> {
-        self.state().free.pop()
+    /// Takes a file of that size that waits to be used again; its room stays counted.
+    pub(crate) fn take_free(&self, bytes: u64) -> Option<String> {
+        if bytes == self.segment_bytes { self.state().free.pop() } else { None }
     }
 
     /// Puts a file back that waits to be used again.
@@ -150,8 +150,8 @@ impl Catalog {
     }
 
     /// Enters a new segment, whose room is counted already.
-    pub(crate) fn add_segment(&self, segment: SegmentId) {
-        let file = SegmentFile { bytes: self.segment_bytes, first_sequence: None, is_header_damaged: false };
+    pub(crate) fn add_segment(&self, segment: SegmentId, bytes: u64) {
+        let file = SegmentFile { bytes, first_sequence: None, is_header_damaged: false };
         if let Some(epoch) = self.state().epochs.get_mut(&segment.epoch) {
             epoch.segments.insert(segment.number, file);
         }

@@ -40,10 +40,11 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     let files = &*shared.files;
     let segment = SegmentId { epoch: live.epoch, number: spare.last_number + 1 };
     let name = segment.file_name();
-    let file = obtain(shared, &name, populate)?;
+    let bytes = shared.options.bytes_of_segment(segment.number);
+    let file = obtain(shared, (&name, bytes), populate)?;
     // The number is used from here on, whatever happens, and the file has an owner that disposes of it.
     spare.last_number = segment.number;
-    shared.catalog.add_segment(segment);
+    shared.catalog.add_segment(segment, bytes);
     shared.mark_folder_dirty();
     let mapping = match file.map(populate) {
         Ok(mapping) => mapping,
@@ -58,14 +59,14 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
 }
 
 /// Gets a file of that name with all its blocks, and counts its room.
-fn obtain(shared: &Shared, name: &str, populate: Populate) -> Result<Box<dyn SpoolFile>, SpoolError> {
+fn obtain(shared: &Shared, (name, bytes): (&str, u64), populate: Populate) -> Result<Box<dyn SpoolFile>, SpoolError> {
     let files = &*shared.files;
-    while let Some(free) = shared.catalog.take_free() {
-        match use_again(files, (&free, name), shared.options.segment_bytes) {
+    while let Some(free) = shared.catalog.take_free(bytes) {
+        match use_again(files, (&free, name), bytes) {
             Ok(file) => return Ok(file),
             Err(SpoolError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(file = %files.path(&free).display(), "a free file of the spool was removed by somebody else");
-                shared.catalog.unreserve(shared.options.segment_bytes);
+                shared.catalog.unreserve(bytes);
             }
             Err(error) => {
                 shared.catalog.put_free(free);
@@ -73,13 +74,13 @@ fn obtain(shared: &Shared, name: &str, populate: Populate) -> Result<Box<dyn Spo
             }
         }
     }
-    if !shared.catalog.reserve() {
+    if !shared.catalog.reserve(bytes) {
         return Err(SpoolError::Full { bytes_max: shared.options.bytes_max });
     }
-    match files.create(name, shared.options.segment_bytes, populate) {
+    match files.create(name, bytes, populate) {
         Ok(file) => Ok(file),
         Err(source) => {
-            shared.catalog.unreserve(shared.options.segment_bytes);
+            shared.catalog.unreserve(bytes);
             Err(on(files, "create", name)(source))
         }
     }

@@ -53,6 +53,56 @@ fn a_segment_stays_until_its_last_record_is_released() {
 }
 
 #[test]
+fn a_writer_begins_small_and_gets_more_under_load() {
+    let mut world = World::new();
+    world.options.first_segment_bytes = 8_192;
+    world.options.segment_bytes = 65_536;
+    world.open();
+    world.add_writer();
+    world.prepare().unwrap();
+    world.flush().unwrap();
+    let bytes = |world: &World| world.spool.as_ref().unwrap().stats().bytes_on_disk;
+    assert_eq!(bytes(&world), 8_192, "nothing is made ahead for who writes nothing");
+    // Half of the first segment and a little.
+    for _ in 0..5 {
+        let _ = world.append(0, 1_000);
+    }
+    world.prepare().unwrap();
+    assert_eq!(bytes(&world), 8_192 + 65_536);
+    for _ in 0..5 {
+        let _ = world.append(0, 1_000);
+    }
+    world.prepare().unwrap();
+    assert_eq!(bytes(&world), 8_192 + 2 * 65_536, "the one after it is made ahead at once");
+    world.drain();
+    world.check_exact();
+    world.release().unwrap();
+    assert_eq!(bytes(&world), 2 * 65_536, "the small file is not kept for later");
+}
+
+#[test]
+fn the_flush_notices_a_first_segment_that_fills_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SpoolOptions {
+        segment_bytes: 65_536,
+        first_segment_bytes: 8_192,
+        flush_interval: std::time::Duration::from_millis(1),
+        ..small()
+    };
+    let spool = Spool::open(folder.path(), options).unwrap();
+    let mut writer = spool.writer().unwrap();
+    assert_eq!(spool.stats().bytes_on_disk, 8_192);
+    for sequence in 1..=5 {
+        assert_eq!(writer.append(&payload(1, sequence, 1_000)), Appended::Stored { sequence });
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while spool.stats().bytes_on_disk != 8_192 + 65_536 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", spool.stats());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_start_skips_what_the_consumer_has() {
     let mut world = World::new();
     world.open();

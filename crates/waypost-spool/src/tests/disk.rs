@@ -30,7 +30,12 @@ fn append_all(mut writer: Writer, count: u64) -> (u64, Vec<Fate>) {
 fn check_concurrency(bytes_max: u64) -> usize {
     const WRITERS: usize = 4;
     let folder = tempfile::tempdir().unwrap();
-    let options = SpoolOptions { segment_bytes: 65536, bytes_max, flush_interval: Duration::from_millis(5) };
+    let options = SpoolOptions {
+        segment_bytes: 65536,
+        bytes_max,
+        flush_interval: Duration::from_millis(5),
+        ..SpoolOptions::default()
+    };
     let spool = Spool::open(folder.path(), options).unwrap();
     let mut reader = spool.reader().unwrap();
     let threads: Vec<_> = (0..WRITERS)

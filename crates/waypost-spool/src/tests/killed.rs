@@ -15,7 +15,8 @@ const ROUNDS: u64 = 25;
 const MARK: &str = "appended";
 
 fn options() -> SpoolOptions {
-    SpoolOptions { segment_bytes: 16384, bytes_max: 20 * 16384, flush_interval: Duration::from_millis(1) }
+    let flush_interval = Duration::from_millis(1);
+    SpoolOptions { segment_bytes: 16384, bytes_max: 20 * 16384, flush_interval, ..SpoolOptions::default() }
 }
 
 /// The child: appends for ever, and prints what became of each append.

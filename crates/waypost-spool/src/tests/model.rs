@@ -80,8 +80,16 @@ fn take(world: &mut World, step: &Step) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn each_append_is_handed_out_once(steps in prop::collection::vec(step(), 1..120), segments_max in 3_u64..40) {
+    fn each_append_is_handed_out_once(
+        steps in prop::collection::vec(step(), 1..120),
+        segments_max in 3_u64..40,
+        is_first_small in any::<bool>(),
+    ) {
         let mut world = World::new();
+        if is_first_small {
+            world.options.first_segment_bytes = world.options.segment_bytes;
+            world.options.segment_bytes *= 4;
+        }
         world.options.bytes_max = segments_max * world.options.segment_bytes;
         for step in &steps {
             take(&mut world, step);
