@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{SchemePolicy, Timestamp};
 use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
-use waypost_table::Table;
+use waypost_table::{Table, TableError};
 
 use crate::click_feed::Feeds;
 use crate::clicks::Clicks;
@@ -67,6 +67,12 @@ pub enum StartError {
     /// What every instance has could not be read or made.
     #[error("the database could not be prepared")]
     Store(#[from] StoreError),
+    /// The link table has the links of another database and could not be emptied.
+    #[error("the link table could not be taken over from another database")]
+    Table(#[from] TableError),
+    /// What was to be done on another thread broke down.
+    #[error("the link table could not be prepared")]
+    Join(#[from] tokio::task::JoinError),
     /// Workers KV cannot be called as it is configured.
     #[error("links cannot be pushed to Workers KV")]
     Kv(#[from] KvSetupError),
@@ -78,7 +84,8 @@ impl App {
     /// started `clicks` stops them, after this.
     ///
     /// # Errors
-    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host; [`StartError::Kv`] where
+    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host; [`StartError::Table`] where
+    /// the table has another database's links and cannot be emptied; [`StartError::Kv`] where
     /// the settings of Workers KV cannot be used.
     pub async fn start(
         store: Store,
@@ -99,6 +106,8 @@ impl App {
         if let Some(old) = &setup.renamed_from {
             tracing::warn!(domain.host = %host, old_host = %old, "the default domain has another host than before");
         }
+        let (of_table, instance_id) = (Arc::clone(&table), setup.instance_id.clone());
+        tokio::task::spawn_blocking(move || of_table.belong_to(&instance_id)).await??;
         let sync = Sync::new(store.clone(), Arc::clone(&table), settings.schemes.clone(), settings.sync_poll_ms);
         let sync = Arc::new(sync);
         let outbox = kv

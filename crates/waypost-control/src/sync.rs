@@ -207,6 +207,12 @@ impl Sync {
     /// Keeps what became of a round, and logs when that changed.
     fn note(&self, outcome: Result<(), SyncError>) {
         let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::SeqCst);
+        if let (Err(SyncError::Store(_)), false) = (&outcome, *self.caught_up.borrow()) {
+            // Nobody can say what the table lacks. Links of one that was complete once are more than none.
+            if let Err(error) = self.table.trust() {
+                tracing::error!(error = %Chain(&error), "the link table cannot be read");
+            }
+        }
         match outcome {
             Err(error) if was_failing => tracing::debug!(error = %Chain(&error), "the link table is still behind"),
             Err(error) => {
@@ -220,6 +226,10 @@ impl Sync {
     async fn round(&self, is_tick: bool) -> Result<(), SyncError> {
         self.sync_domains().await?;
         self.sync_links(is_tick).await?;
+        if !self.table.knows_all() {
+            let table = Arc::clone(&self.table);
+            tokio::task::spawn_blocking(move || table.confirm()).await??;
+        }
         self.caught_up.send_replace(true);
         if is_tick { self.trim_outbox().await } else { Ok(()) }
     }
@@ -271,6 +281,9 @@ impl Sync {
                 self.cursor.send_replace(cursor);
                 return Ok(());
             };
+            if !is_known {
+                self.table.doubt();
+            }
             if cursor == 0 && last >= REBUILD_ENTRIES_MIN {
                 self.rebuild().await?;
                 continue;
@@ -301,6 +314,8 @@ impl Sync {
     }
 
     async fn rebuild(&self) -> Result<(), SyncError> {
+        // Until the round's end: what is filled anew lacks something.
+        self.table.doubt();
         let (refused, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
         self.refused.fetch_add(refused, Ordering::SeqCst);
         self.cursor.send_replace(cursor);

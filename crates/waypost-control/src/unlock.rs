@@ -10,7 +10,7 @@ use waypost_core::{CompactLink, DomainSettings, Visit};
 use crate::app::{App, monotonic_now, wall_clock_now};
 use crate::links::hash_problem;
 use crate::password::PasswordError;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 use crate::settings::GrantRequest;
 use crate::throttle::AddressKey;
 
@@ -112,6 +112,10 @@ impl App {
             })
         });
         match read {
+            Ok(None) if !self.table.knows_all() => {
+                let detail = "the link table is being filled, and this link is not in it yet";
+                Err(Problem::new(ProblemCode::Unavailable, detail).retry_after(1))
+            }
             Ok(None) => Ok(Err(Unlocked::NotFound)),
             Ok(Some(Ok(found))) => Ok(found),
             Ok(Some(Err(error))) => Err(Problem::internal("reading a locked link", &error)),

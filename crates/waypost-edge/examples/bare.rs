@@ -57,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Some(folder) => Table::open(folder, TableOptions::default())?,
         None => filled(&dir.path().join("table"), links)?,
     };
+    table.confirm()?;
     let table = Arc::new(table);
     let began = std::time::Instant::now();
     let warmed = table.warm(|| true)?;

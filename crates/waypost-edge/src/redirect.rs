@@ -103,21 +103,30 @@ impl Shared {
         });
         match followed.map_err(Fault::Table) {
             Ok(Some(Ok(outcome))) => outcome,
-            Ok(None) => Err(Page::NotFound),
+            Ok(None) => Err(self.not_found()),
             Ok(Some(Err(fault))) | Err(fault) => Err(self.unavailable(&fault, site, &slug, visitor.now)),
         }
     }
 
+    /// The page for what the table does not have: 404 only where it has everything.
+    pub(crate) fn not_found(&self) -> Page {
+        if self.table.knows_all() { Page::NotFound } else { Page::Unavailable }
+    }
+
     /// Whether a POST to this path is for the control plane, because the link there takes a password. Where that cannot
     /// be read, the control plane says so.
-    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader) -> bool {
+    ///
+    /// # Errors
+    /// The page to show where nothing is known of the link yet.
+    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader) -> Result<bool, Page> {
         let Asked { target, site, .. } = asked;
-        let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return false };
+        let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return Ok(false) };
         let read = |bytes: &[u8]| Some(CompactLink::read(bytes).ok()?.password_hash().is_some());
         let found = links.get(site.table_key, &slug, read);
         match found {
-            Ok(takes) => takes.unwrap_or(false),
-            Err(_) => true,
+            Ok(None) if !self.table.knows_all() => Err(Page::Unavailable),
+            Ok(takes) => Ok(takes.unwrap_or(false)),
+            Err(_) => Ok(true),
         }
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a target over the limit, no good host | 414, 400; the connection is closed |
 //! | `OPTIONS *` | the methods there are |
-//! | an unknown host, with strict hosts | control for health probes, else 404 |
+//! | an unknown host, with strict hosts | control for health probes, else 404 (503 while the table may lack domains) |
 //! | `/` | the domain's root redirect where it has one, else control |
 //! | a path whose first segment is reserved, or that ends in `+` | control |
 //! | any other path | the link's redirect; control where it takes the password of a link; else a page |
@@ -204,7 +204,7 @@ impl RequestService {
                     self.outcome(request, Asked { target: &target, fields: &fields, site, method })
                 }
                 None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
-                None => Outcome::Page(Page::NotFound),
+                None => Outcome::Page(self.shared.not_found()),
             };
             match outcome {
                 Outcome::Control => Route::Control {
@@ -236,8 +236,12 @@ impl RequestService {
             let visitor = self.visitor(headers);
             let followed = self.shared.follow(asked, headers, visitor, &self.thread, Outcome::redirect);
             followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, visitor.address)))
-        } else if *method == Method::POST && self.shared.takes_password(asked, &self.thread.links) {
-            Outcome::Control
+        } else if *method == Method::POST {
+            match self.shared.takes_password(asked, &self.thread.links) {
+                Ok(true) => Outcome::Control,
+                Ok(false) => Outcome::Page(Page::MethodNotAllowed),
+                Err(page) => Outcome::Page(page),
+            }
         } else {
             Outcome::Page(Page::MethodNotAllowed)
         }

@@ -179,6 +179,34 @@ fn hosts_choose_the_domain() {
 }
 
 #[test]
+fn what_the_table_may_lack_is_not_said_to_be_missing() {
+    let edge = Setup::new()
+        .domain(r#"{"host": "go.example", "is_default": true}"#)
+        .plain_link("abc")
+        .config(|config| config.hosts = HostPolicy::Strict)
+        .start();
+    // The second header makes a request one for the HTTP engine.
+    let ask = |host: &str, asked: &str| {
+        let plain = edge.ask(asked, &[("Host", host)]);
+        let other = edge.ask(asked, &[("Host", host), ("TE", "trailers")]);
+        assert_eq!(plain.status, other.status, "{asked} on {host}");
+        assert_eq!(plain.header("retry-after"), other.header("retry-after"), "{asked} on {host}");
+        (plain.status, plain.header("retry-after").map(str::to_owned))
+    };
+    let later = (503, Some("1".to_owned()));
+    edge.table.doubt();
+    assert_eq!(ask("go.example", "GET /nope"), later);
+    assert_eq!(ask("go.example", "POST /nope"), later);
+    assert_eq!(ask("new.example", "GET /abc"), later, "its domain may not be in the table yet");
+    assert_eq!(ask("go.example", "GET /abc").0, 302);
+    assert_eq!(ask("go.example", "GET /%zz").0, 404, "no link can have that slug");
+    edge.table.confirm().unwrap();
+    assert_eq!(ask("go.example", "GET /nope"), (404, None));
+    assert_eq!(ask("go.example", "POST /nope"), (405, None));
+    assert_eq!(ask("new.example", "GET /abc"), (404, None));
+}
+
+#[test]
 fn an_absolute_target_is_followed() {
     let edge = Setup::new()
         .domain(r#"{"host": "other.example"}"#)

@@ -85,23 +85,34 @@ impl Directory {
     pub(crate) fn current(&self) -> Result<Option<u64>, TableError> {
         let path = self.path.join(CURRENT);
         let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| not_a_table(&path, "it is not text"))?,
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => return self.only_generation(),
             Err(error) => return Err(TableError::io("read", &path)(error)),
         };
         let Some((format, name)) =
             text.strip_prefix(CURRENT_MAGIC).and_then(|rest| rest.trim_end_matches('\n').split_once('\n'))
         else {
-            return Err(not_a_table(&path, "it does not name a generation"));
+            return Err(self.unreadable_current(path));
         };
         if format != FORMAT.to_string() {
             return Err(TableError::OtherFormat { path, found: format.to_owned(), expected: FORMAT });
         }
         match name_kind(name) {
             Name::Complete(number) => Ok(Some(number)),
-            Name::Unfinished(_) | Name::Ours | Name::Foreign => {
-                Err(not_a_table(&path, "it does not name a generation"))
+            Name::Unfinished(_) | Name::Ours | Name::Foreign => Err(self.unreadable_current(path)),
+        }
+    }
+
+    /// `CURRENT` is damaged, or someone else's: other programs have a file of that name, too, but no generations of a table,
+    /// and other things beside it.
+    fn unreadable_current(&self, path: PathBuf) -> TableError {
+        let reason = "it does not name a generation";
+        match list(&self.path) {
+            Ok(Listing { foreign: None, complete, .. }) if !complete.is_empty() => {
+                TableError::Damaged { path, reason: reason.to_owned() }
             }
+            Ok(_) => not_a_table(&path, reason),
+            Err(error) => error,
         }
     }
 
@@ -130,9 +141,19 @@ impl Directory {
         sync_folder(&self.path)
     }
 
-    /// Writes `CURRENT` for a first generation whose creation was interrupted before it.
+    /// Writes `CURRENT` where it is missing: a first generation's creation was interrupted before that.
     pub(crate) fn set_current_if_absent(&self, number: u64) -> Result<(), TableError> {
         if self.path.join(CURRENT).exists() { Ok(()) } else { self.set_current(number) }
+    }
+
+    /// Makes the table one that has no generation.
+    pub(crate) fn remove_current(&self) -> Result<(), TableError> {
+        let path = self.path.join(CURRENT);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&self.path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(TableError::io("remove", &path)(error)),
+        }
     }
 
     pub(crate) fn generation_path(&self, number: u64) -> PathBuf {

@@ -49,7 +49,7 @@ pub enum TableError {
         reason: String,
     },
     /// The table was written by a version with another file format.
-    #[error("{} has link table format {found}, this version reads format {expected}; move the folder away and start again, the table is filled from the store", path.display())]
+    #[error("{} has link table format {found}, this version reads format {expected}; it is filled anew from the store", path.display())]
     OtherFormat {
         /// The file that says so.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum TableError {
         expected: u32,
     },
     /// A file of the table is incomplete or was changed by something else.
-    #[error("the link table file {} is damaged ({reason}); move the table's folder away and start again, the table is filled from the store", path.display())]
+    #[error("the link table file {} is damaged ({reason})", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -126,6 +126,29 @@ impl TableError {
     /// For `map_err` on LMDB operations.
     pub(crate) fn lmdb(operation: &'static str) -> impl Fn(heed::Error) -> TableError {
         move |source| TableError::Lmdb { operation, source }
+    }
+
+    /// Whether the table's files are not what they should be, as opposed to what keeps them from being read or written.
+    /// A table is a copy: one like that is filled anew.
+    pub(crate) fn means_damage(&self) -> bool {
+        match self {
+            TableError::OtherFormat { .. }
+            | TableError::Damaged { .. }
+            | TableError::DamagedEntry { .. }
+            | TableError::BadDomains { .. } => true,
+            // A disk that cannot read back what was written.
+            TableError::Io { source, .. } => source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
+            TableError::Lmdb { source: heed::Error::Mdb(error), .. } => matches!(
+                error,
+                heed::MdbError::PageNotFound
+                    | heed::MdbError::Corrupted
+                    | heed::MdbError::Panic
+                    | heed::MdbError::VersionMismatch
+                    | heed::MdbError::Invalid
+                    | heed::MdbError::Incompatible
+            ),
+            _ => false,
+        }
     }
 
     /// The write did not fit into the memory map; a larger map would take it.

@@ -283,6 +283,16 @@ impl Generation {
         Ok((tally.applied, meta))
     }
 
+    /// Says something else of the generation, in one transaction.
+    pub(crate) fn set_meta(&self, change: impl Fn(Meta) -> Meta) -> Result<Meta, TableError> {
+        self.reserve(self.room_bytes(1, 0))?;
+        let meta = change(self.meta()?);
+        let mut tx = self.environment.write_txn().map_err(TableError::lmdb("begin a write"))?;
+        self.put(&mut tx, META_KEY, &meta.encode())?;
+        tx.commit().map_err(TableError::lmdb("commit a write"))?;
+        Ok(meta)
+    }
+
     /// Replaces the domain settings, in one transaction.
     pub(crate) fn set_domains_json(&self, json: &[u8]) -> Result<(), TableError> {
         self.reserve(self.room_bytes(1, json.len()))?;

@@ -15,6 +15,8 @@
 //! - **Readers never wait.** A write, a rebuild and a growth of the table all leave look-ups undisturbed.
 //! - **A crash leaves a valid table.** A commit is atomic; a new generation is complete and synced before it is live.
 //! - **Nothing foreign is overwritten.** A folder or file that is not this table is refused with its path.
+//! - **Nothing is said not to exist for want of knowledge.** [`Table::knows_all`] tells whether a link that is not found is none.
+//! - **Nobody has to help it.** A table of another format, or one that cannot be opened, is replaced by an empty one.
 //!
 //! # Files
 //!

@@ -113,12 +113,12 @@ impl Building {
         self.generation().environment().sync().map_err(TableError::lmdb("sync a new generation"))
     }
 
-    /// Completes, syncs and closes the generation. What remains is to promote its folder, in which case the drop of
+    /// Completes, syncs and closes the generation, which says of itself what it is told, except for its tombstones. What remains is to promote its folder, in which case the drop of
     /// what is returned removes nothing.
-    pub(crate) fn complete(mut self, cursor: u64, domains_json: &[u8]) -> Result<Building, TableError> {
+    pub(crate) fn complete(mut self, as_told: Meta, domains_json: &[u8]) -> Result<Building, TableError> {
         self.enlarge_for(2, domains_json.len())?;
         let generation = self.generation();
-        generation.seal(Meta { cursor, ..self.meta }, domains_json)?;
+        generation.seal(Meta { tombstones: self.meta.tombstones, ..as_told }, domains_json)?;
         generation.reserve(0)?;
         self.sync()?;
         self.generation = None;

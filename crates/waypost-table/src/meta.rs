@@ -4,8 +4,9 @@
 //!
 //! Keys: `0x01` and `table` or `domains`. No link key lacks a NUL, so these never collide with one.
 //!
-//! `table`, 40 bytes: `waypost\0`, format version (u32), zero (u32), cursor (u64), tombstones (u64), XXH3-64 of the
-//! 32 bytes before. `domains`: XXH3-64 of the rest, then the settings as a JSON array. Numbers are little-endian.
+//! `table`, 40 bytes: `waypost\0`, format version (u32), source (u32), cursor (u64), tombstones (u64), XXH3-64 of the
+//! 32 bytes before. The source's highest bit says that the table held every link of its store once; the others are a hash
+//! of what names that store, 0 where that was never said. Earlier builds of this format wrote zero for both. `domains`: XXH3-64 of the rest, then the settings as a JSON array. Numbers are little-endian.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -18,6 +19,7 @@ pub(crate) const META_ENTRIES: u64 = 2;
 
 const MAGIC: &[u8; 8] = b"waypost\0";
 const META_BYTES: usize = 40;
+const COMPLETE: u32 = 1 << 31;
 
 /// What a generation knows of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,15 @@ pub(crate) struct Meta {
     pub(crate) cursor: u64,
     /// Deleted links whose version is still kept.
     pub(crate) tombstones: u64,
+    /// Whether every link that the store had at some time is in it. Never true before the end of a first fill.
+    pub(crate) is_complete: bool,
+    /// The store whose links these are, as [`source_of`] has it; 0 where that was never said.
+    pub(crate) source: u32,
+}
+
+/// What stands for the store of this name in [`Meta::source`].
+pub(crate) fn source_of(store: &str) -> u32 {
+    ((xxh3_64(store.as_bytes()) as u32) & !COMPLETE).max(1)
 }
 
 /// Why a meta entry was not understood.
@@ -42,6 +53,8 @@ impl Meta {
         let mut bytes = [0; META_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        let complete = if self.is_complete { COMPLETE } else { 0 };
+        bytes[12..16].copy_from_slice(&(self.source | complete).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.cursor.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.tombstones.to_le_bytes());
         let check = xxh3_64(&bytes[..32]);
@@ -54,13 +67,18 @@ impl Meta {
         if !body.starts_with(MAGIC) || u64::from_le_bytes(*check) != xxh3_64(body) {
             return Err(MetaFault::Damaged);
         }
-        let format = body[8..].first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let half_at =
+            |at: usize| body.get(at..).and_then(<[u8]>::first_chunk::<4>).copied().map_or(0, u32::from_le_bytes);
+        let (format, source) = (half_at(8), half_at(12));
         if format != FORMAT {
             return Err(MetaFault::OtherFormat(format));
         }
         let number_at = |at: usize| body.get(at..).and_then(<[u8]>::first_chunk::<8>).copied().map(u64::from_le_bytes);
         match (number_at(16), number_at(24)) {
-            (Some(cursor), Some(tombstones)) => Ok(Meta { cursor, tombstones }),
+            (Some(cursor), Some(tombstones)) => {
+                let is_complete = source & COMPLETE != 0;
+                Ok(Meta { cursor, tombstones, is_complete, source: source & !COMPLETE })
+            }
             _ => Err(MetaFault::Damaged),
         }
     }
@@ -86,7 +104,7 @@ mod tests {
 
     #[test]
     fn meta_reads_back_and_every_flipped_bit_is_found() {
-        let meta = Meta { cursor: 90_210, tombstones: 3 };
+        let meta = Meta { cursor: 90_210, tombstones: 3, is_complete: true, source: source_of("a store") };
         let bytes = meta.encode();
         assert_eq!(Meta::decode(&bytes), Ok(meta));
         for bit in 0..bytes.len() * 8 {

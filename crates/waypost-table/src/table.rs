@@ -3,16 +3,17 @@
 //! Readers take the live generation from an `ArcSwap` and never meet the writer's lock. Where the changes come from is not
 //! known here; `waypost-control` brings them.
 
+mod completeness;
 mod switch;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use waypost_core::domain::DomainSettings;
 
-use self::switch::{close_retired, create_first};
+use self::switch::{close_retired, create_first, open_current};
 use crate::directory::Directory;
 use crate::entry::{Change, Key};
 use crate::environment::SyncMode;
@@ -113,6 +114,8 @@ pub struct Table {
     domains: ArcSwap<Domains>,
     /// The live generation's cursor.
     cursor: AtomicU64,
+    /// Whether a link that is not found is known not to exist.
+    knows_all: AtomicBool,
     /// A std mutex: held over disk writes by design, and never by a reader.
     writer: Mutex<Writer>,
     options: TableOptions,
@@ -133,25 +136,31 @@ struct Writer {
 impl Table {
     /// Opens the table in the folder `path`, or creates an empty one where the folder is empty or absent.
     ///
-    /// Takes milliseconds whatever the number of links; they are read from disk as they are asked for.
+    /// Takes milliseconds whatever the number of links; they are read from disk as they are asked for. A table of another
+    /// format, or one that is damaged so that it cannot be opened, is replaced by an empty one, to be filled anew.
     ///
     /// # Errors
-    /// [`TableError::InUse`], [`TableError::NotATable`], [`TableError::OtherFormat`] or [`TableError::Damaged`]; nothing
-    /// was changed.
+    /// [`TableError::InUse`] or [`TableError::NotATable`], and nothing was changed; or the folder cannot be read or written.
     pub fn open(path: &Path, options: TableOptions) -> Result<Table, TableError> {
         let directory = Directory::lock(path)?;
         let settings = options.settings(options.map_size_bytes);
-        let current = directory.current()?;
-        let generation = match current {
-            Some(number) => Generation::open(directory.generation_path(number), number, settings)?,
-            None => create_first(&directory, settings)?,
+        let (generation, domains) = match open_current(&directory, settings) {
+            Err(error) if error.means_damage() => {
+                tracing::warn!(
+                    table.path = %path.display(), error = &error as &dyn std::error::Error,
+                    "the link table cannot be used: it is replaced by an empty one, which is filled from the database"
+                );
+                directory.remove_current()?;
+                (create_first(&directory, settings)?, Domains::default())
+            }
+            opened => opened?,
         };
-        let domains = Domains::from_json(&generation.domains_json()?)?;
         let meta = generation.meta()?;
         let number_max = directory.remove_leftovers(Some(generation.number()))?;
         directory.set_current_if_absent(generation.number())?;
         Ok(Table {
             cursor: AtomicU64::new(meta.cursor),
+            knows_all: AtomicBool::new(false),
             live: ArcSwap::from_pointee(generation),
             domains: ArcSwap::from_pointee(domains),
             writer: Mutex::new(Writer { next_number: number_max + 1, retired: Vec::new(), late: None }),

@@ -1,4 +1,4 @@
-//! What a table's folder may hold: what is created, what is refused untouched, what a crash leaves behind.
+//! What a table's folder may hold: what is created, what is refused untouched, what is replaced, what a crash leaves behind.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -59,6 +59,21 @@ fn check_refused(path: &Path, expect: fn(&TableError) -> bool) {
     assert_eq!(contents(path), before, "{error}");
 }
 
+/// Opening must give an empty table in place of what is there, which takes links and is opened again.
+#[track_caller]
+fn check_replaced(path: &Path, what: &str) {
+    let table = open(path).unwrap();
+    assert_eq!((table.cursor(), table.stats().unwrap().links, table.is_complete().unwrap()), (0, 0, false), "{what}");
+    assert!(table.domains().all().is_empty(), "{what}");
+    assert_eq!(find(&table, "slug-0000"), None, "{what}");
+    put(&table, "new", 1);
+    drop(table);
+    assert_eq!(find(&open(path).unwrap(), "new"), Some(b"new".to_vec()), "{what}");
+    let is_generation = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("gen-");
+    let names = fs::read_dir(path).unwrap().map(|item| item.unwrap().file_name());
+    assert_eq!(names.filter(|name| is_generation(name)).count(), 1, "{what}");
+}
+
 #[test]
 fn an_absent_folder_is_created_and_keeps_everything_over_a_reopening() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,53 +127,64 @@ fn foreign_folders_and_files_are_refused() {
     assert!(matches!(error, TableError::NotATable { .. }), "{error:?}");
     assert!(matches!(open(&file.join("below")), Err(TableError::NotATable { .. })));
     assert_eq!(fs::read(&file).unwrap(), b"chapter one");
+
+    // A file of that name that other programs have, too.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("LOCK"), "").unwrap();
+    fs::write(folder.path().join("CURRENT"), "MANIFEST-000004\n").unwrap();
+    check_refused(folder.path(), |error| matches!(error, TableError::NotATable { .. }));
+    fs::write(folder.path().join("MANIFEST-000004"), "entries").unwrap();
+    check_refused(folder.path(), |error| matches!(error, TableError::NotATable { .. }));
 }
 
 #[test]
-fn a_current_file_that_names_no_generation_is_refused() {
-    let is_not_a_table: fn(&TableError) -> bool = |error| matches!(error, TableError::NotATable { .. });
-    let is_other_format: fn(&TableError) -> bool = |error| matches!(error, TableError::OtherFormat { .. });
-    let is_damaged: fn(&TableError) -> bool = |error| matches!(error, TableError::Damaged { .. });
-    let cases: [(&[u8], _); 8] = [
-        (b"", is_not_a_table),
-        (b"gen-000001\n", is_not_a_table),
-        (b"waypost-table 2\n", is_not_a_table),
-        (b"waypost-table 2\n../../etc\n", is_not_a_table),
-        (b"waypost-table 2\ngen-000001.building\n", is_not_a_table),
-        (b"\xff\xfe\x00", is_not_a_table),
-        (b"waypost-table 3\ngen-000001\n", is_other_format),
-        (b"waypost-table 2\ngen-000002\n", is_damaged),
-    ];
-    let folder = tempfile::tempdir().unwrap();
-    closed_table(folder.path());
-    for (current, expect) in cases {
+fn a_table_of_another_format_or_without_a_live_generation_is_replaced() {
+    for current in [
+        &b""[..],
+        b"gen-000001\n",
+        b"waypost-table 2\n",
+        b"waypost-table 2\n../../etc\n",
+        b"waypost-table 2\ngen-000001.building\n",
+        b"\xff\xfe\x00",
+        b"waypost-table 3\ngen-000001\n",
+        b"waypost-table 1\ngen-000001\n",
+        b"waypost-table 2\ngen-000002\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        closed_table(folder.path());
         fs::write(folder.path().join("CURRENT"), current).unwrap();
-        check_refused(folder.path(), expect);
+        check_replaced(folder.path(), &String::from_utf8_lossy(current));
     }
 }
 
 #[test]
-fn truncated_empty_and_foreign_lmdb_files_are_refused() {
+fn truncated_empty_and_foreign_lmdb_files_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let data = closed_table(folder.path());
     let sound = fs::read(&data).unwrap();
     let used_bytes = open(folder.path()).unwrap().stats().unwrap().used_bytes as usize;
-    let is_damaged: fn(&TableError) -> bool = |error| matches!(error, TableError::Damaged { .. });
+    let current = fs::read(folder.path().join("CURRENT")).unwrap();
+    let with = |bytes: Option<&[u8]>| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("gen-000001")).unwrap();
+        fs::write(folder.path().join("CURRENT"), &current).unwrap();
+        if let Some(bytes) = bytes {
+            fs::write(folder.path().join("gen-000001/data.mdb"), bytes).unwrap();
+        }
+        folder
+    };
 
     let lengths = (0..used_bytes).step_by(4_096).chain([1, 100, 4_095, 4_097, used_bytes - 1]);
     for len in lengths {
-        fs::write(&data, &sound[..len]).unwrap();
-        check_refused(folder.path(), is_damaged);
+        check_replaced(with(Some(&sound[..len])).path(), &format!("{len} bytes"));
     }
     for foreign in [b"chapter one\n".repeat(9_000), vec![0; 100_000], vec![0xff; 100_000]] {
-        fs::write(&data, foreign).unwrap();
-        check_refused(folder.path(), is_damaged);
+        check_replaced(with(Some(&foreign)).path(), &format!("{:?}", &foreign[..10]));
     }
-    fs::remove_file(&data).unwrap();
-    check_refused(folder.path(), is_damaged);
+    check_replaced(with(None).path(), "no file");
 
-    fs::write(&data, &sound[..used_bytes]).unwrap();
-    assert_eq!(find(&open(folder.path()).unwrap(), "slug-0499"), Some(b"slug-0499".to_vec()));
+    let kept = with(Some(&sound[..used_bytes]));
+    assert_eq!(find(&open(kept.path()).unwrap(), "slug-0499"), Some(b"slug-0499".to_vec()));
 }
 
 /// LMDB does not write pages that one transaction both takes and frees, so its file may end before its last page. This
@@ -206,19 +232,19 @@ fn a_damaged_meta_page_never_opens_wrongly() {
         damaged[page + field..page + field + 4].copy_from_slice(&0x7fff_fff1_u32.to_ne_bytes());
         fs::write(&data, damaged).unwrap();
         // A fault in the older of the two meta pages may go unnoticed: the newer one is read.
-        match open(folder.path()) {
-            Ok(table) => assert_eq!(find(&table, "slug-0000"), Some(b"slug-0000".to_vec())),
-            Err(error) => {
-                assert!(matches!(error, TableError::Damaged { .. } | TableError::OtherFormat { .. }), "{error:?}");
-            }
+        let table = open(folder.path()).unwrap();
+        match table.cursor() {
+            0 => assert_eq!((table.stats().unwrap().links, table.is_complete().unwrap()), (0, false), "replaced"),
+            _ => assert_eq!(find(&table, "slug-0000"), Some(b"slug-0000".to_vec())),
         }
-        // Opening may have written LMDB's own lock file, never the data.
-        fs::write(&data, &sound).unwrap();
+        drop(table);
+        fs::create_dir_all(data.parent().unwrap()).unwrap();
+        fs::write(folder.path().join("CURRENT"), "waypost-table 2\ngen-000001\n").unwrap();
     }
 }
 
 #[test]
-fn an_lmdb_file_of_someone_else_is_refused() {
+fn an_lmdb_file_of_someone_else_is_replaced() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let data = closed_table(folder.path());
     // A table whose own entry is gone is as good as a foreign one: take the empty file LMDB itself makes.
@@ -233,9 +259,7 @@ fn an_lmdb_file_of_someone_else_is_refused() {
         foreign[page + 96..page + 128].fill(0);
     }
     fs::write(&data, &foreign).unwrap();
-    let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, TableError::Damaged { .. }), "{error:?}");
-    assert_eq!(fs::read(&data).unwrap(), foreign);
+    check_replaced(folder.path(), "no entry of its own");
 }
 
 #[test]
@@ -282,5 +306,5 @@ fn a_creation_that_was_interrupted_is_completed() {
     fs::remove_file(path.join("CURRENT")).unwrap();
     fs::create_dir(path.join("gen-000005")).unwrap();
     fs::remove_dir_all(&fresh).unwrap();
-    check_refused(path, |error| matches!(error, TableError::Damaged { .. }));
+    check_replaced(path, "two generations");
 }

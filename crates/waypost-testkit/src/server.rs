@@ -162,6 +162,25 @@ impl Server {
         status.context("the server's exit status")
     }
 
+    /// Waits, at most 30 seconds, until it has printed its address, ready or not.
+    ///
+    /// # Errors
+    /// When it ends or does not listen, with everything that it printed.
+    pub fn wait_listening(&mut self) -> anyhow::Result<()> {
+        let mut ended = None;
+        let waited = wait_until(DEADLINE, "the server to listen", || {
+            ended = self.process.try_wait().ok().flatten();
+            ended.is_some() || self.output.address().is_some()
+        });
+        waited.with_context(|| self.output.text())?;
+        if let Some(status) = ended {
+            self.output.join();
+            bail!("ended with {status}:\n{}", self.output.text());
+        }
+        self.address = self.output.address().context("the server's address")?;
+        Ok(())
+    }
+
     /// Waits, at most 30 seconds, until it has printed its address and answers 200 on `/readyz`.
     ///
     /// # Errors

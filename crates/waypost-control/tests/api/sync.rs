@@ -88,6 +88,48 @@ async fn a_trimmed_outbox_means_filling_anew() {
 }
 
 #[tokio::test]
+async fn a_link_that_is_not_in_the_table_yet_is_not_said_to_be_missing() {
+    check_fill(TestApp::new().await, 5_000).await;
+}
+
+#[tokio::test]
+async fn a_fresh_replica_on_postgres_knows_all_only_when_it_has_all() {
+    if let Some(app) = TestApp::on_postgres().await {
+        check_fill(app, 3_000).await;
+    }
+}
+
+/// Fills a lost table, and one whose start died in the middle of that; whenever it says that it knows all, it must have all.
+async fn check_fill(app: TestApp, links: u32) {
+    app.app.stop().await;
+    let slugs: Vec<String> = (0..links).map(|index| format!("fill-{index}")).collect();
+    db_create_links(&app.store, &slugs).await;
+    let (last, mut data) = (slugs.last().unwrap(), app.stop().await);
+    for (name, is_cut_short) in [("lost", false), ("cut-short", true)] {
+        let folder = data.folder.path().join(name);
+        if is_cut_short {
+            let table = Table::open(&folder, table_options()).unwrap();
+            table.apply(&[], 1).unwrap();
+        }
+        let store = Store::open(&data.database_address(), StoreOptions::default()).await.unwrap();
+        let table = Arc::new(Table::open(&folder, table_options()).unwrap());
+        assert!(!table.knows_all());
+        let has_last = || table.get("", last, <[u8]>::len).unwrap().is_some();
+        let clicks = data.start_clicks().await;
+        let app = App::start(store.clone(), Arc::clone(&table), Arc::clone(&clicks), settings()).await.unwrap();
+        let mut said = 0;
+        while !app.wait_until_ready(Duration::from_millis(1)).await {
+            // Asked in this order: what is known stays known.
+            let knows_all = table.knows_all();
+            assert!(!knows_all || has_last(), "{last} would be 404");
+            said += u32::from(!knows_all);
+        }
+        assert!(table.knows_all() && has_last() && table.is_complete().unwrap(), "after {said} looks");
+        data = TestApp { router: router(Arc::clone(&app)), app, store, table, clicks, data }.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_another_process_writes_is_noticed() {
     let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
     let database = app.data.database_address();

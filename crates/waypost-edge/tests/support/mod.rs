@@ -102,7 +102,9 @@ impl Setup {
 }
 
 pub fn open_table(dir: &Path) -> Arc<Table> {
-    Arc::new(Table::open(dir, TableOptions { map_size_bytes: 1 << 24, ..TableOptions::default() }).unwrap())
+    let table = Table::open(dir, TableOptions { map_size_bytes: 1 << 24, ..TableOptions::default() }).unwrap();
+    table.confirm().unwrap();
+    Arc::new(table)
 }
 
 impl TestEdge {

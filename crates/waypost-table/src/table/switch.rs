@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Table, TableStats, Writer};
-use crate::TableError;
 use crate::directory::{Directory, remove_folder};
 use crate::generation::{Generation, LMDB_FILE, Settings};
 use crate::load::Building;
+use crate::meta::Meta;
 use crate::rebuild::Late;
 use crate::runs::RunFolder;
+use crate::{Domains, TableError};
 
 /// Times a table grows for one write before the write fails.
 const GROWTHS_MAX: u32 = 8;
@@ -61,9 +62,11 @@ impl Table {
         let cursor = if cursor < start_cursor { cursor } else { cursor.max(self.cursor()) };
         let (domains_json, map_bytes) = {
             let live = self.live.load();
-            (live.domains_json()?, live.map_bytes().max(self.options.map_size_bytes))
+            (self.domains().to_json()?, live.map_bytes().max(self.options.map_size_bytes))
         };
-        let building = building.complete(cursor, &domains_json)?;
+        let source = self.with_live(Generation::meta)?.source;
+        let told = Meta { cursor, source, is_complete: true, ..Meta::default() };
+        let building = building.complete(told, &domains_json)?;
         self.switch(&mut writer, building.folder(), map_bytes)?;
         drop(writer);
         let stats = self.stats()?;
@@ -152,6 +155,17 @@ impl Table {
         Ok(wanted_bytes)
     }
 
+    /// Replaces the live generation by an empty one, of which nothing is said but this.
+    pub(super) fn empty(&self, writer: &mut Writer, source: u32) -> Result<(), TableError> {
+        let folder = self.directory.building_path(writer.take_number());
+        let building = Building::create(folder, self.rebuild_settings())?;
+        let domains = Domains::default();
+        let building = building.complete(Meta { source, ..Meta::default() }, &domains.to_json()?)?;
+        self.switch(writer, building.folder(), self.options.map_size_bytes)?;
+        self.domains.store(Arc::new(domains));
+        Ok(())
+    }
+
     /// Makes the complete, synced and closed generation in the building `folder` the live one.
     fn switch(&self, writer: &mut Writer, folder: &Path, map_bytes: usize) -> Result<(), TableError> {
         let number = writer.take_number();
@@ -188,11 +202,21 @@ pub(super) fn close_retired(writer: &mut Writer) -> usize {
     writer.retired.len()
 }
 
+/// The generation that the folder says is live, and its domains; the first one where there is none yet.
+pub(super) fn open_current(directory: &Directory, settings: Settings) -> Result<(Generation, Domains), TableError> {
+    let generation = match directory.current()? {
+        Some(number) => Generation::open(directory.generation_path(number), number, settings)?,
+        None => create_first(directory, settings)?,
+    };
+    let domains = Domains::from_json(&generation.domains_json()?)?;
+    Ok((generation, domains))
+}
+
 /// The first generation of a new table.
 pub(super) fn create_first(directory: &Directory, settings: Settings) -> Result<Generation, TableError> {
     let number = directory.remove_leftovers(None)? + 1;
     let building = Building::create(directory.building_path(number), settings)?;
-    let building = building.complete(0, b"[]")?;
+    let building = building.complete(Meta::default(), b"[]")?;
     let folder = directory.promote(building.folder(), number)?;
     Generation::open(folder, number, settings)
 }

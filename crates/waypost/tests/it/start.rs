@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Folder, command, finish, run};
+use crate::support::{Folder, command, finish, get, run};
 
 /// A free port that stays taken while the listener lives.
 fn taken_port() -> (TcpListener, String) {
@@ -103,6 +103,49 @@ fn a_foreign_table_is_left_alone() {
     let fault = run.fault(1).lines().last().unwrap();
     assert!(fault.starts_with("waypost: ") && fault.contains("CURRENT is not a link table"), "{fault}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "my notes");
+}
+
+/// Asks for this slug from the start on, until it is followed; never may it be said to be missing.
+fn follow_from_the_start(folder: &Folder, slug: &str, what: &str) {
+    let server = folder.serve_at_once();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let response = get(&server, &format!("/{slug}"));
+        match response.status {
+            302 => return,
+            503 => assert_eq!(response.header("retry-after"), Some("1"), "{what}"),
+            other => panic!("{what}: {other}"),
+        }
+        assert!(std::time::Instant::now() < deadline, "{what}: not followed in time\n{}", server.output());
+    }
+}
+
+#[test]
+fn a_table_that_is_gone_foreign_or_of_another_format_is_filled_by_itself() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    for (folder, first) in [(&folder, 0), (&other, 3_000)] {
+        let row = |index| format!("{{\"slug\":\"s{index}\",\"destination_url\":\"https://example.com/{index}\"}}\n");
+        let file = folder.write("links.jsonl", (first..first + 3_000).map(row).collect::<String>());
+        folder.run(&["import", &file]).text();
+    }
+    let table = folder.data_dir().join("table");
+
+    fs::remove_dir_all(&table).unwrap();
+    follow_from_the_start(&folder, "s2999", "a lost table");
+
+    fs::write(table.join("CURRENT"), "waypost-table 99\ngen-000001\n").unwrap();
+    follow_from_the_start(&folder, "s2999", "a table of another format");
+
+    let data =
+        fs::read_dir(&table).unwrap().map(|item| item.unwrap().path().join("data.mdb")).find(|path| path.exists());
+    fs::write(data.unwrap(), "these are my notes").unwrap();
+    follow_from_the_start(&folder, "s2999", "a table that is no table");
+
+    fs::rename(&table, folder.data_dir().join("old")).unwrap();
+    fs::rename(other.data_dir().join("table"), &table).unwrap();
+    follow_from_the_start(&folder, "s2999", "the table of another data folder");
+    let server = folder.serve(&[]);
+    assert_eq!(get(&server, "/s3000").status, 404, "a link of the other data folder");
 }
 
 #[test]

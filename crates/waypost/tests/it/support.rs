@@ -129,12 +129,22 @@ impl Folder {
 
     /// Starts a server on the data folder.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
-        let options = ServerOptions {
+        Server::start(&self.server_options(arguments)).unwrap()
+    }
+
+    /// Starts a server on the data folder and waits only until it listens.
+    pub(crate) fn serve_at_once(&self) -> Server {
+        let mut server = Server::launch(&self.server_options(&[])).unwrap();
+        server.wait_listening().unwrap();
+        server
+    }
+
+    fn server_options(&self, arguments: &[&str]) -> ServerOptions {
+        ServerOptions {
             data_dir: Some(self.data_dir()),
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             ..ServerOptions::new(WAYPOST)
-        };
-        Server::start(&options).unwrap()
+        }
     }
 }
 
