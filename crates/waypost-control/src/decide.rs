@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use waypost_core::LinkRecord;
+use waypost_core::lenient::Skipped;
 use waypost_core::wire::{VisitFacts, decide_record};
 use waypost_store::OutboxEntry;
 
@@ -21,6 +22,8 @@ pub(crate) struct DecideInput {
 #[derive(Debug)]
 pub(crate) struct RecordDecideInput {
     record: LinkRecord,
+    /// What was passed over when it was read.
+    skipped: Vec<Skipped>,
     input: DecideInput,
 }
 
@@ -65,7 +68,7 @@ impl RecordDecideInput {
         let record = object.remove("record").ok_or_else(|| "it is missing".to_owned()).and_then(|record| {
             let is_record = matches!(record, Value::Object(_) | Value::String(_));
             let bytes = serde_json::to_vec(&record).unwrap_or_default();
-            let read = LinkRecord::from_value(&bytes).map_err(|error| error.to_string());
+            let read = LinkRecord::read_value(&bytes).map_err(|error| error.to_string());
             if is_record { read } else { Err("it is neither".to_owned()) }
         });
         if let Err(error) = &record {
@@ -74,7 +77,7 @@ impl RecordDecideInput {
         let input = DecideInput::take(&mut object, &mut errors);
         refuse_rest(&object, &mut errors);
         match (record, input) {
-            (Ok(record), Some(input)) if errors.is_empty() => Ok(Self { record, input }),
+            (Ok((record, skipped)), Some(input)) if errors.is_empty() => Ok(Self { record, skipped, input }),
             _ => Err(Problem::of_fields(errors)),
         }
     }
@@ -94,13 +97,14 @@ impl App {
         };
         let records = self.store.read("decide_link").await?.edge_records(&[entry]).await?;
         let record = records.into_iter().find_map(|record| record.record).unwrap_or(link.record);
-        self.decide_record(&RecordDecideInput { record, input })
+        self.decide_record(&RecordDecideInput { record, skipped: Vec::new(), input })
     }
 
     /// What a record answers to a visit, as JSON.
     pub(crate) fn decide_record(&self, input: &RecordDecideInput) -> Result<String, Problem> {
         let visit = input.input.visit.as_visit();
-        let decision = decide_record(&input.record, &visit, self.schemes(), input.input.trace);
+        let record = (&input.record, input.skipped.as_slice());
+        let decision = decide_record(record, &visit, self.schemes(), input.input.trace);
         decision.map_err(|error| {
             Problem::of_fields(vec![FieldError {
                 field: "record".to_owned(),

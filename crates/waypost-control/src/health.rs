@@ -46,6 +46,9 @@ pub(crate) struct TableCheck {
     pub(crate) behind: Option<u64>,
     /// Links since the start that cannot be served as they are stored.
     pub(crate) refused: u64,
+    /// Parts of links that are passed over; a metric, and no one's business here.
+    #[serde(skip)]
+    pub(crate) skipped: u64,
 }
 
 /// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links work,
@@ -107,6 +110,7 @@ impl App {
             cursor,
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
+            skipped: self.sync.skipped(),
         };
         let is_well = store.ok && table.ok && clicks.ok && sync.as_ref().is_none_or(|sync| sync.ok);
         Readiness { ready: self.redirects(), degraded: !is_well, checks: Checks { store, table, clicks, sync } }

@@ -162,6 +162,10 @@ pub(crate) fn take_time(
 /// Reads a record and reports every field that means nothing, at any depth.
 fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<LinkRecord> {
     let mut strangers = Vec::new();
+    // Edges are told it; nobody sets it.
+    if object.contains_key("limit_reached") {
+        errors.push(unknown("limit_reached"));
+    }
     let mut track = serde_path_to_error::Track::new();
     let reader = serde_path_to_error::Deserializer::new(Value::Object(object), &mut track);
     let record = serde_ignored::deserialize(reader, |path| note_stranger(&mut strangers, &path));

@@ -59,6 +59,11 @@ impl App {
             page.gauge("table_behind", "Changes that the link table has not taken yet", behind);
         }
         page.counter("table_refused", "Links that the link table cannot serve as they are stored", table.refused);
+        page.counter(
+            "table_skipped",
+            "Rules and other parts of links that cannot be followed, so that their links do without",
+            table.skipped,
+        );
         page.flag("table_sync_failing", "Whether the link table is not being kept current", !table.ok);
         if let (Some(check), Some(outbox)) = (&readiness.checks.sync, &self.outbox) {
             page.sync(check, &outbox.status());

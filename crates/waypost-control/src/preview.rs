@@ -55,7 +55,7 @@ impl App {
     fn preview_of(&self, link: &Link, now: Timestamp) -> Result<Preview, Problem> {
         let failed = |error: &dyn std::fmt::Display| Problem::internal("previewing a link", error);
         let record = &link.record;
-        let bytes = compact::compile(record, self.schemes()).map_err(|error| failed(&error))?;
+        let bytes = compact::compile_stored(record, self.schemes(), &mut Vec::new()).map_err(|error| failed(&error))?;
         let compact = CompactLink::read(&bytes).map_err(|error| failed(&error))?;
         let locked = decide(&compact, &Visit::at(now)).map_err(|error| failed(&error))?;
         let destination = match locked.action {

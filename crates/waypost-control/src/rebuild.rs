@@ -7,7 +7,7 @@ use waypost_core::SchemePolicy;
 use waypost_store::{EdgeRecord, Store};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::compile_records;
+use crate::compiled::{LeftOut, compile_records};
 use crate::sync::SyncError;
 
 /// Links read from the store at once.
@@ -15,14 +15,14 @@ const PAGE_LINKS: u32 = 2_000;
 /// Pages read ahead of the writing.
 const PAGES_AHEAD: usize = 4;
 
-/// Fills the table from the store and gives how many records were refused, and the cursor it is current up to.
+/// Fills the table from the store and gives what could not be compiled, and the cursor it is current up to.
 ///
 /// Links that change meanwhile are in the outbox after that cursor; the caller goes on from there.
 pub(crate) async fn rebuild(
     store: &Store,
     table: &Arc<Table>,
     schemes: &SchemePolicy,
-) -> Result<(u64, u64), SyncError> {
+) -> Result<(LeftOut, u64), SyncError> {
     // Read before the first page; see `edge_records_page`.
     let cursor = store.read("rebuild_cursor").await?.outbox_last().await?;
     let (pages, receiver) = mpsc::channel(PAGES_AHEAD);
@@ -65,22 +65,22 @@ fn write_pages(
     schemes: &SchemePolicy,
     mut pages: mpsc::Receiver<Page>,
     cursor: u64,
-) -> Result<u64, TableError> {
+) -> Result<LeftOut, TableError> {
     let mut rebuild = table.rebuild()?;
-    let mut refused = 0;
+    let mut left_out = LeftOut::default();
     loop {
         match pages.blocking_recv() {
             Some(Page::Records(records)) => {
                 let batch = compile_records(records, schemes);
-                refused += batch.refused;
+                left_out += batch.left_out;
                 batch.changes().into_iter().try_for_each(|change| rebuild.put(change))?;
             }
             Some(Page::End) => {
                 rebuild.finish(cursor)?;
-                return Ok(refused);
+                return Ok(left_out);
             }
             // Dropping the rebuild leaves the live table as it is; the reader's failure is reported instead.
-            None => return Ok(refused),
+            None => return Ok(left_out),
         }
     }
 }

@@ -19,7 +19,7 @@ use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
 use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::compile_records;
+use crate::compiled::{LeftOut, compile_records};
 use crate::fresh::{FreshQueue, FreshRecords};
 use crate::problem::Chain;
 use crate::rebuild::rebuild;
@@ -68,6 +68,8 @@ pub(crate) struct Sync {
     is_failing: AtomicBool,
     /// Records that could not be compiled since the start.
     refused: AtomicU64,
+    /// Parts of records that could not.
+    skipped: AtomicU64,
     /// Set once: the job ends.
     stop: watch::Sender<bool>,
 }
@@ -103,6 +105,7 @@ impl Sync {
             caught_up: watch::Sender::new(false),
             is_failing: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
             stop: watch::Sender::new(false),
         }
     }
@@ -156,6 +159,16 @@ impl Sync {
     /// Records since the start that could not be compiled; their slugs keep what they led to.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::SeqCst)
+    }
+
+    /// Rules and other parts of records since the start that could not be compiled; their links do without.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::SeqCst)
+    }
+
+    fn count_left_out(&self, left_out: LeftOut) {
+        self.refused.fetch_add(left_out.refused, Ordering::SeqCst);
+        self.skipped.fetch_add(left_out.skipped, Ordering::SeqCst);
     }
 
     /// Ends the job after its current round.
@@ -304,11 +317,11 @@ impl Sync {
 
     async fn apply(&self, records: Vec<EdgeRecord>, newest: u64) -> Result<(), SyncError> {
         let (table, schemes) = (Arc::clone(&self.table), self.schemes.clone());
-        let refused = tokio::task::spawn_blocking(move || {
+        let left_out = tokio::task::spawn_blocking(move || {
             let batch = compile_records(records, &schemes);
-            table.apply(&batch.changes(), newest).map(|_| batch.refused)
+            table.apply(&batch.changes(), newest).map(|_| batch.left_out)
         });
-        self.refused.fetch_add(refused.await??, Ordering::SeqCst);
+        self.count_left_out(left_out.await??);
         self.cursor.send_replace(newest);
         Ok(())
     }
@@ -316,8 +329,8 @@ impl Sync {
     async fn rebuild(&self) -> Result<(), SyncError> {
         // Until the round's end: what is filled anew lacks something.
         self.table.doubt();
-        let (refused, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
-        self.refused.fetch_add(refused, Ordering::SeqCst);
+        let (left_out, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
+        self.count_left_out(left_out);
         self.cursor.send_replace(cursor);
         Ok(())
     }

@@ -12,7 +12,7 @@
 //!     12    4  offset of the UTM section, 0 for none
 //!     16    8  version
 //!     24    8  starts_at in microseconds, i64::MIN for none
-//!     32    8  expires_at in microseconds, i64::MAX for none
+//!     32    8  expires_at in microseconds, i64::MAX for none, i64::MIN where the limit of visits is reached
 //!     40    4  offset of the steps, 0 for none
 //!     44       texts: destination, then optional link id, account id, expired_url, password_hash
 //! UTM section: five optional texts of the link; u16 count of templates; each: u32 length of the rest, u16 count of
@@ -36,6 +36,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::destination::{Destination, DestinationError, SchemePolicy};
 use crate::device::{Device, Os};
 use crate::json::NumberOrText;
+use crate::lenient::Skipped;
 use crate::record::{AbTest, Conditions, LinkRecord, RuleTarget, Utms};
 use crate::referrer::normalise_site;
 use crate::time::Timestamp;
@@ -51,6 +52,8 @@ const NO_TEXT: u16 = u16::MAX;
 const FLAG_ENABLED: u8 = 1;
 const FLAG_FORWARD_QUERY: u8 = 2;
 const FLAG_VARIES: u8 = 4;
+/// The `expires_at` of a link that as many people have followed as may.
+pub(crate) const LIMIT_REACHED: i64 = i64::MIN;
 
 /// The part of a record that a step came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +109,32 @@ pub enum CompileFault {
 /// Names the first field that keeps the record from being followed safely. A split that cannot apply (not active, or
 /// without weight) is checked all the same, so that switching it on cannot break the link.
 pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, CompileError> {
+    write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: None })
+}
+
+/// [`compile`] for a record that cannot be refused any more: a rule, a split, a template or an `expired_url` that cannot be
+/// followed is passed over and told in `skipped`, and the link does without.
+///
+/// # Errors
+/// As [`compile`], for what a link cannot do without.
+pub fn compile_stored(
+    record: &LinkRecord,
+    schemes: &SchemePolicy,
+    skipped: &mut Vec<Skipped>,
+) -> Result<Vec<u8>, CompileError> {
+    write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: Some(skipped) })
+}
+
+fn write(record: &LinkRecord, mut writer: Writer<'_>) -> Result<Vec<u8>, CompileError> {
     if !matches!(record.redirect_status, 301 | 302 | 303 | 307 | 308) {
         return Err(fault(&"redirect_status", CompileFault::Status(record.redirect_status)));
     }
-    let mut writer = Writer { bytes: vec![0; HEADER_BYTES], schemes };
     writer.destination(&"destination_url", &record.destination_url)?;
     writer.optional_text(&"link_id", record.link_id.as_deref())?;
     writer.optional_text(&"account_id", record.account_id.as_deref())?;
     match record.expired_url.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => writer.destination(&"expired_url", url)?,
-        None => writer.put(&NO_TEXT.to_le_bytes()),
+        Some(url) if writer.attempt(|writer| writer.destination(&"expired_url", url))? => {}
+        Some(_) | None => writer.put(&NO_TEXT.to_le_bytes()),
     }
     let password_hash = record.password_hash.as_deref().filter(|hash| !hash.is_empty());
     writer.optional_text(&"password_hash", password_hash)?;
@@ -127,7 +146,11 @@ pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, C
         || !record.utm_templates.is_empty()
         || password_hash.is_some()
         || record.starts_at.is_some()
-        || record.expires_at.is_some();
+        || record.expires_at.is_some()
+        || record.limit_reached;
+    // Who must come no more comes too late, whenever that is.
+    let expires_at =
+        if record.limit_reached { LIMIT_REACHED } else { record.expires_at.map_or(i64::MAX, Timestamp::as_micros) };
     let flags = [(record.enabled, FLAG_ENABLED), (record.forward_query, FLAG_FORWARD_QUERY), (varies, FLAG_VARIES)]
         .iter()
         .filter(|(set, _)| *set)
@@ -140,7 +163,7 @@ pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, C
     bytes[12..16].copy_from_slice(&utm_offset.to_le_bytes());
     bytes[16..24].copy_from_slice(&record.version.to_le_bytes());
     bytes[24..32].copy_from_slice(&record.starts_at.map_or(i64::MIN, Timestamp::as_micros).to_le_bytes());
-    bytes[32..40].copy_from_slice(&record.expires_at.map_or(i64::MAX, Timestamp::as_micros).to_le_bytes());
+    bytes[32..40].copy_from_slice(&expires_at.to_le_bytes());
     bytes[40..44].copy_from_slice(&steps_offset.to_le_bytes());
     let sum = checksum(&bytes);
     bytes[..8].copy_from_slice(&sum);
@@ -161,6 +184,8 @@ fn checksum(bytes: &[u8]) -> [u8; 8] {
 struct Writer<'p> {
     bytes: Vec<u8>,
     schemes: &'p SchemePolicy,
+    /// Where to tell what was passed over; `None` where nothing may be.
+    skipped: Option<&'p mut Vec<Skipped>>,
 }
 
 impl Writer<'_> {
@@ -213,6 +238,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Writes a part that the link can do without; `false` where it does.
+    fn attempt(&mut self, part: impl FnOnce(&mut Self) -> Result<(), CompileError>) -> Result<bool, CompileError> {
+        let start = self.bytes.len();
+        let Err(error) = part(self) else { return Ok(true) };
+        let Some(skipped) = &mut self.skipped else { return Err(error) };
+        skipped.push(Skipped { field: error.field, reason: error.fault.to_string() });
+        self.bytes.truncate(start);
+        Ok(false)
+    }
+
+    /// Sets the count that was left open at this place. It was checked with all that might have been counted.
+    fn set_count(&mut self, at: usize, count: usize) {
+        self.bytes[at..at + 2].copy_from_slice(&(count as u16).to_le_bytes());
+    }
+
     /// Writes what `body` writes behind its length, so that a reader can pass over it.
     fn sized(&mut self, body: impl FnOnce(&mut Self) -> Result<(), CompileError>) -> Result<(), CompileError> {
         let at = self.bytes.len();
@@ -236,15 +276,23 @@ impl Writer<'_> {
             return Ok(0);
         }
         let offset = self.offset(0)?;
-        self.utms(&"link_utms", own)?;
+        if !self.attempt(|writer| writer.utms(&"link_utms", own))? {
+            self.utms(&"link_utms", &none)?;
+        }
+        let count_at = self.bytes.len();
         self.count(&"utm_templates", record.utm_templates.len())?;
+        let mut count = 0;
         for (index, template) in record.utm_templates.iter().enumerate() {
             let field = format_args!("utm_templates[{index}]");
-            self.sized(|writer| {
-                writer.sites(&field, &template.platform_domains)?;
-                writer.utms(&field, &template.utms)
+            let written = self.attempt(|writer| {
+                writer.sized(|writer| {
+                    writer.sites(&field, &template.platform_domains)?;
+                    writer.utms(&field, &template.utms)
+                })
             })?;
+            count += usize::from(written);
         }
+        self.set_count(count_at, count);
         Ok(offset)
     }
 
@@ -266,44 +314,48 @@ impl Writer<'_> {
         }
         let offset = self.offset(0)?;
         self.count(&"rules", count)?;
+        let mut written = 0;
         for (index, rule) in record.rules.iter().enumerate() {
             let field = format_args!("rules[{index}]");
-            self.step(&field, StepSource::Rule, rule.id.as_ref(), &rule.when, |writer| {
+            written += self.step(&field, StepSource::Rule, rule.id.as_ref(), &rule.when, |writer| {
                 writer.rule_target(&field, &rule.to)
             })?;
         }
-        self.evolution_rules(record)?;
+        written += self.evolution_rules(record)?;
         for (index, rule) in record.geo_rules.iter().enumerate() {
             let field = format_args!("geo_rules[{index}]");
             let when = Conditions { countries: Some(vec![rule.country_code.clone()]), ..Conditions::default() };
-            self.step(&field, StepSource::GeoRule, rule.id.as_ref(), &when, |writer| {
+            written += self.step(&field, StepSource::GeoRule, rule.id.as_ref(), &when, |writer| {
                 writer.url_target(&format_args!("{field}.destination_url"), &rule.destination_url)
             })?;
         }
         if let Some(test) = &record.ab_test {
-            self.step(&"ab_test", StepSource::AbTest, None, &Conditions::default(), |writer| {
+            written += self.step(&"ab_test", StepSource::AbTest, None, &Conditions::default(), |writer| {
                 writer.split(&"ab_test", test)
             })?;
         }
-        Ok(offset)
+        self.set_count(offset as usize, written);
+        Ok(if written == 0 { 0 } else { offset })
     }
 
     /// Highest priority first, then latest start, then smallest id: the first that is active wins.
-    fn evolution_rules(&mut self, record: &LinkRecord) -> Result<(), CompileError> {
+    fn evolution_rules(&mut self, record: &LinkRecord) -> Result<usize, CompileError> {
         let mut ordered: Vec<_> = record.evolution_rules.iter().enumerate().collect();
         ordered.sort_by_key(|(_, rule)| {
             (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
         });
+        let mut written = 0;
         for (index, rule) in ordered {
             let field = format_args!("evolution_rules[{index}]");
             let when = Conditions { from: rule.starts_at, until: rule.ends_at, ..Conditions::default() };
-            self.step(&field, StepSource::EvolutionRule, rule.id.as_ref(), &when, |writer| {
+            written += self.step(&field, StepSource::EvolutionRule, rule.id.as_ref(), &when, |writer| {
                 writer.url_target(&format_args!("{field}.destination_url"), &rule.destination_url)
             })?;
         }
-        Ok(())
+        Ok(written)
     }
 
+    /// Writes a step, and gives how many that were: one, or none where it is passed over.
     fn step(
         &mut self,
         field: &dyn Display,
@@ -311,13 +363,16 @@ impl Writer<'_> {
         id: Option<&NumberOrText>,
         when: &Conditions,
         target: impl FnOnce(&mut Self) -> Result<(), CompileError>,
-    ) -> Result<(), CompileError> {
-        self.sized(|writer| {
-            writer.put(&[source as u8, present(when)]);
-            writer.id(field, id)?;
-            writer.conditions(field, when)?;
-            target(writer)
-        })
+    ) -> Result<usize, CompileError> {
+        let written = self.attempt(|writer| {
+            writer.sized(|writer| {
+                writer.put(&[source as u8, present(when)]);
+                writer.id(field, id)?;
+                writer.conditions(field, when)?;
+                target(writer)
+            })
+        });
+        written.map(usize::from)
     }
 
     fn conditions(&mut self, field: &dyn Display, when: &Conditions) -> Result<(), CompileError> {

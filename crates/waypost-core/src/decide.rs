@@ -18,7 +18,9 @@ use std::cell::OnceCell;
 
 use serde::Serialize;
 
-use crate::compact::{CompactId, CompactLink, CorruptRecord, Reader, StepSource, condition, country_code};
+use crate::compact::{
+    CompactId, CompactLink, CorruptRecord, LIMIT_REACHED, Reader, StepSource, condition, country_code,
+};
 use crate::device::{self, Device, Os};
 use crate::time::Timestamp;
 use crate::trace::TraceStep;
@@ -222,7 +224,10 @@ impl<'a> Evaluation<'_, 'a, '_> {
         let now = self.visit.now;
         let expires_at = self.link.expires_at();
         let late = expires_at.is_some_and(|expires_at| now.as_micros() >= expires_at);
-        self.note("expires_at", None, late, || (Some(now.to_string()), compared("the link ends", expires_at)));
+        self.note("expires_at", None, late, || match expires_at {
+            Some(LIMIT_REACHED) => (None, "as many people came as may".into()),
+            _ => (Some(now.to_string()), compared("the link ends", expires_at)),
+        });
         late.then(|| self.link.expired_url())
     }
 

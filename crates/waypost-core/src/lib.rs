@@ -20,6 +20,7 @@ pub mod grant;
 pub mod id;
 pub mod json;
 pub mod language;
+pub mod lenient;
 pub mod page;
 pub mod query;
 pub mod record;

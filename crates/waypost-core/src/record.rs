@@ -1,14 +1,16 @@
 //! The link record: the JSON an edge holds for a link, and the value in Cloudflare KV.
 //!
-//! Reading is lenient where the format says so (unknown fields are ignored, absent and `null` mean "none"), and strict
-//! in types. Whether the destinations in it are fit to be followed is checked when it is compiled
-//! ([`crate::compact::compile`]); a record that was only read may still hold anything.
+//! Unknown fields are ignored, absent and `null` mean "none". [`Deserialize`] is strict in types, for input that can be
+//! refused; [`LinkRecord::read_value`] passes over what a link can do without ([`crate::lenient`]), for what is stored. Whether
+//! the destinations in a record are fit to be followed is checked when it is compiled ([`crate::compact`]); a record that was only
+//! read may still hold anything.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::json::{NumberOrText, null_as_default, null_as_true};
+use crate::lenient::{self, Skipped};
 use crate::time::Timestamp;
 
 /// The most bytes of a record's JSON that are read. A record of the largest links stays far below.
@@ -49,6 +51,9 @@ pub struct LinkRecord {
     /// A link that is not enabled answers as if it did not exist.
     #[serde(default = "default_enabled", deserialize_with = "null_as_true")]
     pub enabled: bool,
+    /// Whether as many people came as may: the link is gone then, as if it had expired. The control plane says so.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_false")]
+    pub limit_reached: bool,
     /// Before this the link answers as if it did not exist.
     #[serde(default)]
     pub starts_at: Option<Timestamp>,
@@ -264,6 +269,11 @@ const fn default_enabled() -> bool {
     true
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 fn null_as_302<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     Ok(Option::<u16>::deserialize(deserializer)?.unwrap_or(302))
 }
@@ -302,6 +312,7 @@ impl LinkRecord {
             redirect_status: 302,
             forward_query: false,
             enabled: true,
+            limit_reached: false,
             starts_at: None,
             expires_at: None,
             expired_url: None,
@@ -315,48 +326,46 @@ impl LinkRecord {
         }
     }
 
-    /// Reads a stored value: the JSON of a record, a bare URL, or a bare URL as a JSON string.
+    /// Reads a stored value: the JSON of a record, a bare URL, or a bare URL as a JSON string, with or without a byte order
+    /// mark. Gives what was passed over, too: parts of the record that cannot be read, and that the link can do without.
     ///
     /// # Errors
-    /// Where the value is too long, not UTF-8, or JSON of another shape. A bare text is not checked to be a URL here.
-    pub fn from_value(value: &[u8]) -> Result<Self, RecordError> {
+    /// Where the value is too long, not UTF-8, no JSON, or what decides or guards cannot be read. A bare text is not checked to
+    /// be a URL here.
+    pub fn read_value(value: &[u8]) -> Result<(Self, Vec<Skipped>), RecordError> {
         if value.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLong);
         }
         let text = std::str::from_utf8(value).map_err(|_| RecordError::NotUtf8)?;
-        match text.trim_ascii_start().bytes().next() {
-            Some(b'{') => read_json(text),
-            Some(b'"') => read_json::<String>(text).map(Self::from_url),
-            _ => Ok(Self::from_url(text.trim_ascii())),
-        }
+        let text = without_mark(text);
+        let mut skipped = Vec::new();
+        let record = match text.trim_ascii_start().bytes().next() {
+            Some(b'{') => match serde_json::from_str(text) {
+                Ok(record) => record,
+                Err(_) => lenient::read(text, &mut skipped)?,
+            },
+            Some(b'"') => {
+                let url = serde_json::from_str::<String>(text);
+                let url = url.map_err(|fault| RecordError::Json { field: ".".to_owned(), fault })?;
+                Self::from_url(without_mark(&url))
+            }
+            _ => Self::from_url(text.trim_ascii()),
+        };
+        Ok((record, skipped))
+    }
+
+    /// [`LinkRecord::read_value`], for those who need not know what was passed over.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_value(value: &[u8]) -> Result<Self, RecordError> {
+        Self::read_value(value).map(|(record, _)| record)
     }
 }
 
-/// Reads one JSON document to its end; an error names the field it is in.
-///
-/// Names of fields are only kept track of in a second reading, of a document that has failed the first: that takes longer
-/// than the reading itself.
-fn read_json<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, RecordError> {
-    serde_json::from_str(text).map_err(|fault| named_fault::<T>(text, fault))
-}
-
-#[cfg(feature = "field-names")]
-#[cold]
-fn named_fault<'t, T: Deserialize<'t>>(text: &'t str, fault: serde_json::Error) -> RecordError {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Err(error) => RecordError::Json { field: error.path().to_string(), fault: error.into_inner() },
-        // What comes behind the document.
-        Ok(_) => RecordError::Json { field: ".".to_owned(), fault },
-    }
-}
-
-/// Where code must be small the fault's place in the text has to do.
-#[cfg(not(feature = "field-names"))]
-#[cold]
-#[allow(clippy::extra_unused_type_parameters)] // It has the shape of the one above.
-fn named_fault<'t, T: Deserialize<'t>>(_: &'t str, fault: serde_json::Error) -> RecordError {
-    RecordError::Json { field: ".".to_owned(), fault }
+/// A text without the byte order mark that some editors put before it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -385,9 +394,7 @@ mod tests {
             b"{}",
             br#"{"destination_url":"x"} x"#,
             br#"{"destination_url":7}"#,
-            br#"{"destination_url":"x","version":-1}"#,
             br#"{"destination_url":"x","starts_at":"tomorrow"}"#,
-            br#"{"destination_url":"x","rules":{}}"#,
             b"\xff",
         ] {
             assert!(LinkRecord::from_value(bad).is_err(), "{}", String::from_utf8_lossy(bad));

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::class::{Class, classify};
-use crate::compact::{CompactLink, compile};
+use crate::compact::{CompactLink, compile_stored};
 use crate::decide::{Decision, decide, explain};
 use crate::destination::SchemePolicy;
+use crate::lenient::Skipped;
 use crate::record::LinkRecord;
 use crate::time::Timestamp;
 use crate::trace::TraceStep;
@@ -117,21 +118,26 @@ struct Answer<'a> {
     #[serde(flatten)]
     decision: Decision<'a>,
     class: Class,
+    /// Parts of the record that were passed over, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Vec<TraceStep<'a>>>,
 }
 
-/// Decides for a record and a visit, and writes the decision as one line of JSON without its line break.
+/// Decides for a record and a visit, and writes the decision as one line of JSON without its line break. `skipped` is what was
+/// passed over when the record was read.
 ///
 /// # Errors
 /// The text says what is wrong with the record.
 pub fn decide_record(
-    record: &LinkRecord,
+    (record, skipped): (&LinkRecord, &[Skipped]),
     visit: &Visit<'_>,
     schemes: &SchemePolicy,
     with_trace: bool,
 ) -> Result<String, String> {
-    let bytes = compile(record, schemes).map_err(|error| format!("record: {error}"))?;
+    let mut skipped = skipped.to_vec();
+    let bytes = compile_stored(record, schemes, &mut skipped).map_err(|error| format!("record: {error}"))?;
     let link = CompactLink::read(&bytes).map_err(|error| error.to_string())?;
     let (decision, trace) = if with_trace {
         explain(&link, visit).map(|(decision, trace)| (decision, Some(trace)))
@@ -139,7 +145,8 @@ pub fn decide_record(
         decide(&link, visit).map(|decision| (decision, None))
     }
     .map_err(|error| error.to_string())?;
-    let answer = Answer { decision, class: classify(visit).class, trace };
+    let skipped = skipped.iter().map(Skipped::to_string).collect();
+    let answer = Answer { decision, class: classify(visit).class, skipped, trace };
     serde_json::to_string(&answer).map_err(|error| error.to_string())
 }
 
@@ -154,13 +161,15 @@ fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<Str
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
     }
+    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("not a record and a visit: {error}"))?;
     // The record as an object, or as a string for a bare URL; in any other form it is a mistake, not a URL.
     if !line.record.get().starts_with(['{', '"']) {
         return Err("record: an object, or a string for a bare URL".to_owned());
     }
-    let record = LinkRecord::from_value(line.record.get().as_bytes()).map_err(|error| format!("record: {error}"))?;
-    decide_record(&record, &line.visit.as_visit(), schemes, with_trace)
+    let read = LinkRecord::read_value(line.record.get().as_bytes());
+    let (record, skipped) = read.map_err(|error| format!("record: {error}"))?;
+    decide_record((&record, &skipped), &line.visit.as_visit(), schemes, with_trace)
 }
 
 #[cfg(test)]
@@ -177,6 +186,10 @@ mod tests {
         check(
             r#"{"record":"https://example.com","visit":{"now":"2026-01-01T00:00:00Z"}}"#,
             r#"{"action":"redirect","status":302,"location":"https://example.com/","source":"default","rule_id":null,"ab_test_id":null,"variant_id":null,"cache_policy":"no_store","class":"human"}"#,
+        );
+        check(
+            "\u{feff}{\"record\":{\"destination_url\":\"https://example.com\",\"rules\":[7,{\"to\":{}}]},\"visit\":{\"now\":\"2026-01-01T00:00:00Z\"}}",
+            r#"{"action":"redirect","status":302,"location":"https://example.com/","source":"default","rule_id":null,"ab_test_id":null,"variant_id":null,"cache_policy":"no_store","class":"human","skipped":["rules[0]: invalid type: integer `7`, expected struct Rule at line 1 column 1","rules[0].to: a rule leads to exactly one of `url` and `ab_test`"]}"#,
         );
         for bad in [
             "",

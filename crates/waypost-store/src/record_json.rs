@@ -62,6 +62,8 @@ pub(crate) fn write(record: &LinkRecord) -> String {
         redirect_status,
         forward_query,
         enabled,
+        // What the record of an edge is told, and nothing that is kept.
+        limit_reached: _,
         starts_at,
         expires_at,
         expired_url,
@@ -108,7 +110,12 @@ fn parse(columns: &Columns<'_>, text: &str) -> Result<LinkRecord, StoreError> {
     if !text.starts_with('{') {
         return Ok(LinkRecord::from_url(text));
     }
-    serde_json::from_str(text).map_err(|error| columns.corrupt("record", &error))
+    let (record, skipped) =
+        LinkRecord::read_value(text.as_bytes()).map_err(|error| columns.corrupt("record", &error))?;
+    for skipped in skipped {
+        tracing::error!(%skipped, "a part of a stored link cannot be read and is passed over");
+    }
+    Ok(record)
 }
 
 #[cfg(test)]
