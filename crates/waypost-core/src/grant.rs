@@ -5,7 +5,7 @@
 //! the link's subject (eight bytes, little endian), the subject, the link's version and the expiry (eight bytes each).
 //! An edit of the link ends its grants. Nothing of the password is in it.
 //!
-//! Checking the password and deciding how long a grant holds is the control plane's work.
+//! Checking the password is the control plane's work, or that of a Worker that runs alone.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
+/// How long a grant holds, in seconds; on every edge.
+pub const GRANT_SECONDS: u32 = 24 * 60 * 60;
 /// What the name of every grant's cookie begins with.
 const COOKIE_PREFIX: &str = "wp_unlock_";
 /// Hexadecimal digits of the link's hash in the name of its cookie.

@@ -175,6 +175,16 @@ pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, s
     if !case_insensitive && !raw.is_empty() && raw.len() <= USUAL_BYTES_MAX && raw.bytes().all(is_usual) {
         return Some(raw.into());
     }
+    read_path(raw, case_insensitive, is_slug_char)
+}
+
+/// [`from_request_path`] for a store that others fill, too: any character but control characters may be in its keys.
+pub fn key_from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
+    let raw = path.strip_prefix('/').unwrap_or(path);
+    read_path(raw.strip_suffix('/').unwrap_or(raw), case_insensitive, |character| !character.is_control())
+}
+
+fn read_path(raw: &str, case_insensitive: bool, is_possible: impl Fn(char) -> bool) -> Option<Cow<'_, str>> {
     // Percent-encoding makes at most three bytes of one, and a character has at most four.
     if raw.is_empty() || raw.len() > SLUG_CHARS_MAX * 12 {
         return None;
@@ -187,7 +197,7 @@ pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, s
             Cow::Owned(normal) => normal.into(),
         },
     };
-    if text.len() > HOST_AND_SLUG_BYTES_MAX || !text.chars().all(is_slug_char) {
+    if text.len() > HOST_AND_SLUG_BYTES_MAX || !text.chars().all(is_possible) {
         return None;
     }
     if !case_insensitive {
@@ -333,5 +343,24 @@ mod tests {
             check(none, false, None);
         }
         check(&format!("/{}", "a".repeat(5000)), false, None);
+    }
+
+    #[test]
+    fn keys_that_are_no_slugs() {
+        #[track_caller]
+        fn check(path: &str, expect: Option<&str>) {
+            assert_eq!(key_from_request_path(path, false).as_deref(), expect, "{path:?}");
+            assert_eq!(from_request_path(path, false).filter(|_| path != "/abc/"), None, "{path:?}");
+        }
+        check("/abc/", Some("abc"));
+        check("/!@~:=,'&$*()", Some("!@~:=,'&$*()"));
+        check("/50%25", Some("50%"));
+        check("/50%", Some("50%"));
+        check("/a%20b", Some("a b"));
+        check("/%F0%9F%98%80%2B%3F", Some("😀+?"));
+        assert_eq!(key_from_request_path("/A%20B", true).as_deref(), Some("a b"));
+        for none in ["/", "/a%2Fb", "/a%00", "/a%0d%0ab", "/%ff", "/a%C2%85"] {
+            check(none, None);
+        }
     }
 }

@@ -1,6 +1,8 @@
 // The passage to the engine, which is Rust: two inputs are written into its memory one behind the other, one call is made,
 // and the numbers it leaves say where its answer lies. The other side is described in src/exports.rs.
 
+import { metric } from "./log.js";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -48,10 +50,21 @@ export class Engine {
   #words;
   #inputAt;
   #inputBytes;
+  #makeSettings;
+  #isReady = true;
 
   constructor(module) {
     this.#module = module;
     this.#start();
+  }
+
+  /** Configures the engine. `makeSettings` is asked again after a trap: a new engine must not number clicks as the old one has. */
+  configure(makeSettings) {
+    this.#makeSettings = undefined;
+    const answer = this.run(Operation.configure, makeSettings());
+    this.#makeSettings = makeSettings;
+    this.#isReady = answer.status === 200;
+    return answer;
   }
 
   #start() {
@@ -66,9 +79,20 @@ export class Engine {
     this.#words = new Uint32Array(this.#wasm.memory.buffer);
   }
 
-  // A panic in the engine is a trap and leaves it in no state to go on: a new one takes over, without settings.
+  // A panic in the engine is a trap and leaves it in no state to go on: a new one takes over, set as the old one was. Other requests
+  // of the isolate meet it next, and one without settings would send them on without their clicks.
   #guard(error) {
+    metric("panics", { error: String(error?.stack ?? error) });
     this.#start();
+    const makeSettings = this.#makeSettings;
+    if (makeSettings) {
+      this.#isReady = false;
+      try {
+        this.configure(makeSettings);
+      } catch {
+        this.#makeSettings = makeSettings;
+      }
+    }
     throw error;
   }
 
@@ -102,13 +126,14 @@ export class Engine {
 
   /**
    * Follows a link. `value` is an ArrayBuffer as KV gave it, `facts` the packed facts of the request.
-   * Gives status, detail, location, and where there is a click its heading and its event; or a page and a fault.
+   * Gives status, detail, location, and where there is a click its heading and its event; or a page. `fault` is what is to be logged.
    */
   follow(value, facts, now) {
     const valueBytes = value.byteLength;
     if (valueBytes > VALUE_BYTES_MAX) {
       return { status: 502, detail: Page.badRecord, text: "", heading: "", event: "", fault: "the value is too large" };
     }
+    if (!this.#isReady) throw new Error("the engine has not taken its settings");
     try {
       this.#room(valueBytes + 3 * facts.length);
       this.#bytes.set(new Uint8Array(value), this.#inputAt);

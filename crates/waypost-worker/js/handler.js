@@ -39,9 +39,9 @@ export class Worker {
     if (this.#env !== env) this.#configure(env, request);
     if (this.settings.faults.length > 0) return page(this.engine, request, Page.unavailable);
     return this.#route(request, env, ctx).catch((error) => {
-      // A trap leaves the engine new and without settings; the next request configures it again.
+      // A visitor who is not sent on makes no click; this line is all that is known of the visit.
+      metric("request_errors", { path: new URL(request.url).pathname.slice(0, 200), error: String(error?.stack ?? error) });
       this.#env = undefined;
-      metric("panics", { error: String(error?.stack ?? error) });
       return page(this.engine, request, Page.unavailable);
     });
   }
@@ -104,20 +104,27 @@ export class Worker {
 
   #follow(request, env, ctx, asked, query, value, facts) {
     const now = this.now();
-    let answer = this.engine.follow(value, facts, now);
+    let answer = this.#decide(value, facts, now);
     if (answer.detail === Page.unlock && answer.status === 200) {
       const cookies = request.headers.get("cookie");
       if (cookies?.includes("wp_unlock_")) {
-        answer = this.engine.follow(value, packFacts(request, asked, query, cookies, this.settings.clicks), now);
+        answer = this.#decide(value, packFacts(request, asked, query, cookies, this.settings.clicks), now);
       }
     }
-    if (answer.text === "") {
-      if (answer.fault) metric("record_errors", { key: asked.key, error: answer.fault });
-      return page(this.engine, request, answer.detail);
-    }
+    if (answer.fault) logFault(asked.key, answer);
+    if (answer.text === "") return page(this.engine, request, answer.detail);
     if (answer.event !== "") ctx.waitUntil(sendClick(answer, env, this.settings));
     const headers = { location: answer.text, "cache-control": CACHE_CONTROL[answer.detail] };
     return new Response(null, { status: answer.status, headers });
+  }
+
+  // Once more where the engine has trapped: what others have left it in is no reason to turn this visitor away.
+  #decide(value, facts, now) {
+    try {
+      return this.engine.follow(value, facts, now);
+    } catch {
+      return this.engine.follow(value, facts, now);
+    }
   }
 
   async #ownAddress(request, env, site) {
@@ -140,7 +147,7 @@ export class Worker {
       return page(this.engine, request, Page.unavailable);
     }
     if (value === null) return page(this.engine, request, Page.notFound);
-    const made = this.engine.run(Operation.preview, new Uint8Array(value), `${host}/${slug}`, this.now());
+    const made = this.engine.run(Operation.preview, new Uint8Array(value), `${domain}\0${slug}\0${host}/${slug}`, this.now());
     return made.text === "" ? page(this.engine, request, made.detail) : html(request, 200, made.text);
   }
 
@@ -170,6 +177,13 @@ export class Worker {
   #origin(url, pathAt) {
     return this.settings.defaultDomain ? `https://${this.settings.defaultDomain}` : url.slice(0, pathAt);
   }
+}
+
+/** Says what is wrong with a value: all of it, the key that it lies under, or parts that its link does without. */
+function logFault(key, { status, fault }) {
+  if (status === 502 || fault.startsWith("the record is that of")) return metric("record_errors", { key, error: fault });
+  const parts = fault.split("\n");
+  metric("record_parts_skipped", { key, count: parts.length, error: parts.slice(0, 10).join("; ") });
 }
 
 /** A host without its port. The runtime has brought it to lower case and ASCII. */

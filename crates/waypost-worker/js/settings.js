@@ -82,15 +82,15 @@ export function readSettings(env, engine, request) {
     clickTimeoutMs: wholeNumber(env, "CLICK_TIMEOUT_MS", 5_000, 10, 20_000, faults),
   };
   const inner = {
+    default_domain: settings.defaultDomain,
     edge_id: env.EDGE_ID || `cf-${request?.cf?.colo ?? "local"}`,
     address_policy: env.ADDRESS_POLICY ?? "",
     schemes: (env.LINK_SCHEMES ?? "").split(/[\s,]+/).filter(Boolean),
     secrets: env.WEBHOOK_SECRET ?? "",
     clicks,
-    nonce: crypto.randomUUID(),
   };
   if (env.RECORDS_KEPT) inner.records_kept = wholeNumber(env, "RECORDS_KEPT", 256, 0, 4_096, faults);
-  const answer = engine.run(Operation.configure, JSON.stringify(inner));
+  const answer = engine.configure(() => JSON.stringify({ ...inner, nonce: crypto.randomUUID() }));
   if (answer.status !== 200) faults.push(...answer.text.split("\n"));
   settings.reserved = new Set(engine.run(Operation.reserved).text.split(" "));
   return settings;

@@ -28,7 +28,7 @@ const OUTCOME_PAGES = {
 export async function unlock(worker, request, env, asked, value, facts) {
   const { engine } = worker;
   // The link first: a POST to one that takes no password is refused before its body is read.
-  const asks = engine.run(Operation.checkPassword, new Uint8Array(value), "", worker.now());
+  const asks = engine.run(Operation.checkPassword, new Uint8Array(value), `${asked.domain}\0${asked.slug}\0`, worker.now());
   if (asks.detail !== Page.unlockRefused) return page(engine, request, asks.detail);
   if (isCrossSite(request)) return crossSite();
   const body = new Uint8Array(await request.arrayBuffer());
@@ -61,7 +61,8 @@ async function check(worker, request, env, asked, value, password) {
   if (!(await isAllowed(env.UNLOCK_RATE, env.LINKS, settings.anonymousPerMinute, who, worker.now()))) {
     return page(engine, request, Page.unlockThrottled);
   }
-  const checked = engine.run(Operation.checkPassword, new Uint8Array(value), password, worker.now());
+  const link = `${asked.domain}\0${asked.slug}\0`;
+  const checked = engine.run(Operation.checkPassword, new Uint8Array(value), link + password, worker.now());
   if (checked.status === 200) return "right";
   return checked.status === 501 ? misconfigured(engine, request, checked.text) : page(engine, request, checked.detail);
 }

@@ -6,24 +6,22 @@
 use waypost_core::Timestamp;
 use waypost_core::compact::CompactLink;
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
-use waypost_core::grant::{CookieScope, GrantedLink, subject};
+use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantedLink, subject};
 use waypost_core::page::{Page, prefers_json};
-use waypost_core::slug::{RESERVED, from_request_path, reserved_word};
+use waypost_core::slug::{RESERVED, key_from_request_path, reserved_word};
 use waypost_core::visit::{Method, Unlock, Visit};
 
 use crate::anonymous::shorten;
 use crate::clicks::{Clicks, write_signature};
 use crate::event::Clicked;
 use crate::facts::Facts;
+use crate::home::Place;
 use crate::landing::Landing;
 use crate::password;
 use crate::preview::preview;
 use crate::problem::{ProblemCode, problem};
 use crate::records::Records;
 use crate::settings::{ClickPath, Settings};
-
-/// How long an unlocked link stays unlocked, in seconds.
-const GRANT_SECONDS: u32 = 3_600;
 
 /// Numbers of an answer; the bytes follow each other in [`Engine::output`] in the order of their lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub struct Answer {
     pub heading_bytes: u32,
     /// Bytes of the click as JSON.
     pub event_bytes: u32,
-    /// Bytes of what is to be logged.
+    /// Bytes of what is to be logged: of a page what is wrong with the value, else which parts of it were passed over, a line each.
     pub fault_bytes: u32,
 }
 
@@ -51,19 +49,20 @@ pub struct Answer {
 pub enum Operation {
     /// Takes settings (JSON). 200, or 500 and what is wrong with them.
     Configure = 0,
-    /// Reads the slug in a path; the second input is `i` on a domain that does not tell letter case. 200 and the slug, or 404.
+    /// Reads the slug in a path, or what else KV may have as a key; the second input is `i` on a domain that does not tell letter
+    /// case. 200 and the slug, or 404.
     ReadSlug = 1,
     /// The page of this number (text), as the second input, an `Accept` header, wants it. `detail` is 1 for JSON.
     ShowPage = 2,
-    /// The preview of a value; the second input is its short address. 200 and HTML, or a page.
+    /// The preview of a value; the second input is domain, slug and short address, a zero byte between. 200 and HTML, or a page.
     Preview = 3,
     /// The landing page, from JSON.
     Landing = 4,
     /// Checks the body of `POST /api/url`; the second input is own hosts with spaces between, a zero byte, and random bytes.
     /// 200, then the destination and slugs, a line each; or a problem.
     Shorten = 5,
-    /// Whether a value's password is the second input: 200, 401, 501 where it cannot be checked; or a page where the link
-    /// does not ask.
+    /// Whether a value's password is right; the second input is domain, slug and password, a zero byte between. 200, 401, 501 where
+    /// it cannot be checked; or a page where the link does not ask.
     CheckPassword = 6,
     /// The cookie that unlocks a value; the second input is the facts of the request. 200, or 501 without a secret.
     Grant = 7,
@@ -129,13 +128,25 @@ impl Engine {
     fn try_follow(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Result<Answer, String> {
         let Self { settings, records, clicks, output } = self;
         let mut facts = Facts::read(facts, now).map_err(|error| error.to_string())?;
-        let link = read_link(records.compiled(value, &settings.schemes)?)?;
+        let stored = records.read(value, &settings.schemes)?;
+        let asked = settings.asked(facts.domain, facts.slug);
+        match stored.home.compare(asked) {
+            Place::Right => {}
+            Place::OtherDomain => return Ok(page(Page::NotFound)),
+            Place::OtherKey => {
+                let fault = stored.home.fault(output);
+                return Ok(Answer { fault_bytes: fault, ..page(Page::NotFound) });
+            }
+        }
+        let skipped = std::mem::take(&mut stored.untold);
+        let link = read_link(&stored.compact)?;
         if link.password_hash().is_some() && facts.visit.unlock == Unlock::None {
             facts.visit.unlock = unlock(&link, &facts, settings);
         }
         let decision = decide(&link, &facts.visit).map_err(|error| error.to_string())?;
         let Some((location, source)) = location_of(&decision)?.zip(decision.source) else {
-            return Ok(page(page_of(&decision)));
+            output.extend_from_slice(skipped.as_bytes());
+            return Ok(Answer { fault_bytes: skipped.len() as u32, ..page(page_of(&decision)) });
         };
         output.extend_from_slice(location.as_bytes());
         let text_bytes = output.len() as u32;
@@ -151,6 +162,8 @@ impl Engine {
             answer.heading_bytes = lengths.heading as u32;
             answer.event_bytes = lengths.event as u32;
         }
+        output.extend_from_slice(skipped.as_bytes());
+        answer.fault_bytes = skipped.len() as u32;
         Ok(answer)
     }
 
@@ -202,7 +215,7 @@ impl Engine {
     }
 
     fn read_slug(&mut self, path: &[u8], case: &[u8]) -> Answer {
-        let slug = str::from_utf8(path).ok().and_then(|path| from_request_path(path, case == b"i"));
+        let slug = str::from_utf8(path).ok().and_then(|path| key_from_request_path(path, case == b"i"));
         match slug {
             Some(slug) if reserved_word(&slug).is_none() => self.text(200, slug.as_bytes()),
             Some(_) | None => page(Page::NotFound),
@@ -217,13 +230,21 @@ impl Engine {
         Answer { detail: is_json.into(), ..self.text(shown.status(), text.as_bytes()) }
     }
 
-    fn preview(&mut self, value: &[u8], short_text: &[u8], now: Timestamp) -> Answer {
+    /// The link of a value, where it is the one that was asked for.
+    fn link(&mut self, value: &[u8], domain: &str, slug: &str) -> Result<CompactLink<'_>, Page> {
+        let Self { settings, records, .. } = self;
+        let stored = records.read(value, &settings.schemes).map_err(|_| Page::BadRecord)?;
+        match stored.home.compare(settings.asked(domain, slug)) {
+            Place::Right => read_link(&stored.compact).map_err(|_| Page::BadRecord),
+            Place::OtherDomain | Place::OtherKey => Err(Page::NotFound),
+        }
+    }
+
+    fn preview(&mut self, value: &[u8], second: &[u8], now: Timestamp) -> Answer {
+        let (domain, slug, short_text) = three_texts(second);
         let short_text = String::from_utf8_lossy(short_text);
-        let made = match self.records.compiled(value, &self.settings.schemes).and_then(read_link) {
-            Ok(link) => preview(&link, &short_text, &Visit::at(now)),
-            Err(_) => Err(Page::BadRecord),
-        };
-        match made {
+        let link = self.link(value, domain, slug);
+        match link.and_then(|link| preview(&link, &short_text, &Visit::at(now))) {
             Ok(html) => self.text(200, html.as_bytes()),
             Err(shown) => page(shown),
         }
@@ -242,9 +263,11 @@ impl Engine {
         }
     }
 
-    fn check_password(&mut self, value: &[u8], password: &[u8], now: Timestamp) -> Answer {
-        let Ok(link) = self.records.compiled(value, &self.settings.schemes).and_then(read_link) else {
-            return page(Page::BadRecord);
+    fn check_password(&mut self, value: &[u8], second: &[u8], now: Timestamp) -> Answer {
+        let (domain, slug, password) = three_texts(second);
+        let link = match self.link(value, domain, slug) {
+            Ok(link) => link,
+            Err(shown) => return page(shown),
         };
         let visit = Visit { method: Method::Post, ..Visit::at(now) };
         let (action, hash) = match decide(&link, &visit) {
@@ -269,10 +292,12 @@ impl Engine {
 
     fn grant(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Answer {
         let Ok(facts) = Facts::read(facts, now) else { return page(Page::BadRecord) };
-        let Ok(link) = self.records.compiled(value, &self.settings.schemes).and_then(read_link) else {
-            return page(Page::BadRecord);
+        let grant_key = self.settings.secrets.grant_key();
+        let link = match self.link(value, facts.domain, facts.slug) {
+            Ok(link) => link,
+            Err(shown) => return page(shown),
         };
-        let Some(key) = self.settings.secrets.grant_key() else {
+        let Some(key) = grant_key else {
             return self.text(501, b"a link can be unlocked only where WEBHOOK_SECRET is set");
         };
         let subject = subject(link.link_id(), facts.domain, facts.slug);
@@ -281,6 +306,14 @@ impl Engine {
         let cookie = key.set_cookie(granted, scope, now, GRANT_SECONDS);
         self.text(200, cookie.as_bytes())
     }
+}
+
+/// The two texts before the first two zero bytes, and whatever is behind them.
+fn three_texts(bytes: &[u8]) -> (&str, &str, &[u8]) {
+    let mut parts = bytes.splitn(3, |byte| *byte == 0);
+    let mut part = || parts.next().unwrap_or_default();
+    let (first, second, third) = (part(), part(), part());
+    (str::from_utf8(first).unwrap_or_default(), str::from_utf8(second).unwrap_or_default(), third)
 }
 
 fn read_link(bytes: &[u8]) -> Result<CompactLink<'_>, String> {

@@ -13,6 +13,7 @@ mod engine;
 mod event;
 pub mod exports;
 mod facts;
+mod home;
 mod html;
 mod landing;
 mod password;

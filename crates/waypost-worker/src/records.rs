@@ -3,9 +3,12 @@
 //!
 //! A value is asked of KV at every visit all the same: the cache says what bytes mean, never what is stored.
 
-use waypost_core::compact::compile;
+use waypost_core::compact::compile_stored;
+use waypost_core::lenient::Skipped;
 use waypost_core::{LinkRecord, SchemePolicy};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::home::Home;
 
 /// The largest value whose compiled form is kept, in bytes.
 const KEPT_VALUE_BYTES_MAX: usize = 4_096;
@@ -15,43 +18,58 @@ const KEPT_VALUE_BYTES_MAX: usize = 4_096;
 pub(crate) struct Records {
     places: Vec<Option<Kept>>,
     /// A link that was too large to be kept, or any where none is kept.
-    last: Vec<u8>,
+    last: Stored,
 }
 
 #[derive(Clone, Debug)]
 struct Kept {
     value: Box<[u8]>,
-    compact: Box<[u8]>,
+    stored: Stored,
+}
+
+/// A stored value as a link.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// Its compiled form.
+    pub(crate) compact: Box<[u8]>,
+    /// Where it says that it is.
+    pub(crate) home: Home,
+    /// Parts of it that were passed over, until somebody has been told: a line each.
+    pub(crate) untold: String,
 }
 
 impl Records {
     /// Keeps up to this many links.
     pub(crate) fn new(count: usize) -> Self {
-        Self { places: vec![None; count], last: Vec::new() }
+        Self { places: vec![None; count], last: Stored::default() }
     }
 
-    /// The compiled form of a stored value.
+    /// The link that a stored value is.
     ///
     /// # Errors
     /// Says what keeps the value from being followed.
-    pub(crate) fn compiled(&mut self, value: &[u8], schemes: &SchemePolicy) -> Result<&[u8], String> {
+    pub(crate) fn read(&mut self, value: &[u8], schemes: &SchemePolicy) -> Result<&mut Stored, String> {
         if self.places.is_empty() || value.len() > KEPT_VALUE_BYTES_MAX {
-            self.last = compiled(value, schemes)?;
-            return Ok(&self.last);
+            self.last = Stored::read(value, schemes)?;
+            return Ok(&mut self.last);
         }
         let place = xxh3_64(value) % self.places.len() as u64;
         let place = &mut self.places[place as usize];
-        if place.as_ref().is_none_or(|kept| *kept.value != *value) {
-            let compact = compiled(value, schemes)?.into_boxed_slice();
-            *place = Some(Kept { value: value.into(), compact });
-        }
-        Ok(place.as_ref().map_or(&[], |kept| &kept.compact))
+        let kept = match place.take_if(|kept| *kept.value == *value) {
+            Some(kept) => kept,
+            None => Kept { stored: Stored::read(value, schemes)?, value: value.into() },
+        };
+        Ok(&mut place.insert(kept).stored)
     }
 }
 
-fn compiled(value: &[u8], schemes: &SchemePolicy) -> Result<Vec<u8>, String> {
-    let record = LinkRecord::from_value(value).map_err(|error| error.to_string())?;
-    compile(&record, schemes).map_err(|error| error.to_string())
+impl Stored {
+    fn read(value: &[u8], schemes: &SchemePolicy) -> Result<Self, String> {
+        let (record, mut skipped) = LinkRecord::read_value(value).map_err(|error| error.to_string())?;
+        let compact = compile_stored(&record, schemes, &mut skipped).map_err(|error| error.to_string())?;
+        let untold: Vec<String> = skipped.iter().map(Skipped::to_string).collect();
+        Ok(Self { compact: compact.into(), home: Home::of(record), untold: untold.join("\n") })
+    }
 }
 
 #[cfg(test)]
@@ -69,8 +87,8 @@ mod tests {
             for round in 0..3 {
                 for link in 0..20 {
                     let url = format!("https://example.com/{link}");
-                    let compact = records.compiled(url.as_bytes(), &SchemePolicy::web()).unwrap();
-                    assert_eq!(CompactLink::read(compact).unwrap().destination(), url, "{count} {round}");
+                    let stored = records.read(url.as_bytes(), &SchemePolicy::web()).unwrap();
+                    assert_eq!(CompactLink::read(&stored.compact).unwrap().destination(), url, "{count} {round}");
                 }
             }
         }
@@ -83,10 +101,10 @@ mod tests {
         for bad in
             [&b"javascript:alert(1)"[..], b"{\"destination_url\":", b"{\"destination_url\":7}", b"\xff", b"", &large]
         {
-            assert!(records.compiled(bad, &SchemePolicy::web()).is_err());
-            assert!(records.compiled(bad, &SchemePolicy::web()).is_err());
+            assert!(records.read(bad, &SchemePolicy::web()).is_err());
+            assert!(records.read(bad, &SchemePolicy::web()).is_err());
         }
         let long = format!("{{\"destination_url\":\"https://example.com/\",\"x\":\"{}\"}}", "y".repeat(5_000));
-        assert!(records.compiled(long.as_bytes(), &SchemePolicy::web()).is_ok());
+        assert!(records.read(long.as_bytes(), &SchemePolicy::web()).is_ok());
     }
 }

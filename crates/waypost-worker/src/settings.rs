@@ -4,6 +4,7 @@ use serde::Deserialize;
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicy;
 
+use crate::home::Asked;
 use crate::secrets::Secrets;
 
 /// Links whose compiled form is kept, where nothing else is set.
@@ -27,6 +28,7 @@ pub(crate) enum ClickPath {
 #[serde(default, deny_unknown_fields)]
 struct Given {
     edge_id: String,
+    default_domain: String,
     address_policy: String,
     schemes: Vec<String>,
     secrets: String,
@@ -40,6 +42,8 @@ struct Given {
 pub(crate) struct Settings {
     /// Names this edge in clicks.
     pub(crate) edge_id: String,
+    /// The host whose links have bare slugs as keys; empty where every host is that.
+    pub(crate) default_domain: String,
     pub(crate) address_policy: AddressPolicy,
     pub(crate) schemes: SchemePolicy,
     pub(crate) secrets: Secrets,
@@ -54,6 +58,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             edge_id: String::new(),
+            default_domain: String::new(),
             address_policy: AddressPolicy::default(),
             schemes: SchemePolicy::web(),
             secrets: Secrets::default(),
@@ -65,6 +70,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The link of this domain and slug, as records are compared with it.
+    pub(crate) fn asked<'a>(&'a self, domain: &'a str, slug: &'a str) -> Asked<'a> {
+        Asked { domain, slug, default_domain: &self.default_domain }
+    }
+
     /// Reads the shell's JSON.
     ///
     /// # Errors
@@ -96,6 +106,7 @@ impl Settings {
         }
         Ok(Self {
             edge_id: given.edge_id,
+            default_domain: given.default_domain,
             address_policy,
             schemes,
             secrets,

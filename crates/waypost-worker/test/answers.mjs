@@ -83,8 +83,8 @@ test("malformed values are 502 and a line in the log", () =>
       cut: '{"destination_url":"https://exam', type: '{"destination_url":["https://example.com/"]}', number: "7", nothing: "", list: "[]",
       script: "javascript:alert(1)", script2: '{"destination_url":"JaVaScRiPt:alert(1)"}', data: "data:text/html,<script>alert(1)</script>",
       crlf: '{"destination_url":"https://example.com/\\r\\nset-cookie: a=b"}', crlf2: "https://example.com/\r\nset-cookie: a=b", relative: "//evil.example/",
-      user: "https://user:pw@example.com/", rule: '{"destination_url":"https://a.example/","rules":[{"to":{"url":"javascript:1"}}]}',
-      deep: `{"destination_url":"https://a.example/","rules":${"[".repeat(5_000)}${"]".repeat(5_000)}}`, status: '{"destination_url":"https://a.example/","redirect_status":200}',
+      user: "https://user:pw@example.com/", off: '{"destination_url":"https://a.example/","enabled":"no"}',
+      lock: '{"destination_url":"https://a.example/","password_hash":{}}', ends: '{"destination_url":"https://a.example/","expires_at":"2020-01-01"}', status: '{"destination_url":"https://a.example/","redirect_status":200}',
       large: "x".repeat(25 * 1024 * 1024), largeJson: JSON.stringify({ ...LINK, note: "y".repeat(2 << 20) }), binary: new Uint8Array([0xff, 0xfe, 0, 1]),
     };
     for (const [key, value] of Object.entries(values)) {
@@ -97,6 +97,62 @@ test("malformed values are 502 and a line in the log", () =>
     const lines = worker.logs.join("").split("\n").filter((line) => line.includes("waypost_record_errors"));
     assertEqual(lines.length, Object.keys(values).length, "lines in the log");
     assert(!worker.logs.join("").includes("waypost_panics"), worker.logs.join("").slice(0, 2_000));
+  }));
+
+test("one bad rule is passed over with a line, and the link leads to its default", () =>
+  withWorker({}, async (worker) => {
+    const values = {
+      rule: { rules: [{ to: { url: "javascript:1" } }] }, list: { rules: 7, geo_rules: "none" }, split: { ab_test: { id: 1, variants: 7 } },
+      utm: { link_utms: 7, utm_templates: [null] },
+    };
+    const plain = { time: { created_at: "15.01.2026", updated_at: 7 }, id: { link_id: 42 }, empty: { ab_test: {}, rules: {} } };
+    for (const [key, more] of Object.entries({ ...values, ...plain })) {
+      await worker.links.put(key, JSON.stringify({ ...LINK, ...more }));
+    }
+    const deep = `{"destination_url":"https://example.com/","rules":${"[".repeat(5_000)}${"]".repeat(5_000)}}`;
+    await worker.links.put("deep", deep);
+    await worker.links.put("mark", "\ufeffhttps://example.com/");
+    for (const key of [...Object.keys(values), ...Object.keys(plain), "deep", "mark"]) {
+      assertEqual((await answered(worker, `/${key}`)).headers.get("location"), "https://example.com/", key);
+      await answered(worker, `/${key}`);
+    }
+    const lines = worker.logs.join("").split("\n").filter((line) => line.includes("waypost_record_parts_skipped"));
+    const counts = Object.fromEntries(lines.map((line) => JSON.parse(line)).map(({ key, count }) => [key, count]));
+    assertEqual(counts, { rule: 1, list: 2, split: 1, utm: 2, deep: 1 }, "parts that were passed over");
+    assertEqual(lines.length, 5, "lines, one for each link");
+  }));
+
+test("a record is followed only on its own domain and under its own slug", () =>
+  withWorker({ bindings: { DEFAULT_DOMAIN: "go.example", WEBHOOK_SECRET: SECRET } }, async (worker) => {
+    const hello = { ...LINK, domain: "b.example", slug: "hello" };
+    await worker.links.put("b.example/hello", JSON.stringify(hello));
+    await worker.links.put("b.example/locked", JSON.stringify({ ...hello, slug: "locked", password_hash: HASH }));
+    await worker.links.put("copy", JSON.stringify({ ...LINK, domain: "go.example", slug: "own" }));
+    await worker.links.put("own", JSON.stringify({ ...LINK, domain: "go.example", slug: "own" }));
+    assertEqual((await answered(worker, "http://b.example/hello")).status, 302, "on its own");
+    assertEqual((await answered(worker, "/b.example/hello")).status, 404, "on another");
+    assertEqual((await answered(worker, "/b.example/hello+")).status, 404, "the preview on another");
+    assertEqual((await answered(worker, "/b.example/locked")).status, 404, "the form on another");
+    assertEqual((await answered(worker, "/b.example/locked", form("secret"))).status, 404, "the password on another");
+    assertEqual((await answered(worker, "http://b.example/locked", form("secret"))).status, 303, "the password on its own");
+    assertEqual(worker.logs.join("").includes("waypost_record_errors"), false, "no line that visitors can make");
+    assertEqual((await answered(worker, "/own")).status, 302, "under its own slug");
+    assertEqual((await answered(worker, "/copy")).status, 404, "under another");
+    assert(worker.logs.join("").includes("waypost_record_errors"), "a line for a key that is not the record's");
+  }));
+
+test("keys that KV may hold and slugs may not are followed", () =>
+  withWorker({}, async (worker) => {
+    const keys = ["a!b", "a@b", "~b", "a:b", "a=b", "a,b", "it's", "a&b", "$a", "50%", "*", "(a)", "a b", "😀", "a😀 b/c", "a+b", "a;b", '"a"'];
+    for (const key of keys) {
+      await worker.links.put(key, "https://example.com/");
+      assertEqual((await answered(worker, `/${key.split("/").map(encodeURIComponent).join("/")}`)).status, 302, key);
+    }
+    for (const path of ["/a!b", "/~b", "/it's", "/*", "/(a)", "/a@b", "/a:b", "/a=b", "/a,b", "/a&b", "/$a"]) {
+      assertEqual((await answered(worker, path)).status, 302, `${path} as it is`);
+    }
+    assertEqual((await answered(worker, "/a%20b+")).status, 200, "the preview of one");
+    for (const path of ["/a%2Fb", "/%00", "/a%0ab", "/other%20key"]) assertEqual((await answered(worker, path)).status, 404, path);
   }));
 
 test("the preview says where a link goes and escapes it", () =>
@@ -123,7 +179,7 @@ test("a password opens a link, checked here where there is no control plane", ()
     const opened = await answered(worker, "/locked?a=1", form("secret"));
     assertEqual([opened.status, opened.headers.get("location")], [303, "/locked?a=1"], "the right one");
     const cookie = opened.headers.get("set-cookie");
-    assert(/^wp_unlock_[0-9a-f]{16}=\d+\.[0-9a-f]{64}; Path=\/locked; Max-Age=3600; HttpOnly; SameSite=Lax; Secure$/.test(cookie), cookie);
+    assert(/^wp_unlock_[0-9a-f]{16}=\d+\.[0-9a-f]{64}; Path=\/locked; Max-Age=86400; HttpOnly; SameSite=Lax; Secure$/.test(cookie), cookie);
     const headers = { cookie: `x=y; ${cookie.split(";")[0]}` };
     assertEqual((await answered(worker, "/locked", { headers })).status, 302, "with the cookie");
     await worker.links.put("locked", JSON.stringify({ ...LINK, version: 4, password_hash: HASH }));

@@ -69,6 +69,24 @@ test("a click that nobody takes is given up and counted", () =>
     assertEqual(receiver.requests.length, 13, "a refusal is final");
   }));
 
+test("a trap of the engine loses nobody's click without a line", () =>
+  withBoth({}, async (worker, receiver) => {
+    const lines = (name) => worker.logs.join("").split("\n").filter((line) => line.includes(name)).length;
+    // Under another request while this one waits for KV: the engine that answers is a new one.
+    await follow(worker, 2, { "x-test-kv": "trap" });
+    await until("the clicks of the others", () => receiver.taken.size === 2);
+    await until("their lines", () => lines("waypost_panics") === 2);
+    // Under this request: it is tried once more.
+    await follow(worker, 2, { "x-test-kv": "trap-once" });
+    await until("the clicks of those", () => receiver.taken.size === 4);
+    // For good: the visitor is not sent on, and there is a line.
+    assertEqual((await worker.ask("/a", { headers: { "x-test-kv": "trap-always" } })).status, 503, "a request that always traps");
+    await until("its line", () => lines("waypost_request_errors") === 1);
+    await follow(worker, 3);
+    await until("the clicks after it", () => receiver.taken.size === 7);
+    assertEqual(receiver.requests.length, 7, "no id came twice");
+  }));
+
 test("a control plane that is away slows no redirect", () =>
   withBoth({ bindings: { CONTROL_URL: "http://127.0.0.1:1", CLICK_ATTEMPTS: "1" } }, async (worker) => {
     const startedAt = performance.now();

@@ -11,7 +11,7 @@ const now = () => clock ?? Date.now();
 const worker = new Worker(module, now);
 
 const direct = new Engine(module);
-direct.run(Operation.configure, JSON.stringify({ clicks: "queue", nonce: "test", edge_id: "cf-test" }));
+direct.configure(() => JSON.stringify({ clicks: "queue", nonce: "test", edge_id: "cf-test" }));
 
 const never = new Promise(() => {});
 
@@ -23,8 +23,42 @@ const KV_FAULTS = {
   undefined: () => Promise.resolve(undefined),
 };
 
+/** Makes the engine trap, as a bug of it would: it is asked for more room than there can be. */
+function trap(engine) {
+  try {
+    engine.run(Operation.problem, { length: 700_000_000 });
+  } catch {
+    return;
+  }
+  throw new Error("the engine did not trap");
+}
+
+/** The engine traps under another request while KV is read for this one; or under this one itself, once or for good. */
+function trapping(env, fault) {
+  const get = async (key, options) => {
+    const { engine } = worker;
+    if (fault === "trap") trap(engine);
+    let traps = fault === "trap-once" ? 1 : fault === "trap-always" ? 1_000 : 0;
+    engine.follow = (...facts) => {
+      if (traps-- > 0) {
+        trap(engine);
+        throw new WebAssembly.RuntimeError("unreachable");
+      }
+      delete engine.follow;
+      return engine.follow(...facts);
+    };
+    return env.LINKS.get(key, options);
+  };
+  return { ...env, LINKS: { get } };
+}
+
 function bindings(env, fault) {
   if (!fault) return env;
+  delete worker.engine.follow;
+  if (fault.startsWith("trap")) {
+    if (!broken.has(fault)) broken.set(fault, trapping(env, fault));
+    return broken.get(fault);
+  }
   if (!broken.has(fault)) {
     broken.set(fault, { ...env, LINKS: { get: KV_FAULTS[fault], put: KV_FAULTS[fault], list: KV_FAULTS[fault] } });
   }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
-use waypost_edge::grant::{CookieScope, GrantKey, GrantedLink};
+use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
@@ -21,8 +21,6 @@ use crate::visitor_salts::VisitorSalts;
 const GRANT_KEY_SETTING: &str = "grant_key";
 /// The setting of the database that holds the public URL of the last server, for commands that are not told one.
 const PUBLIC_URL_SETTING: &str = "public_url";
-/// How long a grant holds, in seconds.
-const GRANT_SECONDS: u32 = 24 * 60 * 60;
 
 /// The opened parts.
 pub(crate) struct Instance {

@@ -151,8 +151,8 @@ fn locked_links_ask_and_open() {
     let value = format!(r#"{{"destination_url":"https://example.com/","password_hash":"{hash}"}}"#);
     let mut engine = webhook();
     assert_eq!(engine.follow(value.as_bytes(), &packed(&[]), NOW).status, 200);
-    assert_eq!(engine.run(Operation::CheckPassword, value.as_bytes(), b"secret", NOW).status, 401);
-    assert_eq!(engine.run(Operation::CheckPassword, b"https://example.com", b"secret", NOW).status, 405);
+    assert_eq!(engine.run(Operation::CheckPassword, value.as_bytes(), b"\0a\0secret", NOW).status, 401);
+    assert_eq!(engine.run(Operation::CheckPassword, b"https://example.com", b"\0a\0secret", NOW).status, 405);
     let answer = engine.run(Operation::Grant, value.as_bytes(), &packed(&[]), NOW);
     assert_eq!(answer.status, 200);
     let cookie = text(&engine);
@@ -165,13 +165,67 @@ fn locked_links_ask_and_open() {
 #[test]
 fn slugs_and_pages_are_read() {
     let mut engine = Engine::default();
-    for (path, case, expect) in
-        [("/a%C3%A4", "", "aä"), ("/A", "i", "a"), ("/api/url", "", ""), ("/a%2Fb", "", ""), ("/%61pi", "", "")]
-    {
+    for (path, case, expect) in [
+        ("/a%C3%A4", "", "aä"),
+        ("/A", "i", "a"),
+        ("/api/url", "", ""),
+        ("/a%2Fb", "", ""),
+        ("/%61pi", "", ""),
+        ("/a%20!", "", "a !"),
+    ] {
         let answer = engine.run(Operation::ReadSlug, path.as_bytes(), case.as_bytes(), NOW);
         assert_eq!((answer.status == 200, text(&engine).as_str()), (!expect.is_empty(), expect), "{path}");
     }
     let answer = engine.run(Operation::ShowPage, b"0", b"application/json", NOW);
     assert_eq!((answer.status, answer.detail), (404, 1));
     assert!(Operation::from_number(10).is_some() && Operation::from_number(11).is_none());
+}
+
+#[test]
+fn a_record_is_followed_only_on_its_own_domain() {
+    let value =
+        br#"{"destination_url":"https://b.example/to","domain":"b.example","slug":"hello","password_hash":null}"#;
+    let locked =
+        br#"{"destination_url":"https://b.example/to","domain":"b.example","slug":"hello","password_hash":"$x"}"#;
+    let mut engine =
+        engine(&format!(r#"{{"default_domain":"go.example","nonce":"n","secrets":"{SECRET}","clicks":"webhook"}}"#));
+    let right = packed(&[(1, "b.example"), (2, "hello"), (3, "/hello")]);
+    assert_eq!(engine.follow(value, &right, NOW).status, 302);
+    let wrong = packed(&[(1, ""), (2, "b.example/hello"), (3, "/b.example/hello")]);
+    let answer = engine.follow(value, &wrong, NOW);
+    assert_eq!((answer.status, answer.event_bytes, answer.fault_bytes), (404, 0, 0), "{}", text(&engine));
+    assert_eq!(engine.follow(locked, &wrong, NOW).status, 404);
+    assert_eq!(engine.run(Operation::CheckPassword, locked, b"\0b.example/hello\0x", NOW).status, 404);
+    assert_eq!(engine.run(Operation::Grant, locked, &wrong, NOW).status, 404);
+    assert_eq!(
+        engine.run(Operation::Preview, value, b"\0b.example/hello\0go.example/b.example/hello", NOW).status,
+        404
+    );
+    assert_eq!(engine.run(Operation::Preview, value, b"b.example\0hello\0b.example/hello", NOW).status, 200);
+    // Under a key that is not its own: nobody can ask for that who does not write to KV, so it is worth a line.
+    let answer = engine.follow(value, &packed(&[(1, "b.example"), (2, "copy")]), NOW);
+    assert_eq!(answer.status, 404);
+    assert!(text(&engine).contains("b.example/hello"), "{}", text(&engine));
+}
+
+#[test]
+fn parts_that_are_passed_over_are_told_once() {
+    let value = br#"{"destination_url":"https://example.com/","created_at":7,"rules":[7,{"to":{"url":"data:,x"}}]}"#;
+    let mut engine = webhook();
+    let answer = engine.follow(value, &packed(&[]), NOW);
+    assert_eq!(answer.status, 302);
+    let output = text(&engine);
+    let told: Vec<&str> = output[output.len() - answer.fault_bytes as usize..].lines().collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("rules[0]: ") && told[1].starts_with("rules[0].to.url: "), "{told:?}");
+    assert!(answer.event_bytes > 0);
+    assert_eq!(engine.follow(value, &packed(&[]), NOW).fault_bytes, 0);
+}
+
+#[test]
+fn an_unlock_lasts_as_long_as_on_the_native_edge() {
+    let value = br#"{"destination_url":"https://example.com/","password_hash":"$x"}"#;
+    let mut engine = webhook();
+    engine.run(Operation::Grant, value, &packed(&[]), NOW);
+    assert!(text(&engine).contains("; Max-Age=86400;"), "{}", text(&engine));
 }
