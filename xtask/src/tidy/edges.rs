@@ -75,7 +75,7 @@ const RULES: [Rule; 11] = [
         never_below: &[],
     },
     Rule { name: "waypost-testkit", uses: &["waypost-core"], never_direct: &[], never_below: &[] },
-    Rule { name: "xtask", uses: &["waypost-testkit"], never_direct: &[], never_below: &[] },
+    Rule { name: "xtask", uses: &["waypost-core", "waypost-testkit"], never_direct: &[], never_below: &[] },
 ];
 
 /// Crates that others may use in their tests, beside those that their rule allows.
