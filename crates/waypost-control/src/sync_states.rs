@@ -238,11 +238,16 @@ impl App {
         let behind = (behind, self.sync.refused());
         let mut targets = vec![TargetView::of_table(stats.links, behind, self.sync.is_well())];
         for target in self.outside_targets() {
+            let is_behind = tx.sync_work(*target).await?.is_behind;
+            let mut counts = tx.count_sync_states(*target, with_synced).await?;
+            if is_behind {
+                tx.add_unread_sync(*target, &mut counts).await?;
+            }
             targets.push(TargetView::of_outside(TargetFacts {
                 target: *target,
                 links: stats.links,
-                is_behind: tx.sync_work(*target).await?.is_behind,
-                counts: tx.count_sync_states(*target, with_synced).await?,
+                is_behind,
+                counts,
                 with_synced,
                 health: tx.sync_health(*target).await?,
                 now: tx.now(),

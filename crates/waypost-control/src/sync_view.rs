@@ -70,7 +70,7 @@ pub(crate) struct TargetView {
     target: &'static str,
     /// Live links of the instance, as the link table counts them.
     links: u64,
-    /// Whether there are changes, or links of a first fill, that are not even counted below.
+    /// Whether there are changes, or links of a first fill, that the target has not read of yet; they are pending.
     behind: bool,
     counts: CountsView,
     oldest_pending_since: Option<Timestamp>,

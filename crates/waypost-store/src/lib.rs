@@ -48,6 +48,7 @@ mod sync_model;
 mod sync_settle;
 mod sync_sql;
 mod sync_states;
+mod sync_unread;
 mod sync_walk;
 mod tx;
 mod tx_connection;

@@ -36,6 +36,15 @@ pub(crate) struct Place {
     slug: String,
 }
 
+impl Walk {
+    /// The domain and slug after which links of a walk over all are still to come, and whether all of them are taken; `None` where none
+    /// are.
+    pub(crate) fn links_after(&self) -> Option<(i64, &str, bool)> {
+        let place = self.place.as_ref().filter(|place| matches!(place.stage, Stage::Links))?;
+        Some((place.domain, &place.slug, place.takes_all))
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Stage {
     /// Over all live links.

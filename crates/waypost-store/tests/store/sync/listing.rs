@@ -6,7 +6,7 @@ use waypost_store::{NewLink, SyncCounts, SyncSelection, SyncState, SyncStatus};
 use super::{KV, SECOND_US, WAIT_US, faulted, slugs_of, synced};
 use crate::testbed::{Testbed, on_both_engines};
 
-on_both_engines! { lists_and_counts, accounts_are_apart, retries, marks, }
+on_both_engines! { lists_and_counts, what_was_not_read_yet_waits, accounts_are_apart, retries, marks, }
 
 async fn list(testbed: &Testbed, account: Option<&AccountId>, status: SyncStatus) -> Vec<String> {
     let mut tx = testbed.store.read("t").await.unwrap();
@@ -45,6 +45,43 @@ async fn lists_and_counts(testbed: Testbed) {
     assert_eq!(tx.count_sync_states(KV, false).await.unwrap(), expect);
     expect.synced = 1;
     assert_eq!(tx.count_sync_states(KV, true).await.unwrap(), expect);
+}
+
+async fn what_was_not_read_yet_waits(testbed: Testbed) {
+    let waiting = async |with_unread: bool| {
+        let mut tx = testbed.store.read("t").await.unwrap();
+        let mut counts = tx.count_sync_states(KV, false).await.unwrap();
+        if with_unread {
+            tx.add_unread_sync(KV, &mut counts).await.unwrap();
+        }
+        (counts.pending, counts.oldest_pending_since.is_some())
+    };
+    // A target that has read nothing at all is behind with every link.
+    let first = testbed.create("a", "https://example.com/").await.unwrap();
+    assert_eq!((waiting(false).await, waiting(true).await), ((0, false), (1, false)));
+    testbed.advance_all().await;
+    testbed.push_all().await;
+    assert_eq!(waiting(true).await, (0, false));
+    // Right after many creates and an edit of one that is there.
+    for number in 0..30 {
+        testbed.create(&format!("b{number}"), "https://example.com/").await.unwrap();
+    }
+    testbed.edit(&first).await;
+    assert_eq!((waiting(false).await, waiting(true).await), ((0, false), (31, true)));
+    // A part of them was read; a key is not counted for each of its changes.
+    testbed.advance(10).await;
+    assert_eq!((waiting(false).await.0, waiting(true).await), (10, (31, true)));
+    let link = testbed.create("c", "https://example.com/").await.unwrap();
+    testbed.edit(&link).await;
+    assert_eq!(waiting(true).await.0, 32);
+    testbed.advance_all().await;
+    assert_eq!((waiting(false).await, waiting(true).await), ((32, true), (32, true)));
+    // Filled anew, everything waits, read or not.
+    testbed.push_all().await;
+    testbed.store.write("t", async |tx| tx.refill_sync(KV).await).await.unwrap();
+    assert_eq!(waiting(true).await.0, 32);
+    testbed.advance(10).await;
+    assert_eq!(waiting(true).await.0, 32);
 }
 
 async fn accounts_are_apart(testbed: Testbed) {
