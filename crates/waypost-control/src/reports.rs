@@ -64,6 +64,8 @@ struct RowView {
     clicks: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     visitors: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visitors_estimated: Option<bool>,
 }
 
 /// Groups beyond the limit.
@@ -101,7 +103,9 @@ impl App {
             // Counts by link know no visitors; those of all links together are another question.
             let totals = ReportQuery { group_by: None, interval: Interval::None, ..query.clone() };
             let totals = self.click_store().report(&totals).await.map_err(report_problem)?;
-            (report.visitors, report.visitors_are_estimated) = (totals.visitors, totals.visitors_are_estimated);
+            // More may have been counted between the two.
+            report.visitors = totals.visitors.min(report.clicks);
+            report.visitors_are_estimated = totals.visitors_are_estimated;
         }
         let names = match query.group_by {
             Some(Dimension::Link) => self.link_names(&caller.account_id, &report.rows).await?,
@@ -212,6 +216,7 @@ impl ReportAnswer {
             group: row.group,
             clicks: row.clicks,
             visitors: row.visitors,
+            visitors_estimated: row.visitors.map(|_| row.visitors_are_estimated),
         });
         Self {
             group_by: query.group_by,
@@ -234,9 +239,9 @@ impl ReportAnswer {
         };
         let columns = has_intervals.then_some("starts_at").into_iter().chain(group_columns.iter().copied());
         let mut csv = CsvText::new();
-        csv.line(columns.chain(["clicks", "visitors"]));
+        csv.line(columns.chain(["clicks", "visitors", "visitors_estimated"]));
         if !has_intervals && self.group_by.is_none() {
-            csv.number(self.clicks).number(self.visitors).end_line();
+            csv.number(self.clicks).number(self.visitors).text(flag(self.visitors_estimated)).end_line();
             return csv.into_bytes();
         }
         for row in &self.rows {
@@ -251,10 +256,15 @@ impl ReportAnswer {
                 csv.text(name.map_or("", |name| &name.domain)).text(name.map_or("", |name| &name.slug));
                 csv.text(name.map_or("", |name| &name.short_url));
             }
-            csv.number(row.clicks).optional_number(row.visitors).end_line();
+            csv.number(row.clicks).optional_number(row.visitors);
+            csv.text(row.visitors_estimated.map_or("", flag)).end_line();
         }
         csv.into_bytes()
     }
+}
+
+const fn flag(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
 }
 
 fn report_problem(error: ReportError) -> Problem {

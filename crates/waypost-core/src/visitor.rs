@@ -45,6 +45,17 @@ pub fn visitor_key(salt: &Salt, domain: &str, address: IpAddr, user_agent: &str)
     hasher.hash(&together[..bytes])
 }
 
+/// What another sender's visitor key counts as: the same for the same key on the same day and domain. Senders choose their keys as
+/// they like, small numbers perhaps; counting takes keys to be spread as hashes are, and nobody is to be followed from day to day
+/// or from one domain to another.
+pub fn foreign_key(salt: &Salt, (day, domain): (i64, &str), key: u64) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(salt);
+    hasher.write(&day.to_le_bytes());
+    hasher.write(&key.to_le_bytes());
+    hasher.write(domain.as_bytes());
+    hasher.finish()
+}
+
 /// The hash of long parts. The same as of all of them together, which is quicker.
 #[cold]
 fn one_by_one(mut hasher: SipHasher24, parts: [&[u8]; 4]) -> u64 {
@@ -158,6 +169,19 @@ mod tests {
         assert_eq!(kept(AddressPolicy::None, "192.0.2.77"), None);
         assert_eq!("none".parse(), Ok(AddressPolicy::None));
         assert!("some".parse::<AddressPolicy>().is_err());
+    }
+
+    #[test]
+    fn small_keys_of_others_spread_evenly() {
+        let key = |number| foreign_key(&[7; 16], (20_000, "go.example"), number);
+        assert_eq!(key(1), key(1));
+        assert_ne!(key(1), foreign_key(&[7; 16], (20_001, "go.example"), 1));
+        assert_ne!(key(1), foreign_key(&[7; 16], (20_000, "b.example"), 1));
+        assert_ne!(key(1), foreign_key(&[8; 16], (20_000, "go.example"), 1));
+        // Sixteen parts of the range, each with a sixteenth of 16,000: four standard deviations are 123.
+        let mut counts = [0_i32; 16];
+        (0..16_000).for_each(|number| counts[(key(number) >> 60) as usize] += 1);
+        assert!(counts.iter().all(|count| (count - 1_000).abs() < 123), "{counts:?}");
     }
 
     #[test]

@@ -297,11 +297,12 @@ pub(crate) fn add(
             let clicks = matching.count_cells(family.cells)?;
             let mut visitors = Visitors::new(&matching);
             while !reader.rest().is_empty() {
-                let slot = slots.of_hour[usize::from(read_place(&mut reader)? & 31)];
+                let place = usize::from(read_place(&mut reader)?);
+                let slot = slots.of_hour[place];
                 let seen = SeenView::read(&mut reader, family.tuples)?;
                 if slot != u8::MAX {
                     let rows = seen.each().map(|(tuple, is_last)| (matching.row(tuple as usize), is_last));
-                    visitors.count_day(seen.threshold, slot, rows);
+                    visitors.count_day((seen.threshold, slot), rows, (&clicks, place));
                 }
             }
             tally.add(&slots, &clicks, &visitors, matching.names());
@@ -330,6 +331,7 @@ fn add_outline(
             is_last,
         };
         visitors.count(seen.threshold, seen.each().map(seen_at));
+        visitors.cap_day(&slots, &clicks);
         counted.push((slots, clicks, visitors));
     }
     for (slots, clicks, visitors) in counted {

@@ -17,7 +17,8 @@ use crate::{CorruptRollup, Interval, Month, MonthPart, QueryError, ReportQuery, 
 pub struct Report {
     /// Clicks in the range.
     pub clicks: u64,
-    /// Visitors in the range, each counted once a day (in UTC). 0 where groups are links: those are not counted then.
+    /// Visitors in the range, each counted once a day (in UTC); never more than the clicks, here as in rows. 0 where groups are
+    /// links: those are not counted then.
     pub visitors: u64,
     /// Whether the visitors are an estimate; if not, they were counted one by one.
     pub visitors_are_estimated: bool,
@@ -41,6 +42,8 @@ pub struct ReportRow {
     pub clicks: u64,
     /// Visitors who were seen in this interval and group. Not counted where groups are links.
     pub visitors: Option<u64>,
+    /// Whether those are an estimate, or some of them.
+    pub visitors_are_estimated: bool,
 }
 
 /// A question on its way to an answer: it is shown the roll-ups of its days, in any order.

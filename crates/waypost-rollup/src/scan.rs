@@ -58,6 +58,7 @@ pub(crate) fn day(question: &Question, slots: &Slots, block: &[u8], tally: &mut 
         is_last: byte & LAST != 0,
     });
     visitors.count(seen.threshold, seen_at);
+    visitors.cap_day(slots, &clicks);
     tally.add(slots, &clicks, &visitors, matching.names());
     Ok(())
 }
@@ -224,11 +225,14 @@ pub(crate) struct SeenAt {
     pub(crate) is_last: bool,
 }
 
-/// How many visitors there were, as the samples of days say.
+/// How many visitors there were, as the samples of days say. Where that is an estimate, it is never more than the clicks of the day
+/// in the same cell: so whatever days add up to keeps to that, too.
 pub(crate) struct Visitors {
     unmatched: u32,
     is_grouped: bool,
     pub(crate) is_estimated: bool,
+    /// A bit for each slot that has an estimate in it.
+    pub(crate) estimated_slots: u32,
     /// In any of the intervals, each once a day.
     pub(crate) all: f64,
     pub(crate) by_slot: [f64; STRIDE],
@@ -250,6 +254,7 @@ impl Visitors {
             unmatched: matching.unmatched,
             is_grouped,
             is_estimated: false,
+            estimated_slots: 0,
             all: 0.0,
             by_slot: [0.0; STRIDE],
             by_group: vec![0.0; places],
@@ -288,8 +293,38 @@ impl Visitors {
         }
     }
 
-    /// Counts the sample of a day that is in one slot as a whole. Gives rows, and which is the last of a visitor.
-    pub(crate) fn count_day(&mut self, threshold: u64, slot: u8, seen: impl Iterator<Item = (u32, bool)>) {
+    /// Holds the only day that was counted by its hours to its clicks by group and hour.
+    pub(crate) fn cap_day(&mut self, slots: &Slots, clicks: &[u64]) {
+        if !self.is_estimated {
+            return;
+        }
+        self.estimated_slots = (1 << slots.intervals.len()) - 1;
+        let (mut all, mut by_slot) = (0.0, [0.0; STRIDE]);
+        for (group, by_hour) in clicks.chunks_exact(STRIDE).enumerate() {
+            let mut of_group = [0.0; STRIDE];
+            for (count, slot) in by_hour.iter().zip(slots.of_hour).filter(|(_, slot)| *slot != u8::MAX) {
+                of_group[usize::from(slot)] += *count as f64;
+            }
+            for (slot, count) in of_group.into_iter().enumerate() {
+                all += count;
+                by_slot[slot] += count;
+                if let Some(visitors) = self.by_group.get_mut(group * STRIDE + slot) {
+                    *visitors = visitors.min(count);
+                }
+            }
+        }
+        self.all = self.all.min(all);
+        self.by_slot.iter_mut().zip(by_slot).for_each(|(visitors, clicks)| *visitors = visitors.min(clicks));
+    }
+
+    /// Counts the sample of a day that is in one slot as a whole. Gives rows, and which is the last of a visitor. The clicks are
+    /// those of a month by group and day, of which this is the one at `place`.
+    pub(crate) fn count_day(
+        &mut self,
+        (threshold, slot): (u64, u8),
+        seen: impl Iterator<Item = (u32, bool)>,
+        (clicks, place): (&[u64], usize),
+    ) {
         let (unmatched, slot) = (self.unmatched, usize::from(slot));
         let mut all = 0_u32;
         let mut is_counted = false;
@@ -304,10 +339,23 @@ impl Visitors {
             self.visitor += u32::from(is_last);
         }
         let weight = self.weight(threshold);
-        self.all += f64::from(all) * weight;
-        self.by_slot[slot] += f64::from(all) * weight;
+        if weight > 1.0 {
+            self.estimated_slots |= 1 << slot;
+        }
+        // What was counted one by one needs no cap.
+        let capped = |count: u32, clicks: u64| {
+            let visitors = f64::from(count) * weight;
+            if weight > 1.0 { visitors.min(clicks as f64) } else { visitors }
+        };
+        let of_day = |group: usize| clicks.get(group * STRIDE + place).copied().unwrap_or(0);
+        let all_clicks = if weight > 1.0 { (0..clicks.len() / STRIDE).map(of_day).sum() } else { 0 };
+        let all = capped(all, all_clicks);
+        self.all += all;
+        self.by_slot[slot] += all;
         let sums = self.by_group.iter_mut().zip(&mut self.of_day).skip(slot).step_by(STRIDE);
-        sums.for_each(|(sum, count)| *sum += f64::from(std::mem::take(count)) * weight);
+        for (group, (sum, count)) in sums.enumerate() {
+            *sum += capped(std::mem::take(count), of_day(group));
+        }
     }
 
     fn count_in_group(&mut self, place: usize) {

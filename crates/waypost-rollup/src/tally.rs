@@ -7,13 +7,12 @@ use hashbrown::HashMap;
 use crate::calendar::Calendar;
 use crate::scan::{STRIDE, Slots, Visitors};
 use crate::{Report, ReportRow};
+use waypost_core::Timestamp;
 
 /// Sums by interval, and rows of groups by day.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    clicks: u64,
-    visitors: f64,
-    is_estimated: bool,
+    all: Sum,
     by_interval: Vec<Sum>,
     numbers: HashMap<String, u32>,
     rows: Vec<GroupRow>,
@@ -23,6 +22,31 @@ pub(crate) struct Tally {
 struct Sum {
     clicks: u64,
     visitors: f64,
+    /// Whether the visitors are an estimate, or some of them.
+    is_estimated: bool,
+}
+
+impl Sum {
+    fn add(&mut self, more: Self) {
+        self.clicks = self.clicks.saturating_add(more.clicks);
+        self.visitors += more.visitors;
+        self.is_estimated |= more.is_estimated;
+    }
+
+    /// Nobody comes without a click, whatever an erasure left of the sample that visitors are counted by.
+    fn visitors(&self) -> u64 {
+        (self.visitors.round() as u64).min(self.clicks)
+    }
+
+    fn row(&self, starts_at: Option<Timestamp>, group: Option<String>) -> ReportRow {
+        ReportRow {
+            starts_at,
+            group,
+            clicks: self.clicks,
+            visitors: Some(self.visitors()),
+            visitors_are_estimated: self.is_estimated && self.clicks > 0,
+        }
+    }
 }
 
 /// What a group has in an interval; of one day, until they are summed.
@@ -44,9 +68,7 @@ pub(crate) struct Shape {
 impl Tally {
     pub(crate) fn new(intervals: usize) -> Self {
         Self {
-            clicks: 0,
-            visitors: 0.0,
-            is_estimated: false,
+            all: Sum::default(),
             by_interval: vec![Sum::default(); intervals],
             numbers: HashMap::new(),
             rows: Vec::new(),
@@ -55,10 +77,11 @@ impl Tally {
 
     /// Adds clicks by group and hour (or day, as the slots are), visitors, and the groups' names.
     pub(crate) fn add(&mut self, slots: &Slots, clicks: &[u64], visitors: &Visitors, names: Option<&[&str]>) {
-        self.is_estimated |= visitors.is_estimated;
-        self.visitors += visitors.all;
+        let is_estimated = |slot: usize| visitors.estimated_slots >> slot & 1 == 1;
+        self.all.add(Sum { clicks: 0, visitors: visitors.all, is_estimated: visitors.is_estimated });
         for (slot, interval) in slots.intervals.iter().enumerate() {
-            self.by_interval[*interval as usize].visitors += visitors.by_slot[slot];
+            let visitors = visitors.by_slot[slot];
+            self.by_interval[*interval as usize].add(Sum { clicks: 0, visitors, is_estimated: is_estimated(slot) });
         }
         for (group, by_hour) in clicks.chunks_exact(STRIDE).enumerate() {
             let mut by_slot = [0_u64; STRIDE];
@@ -74,7 +97,8 @@ impl Tally {
                 self.add_clicks(*interval, by_slot[slot]);
                 if let Some(number) = number {
                     let group_visitors = visitors.by_group.get(group * STRIDE + slot).copied().unwrap_or(0.0);
-                    let sum = Sum { clicks: by_slot[slot], visitors: group_visitors };
+                    let clicks = by_slot[slot];
+                    let sum = Sum { clicks, visitors: group_visitors, is_estimated: is_estimated(slot) };
                     self.rows.push(GroupRow { interval: *interval, group: number, sum });
                 }
             }
@@ -82,7 +106,7 @@ impl Tally {
     }
 
     pub(crate) fn add_clicks(&mut self, interval: u32, clicks: u64) {
-        self.clicks = self.clicks.saturating_add(clicks);
+        self.all.clicks = self.all.clicks.saturating_add(clicks);
         let sum = &mut self.by_interval[interval as usize].clicks;
         *sum = sum.saturating_add(clicks);
     }
@@ -94,20 +118,15 @@ impl Tally {
 
     pub(crate) fn finish(self, calendar: &Calendar, shape: Shape) -> Report {
         let mut report = Report {
-            clicks: self.clicks,
-            visitors: self.visitors.round() as u64,
-            visitors_are_estimated: self.is_estimated,
+            clicks: self.all.clicks,
+            visitors: self.all.visitors(),
+            visitors_are_estimated: self.all.is_estimated,
             ..Report::default()
         };
         if shape.has_groups {
             self.finish_groups(calendar, shape, &mut report);
         } else if shape.has_intervals {
-            let row = |(interval, sum): (usize, &Sum)| ReportRow {
-                starts_at: Some(calendar.starts_at(interval as u32)),
-                group: None,
-                clicks: sum.clicks,
-                visitors: Some(sum.visitors.round() as u64),
-            };
+            let row = |(interval, sum): (usize, &Sum)| sum.row(Some(calendar.starts_at(interval as u32)), None);
             report.rows = self.by_interval.iter().enumerate().map(row).collect();
         }
         report
@@ -133,17 +152,14 @@ impl Tally {
         self.rows.dedup_by(|later, kept| {
             let is_same = (later.interval, later.group) == (kept.interval, kept.group);
             if is_same {
-                kept.sum.clicks = kept.sum.clicks.saturating_add(later.sum.clicks);
-                kept.sum.visitors += later.sum.visitors;
+                kept.sum.add(later.sum);
             }
             is_same
         });
         self.rows.sort_by_key(|row| (row.interval, Reverse(row.sum.clicks), names[row.group as usize]));
-        let given = self.rows.iter().map(|row| ReportRow {
-            starts_at: shape.has_intervals.then(|| calendar.starts_at(row.interval)),
-            group: Some(names[row.group as usize].to_owned()),
-            clicks: row.sum.clicks,
-            visitors: Some(row.sum.visitors.round() as u64),
+        let given = self.rows.iter().map(|row| {
+            let starts_at = shape.has_intervals.then(|| calendar.starts_at(row.interval));
+            row.sum.row(starts_at, Some(names[row.group as usize].to_owned()))
         });
         report.rows = given.collect();
     }

@@ -109,6 +109,7 @@ impl TopLinks {
             group: Some(link.to_string()),
             clicks,
             visitors: None,
+            visitors_are_estimated: false,
         };
         if self.days.is_some() {
             let sums = self.sum_intervals(&order, calendar).expect("every day kept was read before");

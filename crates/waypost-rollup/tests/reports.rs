@@ -142,6 +142,7 @@ fn naive(query: &ReportQuery, clicks: &[Raw]) -> Report {
                 group,
                 clicks: count.0,
                 visitors: Some(count.1.len() as u64),
+                visitors_are_estimated: false,
             })
             .collect();
         report.rows.sort_by_key(|row| (row.starts_at, std::cmp::Reverse(row.clicks)));
@@ -193,6 +194,35 @@ proptest! {
         prop_assert!(found.rows.iter().all(|row| hours(row) || row.clicks == 0));
         found.rows.retain(hours);
         prop_assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn nobody_comes_without_a_click(
+        (seed, days) in (any::<u64>(), prop::collection::vec((0..6_000_u64, 1..6_000_u64), 1..4)),
+        query in questions(),
+    ) {
+        // Up to so many clicks of up to so many visitors on each day: of some days visitors are estimated, of others not.
+        let hash = |day: usize, number: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&number.to_le_bytes(), seed ^ day as u64);
+        let clicks: Vec<Raw> = days.iter().enumerate().flat_map(|(day, (clicks, visitors))| (0..*clicks).map(move |number| {
+            let bytes = hash(day, number).to_le_bytes();
+            let values = std::array::from_fn(|place| bytes[place % 8].wrapping_add(place as u8) % 3);
+            Raw { hour: (FIRST_DAY + day as i64) * 24 + i64::from(bytes[7] % 24), values, visitor: Some(hash(99, number % visitors)) }
+        })).collect();
+        let blocks = blocks(&clicks);
+        for report in [answer(&query, &blocks), answer_by_months(&query, &blocks)] {
+            prop_assert!(report.visitors <= report.clicks, "{} of {}", report.visitors, report.clicks);
+            for row in &report.rows {
+                prop_assert!(row.visitors.unwrap() <= row.clicks, "{row:?}");
+            }
+            // What is not marked as an estimate is exact.
+            let exact = naive(&query, &clicks);
+            prop_assert!(report.visitors_are_estimated || report.visitors == exact.visitors);
+            for row in report.rows.iter().filter(|row| !row.visitors_are_estimated) {
+                let counted = exact.rows.iter().find(|other| (other.starts_at, &other.group) == (row.starts_at, &row.group));
+                prop_assert_eq!(row.visitors, counted.map_or(Some(0), |counted| counted.visitors));
+            }
+            prop_assert!(report.visitors_are_estimated || report.rows.iter().all(|row| !row.visitors_are_estimated));
+        }
     }
 
     #[test]
@@ -288,8 +318,13 @@ fn the_rest_of_the_groups_is_summed_up() {
     let mut query = query(FIRST_DAY * DAY, FIRST_DAY * DAY + DAY);
     (query.group_by, query.groups_max) = (Some(Dimension::Country), 2);
     let report = answer(&query, &blocks(&clicks));
-    let row =
-        |group: &str, clicks| ReportRow { starts_at: None, group: Some(group.to_owned()), clicks, visitors: Some(1) };
+    let row = |group: &str, clicks| ReportRow {
+        starts_at: None,
+        group: Some(group.to_owned()),
+        clicks,
+        visitors: Some(1),
+        visitors_are_estimated: false,
+    };
     assert_eq!(report.rows, [row("DE", 3), row("US", 2)]);
     assert_eq!((report.clicks, report.visitors, report.other_groups, report.other_clicks), (7, 1, 2, 2));
     query.groups_max = 0;
@@ -404,4 +439,28 @@ fn estimates_are_near() {
     answer(&query, &blocks).rows.iter().for_each(|row| near(row.visitors.unwrap(), 50_000.0, 4.0 / 1_024_f64.sqrt()));
     query.filters.push(Filter { dimension: Dimension::Country, values: vec!["DE".to_owned()] });
     near(answer(&query, &blocks).visitors, 5_000.0, 4.0 / 102_f64.sqrt());
+}
+
+#[test]
+fn distinct_visitors_of_a_day_are_no_more_than_its_clicks() {
+    // 3,000 visitors with a click each, on twelve links: an estimate is too high as often as too low.
+    let mut capped = 0;
+    for link in 0..12_u64 {
+        let visitor = |number: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&number.to_le_bytes(), link);
+        let click = |number| Raw {
+            hour: FIRST_DAY * 24 + (number % 24) as i64,
+            values: [0; 17],
+            visitor: Some(visitor(number)),
+        };
+        let clicks: Vec<Raw> = (0..3_000).map(click).collect();
+        let blocks = vec![(FIRST_DAY, rollup(&clicks).encode())];
+        let mut query = query(FIRST_DAY * DAY, FIRST_DAY * DAY + DAY);
+        let report = answer(&query, &blocks);
+        assert!(report.visitors <= 3_000 && report.visitors > 2_700, "{}", report.visitors);
+        capped += u32::from(report.visitors == 3_000);
+        query.interval = Interval::Day;
+        assert_eq!(answer(&query, &blocks).rows[0].visitors, Some(report.visitors));
+        assert!(answer(&query, &blocks).rows[0].visitors_are_estimated);
+    }
+    assert!((2..11).contains(&capped), "{capped} of 12 would have been more");
 }

@@ -14,6 +14,7 @@ use waypost_core::click::{
 };
 use waypost_core::device::{self, Device, Os};
 use waypost_core::id::{AccountId, LinkId};
+use waypost_core::visitor::{Salt, day_of, foreign_key};
 use waypost_core::{Hostname, Source, Timestamp, Visit, channel, language};
 use waypost_rollup::ClickFacts;
 
@@ -162,6 +163,12 @@ impl CheckedEvent {
     /// Says that it was on the default domain, which goes without a host.
     pub(crate) fn set_default_domain(&mut self) {
         self.event.domain.clear();
+    }
+
+    /// Makes the sender's visitor key one that is counted by. Done once what is said of the domain is as it is counted.
+    pub(crate) fn hash_visitor(&mut self, salt: &Salt) {
+        let day = day_of(self.clicked_at.as_micros());
+        self.visitor = self.visitor.map(|key| foreign_key(salt, (day, &self.event.domain), key));
     }
 
     /// The facts. `referrer_host` is [`Self::referrer_host`], `default_host` is the host of the default domain.

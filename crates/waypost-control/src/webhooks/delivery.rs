@@ -53,10 +53,19 @@ impl App {
         let mut arrived = arrived.map_err(|error| Problem::internal("reading a delivery", &error))??;
         self.refuse_foreign_edges(&mut arrived).await?;
         self.refuse_unknown_links(&mut arrived).await?;
+        self.hash_visitors(&mut arrived);
         let events: Vec<&CheckedEvent> = arrived.iter().filter_map(|event| event.checked.as_ref().ok()).collect();
         let refused: Vec<_> = arrived.iter().filter_map(Arrived::refused).collect();
         let outcomes = self.clicks.count_delivery(&events, &refused).await?;
         Ok(self.delivery_result(arrived, outcomes))
+    }
+
+    /// Senders' visitor keys are hashed again, under a salt that follows from the newest secret: every process on the database has
+    /// the same.
+    fn hash_visitors(&self, arrived: &mut [Arrived]) {
+        let derived = self.settings.webhooks.keys.derive(b"waypost visitor keys on arrival 1\0", b"");
+        let salt = derived.and_then(|derived| derived.first_chunk::<16>().copied()).unwrap_or_default();
+        arrived.iter_mut().filter_map(|event| event.checked.as_mut().ok()).for_each(|event| event.hash_visitor(&salt));
     }
 
     /// Refuses events in the name of edges whose clicks are counted from a spool.

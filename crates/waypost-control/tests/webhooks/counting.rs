@@ -182,3 +182,27 @@ async fn postgres_stops_and_starts_and_each_click_counts_once() {
     assert_eq!(counted(&app).await, 3);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn visitor_keys_that_are_small_numbers_are_as_good_as_any() {
+    let app = app().await;
+    let link = link(&app).await;
+    let of_visitor = |number: u64, visitor: u64| {
+        let mut event = click(&link, number);
+        event["visitor"] = format!("{visitor:016x}").into();
+        event
+    };
+    // Each visitor twice, in deliveries of their own.
+    for part in 0..8_u64 {
+        let events: Vec<_> = (0..1_000).map(|n| of_visitor(part * 1_000 + n, (part % 4) * 1_000 + n)).collect();
+        assert_eq!(deliver(&app, &Value::from(events)).await["counted"], 1_000);
+    }
+    let report = app.operator("GET", "/api/v1/reports?from=2020-01-01&interval=day&class=all").send().await.json();
+    let (clicks, visitors) = (report["clicks"].as_u64().unwrap(), report["visitors"].as_u64().unwrap());
+    assert_eq!(clicks, 8_000);
+    // Four standard errors of the estimate.
+    assert!((3_640..4_360).contains(&visitors), "{visitors}");
+    assert_eq!(report["visitors_estimated"], true);
+    let row = report["rows"].as_array().unwrap().iter().find(|row| row["clicks"] == 8_000).unwrap();
+    assert_eq!((row["visitors"].as_u64(), &row["visitors_estimated"]), (Some(visitors), &json!(true)));
+}

@@ -28,7 +28,8 @@ struct Row {
     time: String,
     group: String,
     clicks: u64,
-    visitors: Option<u64>,
+    /// As they are shown; an estimate with `~`. Absent where they are not counted.
+    visitors: Option<String>,
 }
 
 fn render(report: &Value, on_terminal: bool) -> String {
@@ -108,7 +109,9 @@ fn read_row(row: &Value, query: &Value, on_terminal: bool) -> Row {
     if on_terminal && group.chars().count() > GROUP_CHARS_MAX {
         group = group.chars().take(GROUP_CHARS_MAX - 1).chain(['…']).collect();
     }
-    Row { time, group, clicks: row["clicks"].as_u64().unwrap_or_default(), visitors: row["visitors"].as_u64() }
+    let about = if row["visitors_estimated"] == true { "~" } else { "" };
+    let visitors = row["visitors"].as_u64().map(|visitors| format!("{about}{}", grouped(visitors)));
+    Row { time, group, clicks: row["clicks"].as_u64().unwrap_or_default(), visitors }
 }
 
 fn write_table(out: &mut String, rows: &[Row], query: &Value, on_terminal: bool) {
@@ -121,7 +124,7 @@ fn write_table(out: &mut String, rows: &[Row], query: &Value, on_terminal: bool)
     let time_width = width("FROM", &|row| row.time.chars().count());
     let group_width = width(group_heading.as_deref().unwrap_or_default(), &|row| row.group.chars().count());
     let clicks_width = width("CLICKS", &|row| grouped(row.clicks).len());
-    let visitors_width = width("VISITORS", &|row| row.visitors.map_or(0, |visitors| grouped(visitors).len()));
+    let visitors_width = width("VISITORS", &|row| row.visitors.as_ref().map_or(0, String::len));
     let most = rows.iter().map(|row| row.clicks).max().unwrap_or(0);
     let mut write_line = |time: &str, group: &str, clicks: &str, visitors: &str, bar: &str| {
         let mut line = String::new();
@@ -144,9 +147,9 @@ fn write_table(out: &mut String, rows: &[Row], query: &Value, on_terminal: bool)
     for row in rows {
         let time = if row.time == last_time { "" } else { row.time.as_str() };
         last_time = &row.time;
-        let visitors = row.visitors.map(grouped).unwrap_or_default();
+        let visitors = row.visitors.as_deref().unwrap_or_default();
         let bar = if on_terminal { bar(row.clicks, most) } else { String::new() };
-        write_line(time, &row.group, &grouped(row.clicks), &visitors, &bar);
+        write_line(time, &row.group, &grouped(row.clicks), visitors, &bar);
     }
 }
 
@@ -199,9 +202,9 @@ mod tests {
     #[test]
     fn days() {
         let rows = json!([{"starts_at": "2026-03-01T00:00:00+01:00", "clicks": 0, "visitors": 0},
-            {"starts_at": "2026-03-02T00:00:00+01:00", "clicks": 1234, "visitors": 999}]);
+            {"starts_at": "2026-03-02T00:00:00+01:00", "clicks": 1234, "visitors": 999, "visitors_estimated": true}]);
         let expect = "Clicks on all links, 2026-03-01 to 2026-03-29 12:30 (Europe/Berlin), human, country DE or unknown\n\n\
-            FROM        CLICKS  VISITORS\n2026-03-01       0         0\n2026-03-02   1,234       999\n\n\
+            FROM        CLICKS  VISITORS\n2026-03-01       0         0\n2026-03-02   1,234      ~999\n\n\
             Total: 1,234 clicks, about 999 visitors\nNot shown: 1 group with 4 clicks; see --limit.\n";
         assert_eq!(render(&report("day", "", &rows), false), expect);
     }
