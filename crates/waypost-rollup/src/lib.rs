@@ -28,6 +28,7 @@ mod scan;
 mod schema;
 mod tally;
 mod top_links;
+mod total;
 mod view;
 mod wire;
 mod words;
@@ -42,6 +43,7 @@ pub use query::{
     Scope, classes_from_text,
 };
 pub use report::{Report, ReportPlan, ReportRow};
+pub use total::{Classes, RunningTotal};
 pub use waypost_core::channel::Channel;
 
 /// Bytes that are not a roll-up: damaged, cut short, or of another format.

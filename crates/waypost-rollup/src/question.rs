@@ -1,5 +1,7 @@
 //! A question that was checked: what combines, and values that can be.
 
+use waypost_core::class::Class;
+
 use crate::query::{FILTER_VALUES_MAX, shortened};
 use crate::schema::{MAIN, Plain, SOURCES};
 use crate::words::OTHER;
@@ -42,13 +44,14 @@ pub(crate) struct Question {
 impl Question {
     pub(crate) fn new(query: &ReportQuery) -> Result<Self, QueryError> {
         let mut conditions = query.filters.iter().map(condition).collect::<Result<Vec<_>, _>>()?;
-        if !query.classes.is_empty() {
-            let mut values: Vec<String> = query.classes.iter().map(|class| class.name().to_owned()).collect();
-            values.sort_unstable();
-            conditions.push(Condition { dimension: Dimension::Class, values });
-        }
+        conditions.extend(class_condition(&query.classes));
         let counts = counts(query)?;
         Ok(Self { counts, conditions, group_by: query.group_by })
+    }
+
+    /// One that asks of nothing but these classes; of all where there are none.
+    pub(crate) fn of_classes(classes: &[Class]) -> Self {
+        Self { counts: Counts::Either, conditions: class_condition(classes).into_iter().collect(), group_by: None }
     }
 
     /// Whether it asks of nothing but classes.
@@ -56,6 +59,13 @@ impl Question {
         let mut dimensions = self.conditions.iter().map(|condition| condition.dimension).chain(self.group_by);
         dimensions.all(|dimension| dimension == Dimension::Class)
     }
+}
+
+/// That the class is one of these; none means all.
+fn class_condition(classes: &[Class]) -> Option<Condition> {
+    let mut values: Vec<String> = classes.iter().map(|class| class.name().to_owned()).collect();
+    values.sort_unstable();
+    (!values.is_empty()).then_some(Condition { dimension: Dimension::Class, values })
 }
 
 fn counts(query: &ReportQuery) -> Result<Counts, QueryError> {

@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 
 use waypost_core::Timestamp;
 
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, OUTSIDE};
 use crate::query::{GROUPS_MAX, ROWS_MAX};
 use crate::question::{Counts, Question};
 use crate::scan::Slots;
 use crate::tally::{Shape, Tally};
 use crate::top_links::TopLinks;
+use crate::total::{Classes, Total};
 use crate::{CorruptRollup, Interval, Month, MonthPart, QueryError, ReportQuery, month, scan};
 
 /// A report's answer.
@@ -122,6 +123,30 @@ impl ReportPlan {
     pub fn add_month(&mut self, month: Month, bytes: &[u8]) -> Result<(), CorruptRollup> {
         let (Some(part), Sums::Days(tally)) = (self.month_part(), &mut self.sums) else { return Err(CorruptRollup) };
         month::add((&self.question, &self.calendar), (month, part), bytes, tally)
+    }
+
+    /// The classes of the total that it has use for; `None` where it asks for more than one number.
+    pub fn total_classes(&self) -> Option<Classes> {
+        let is_one = !self.shape.has_intervals && !self.shape.has_groups && self.question.is_of_classes();
+        let conditions = &self.question.conditions;
+        is_one.then(|| Classes::which(|name| conditions.iter().all(|condition| condition.allows(name))))
+    }
+
+    /// Takes the stored bytes of the total of those classes, up to this day, in place of the days. Gives whether it did: not
+    /// where days of the total lie outside the range.
+    ///
+    /// # Errors
+    /// Where they are no total; nothing is counted then.
+    pub fn add_total(&mut self, through: i64, bytes: &[u8]) -> Result<bool, CorruptRollup> {
+        let Sums::Days(tally) = &mut self.sums else { return Err(CorruptRollup) };
+        let total = Total::read(bytes)?;
+        let is_whole = |day: i64| self.calendar.intervals_of(day).iter().all(|interval| *interval != OUTSIDE);
+        // Days up to the total's end that have no clicks need not be in the range.
+        let is_covered = is_whole(total.days.0) && is_whole(total.days.1) && through >= total.days.1;
+        if is_covered {
+            tally.add_sum(total.sum);
+        }
+        Ok(is_covered)
     }
 
     /// Takes the stored bytes of one day; each day at most once. A day that it does not want changes nothing.

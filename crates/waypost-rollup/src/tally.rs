@@ -19,11 +19,11 @@ pub(crate) struct Tally {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    clicks: u64,
-    visitors: f64,
+pub(crate) struct Sum {
+    pub(crate) clicks: u64,
+    pub(crate) visitors: f64,
     /// Whether the visitors are an estimate, or some of them.
-    is_estimated: bool,
+    pub(crate) is_estimated: bool,
 }
 
 impl Sum {
@@ -109,6 +109,16 @@ impl Tally {
         self.all.clicks = self.all.clicks.saturating_add(clicks);
         let sum = &mut self.by_interval[interval as usize].clicks;
         *sum = sum.saturating_add(clicks);
+    }
+
+    /// Adds what days add up to that are all in one interval, without groups.
+    pub(crate) fn add_sum(&mut self, sum: Sum) {
+        self.all.add(sum);
+    }
+
+    /// What there is in all.
+    pub(crate) fn sum(&self) -> Sum {
+        self.all
     }
 
     fn number(&mut self, name: &str) -> u32 {

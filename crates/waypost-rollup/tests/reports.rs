@@ -13,7 +13,7 @@ use waypost_core::Timestamp;
 use waypost_core::class::Class;
 use waypost_rollup::{
     Dimension, Filter, Interval, LinksRollup, Month, MonthPart, MonthRollup, QueryError, Report, ReportPlan,
-    ReportQuery, ReportRow, Scope,
+    ReportQuery, ReportRow, RunningTotal, Scope,
 };
 
 /// 27 March 2026; Berlin's clocks go forward on the 29th.
@@ -223,6 +223,35 @@ proptest! {
             }
             prop_assert!(report.visitors_are_estimated || report.rows.iter().all(|row| !row.visitors_are_estimated));
         }
+    }
+
+    #[test]
+    fn a_total_says_what_its_days_say(
+        clicks in clicks(),
+        classes in 0..6_usize,
+        (parts, cut) in (1..4_usize, 0..DAYS),
+        (from, to) in (-40..2_i64, DAYS - 2..DAYS + 40),
+    ) {
+        let mut query = query((FIRST_DAY + from) * DAY, (FIRST_DAY + to) * DAY);
+        query.classes = Class::NAMES.iter().skip(parts % 2).take(classes).map(|(_, class)| *class).collect();
+        let blocks = blocks(&clicks);
+        let expect = answer(&query, &blocks);
+        let mut plan = ReportPlan::new(&query).unwrap();
+        let classes = plan.total_classes().unwrap();
+        let through = FIRST_DAY + cut;
+        let mut counted: Vec<_> = blocks.iter().filter(|(day, _)| *day <= through).collect();
+        counted.sort_unstable();
+        // Made at once, or taken further from where it stood.
+        let mut total = RunningTotal::new(classes);
+        for part in counted.chunks(counted.len().div_ceil(parts)) {
+            part.iter().for_each(|(day, block)| total.add(*day, block).unwrap());
+            total = RunningTotal::resume(classes, &total.finish().unwrap()).unwrap();
+        }
+        let is_used = plan.add_total(through, &total.finish().unwrap()).unwrap();
+        prop_assert_eq!(is_used, from <= 0 && cut < to);
+        let left = blocks.iter().filter(|(day, _)| plan.days().contains(day) && !(is_used && *day <= through));
+        left.collect::<Vec<_>>().into_iter().for_each(|(day, block)| plan.add(*day, block).unwrap());
+        prop_assert_eq!(plan.finish(), expect);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod refused;
 mod report;
 mod scopes;
 mod spools;
+mod totals;
 mod writers;
 
 use waypost_core::Timestamp;
@@ -32,6 +33,7 @@ pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 
 use crate::clicks::months::WantedMonths;
 use crate::clicks::scopes::ScopeCache;
+use crate::clicks::totals::WantedTotals;
 use crate::database::{Database, StoreOptions};
 use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
@@ -46,6 +48,7 @@ pub struct ClickStore {
     database: Database,
     scopes: ScopeCache,
     wanted_months: WantedMonths,
+    wanted_totals: WantedTotals,
 }
 
 /// How far an edge's numbering has been counted in one epoch.
@@ -166,7 +169,8 @@ impl ClickStore {
     /// As [`crate::Store::open`].
     pub async fn open(address: &str, options: StoreOptions) -> Result<Self, StoreError> {
         let database = Database::open(address, &CLICKS, options).await?;
-        Ok(Self { database, scopes: ScopeCache::default(), wanted_months: WantedMonths::default() })
+        let (wanted_months, wanted_totals) = (WantedMonths::default(), WantedTotals::default());
+        Ok(Self { database, scopes: ScopeCache::default(), wanted_months, wanted_totals })
     }
 
     /// Takes a database's schema back to an earlier release's, as [`crate::Store::revert_schema`].

@@ -91,6 +91,7 @@ const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     3 "0003_spools",
     4 "0004_months",
     5 "0005_clock",
+    6 "0006_totals",
 ];
 
 impl Schema {

@@ -1,9 +1,9 @@
-//! The job that makes the months which reports have missed, so that the next reports are quicker. It only saves time: without
-//! it reports say the same.
+//! The job that makes the months and totals which reports have missed, so that the next reports are quicker. It only saves time:
+//! without it reports say the same.
 
 use std::time::Duration;
 
-use waypost_store::ClickStore;
+use waypost_store::{ClickStore, StoreError};
 
 use super::ingest::Ingest;
 use crate::problem::Chain;
@@ -18,16 +18,16 @@ pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
     loop {
         let made = tokio::select! {
             () = ingest.stopped() => return,
-            made = store.make_months() => made,
+            made = make(&store) => made,
         };
         let pause = match made {
             Ok(0) => LOOK_EVERY,
-            Ok(months) => {
-                tracing::debug!(months, "months of click roll-ups are made");
+            Ok(made) => {
+                tracing::debug!(made, "months and totals of click roll-ups are made");
                 LOOK_EVERY
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "months of click roll-ups were not made; trying again in a minute");
+                tracing::warn!(error = %Chain(&error), "months and totals of click roll-ups were not made; trying again in a minute");
                 RETRY_AFTER
             }
         };
@@ -36,4 +36,8 @@ pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+async fn make(store: &ClickStore) -> Result<u64, StoreError> {
+    Ok(store.make_totals().await? + store.make_months().await?)
 }

@@ -155,6 +155,7 @@ impl Tx {
     pub(super) async fn put_cells(&mut self, kind: CellKind, rows: Vec<(Cell, Vec<u8>)>) -> Result<(), StoreError> {
         if kind == CellKind::Day {
             self.forget_months(rows.iter().map(|(cell, _)| *cell)).await?;
+            self.forget_totals(rows.iter().map(|(cell, _)| *cell)).await?;
         }
         let mut sql = format!("INSERT INTO {} (cell, rollup) VALUES ", kind.table());
         self.engine.put_placeholders(&mut sql, rows.len(), 2);
@@ -167,6 +168,7 @@ impl Tx {
     pub(super) async fn delete_cell(&mut self, kind: CellKind, cell: Cell) -> Result<(), StoreError> {
         if kind == CellKind::Day {
             self.forget_months(std::iter::once(cell)).await?;
+            self.forget_totals(std::iter::once(cell)).await?;
         }
         let statement = Statement::new(format!("DELETE FROM {} WHERE cell = $1", kind.table()));
         self.execute(statement.bind(cell.0)).await.map(drop)

@@ -31,6 +31,8 @@ pub(super) struct WantedMonths(Arc<Mutex<BTreeSet<(u32, Month)>>>);
 #[derive(Debug, Default)]
 pub(super) struct DaysRead {
     bytes: BTreeMap<Month, usize>,
+    first: Option<i64>,
+    days: usize,
     newest: i64,
 }
 
@@ -58,11 +60,23 @@ impl WantedMonths {
 
 impl DaysRead {
     pub(super) fn new(today: i64) -> Self {
-        Self { bytes: BTreeMap::new(), newest: today }
+        Self { newest: today, ..Self::default() }
+    }
+
+    /// The first of them.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.first
+    }
+
+    /// How many there were.
+    pub(super) fn days(&self) -> usize {
+        self.days
     }
 
     pub(super) fn note(&mut self, day: i64, bytes: usize) {
         self.newest = self.newest.max(day);
+        self.first = Some(self.first.map_or(day, |first| first.min(day)));
+        self.days += 1;
         if let Some(month) = Month::of(day) {
             *self.bytes.entry(month).or_default() += bytes;
         }

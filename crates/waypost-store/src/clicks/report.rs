@@ -1,7 +1,7 @@
 //! Reports: the roll-ups of the scope's months, and of days that are in none, shown to the plan one by one.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::any::AnyRow;
 use waypost_rollup::{Dimension, Report, ReportPlan, ReportQuery, ReportRow};
@@ -26,7 +26,13 @@ impl ClickStore {
             if let Some(&cell) = tx.damaged_cells(kind, scope, days).await?.first() {
                 return Err(kind.corrupt(cell).into());
             }
-            let (counted, useful) = tx.add_months(&mut plan, scope).await?;
+            let through = tx.add_total(&mut plan, scope).await?;
+            let days = (through.map_or(days.0, |through| days.0.max(through + 1)), days.1);
+            let (counted, useful) = match through {
+                // The days since are few.
+                Some(_) => (HashSet::new(), HashSet::new()),
+                None => tx.add_months(&mut plan, scope).await?,
+            };
             let mut read = DaysRead::new(tx.today());
             let mut add = |rows: Vec<AnyRow>| {
                 for row in rows {
@@ -46,6 +52,9 @@ impl ClickStore {
                 }
             }
             self.wanted_months.want_instead(scope, &useful, &read);
+            let first_read = read.first().into_iter().chain(counted.iter().copied()).min();
+            let days_read = read.days() + counted.len();
+            self.wanted_totals.want_instead((scope, through, tx.today()), &plan, (first_read, days_read));
         }
         let mut report = plan.finish();
         if query.group_by == Some(Dimension::Link) {

@@ -8,6 +8,7 @@ mod months;
 mod opening;
 mod paging;
 mod refused;
+mod totals;
 
 use waypost_core::channel::Channel;
 use waypost_core::class::Class;

@@ -32,7 +32,7 @@ async fn several_starters(testbed: ClickTestbed) {
     ClickStore::revert_schema(&testbed.address, &StoreOptions::default(), 0).await.unwrap();
     let stores = futures_util::future::join_all((0..4).map(|_| testbed.second_store())).await;
     assert!(stores.iter().all(Result::is_ok), "{stores:?}");
-    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_click_migrations").await, "5");
+    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_click_migrations").await, "6");
 }
 
 /// One PostgreSQL database holds both, whichever comes first, and neither waits for the other's writers.
