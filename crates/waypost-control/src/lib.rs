@@ -22,6 +22,7 @@ mod clicks;
 mod compiled;
 mod compression;
 mod cors;
+mod condition_check;
 mod create_queue;
 mod cross_site;
 mod csv;

@@ -7,14 +7,15 @@
 use std::collections::HashSet;
 
 use waypost_core::compact::compile;
-use waypost_core::destination::{Destination, DestinationError};
+use waypost_core::destination::{self, DestinationError, is_bare_host};
 use waypost_core::device::{Device, Os};
 use waypost_core::json::NumberOrText;
 use waypost_core::record::{AbTest, Conditions, UtmTemplate, Utms};
 use waypost_core::slug::SlugError;
 use waypost_core::{LinkRecord, SchemePolicy, Timestamp};
 
-use crate::own_hosts::{OwnHosts, is_address_or_local};
+use crate::condition_check::{check_country, check_language, check_site};
+use crate::own_hosts::OwnHosts;
 use crate::password::is_usable_hash;
 use crate::problem::{FieldError, ProblemCode};
 use crate::request::invalid;
@@ -59,13 +60,13 @@ pub(crate) fn check_record(record: &mut LinkRecord, rules: &Rules<'_>) -> Vec<Fi
 pub(crate) fn check_destination(field: &str, text: &str, rules: &Rules<'_>) -> Result<String, FieldError> {
     let error = |code, detail: String| FieldError { field: field.to_owned(), code, detail };
     let destination =
-        Destination::parse(text, rules.schemes).map_err(|fault| error(destination_code(&fault), fault.to_string()))?;
+        destination::typed(text, rules.schemes).map_err(|fault| error(destination_code(&fault), fault.to_string()))?;
     if rules.own_hosts.lead_back(&destination) {
         let detail = "a link cannot lead to short links of this same instance";
         return Err(error(ProblemCode::DestinationLoop, detail.to_owned()));
     }
-    if rules.refuse_addresses && is_address_or_local(destination.as_str()) {
-        let detail = "links made without a key cannot lead to bare addresses or localhost";
+    if rules.refuse_addresses && is_bare_host(&destination) {
+        let detail = "links made without a key cannot lead to bare addresses or to names of a private network";
         return Err(error(ProblemCode::DestinationHost, detail.to_owned()));
     }
     Ok(destination.as_str().to_owned())
@@ -73,11 +74,12 @@ pub(crate) fn check_destination(field: &str, text: &str, rules: &Rules<'_>) -> R
 
 const fn destination_code(error: &DestinationError) -> ProblemCode {
     match error {
-        DestinationError::Empty | DestinationError::ControlCharacter | DestinationError::NotAUrl { .. } => {
-            ProblemCode::DestinationInvalid
-        }
+        DestinationError::Empty
+        | DestinationError::ControlCharacter
+        | DestinationError::NotAUrl { .. }
+        | DestinationError::Slip { .. } => ProblemCode::DestinationInvalid,
         DestinationError::Length => ProblemCode::DestinationLength,
-        DestinationError::Scheme { .. } => ProblemCode::DestinationScheme,
+        DestinationError::Scheme { .. } | DestinationError::Wrapped { .. } => ProblemCode::DestinationScheme,
         DestinationError::Userinfo => ProblemCode::DestinationUserinfo,
     }
 }
@@ -177,9 +179,7 @@ impl Check<'_> {
             check.word(field, name, &Os::NAMES.map(|(name, _)| name));
         });
         self.list(&format!("{field}.languages"), when.languages.as_ref(), |check, field, tag| {
-            let is_tag = (1..=35).contains(&tag.len())
-                && tag.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-            check.require(is_tag, field, "a language tag such as de or de-AT");
+            check.means(field, check_language(tag));
         });
         self.list(&format!("{field}.referrers"), when.referrers.as_ref(), Self::site);
         if let Some(query) = &when.query {
@@ -207,15 +207,18 @@ impl Check<'_> {
     }
 
     fn country(&mut self, field: &str, code: &str) {
-        let is_code = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
-        self.require(is_code, field, "a country code of two letters such as DE");
+        self.means(field, check_country(code));
     }
 
     fn site(&mut self, field: &str, host: &str) {
-        let is_site = (1..=TEXT_BYTES_MAX).contains(&host.trim_ascii().len())
-            && !host.contains(['/', ' ', '?', '#', '@'])
-            && !host.chars().any(char::is_control);
-        self.require(is_site, field, "a host such as twitter.com");
+        self.means(field, check_site(host));
+    }
+
+    /// Reports what is wrong with a word of a condition.
+    fn means(&mut self, field: &str, checked: Result<(), String>) {
+        if let Err(detail) = checked {
+            self.errors.push(FieldError { field: field.to_owned(), code: ProblemCode::InvalidField, detail });
+        }
     }
 
     fn word(&mut self, field: &str, word: &str, known: &[&str]) {
@@ -357,6 +360,10 @@ mod tests {
         for (name, bad, field) in [
             ("countries", json!([]), "rules[0].when.countries"),
             ("countries", json!(["DEU"]), "rules[0].when.countries[0]"),
+            ("countries", json!(["GB", "UK"]), "rules[0].when.countries[1]"),
+            ("countries", json!(["XX"]), "rules[0].when.countries[0]"),
+            ("languages", json!(["en-UK"]), "rules[0].when.languages[0]"),
+            ("referrers", json!(["*.twitter.com"]), "rules[0].when.referrers[0]"),
             ("devices", json!(["phone"]), "rules[0].when.devices[0]"),
             ("os", json!(["ios", "beos"]), "rules[0].when.os[1]"),
             ("languages", json!(["de_AT"]), "rules[0].when.languages[0]"),

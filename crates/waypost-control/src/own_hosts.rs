@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use url::{Host, Url};
+use url::Host;
 use waypost_core::destination::Destination;
 use waypost_store::Domain;
 
@@ -19,19 +19,19 @@ impl<'a> OwnHosts<'a> {
         Self { public_url, domains }
     }
 
-    /// Whether a destination leads back here. A host of ours with another port is another service.
+    /// Whether a destination leads back here, on any port: one that is forwarded may be this same server. Only where this
+    /// instance is reached by a name of the machine itself is another port another service.
     pub(crate) fn lead_back(&self, destination: &Destination) -> bool {
         let Some((host, port)) = host_and_port(destination.as_str()) else { return false };
         let host = host.strip_suffix('.').unwrap_or(host);
-        let own_port = self.public_url.port_or_default();
-        let port = port.unwrap_or(own_port);
-        // A public address on a standard port is reached over both schemes, the one leading to the other.
-        let is_own_port = port == own_port || (matches!(own_port, 80 | 443) && matches!(port, 80 | 443));
         let public_host = self.public_url.host().as_str();
-        is_own_port
-            && (host == public_host
-                || self.domains.iter().any(|domain| domain.host.as_str() == host)
-                || (is_loopback(host) && is_loopback(public_host)))
+        if is_loopback(public_host) && is_loopback(host) {
+            let own_port = self.public_url.port_or_default();
+            let port = port.unwrap_or(own_port);
+            // A standard port is reached over both schemes, the one leading to the other.
+            return port == own_port || (matches!(own_port, 80 | 443) && matches!(port, 80 | 443));
+        }
+        host == public_host || self.domains.iter().any(|domain| domain.host.as_str() == host)
     }
 }
 
@@ -55,15 +55,6 @@ fn host_and_port(serialised: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Whether a host is an address, or a name for this very machine.
-pub(crate) fn is_address_or_local(destination: &str) -> bool {
-    match Url::parse(destination).as_ref().map(Url::host) {
-        Ok(Some(Host::Ipv4(_) | Host::Ipv6(_))) => true,
-        Ok(Some(Host::Domain(name))) => is_loopback(name.strip_suffix('.').unwrap_or(name)),
-        Ok(None) | Err(_) => false,
-    }
-}
-
 fn is_loopback(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -76,6 +67,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use url::Url;
     use waypost_core::SchemePolicy;
 
     use super::*;
@@ -136,7 +128,7 @@ mod tests {
     fn loops() {
         check("https://go.example", "https://go.example/x", true);
         check("https://go.example", "http://GO.example./x", true);
-        check("https://go.example", "https://go.example:8443/x", false);
+        check("https://go.example", "https://go.example:8443/x", true);
         check("https://go.example", "https://other.example/x", false);
         check("https://go.example", "https://go.example.other.example/", false);
         check("https://go.example", "mailto:a@go.example", false);
@@ -144,13 +136,7 @@ mod tests {
         check("http://localhost:8080", "http://[::1]:8080/x", true);
         check("http://127.0.0.1:8080", "http://127.0.0.1:9000/x", false);
         check("https://go.example", "http://localhost/x", false);
-    }
-
-    #[test]
-    fn addresses() {
-        for url in ["http://127.0.0.1/", "http://[2001:db8::1]/", "http://localhost./", "http://0x7f.1/"] {
-            assert!(is_address_or_local(url), "{url}");
-        }
-        assert!(!is_address_or_local("https://example.com/"));
+        check("http://192.0.2.1:8080", "http://192.0.2.1:9000/x", true);
+        check("https://go.example", "http://go.example:80/x", true);
     }
 }

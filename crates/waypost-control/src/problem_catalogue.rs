@@ -99,7 +99,7 @@ problems! {
     ImmutableField = "immutable_field", 422, "The field cannot be changed",
         "Slug, domain and what the server itself writes stay as they are. Make a new link instead.";
     SlugInvalid = "slug_invalid", 422, "The text cannot be a slug",
-        "A slug has 1 to 100 letters, digits, `-`, `_`, `.` and inner `/`, with letters of one script only.";
+        "A slug has 1 to 100 letters, digits, emoji, `-`, `_`, `.` and inner `/`, and each part between those has letters of one script, or of scripts that are written together.";
     SlugReserved = "slug_reserved", 422, "The slug is reserved",
         "Slugs cannot start with a path segment that the product answers itself, nor on the default domain with the host of another domain: the copies of links at the edge could not tell such a slug from a slug of that domain.";
     DomainUnknown = "domain_unknown", 422, "There is no such domain",
@@ -111,9 +111,9 @@ problems! {
     DestinationUserinfo = "destination_userinfo", 422, "The destination carries credentials",
         "A user name or password before the host misleads readers. Leave it out.";
     DestinationLoop = "destination_loop", 422, "The destination is one of our own hosts",
-        "A short link cannot lead to short links of this instance.";
+        "A short link cannot lead to a host of this instance, on any port.";
     DestinationHost = "destination_host", 422, "The destination's host is not allowed",
-        "Where anyone may make links they cannot lead to bare addresses or `localhost`.";
+        "Links made without a key cannot lead to bare addresses or names of a private network such as `localhost`, unless the operator allows it.";
     DestinationLength = "destination_length", 422, "The destination is too long",
         "A destination has at most 8,192 bytes, as given and as the URL standard writes it.";
     RangeInvalid = "range_invalid", 422, "The range of time cannot be reported",

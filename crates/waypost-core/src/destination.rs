@@ -1,15 +1,23 @@
 //! Destinations: the URLs people land on, checked once and kept in the URL Standard's serialisation.
 //!
-//! What is refused here never reaches a `Location` header: other schemes than those allowed, credentials, control
-//! characters, texts that are no URL, and texts that are too long. Whether a host is one of our own (a loop) or in a
+//! What is refused here never reaches a visitor: other schemes than those allowed, also where an app would build one out of
+//! the URL, credentials, control characters, texts that are no URL, and texts that are too long. [`typed`] reads what people
+//! type and paste, and says what they may have meant. Whether a host is one of our own (a loop) or in a
 //! private network is for the caller to ask, who knows both.
+
+mod bare_host;
+mod typed;
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use url::Url;
 
 use crate::domain::HOST_BYTES_MAX;
+
+pub use bare_host::is_bare_host;
+pub use typed::typed;
 
 /// The most bytes of a destination, as given and as serialised.
 pub const DESTINATION_BYTES_MAX: usize = 8_192;
@@ -77,6 +85,12 @@ pub enum DestinationError {
     /// A control character anywhere in the text.
     #[error("a destination cannot contain control characters")]
     ControlCharacter,
+    /// Not an absolute URL, for want of a scheme or with one too many.
+    #[error("a destination starts with its scheme, once: did you mean {meant}?")]
+    Slip {
+        /// What may have been meant: a destination.
+        meant: String,
+    },
     /// Not an absolute URL.
     #[error("a destination is an absolute URL such as https://example.com/page ({reason})")]
     NotAUrl {
@@ -88,6 +102,12 @@ pub enum DestinationError {
     Scheme {
         /// The scheme found.
         scheme: String,
+    },
+    /// An app's URL that opens another one, of a scheme that is never allowed.
+    #[error("destinations cannot open `{scheme}:` in an app")]
+    Wrapped {
+        /// The scheme found.
+        scheme: &'static str,
     },
     /// A user name or password before the host.
     #[error("a destination cannot carry a user name or password before its host")]
@@ -101,8 +121,8 @@ impl DestinationError {
             Self::Empty => "empty",
             Self::Length => "length",
             Self::ControlCharacter => "control_character",
-            Self::NotAUrl { .. } => "not_a_url",
-            Self::Scheme { .. } => "scheme",
+            Self::NotAUrl { .. } | Self::Slip { .. } => "not_a_url",
+            Self::Scheme { .. } | Self::Wrapped { .. } => "scheme",
             Self::Userinfo => "userinfo",
         }
     }
@@ -131,6 +151,9 @@ impl Destination {
         if !schemes.allows(url.scheme()) {
             return Err(DestinationError::Scheme { scheme: url.scheme().chars().take(32).collect() });
         }
+        if let Some(scheme) = wrapped_scheme(&url) {
+            return Err(DestinationError::Wrapped { scheme });
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(DestinationError::Userinfo);
         }
@@ -152,8 +175,37 @@ impl Destination {
 
     /// The host in ASCII, if the scheme has one. Address literals come as the URL writes them (`[::1]`).
     pub fn host(&self) -> Option<String> {
-        Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
+        host_of(&self.0)
     }
+}
+
+/// The host of a serialised URL, if its scheme has one.
+pub fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
+}
+
+/// The scheme that is never allowed and that an app would make of a URL: Android builds one from `intent:` and `android-app:`
+/// URLs by their `scheme=`, by their path, or by what follows `intent:`; others open what follows their own scheme.
+fn wrapped_scheme(url: &Url) -> Option<&'static str> {
+    if matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let text = percent_decode_str(url.as_str()).decode_utf8_lossy().to_ascii_lowercase();
+    let text: String = text.chars().filter(|character| !character.is_whitespace() && !character.is_control()).collect();
+    let never = |text: &str| {
+        let name = text.split_once(':').map_or(text, |(name, _)| name);
+        NEVER.iter().copied().find(|never| *never == name)
+    };
+    let mut rest = text.as_str();
+    while let Some(behind) = rest.strip_prefix(url.scheme()).and_then(|behind| behind.strip_prefix(':')) {
+        rest = behind;
+    }
+    let is_of_app = matches!(url.scheme(), "intent" | "android-app");
+    let values = text.split([';', '#', '?', '&']).filter(|_| is_of_app);
+    let mut values = values.filter_map(|part| never(part.split_once('=')?.1));
+    let in_path = || rest.strip_prefix("//")?.split('/').nth(1).and_then(never);
+    let of_package = (url.scheme() == "android-app").then(in_path).flatten();
+    rest.contains(':').then(|| never(rest)).flatten().or_else(|| values.next()).or(of_package)
 }
 
 /// Whether a text is a web URL that the URL Standard's parser would give back byte by byte: true of nearly all that are
@@ -328,6 +380,29 @@ mod tests {
         assert!(Destination::parse("mailto:a@example.com", &policy).is_ok());
         assert!(Destination::parse("myapp://open/1", &policy).is_ok());
         assert!(Destination::parse("tel:1", &policy).is_err());
+        let apps = SchemePolicy::with(&["intent", "android-app", "googlechrome", "myapp"]).expect("plain schemes");
+        for good in [
+            "intent://scan/#Intent;scheme=zxing;package=com.example;S.browser_fallback_url=https%3A%2F%2Fexample.com;end",
+            "intent://example.com/data/about#Intent;scheme=https;end",
+            "android-app://com.example/https/example.com/javascript",
+            "myapp://open?next=https://example.com/",
+            "myapp:about",
+        ] {
+            assert!(Destination::parse(good, &apps).is_ok(), "{good}");
+        }
+        for bad in [
+            "intent://x#Intent;scheme=javascript;end",
+            "intent://x#Intent;SCHEME=JavaScript;end",
+            "intent://x#Intent;scheme=%6aavascript;end",
+            "intent:javascript:alert(1)#Intent;end",
+            "intent:intent:javascript:alert(1)#Intent;end",
+            "intent://x#Intent;S.browser_fallback_url=javascript%3Aalert(1);end",
+            "intent://x#Intent;scheme=file;end",
+            "android-app://com.example/javascript/alert(1)",
+            "googlechrome:javascript:alert(1)",
+        ] {
+            assert_eq!(Destination::parse(bad, &apps).map_err(|error| error.code()), Err("scheme"), "{bad}");
+        }
         for bad in ["javascript", "DATA", "", "1a", "a:b"] {
             assert!(SchemePolicy::with(&[bad]).is_err(), "{bad:?}");
         }

@@ -3,7 +3,7 @@
 //! Writing to KV, and finding out whether a slug is free, is the shell's work.
 
 use serde_json::Value;
-use waypost_core::destination::{Destination, DestinationError};
+use waypost_core::destination::{self, Destination, DestinationError, is_bare_host};
 use waypost_core::{SchemePolicy, Slug};
 
 use crate::problem::{FieldError, ProblemCode, problem};
@@ -23,10 +23,14 @@ pub(crate) struct Shortened {
 /// The status and document of the problem.
 pub(crate) fn shorten(body: &[u8], own_hosts: &str, random: &[u8]) -> Result<Shortened, (u16, Vec<u8>)> {
     let url = original_url(body)?;
-    let destination = Destination::parse(&url, &SchemePolicy::web())
+    let destination = destination::typed(&url, &SchemePolicy::web())
         .map_err(|error| bad_url(destination_code(&error), &error.to_string()))?;
     if destination.host().is_some_and(|host| own_hosts.split(' ').any(|own| own == host)) {
         return Err(bad_url("destination_loop", "a link cannot lead to short links of this same instance"));
+    }
+    if is_bare_host(&destination) {
+        let detail = "links made without a key cannot lead to bare addresses or to names of a private network";
+        return Err(bad_url("destination_host", detail));
     }
     let slugs = random.as_chunks::<32>().0.iter().filter_map(Slug::generate).collect();
     Ok(Shortened { destination, slugs })
@@ -52,11 +56,12 @@ fn bad_url(code: &str, detail: &str) -> (u16, Vec<u8>) {
 
 const fn destination_code(error: &DestinationError) -> &'static str {
     match error {
-        DestinationError::Empty | DestinationError::ControlCharacter | DestinationError::NotAUrl { .. } => {
-            "destination_invalid"
-        }
+        DestinationError::Empty
+        | DestinationError::ControlCharacter
+        | DestinationError::NotAUrl { .. }
+        | DestinationError::Slip { .. } => "destination_invalid",
         DestinationError::Length => "destination_length",
-        DestinationError::Scheme { .. } => "destination_scheme",
+        DestinationError::Scheme { .. } | DestinationError::Wrapped { .. } => "destination_scheme",
         DestinationError::Userinfo => "destination_userinfo",
     }
 }
@@ -89,6 +94,11 @@ mod tests {
             (br#"{"originalUrl":"javascript:alert(1)"}"#, "url_invalid", "destination_scheme"),
             (br#"{"originalUrl":"https://u:p@example.com/"}"#, "url_invalid", "destination_userinfo"),
             (br#"{"originalUrl":"https://GO.example/x"}"#, "url_invalid", "destination_loop"),
+            (br#"{"originalUrl":"https://go.example:8443/x"}"#, "url_invalid", "destination_loop"),
+            (br#"{"originalUrl":"http://127.0.0.1/x"}"#, "url_invalid", "destination_host"),
+            (br#"{"originalUrl":"http://router/x"}"#, "url_invalid", "destination_host"),
+            (br#"{"originalUrl":"example.com/x"}"#, "url_invalid", "destination_invalid"),
+            (br#"{"originalUrl":"https://https://example.com/"}"#, "url_invalid", "destination_invalid"),
             (br#"{"originalUrl":"https://example.com/\r\nx"}"#, "url_invalid", "destination_invalid"),
         ] {
             let (status, document) = shorten(body, "b.example go.example", &[0; 32]).unwrap_err();

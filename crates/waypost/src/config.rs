@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) webhook_keys: WebhookKeys,
     /// Whether anyone may make links on the landing page and by `POST /api/url`.
     pub(crate) anonymous_links: bool,
+    /// `None` where it follows from whether there is a public URL.
+    pub(crate) anonymous_address_hosts: Option<bool>,
     /// How many links an address may make so.
     pub(crate) anonymous_rate: RateLimit,
     /// The origins whose pages may call the API from a browser.
@@ -172,6 +174,7 @@ impl Default for Config {
             webhook_keys: WebhookKeys::default(),
             anonymous_links: true,
             cors_origins: Vec::new(),
+            anonymous_address_hosts: None,
             anonymous_rate: RateLimit(Some(Rate { count: 60, per_s: 60, burst: 60 })),
             api_rate: RateLimit(Some(Rate { count: 600, per_s: 60, burst: 60 })),
             limits: Limits::default(),

@@ -101,6 +101,7 @@ impl Instance {
         let settings = ControlSettings {
             schemes: config.schemes.policy.clone(),
             anonymous_links: config.anonymous_links,
+            anonymous_address_hosts: config.anonymous_address_hosts.unwrap_or(config.public_url.is_none()),
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
             cors_origins: config.cors_origins.clone(),

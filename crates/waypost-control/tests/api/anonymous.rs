@@ -99,6 +99,8 @@ async fn bad_bodies_are_refused_with_the_reason() {
         (json!({"originalUrl": "https://user:pw@example.com/"}), "destination_userinfo"),
         (json!({"originalUrl": format!("https://example.com/{}", "x".repeat(8_192))}), "destination_length"),
         (json!({"originalUrl": "https://go.example/abc"}), "destination_loop"),
+        (json!({"originalUrl": "https://go.example:8443/abc"}), "destination_loop"),
+        (json!({"originalUrl": "https://https://example.com/"}), "destination_invalid"),
     ] {
         let reply = app.call("POST", "/api/url").json(&value).await;
         reply.assert_problem(400, "url_invalid");
@@ -133,9 +135,29 @@ async fn it_can_be_switched_off() {
 }
 
 #[tokio::test]
+async fn what_was_meant_is_offered_and_what_came_along_is_dropped() {
+    let app = TestApp::new().await;
+    let reply = app.call("POST", "/api/url").json(&json!({"originalUrl": "example.com/page"})).await;
+    reply.assert_problem(400, "url_invalid");
+    assert!(reply.text().contains("did you mean https://example.com/page?"), "{}", reply.text());
+    let reply = app.call("POST", "/").body("originalUrl=example.com%2Fpage").await;
+    assert!(reply.text().contains("did you mean https://example.com/page?"), "{}", reply.text());
+    let reply = app.call("POST", "/api/url").json(&json!({"originalUrl": "https://example.com/page\n"})).await;
+    let slug = reply.json()["urlKey"].as_str().unwrap().to_owned();
+    assert_eq!(app.destination("", &slug).as_deref(), Some("https://example.com/page"));
+}
+
+#[tokio::test]
 async fn bare_addresses_can_be_refused() {
     let app = TestApp::with(|settings| settings.anonymous_address_hosts = false).await;
-    for url in ["http://127.0.0.1/", "http://[2001:db8::1]/", "http://localhost:9000/"] {
+    for url in [
+        "http://127.0.0.1/",
+        "http://10.0.0.7/",
+        "http://169.254.169.254/",
+        "http://[2001:db8::1]/",
+        "http://localhost:9000/",
+        "http://router/",
+    ] {
         let reply = app.call("POST", "/api/url").json(&json!({"originalUrl": url})).await;
         reply.assert_problem(400, "url_invalid");
         assert_eq!(reply.errors()[0].1, "destination_host");

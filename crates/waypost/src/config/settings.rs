@@ -265,6 +265,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "anonymous_address_hosts",
+        value_name: "BOOL",
+        meaning: "Whether links made without a key may lead to bare addresses and to names of a private network, such as `localhost`",
+        shape: Shape::Flag,
+        default_note: Some("`false` once `public_url` is set"),
+        set: |config, values| {
+            config.anonymous_address_hosts = Some(flag(values)?);
+            Ok(())
+        },
+        show: |config| config.anonymous_address_hosts.map(Shown::Flag),
+        ..PLAIN
+    },
+    Setting {
         key: "anonymous_rate",
         value_name: "RATE",
         meaning: "How many links one address may make so, such as `60/minute`, or `off`",
