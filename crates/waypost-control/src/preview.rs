@@ -1,7 +1,8 @@
 //! What the preview page tells of a link: where it goes, without going there.
 
 use waypost_core::decide::{Action, Source, decide};
-use waypost_core::slug::from_request_path;
+use waypost_core::look_alike::{LookAlike, look_alike};
+use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::{CompactLink, Hostname, LinkRecord, Timestamp, Visit, compact};
 use waypost_store::Link;
 
@@ -35,6 +36,8 @@ pub(crate) struct PreviewedDestination {
     pub(crate) host: String,
     /// The host in Unicode, where that differs.
     pub(crate) host_unicode: Option<String>,
+    /// What is odd about the host, for people.
+    pub(crate) warning: Option<String>,
     /// Whether some visitors are sent elsewhere.
     pub(crate) varies: bool,
 }
@@ -45,11 +48,15 @@ impl App {
         let domains = self.sync.domains();
         let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host)).cloned();
         let domain = known.unwrap_or_else(|| self.default_domain());
-        let Some(slug) = from_request_path(path, domain.case_insensitive) else { return Ok(Preview::NotFound) };
-        let mut tx = self.store.read("preview").await?;
-        let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? else { return Ok(Preview::NotFound) };
-        drop(tx);
-        self.preview_of(&link, wall_clock_now())
+        for slug_in in [from_request_path, without_closing_mark] {
+            let Some(slug) = slug_in(path, domain.case_insensitive) else { continue };
+            let mut tx = self.store.read("preview").await?;
+            if let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? {
+                drop(tx);
+                return self.preview_of(&link, wall_clock_now());
+            }
+        }
+        Ok(Preview::NotFound)
     }
 
     fn preview_of(&self, link: &Link, now: Timestamp) -> Result<Preview, Problem> {
@@ -78,7 +85,13 @@ impl PreviewedDestination {
     fn new(url: &str, varies: bool) -> Self {
         let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         let host_unicode = Hostname::parse(&host).ok().map(|host| host.to_unicode()).filter(|unicode| *unicode != host);
-        Self { url: url.to_owned(), host, host_unicode, varies }
+        let warning = look_alike(host_unicode.as_deref().unwrap_or(&host)).map(|odd| match odd {
+            LookAlike::KnownName(name) => format!("This host looks like {name} and is another one."),
+            LookAlike::MixedScripts => {
+                "This host mixes letters of several scripts, as addresses do that imitate others.".to_owned()
+            }
+        });
+        Self { url: url.to_owned(), host, host_unicode, warning, varies }
     }
 }
 

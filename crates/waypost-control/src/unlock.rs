@@ -3,7 +3,7 @@
 //! The link is read from the table, as the edge does, so that both mean the same link.
 
 use waypost_core::decide::{Action, decide};
-use waypost_core::slug::from_request_path;
+use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::visit::Method;
 use waypost_core::{CompactLink, DomainSettings, Visit};
 
@@ -96,9 +96,19 @@ impl App {
             Some(known.map_or((String::new(), false), place_of))
         });
         let Some((table_key, case_insensitive)) = place else { return Ok(Err(Unlocked::NotFound)) };
-        let Some(slug) = from_request_path(path, case_insensitive) else { return Ok(Err(Unlocked::NotFound)) };
+        for slug_in in [from_request_path, without_closing_mark] {
+            let Some(slug) = slug_in(path, case_insensitive) else { continue };
+            if let Some(found) = self.read_locked(&table_key, &slug)? {
+                return Ok(found);
+            }
+        }
+        Ok(Err(Unlocked::NotFound))
+    }
+
+    /// What the link of this slug says of its password; `None` where there is none.
+    fn read_locked(&self, table_key: &str, slug: &str) -> Result<Option<Result<Locked, Unlocked>>, Problem> {
         let visit = Visit { method: Method::Post, ..Visit::at(wall_clock_now()) };
-        let read = self.table.get(&table_key, &slug, |bytes| {
+        let read = self.table.get(table_key, slug, |bytes| {
             let link = CompactLink::read(bytes)?;
             Ok::<_, waypost_core::compact::CorruptRecord>(match decide(&link, &visit)?.action {
                 Action::NotFound => Err(Unlocked::NotFound),
@@ -116,8 +126,8 @@ impl App {
                 let detail = "the link table is being filled, and this link is not in it yet";
                 Err(Problem::new(ProblemCode::Unavailable, detail).retry_after(1))
             }
-            Ok(None) => Ok(Err(Unlocked::NotFound)),
-            Ok(Some(Ok(found))) => Ok(found),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(found))) => Ok(Some(found)),
             Ok(Some(Err(error))) => Err(Problem::internal("reading a locked link", &error)),
             Err(error) => Err(Problem::internal("reading a locked link", &error)),
         }

@@ -21,6 +21,7 @@ pub mod id;
 pub mod json;
 pub mod language;
 pub mod lenient;
+pub mod look_alike;
 pub mod page;
 pub mod query;
 pub mod record;

@@ -2,7 +2,11 @@
 //! so without anything to escape. Each exists as HTML (one inline style sheet, no script, nothing from elsewhere) and as a
 //! problem document (RFC 9457).
 //!
-//! Pages with something of a link or a request in them are made by those who serve them.
+//! Pages with something of a link or a request in them are made by those who serve them, but for [`leave_page`].
+
+mod leave;
+
+pub use leave::leave_page;
 
 /// The policy of every page here: no source but the style sheet below, by its hash.
 ///

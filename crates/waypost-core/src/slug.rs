@@ -2,12 +2,16 @@
 //!
 //! A [`Slug`] is what may be stored. What a visitor typed is only compared with it, by [`from_request_path`].
 
+mod closing_mark;
+mod profile;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
-use unicode_security::MixedScript;
+
+pub use closing_mark::without_closing_mark;
 
 /// The most characters (Unicode scalar values) of a slug.
 pub const SLUG_CHARS_MAX: usize = 100;
@@ -40,8 +44,8 @@ pub const RESERVED: &[&str] = &[
     "webhooks",
 ];
 
-/// A slug that may be stored: 1 to 100 Unicode letters, digits, `-`, `_`, `.`, with `/` inside, in NFC, of one script,
-/// and with a first segment that is not reserved.
+/// A slug that may be stored: 1 to 100 Unicode letters, digits, emoji, `-`, `_`, `.`, with `/` inside, in NFC, each part of scripts
+/// that are written together, and with a first segment that is not reserved. How an emoji is to be shown (U+FE0F) is not kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(String);
@@ -58,7 +62,7 @@ pub enum SlugError {
     )]
     TooLong,
     /// A character that slugs do not have.
-    #[error("a slug has letters, digits, `-`, `_`, `.` and `/` only, not {character:?}")]
+    #[error("a slug has letters, digits, emoji, `-`, `_`, `.` and `/` only, not {}", shown(*.character))]
     Character {
         /// The first such character.
         character: char,
@@ -66,8 +70,8 @@ pub enum SlugError {
     /// `/` at the start or the end, or two in a row, or a segment `.` or `..`.
     #[error("`/` stands only between other characters of a slug, and no part between them is `.` or `..`")]
     Segment,
-    /// Letters of several scripts, which is how look-alike links are made.
-    #[error("a slug has letters of one script only")]
+    /// Letters of scripts that are not written together, which is how look-alike links are made.
+    #[error("a slug has letters of one script, or of scripts that are written together, in each of its parts")]
     MixedScripts,
     /// The first segment belongs to the product.
     #[error("slugs cannot start with the reserved word `{word}`")]
@@ -87,13 +91,11 @@ impl Slug {
         if text.len() > SLUG_CHARS_MAX * 12 {
             return Err(SlugError::TooLong);
         }
-        let text = to_nfc(text).into_owned();
+        let text = to_nfc(&without_selectors(text.into())).into_owned();
         if text.is_empty() {
             return Err(SlugError::Empty);
         }
-        if let Some(character) = text.chars().find(|&character| !is_slug_char(character)) {
-            return Err(SlugError::Character { character });
-        }
+        text.split('/').try_for_each(profile::check_part)?;
         if text.chars().count() > SLUG_CHARS_MAX || text.len() > HOST_AND_SLUG_BYTES_MAX {
             return Err(SlugError::TooLong);
         }
@@ -102,9 +104,6 @@ impl Slug {
         }
         if let Some(word) = reserved_word(&text) {
             return Err(SlugError::Reserved { word });
-        }
-        if !text.is_ascii() && !text.as_str().is_single_script() {
-            return Err(SlugError::MixedScripts);
         }
         Ok(Self(text))
     }
@@ -166,30 +165,31 @@ const USUAL_BYTES_MAX: usize = 64;
 /// Reads the slug asked for from a request path (with its leading `/`, still percent-encoded), decoding exactly once.
 ///
 /// Gives the text to look up: in NFC, without one trailing `/`, and in lower case where `case_insensitive`. `None` where
-/// no stored slug could ever match: empty, too long, not UTF-8, an encoded `/`, NUL or any other character that slugs do
-/// not have. Answers the usual plain path without copying it.
+/// no stored slug could ever match: empty, too long, not UTF-8, an encoded `/`, NUL, and other characters that slugs do
+/// not have as far as they are told cheaply. Answers the usual plain path without copying it.
 pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
-    let raw = path.strip_prefix('/').unwrap_or(path);
-    let raw = raw.strip_suffix('/').unwrap_or(raw);
+    let raw = raw_slug(path)?;
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !case_insensitive && !raw.is_empty() && raw.len() <= USUAL_BYTES_MAX && raw.bytes().all(is_usual) {
+    if !case_insensitive && raw.len() <= USUAL_BYTES_MAX && raw.bytes().all(is_usual) {
         return Some(raw.into());
     }
-    read_path(raw, case_insensitive, is_slug_char)
+    normal_slug(without_selectors(decoded(raw)?), case_insensitive, may_be_in_slug)
 }
 
 /// [`from_request_path`] for a store that others fill, too: any character but control characters may be in its keys.
 pub fn key_from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
-    let raw = path.strip_prefix('/').unwrap_or(path);
-    read_path(raw.strip_suffix('/').unwrap_or(raw), case_insensitive, |character| !character.is_control())
+    normal_slug(decoded(raw_slug(path)?)?, case_insensitive, |character| !character.is_control())
 }
 
-fn read_path(raw: &str, case_insensitive: bool, is_possible: impl Fn(char) -> bool) -> Option<Cow<'_, str>> {
-    // Percent-encoding makes at most three bytes of one, and a character has at most four.
-    if raw.is_empty() || raw.len() > SLUG_CHARS_MAX * 12 {
-        return None;
-    }
-    let text: Cow<'_, str> = if raw.contains('%') { decode_once(raw)?.into() } else { raw.into() };
+/// The slug in a path, as it came. Percent-encoding makes at most three bytes of one, and a character has at most four.
+fn raw_slug(path: &str) -> Option<&str> {
+    let raw = path.strip_prefix('/').unwrap_or(path);
+    let raw = raw.strip_suffix('/').unwrap_or(raw);
+    (!raw.is_empty() && raw.len() <= SLUG_CHARS_MAX * 12).then_some(raw)
+}
+
+/// A decoded slug as it is looked up.
+fn normal_slug(text: Cow<'_, str>, case_insensitive: bool, is_possible: impl Fn(char) -> bool) -> Option<Cow<'_, str>> {
     let text = match text {
         Cow::Borrowed(text) => to_nfc(text),
         Cow::Owned(text) => match to_nfc(&text) {
@@ -207,6 +207,10 @@ fn read_path(raw: &str, case_insensitive: bool, is_possible: impl Fn(char) -> bo
         Cow::Borrowed(_) => text,
         Cow::Owned(folded) => folded.into(),
     })
+}
+
+fn decoded(raw: &str) -> Option<Cow<'_, str>> {
+    Some(if raw.contains('%') { decode_once(raw)?.into() } else { raw.into() })
 }
 
 fn decode_once(raw: &str) -> Option<String> {
@@ -232,12 +236,37 @@ fn fold_case(text: &str) -> Cow<'_, str> {
     to_nfc(&text.to_lowercase()).into_owned().into()
 }
 
-/// Letters and digits of any script with the marks they are written with, and `-`, `_`, `.`, `/`.
-fn is_slug_char(character: char) -> bool {
+/// A text without the marks that ask for an emoji in colour, which some keyboards write and some do not.
+fn without_selectors(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.is_ascii() || !text.contains('\u{fe0f}') { text } else { text.replace('\u{fe0f}', "").into() }
+}
+
+/// Whether a slug may have a character, as far as that is told without tables; [`profile`] has the full rule for what is stored.
+fn may_be_in_slug(character: char) -> bool {
     match character {
         '-' | '_' | '.' | '/' | '0'..='9' | 'a'..='z' | 'A'..='Z' => true,
         _ if character.is_ascii() => false,
-        _ => character.is_alphanumeric() || unicode_normalization::char::is_combining_mark(character),
+        _ => !character.is_whitespace() && !character.is_control() && !is_invisible(character),
+    }
+}
+
+/// Characters without width that no slug has, those that turn the direction of a text among them.
+const fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+    )
+}
+
+/// A character as people recognise it: itself where it shows, else its number.
+fn shown(character: char) -> String {
+    let is_shown =
+        !character.is_control() && !is_invisible(character) && (character == ' ' || !character.is_whitespace());
+    if is_shown && !matches!(character, '\u{200c}' | '\u{200d}') {
+        format!("'{character}'")
+    } else {
+        format!("U+{:04X}", u32::from(character))
     }
 }
 
@@ -305,6 +334,11 @@ mod tests {
         check("API/x", Err(SlugError::Reserved { word: "api" }));
         check("healthz", Err(SlugError::Reserved { word: "healthz" }));
         check("p\u{430}ypal", Err(SlugError::MixedScripts));
+        check("docs/p\u{430}ypal", Err(SlugError::MixedScripts));
+        for good in ["TOKYO観光", "東京・大阪", "می\u{200c}خواهم", "🎉", "en/привет"] {
+            check(good, Ok(good));
+        }
+        check("❤\u{fe0f}", Ok("❤"));
     }
 
     #[test]
@@ -339,6 +373,9 @@ mod tests {
         check("/gro%CC%88%C3%9Fe", false, Some("größe"));
         check("/%41bc", false, Some("Abc"));
         check("/ÄB", true, Some("äb"));
+        check("/TOKYO%E8%A6%B3%E5%85%89", false, Some("TOKYO観光"));
+        check("/%E2%9D%A4%EF%B8%8F", false, Some("❤"));
+        check("/%E2%80%AE", false, None);
         for none in ["/", "//", "", "/a%2Fb", "/a%2fb", "/a%00", "/a%0d%0ab", "/%ff", "/a%20b", "/a+", "/a%25"] {
             check(none, false, None);
         }

@@ -233,6 +233,24 @@ pub(crate) fn options() -> Answer {
     respond(StatusCode::NO_CONTENT, headers, AnswerBody::Empty)
 }
 
+/// The page with a link to what a program other than the browser opens.
+pub(crate) fn leave(location: &str) -> Answer {
+    let mut headers = HeaderMap::with_capacity(8);
+    leave_headers(|name, value| {
+        headers.insert(name, HeaderValue::from_static(value));
+    });
+    respond(StatusCode::OK, headers, AnswerBody::Page(Some(Bytes::from(page::leave_page(location)))))
+}
+
+/// The headers of that page, in their order.
+pub(crate) fn leave_headers(mut header: impl FnMut(HeaderName, &'static str)) {
+    header(CACHE_CONTROL, CachePolicy::NoStore.header_value());
+    header(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    header(REFERRER_POLICY, "no-referrer");
+    header(CONTENT_TYPE, "text/html; charset=utf-8");
+    header(CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
+}
+
 /// Makes an answer the last of its connection.
 pub(crate) fn close_after(answer: &mut Answer) {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

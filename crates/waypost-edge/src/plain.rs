@@ -139,6 +139,9 @@ static PLAIN_BYTES: [bool; 256] = {
 
 /// Adds the whole answer of a redirect. Whoever asks for its head alone is not told a length, as the engine has it.
 pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
+    if redirect.leaves_web() {
+        return put_leave(redirect.location, request, date, answer);
+    }
     let Redirect { status, location, cache_policy } = redirect;
     let status_line: &[u8] = match status.as_u16() {
         301 => b"HTTP/1.1 301 Moved Permanently\r\nlocation: ",
@@ -169,6 +172,14 @@ pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, d
     answer.extend_from_slice(b"\r\n\r\n");
 }
 
+/// Adds the whole answer of the page by which a link leaves the web.
+#[cold]
+fn put_leave(location: &str, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
+    put(answer, &["HTTP/1.1 200 OK"]);
+    answer::leave_headers(|name, value| put(answer, &["\r\n", name.as_str(), ": ", value]));
+    put_rest(&page::leave_page(location), request, date, answer);
+}
+
 /// Adds the whole answer of a page, or of its head.
 pub(crate) fn put_page(page: Page, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
     let accept = request.headers.first_value(&ACCEPT).and_then(|accept| str::from_utf8(accept).ok());
@@ -176,6 +187,11 @@ pub(crate) fn put_page(page: Page, request: &PlainRequest<'_>, date: &DateBytes,
     let text = answer::page_parts(page, accept.is_some_and(page::prefers_json), |name, value| {
         put(answer, &["\r\n", name.as_str(), ": ", value]);
     });
+    put_rest(text, request, date, answer);
+}
+
+/// Adds what follows the headers of a page.
+fn put_rest(text: &str, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
     if request.is_last {
         put(answer, &["\r\nconnection: close"]);
     }

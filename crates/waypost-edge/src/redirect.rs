@@ -9,7 +9,8 @@ use waypost_core::Timestamp;
 use waypost_core::compact::{CompactLink, CorruptRecord};
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
 use waypost_core::page::Page;
-use waypost_core::slug::from_request_path;
+use waypost_core::query;
+use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::visit::{Method, Unlock, Visit};
 use waypost_table::{Reader, TableError};
 
@@ -35,7 +36,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Redirect<'a> {
     /// One of those that redirect.
     pub(crate) status: StatusCode,
-    /// Printable ASCII.
+    /// Printable ASCII. Where it is no web page, [`Self::leaves_web`], it is for a page and not for a header.
     pub(crate) location: &'a str,
     pub(crate) cache_policy: CachePolicy,
 }
@@ -46,6 +47,11 @@ impl<'a> Redirect<'a> {
         is_location(url)
             .then_some(Self { status: StatusCode::FOUND, location: url, cache_policy })
             .ok_or(Page::Unavailable)
+    }
+
+    /// Whether a program other than the browser opens the location. Then a person presses a link to it.
+    pub(crate) fn leaves_web(&self) -> bool {
+        !query::is_web(self.location)
     }
 }
 
@@ -75,15 +81,39 @@ impl Shared {
         thread: &Thread,
         answer: impl FnOnce(Redirect<'_>) -> R,
     ) -> Result<R, Page> {
-        let Asked { target, fields, site, method } = asked;
-        let slug = from_request_path(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
+        let Asked { target, site, .. } = asked;
         let mut answer = Some(answer);
-        let followed = thread.links.get(site.table_key, &slug, |bytes| {
+        if let Some(slug) = from_request_path(target.path, site.case_insensitive) {
+            match self.follow_slug(&slug, asked, headers, &visitor, thread, &mut answer) {
+                Some(outcome) => return outcome,
+                None if !self.table.knows_all() => return Err(Page::Unavailable),
+                None => {}
+            }
+        }
+        // Only what leads nowhere is read again, without what a sentence or a mail client left at its end.
+        let slug = without_closing_mark(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
+        let followed = self.follow_slug(&slug, asked, headers, &visitor, thread, &mut answer);
+        followed.unwrap_or_else(|| Err(self.not_found()))
+    }
+
+    /// Follows the link of this slug; `None` where there is none.
+    #[inline]
+    fn follow_slug<R>(
+        &self,
+        slug: &str,
+        asked: Asked<'_>,
+        headers: &(impl Headers + ?Sized),
+        visitor: &Visitor,
+        thread: &Thread,
+        answer: &mut Option<impl FnOnce(Redirect<'_>) -> R>,
+    ) -> Option<Result<R, Page>> {
+        let Asked { target, fields, site, method } = asked;
+        let followed = thread.links.get(site.table_key, slug, |bytes| {
             let link = CompactLink::read(bytes).ok()?;
             let visit = Visit {
                 method,
-                unlock: self.unlock(&link, headers, site, &slug, visitor.now),
-                ..visit_of(target, fields, &visitor)
+                unlock: self.unlock(&link, headers, site, slug, visitor.now),
+                ..visit_of(target, fields, visitor)
             };
             let decision = match decide(&link, &visit) {
                 Ok(decision) => decision,
@@ -95,16 +125,16 @@ impl Shared {
                 Err(fault) => return Some(Err(fault)),
             };
             if let Some(recorder) = &thread.recorder
-                && let Some(click) = recorder.prepare(&link, &visit, &decision, site, &slug)
+                && let Some(click) = recorder.prepare(&link, &visit, &decision, site, slug)
             {
                 recorder.record(click);
             }
             answer.take().map(|answer| Ok(Ok(answer(redirect))))
         });
         match followed.map_err(Fault::Table) {
-            Ok(Some(Ok(outcome))) => outcome,
-            Ok(None) => Err(self.not_found()),
-            Ok(Some(Err(fault))) | Err(fault) => Err(self.unavailable(&fault, site, &slug, visitor.now)),
+            Ok(Some(Ok(outcome))) => Some(outcome),
+            Ok(None) => None,
+            Ok(Some(Err(fault))) | Err(fault) => Some(Err(self.unavailable(&fault, site, slug, visitor.now))),
         }
     }
 
@@ -120,14 +150,17 @@ impl Shared {
     /// The page to show where nothing is known of the link yet.
     pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader) -> Result<bool, Page> {
         let Asked { target, site, .. } = asked;
-        let Some(slug) = from_request_path(target.path, site.case_insensitive) else { return Ok(false) };
         let read = |bytes: &[u8]| Some(CompactLink::read(bytes).ok()?.password_hash().is_some());
-        let found = links.get(site.table_key, &slug, read);
-        match found {
-            Ok(None) if !self.table.knows_all() => Err(Page::Unavailable),
-            Ok(takes) => Ok(takes.unwrap_or(false)),
-            Err(_) => Ok(true),
+        for slug_in in [from_request_path, without_closing_mark] {
+            let Some(slug) = slug_in(target.path, site.case_insensitive) else { continue };
+            match links.get(site.table_key, &slug, read) {
+                Ok(Some(takes)) => return Ok(takes),
+                Ok(None) if !self.table.knows_all() => return Err(Page::Unavailable),
+                Ok(None) => {}
+                Err(_) => return Ok(true),
+            }
         }
+        Ok(false)
     }
 
     fn unlock(

@@ -104,12 +104,17 @@ enum Outcome {
     Page(Page),
     /// The methods that there are.
     Options,
+    /// A page with a link to what a program other than the browser opens.
+    Leave(String),
     /// The control plane answers.
     Control,
 }
 
 impl Outcome {
     fn redirect(to: Redirect<'_>) -> Self {
+        if to.leaves_web() {
+            return Self::Leave(to.location.to_owned());
+        }
         match HeaderValue::from_str(to.location) {
             Ok(location) => Self::Redirect { status: to.status, location, cache_policy: to.cache_policy },
             // A redirect's location is printable ASCII, of which every text is a header value.
@@ -167,6 +172,7 @@ fn answer_here(outcome: Outcome, headers: HeaderMap, is_of_api: bool) -> Answer 
         }
         Outcome::Page(shown) => page(shown, &headers),
         Outcome::Options => answer::options(),
+        Outcome::Leave(location) => answer::leave(&location),
         // The route function passes these on; the page is what an address without a control plane would answer.
         Outcome::Control => page(Page::NotFound, &headers),
     }
@@ -211,7 +217,9 @@ impl RequestService {
                     host: target.host.clone().into_owned(),
                     domain: site.unwrap_or_default().table_key.to_owned(),
                 },
-                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_) | Outcome::Options) => Route::Here(outcome),
+                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_) | Outcome::Leave(_) | Outcome::Options) => {
+                    Route::Here(outcome)
+                }
             }
         })
     }

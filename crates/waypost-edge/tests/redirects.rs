@@ -335,3 +335,51 @@ fn a_missing_user_agent_is_a_fact() {
     let reply = edge.ask("GET /ua", &[("User-Agent", iphone)]);
     assert_eq!(location(&reply), Some("https://example.com/mobile"));
 }
+
+#[test]
+fn a_mark_at_the_end_is_left_out_where_nothing_is_found_with_it() {
+    let edge = Setup::new().plain_link("abc").plain_link("dot.").link("locked", PROTECTED).start();
+    for path in
+        ["/abc.", "/abc,", "/abc)", "/abc%20", "/abc%E2%80%8B", "/abc%E3%80%82", "/abc;?a=1", "/abc%22", "/abc-"]
+    {
+        assert_eq!(location(&edge.get(path)), Some("https://example.com/abc"), "{path}");
+    }
+    assert_eq!(location(&edge.get("/dot.")), Some("https://example.com/dot."), "never instead of a link that exists");
+    assert_eq!(location(&edge.get("/dot.,")), Some("https://example.com/dot."));
+    for path in ["/dot", "/abc..", "/abc.,", "/nothing.", "/.", "/%FF."] {
+        assert_eq!(edge.get(path).status, 404, "{path}");
+    }
+    assert_eq!(edge.get("/locked.").status, 200, "the form");
+    assert!(
+        edge.ask("POST /locked.", &[("Content-Length", "0")]).header("x-asked").is_some(),
+        "control takes its password"
+    );
+    // The HTTP engine's way is the same.
+    let reply = edge.ask("GET /abc.", &[("Connection", "keep-alive, te")]);
+    assert_eq!(location(&reply), Some("https://example.com/abc"));
+}
+
+#[test]
+fn what_is_no_web_page_is_pressed_and_not_sent() {
+    let schemes = waypost_core::SchemePolicy::with(&["tel", "intent"]).unwrap();
+    let compiled = |url: &str| {
+        let record =
+            serde_json::json!({ "destination_url": url, "forward_query": true, "link_utms": {"utm_source": "x"} });
+        waypost_core::compact::compile(&serde_json::from_value(record).unwrap(), &schemes).unwrap()
+    };
+    let intent = "intent://scan/#Intent;scheme=zxing;S.x=%3Cscript%3E'&end";
+    let edge =
+        Setup::new().bytes_on("", "call", compiled("tel:+4312345")).bytes_on("", "scan", compiled(intent)).start();
+    for headers in [&[][..], &[("Connection", "keep-alive, te")]] {
+        let reply = edge.ask("GET /call?a=1", headers);
+        assert_eq!((reply.status, location(&reply)), (200, None));
+        assert_eq!(reply.header("cache-control"), Some("private, no-store"));
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(reply.header("content-security-policy").is_some());
+        let page = String::from_utf8(reply.body).unwrap();
+        assert!(page.contains(r#"<a href="tel:+4312345" rel="nofollow noreferrer">"#), "{page}");
+        let page = String::from_utf8(edge.ask("GET /scan", headers).body).unwrap();
+        assert!(page.contains("S.x=%3Cscript%3E&#39;&amp;end\""), "{page}");
+        assert_eq!(edge.ask("HEAD /call", headers).status, 200);
+    }
+}

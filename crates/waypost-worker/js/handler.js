@@ -78,28 +78,36 @@ export class Worker {
       if (reserved.has(slug.toLowerCase())) return page(this.engine, request, Page.notFound);
     } else {
       slug = this.#readSlug(path, caseInsensitive);
-      if (slug === undefined) return page(this.engine, request, Page.notFound);
     }
-    const key = domain === "" ? slug : `${domain}/${slug}`;
-    const query = queryAt < 0 ? ABSENT : url.slice(queryAt + 1);
-    const asked = { key, domain, slug, path, query: queryAt < 0 ? "" : query };
     if (!isRead && method !== "POST") return page(this.engine, request, Page.methodNotAllowed);
 
-    let value;
-    try {
-      value = await this.#read(env, key);
-    } catch (error) {
-      metric("kv_errors", { error: String(error) });
-      value = this.stale.get(key);
-      if (value === undefined) return page(this.engine, request, Page.unavailable);
+    let found = slug === undefined ? undefined : await this.#find(env, domain, slug);
+    if (!found) {
+      // Only what leads nowhere is read again, once, without what a sentence or a mail client left at its end.
+      slug = this.#readSlug(path, caseInsensitive, true);
+      found = slug === undefined ? undefined : await this.#find(env, domain, slug);
     }
-    if (value === null) {
-      return page(this.engine, request, isRead ? Page.notFound : Page.methodNotAllowed);
-    }
+    if (!found) return page(this.engine, request, isRead ? Page.notFound : Page.methodNotAllowed);
+    const { key, value } = found;
+    if (value === undefined) return page(this.engine, request, Page.unavailable);
+    const query = queryAt < 0 ? ABSENT : url.slice(queryAt + 1);
+    const asked = { key, domain, slug, path, query: queryAt < 0 ? "" : query };
     this.stale.keep(key, value);
     const facts = packFacts(request, asked, query, ABSENT, this.settings.clicks);
     if (!isRead) return unlock(this, request, env, asked, value, facts);
     return this.#follow(request, env, ctx, asked, query, value, facts);
+  }
+
+  /** The value of a slug, with its key; nothing where there is none, and no value where KV is silent and none was kept. */
+  async #find(env, domain, slug) {
+    const key = domain === "" ? slug : `${domain}/${slug}`;
+    try {
+      const value = await this.#read(env, key);
+      return value === null ? undefined : { key, value };
+    } catch (error) {
+      metric("kv_errors", { error: String(error) });
+      return { key, value: this.stale.get(key) };
+    }
   }
 
   #follow(request, env, ctx, asked, query, value, facts) {
@@ -114,6 +122,8 @@ export class Worker {
     if (answer.fault) logFault(asked.key, answer);
     if (answer.text === "") return page(this.engine, request, answer.detail);
     if (answer.event !== "") ctx.waitUntil(sendClick(answer, env, this.settings));
+    // A link that leaves the web is pressed by a person.
+    if (answer.status === 200) return html(request, 200, answer.text);
     const headers = { location: answer.text, "cache-control": CACHE_CONTROL[answer.detail] };
     return new Response(null, { status: answer.status, headers });
   }
@@ -168,8 +178,8 @@ export class Worker {
     });
   }
 
-  #readSlug(path, caseInsensitive) {
-    const read = this.engine.run(Operation.readSlug, path, caseInsensitive ? "i" : "");
+  #readSlug(path, caseInsensitive, withoutMark = false) {
+    const read = this.engine.run(Operation.readSlug, path, (caseInsensitive ? "i" : "") + (withoutMark ? "m" : ""));
     return read.status === 200 ? read.text : undefined;
   }
 

@@ -7,8 +7,9 @@ use waypost_core::Timestamp;
 use waypost_core::compact::CompactLink;
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantedLink, subject};
-use waypost_core::page::{Page, prefers_json};
-use waypost_core::slug::{RESERVED, key_from_request_path, reserved_word};
+use waypost_core::page::{Page, leave_page, prefers_json};
+use waypost_core::query;
+use waypost_core::slug::{RESERVED, key_from_request_path, reserved_word, without_closing_mark};
 use waypost_core::visit::{Method, Unlock, Visit};
 
 use crate::anonymous::shorten;
@@ -50,7 +51,7 @@ pub enum Operation {
     /// Takes settings (JSON). 200, or 500 and what is wrong with them.
     Configure = 0,
     /// Reads the slug in a path, or what else KV may have as a key; the second input is `i` on a domain that does not tell letter
-    /// case. 200 and the slug, or 404.
+    /// case, `m` for the slug without the mark at its end, `im` for both. 200 and the slug, or 404.
     ReadSlug = 1,
     /// The page of this number (text), as the second input, an `Accept` header, wants it. `detail` is 1 for JSON.
     ShowPage = 2,
@@ -148,11 +149,17 @@ impl Engine {
             output.extend_from_slice(skipped.as_bytes());
             return Ok(Answer { fault_bytes: skipped.len() as u32, ..page(page_of(&decision)) });
         };
-        output.extend_from_slice(location.as_bytes());
+        // What a program other than the browser opens is never a `Location`, but a link on a page of status 200.
+        let leaves_web = !query::is_web(location);
+        if leaves_web {
+            output.extend_from_slice(leave_page(location).as_bytes());
+        } else {
+            output.extend_from_slice(location.as_bytes());
+        }
         let text_bytes = output.len() as u32;
         let mut answer = Answer {
-            status: u32::from(decision.status),
-            detail: u32::from(decision.cache_policy == CachePolicy::ShortPrivate),
+            status: if leaves_web { 200 } else { u32::from(decision.status) },
+            detail: u32::from(!leaves_web && decision.cache_policy == CachePolicy::ShortPrivate),
             text_bytes,
             ..Answer::default()
         };
@@ -215,7 +222,8 @@ impl Engine {
     }
 
     fn read_slug(&mut self, path: &[u8], case: &[u8]) -> Answer {
-        let slug = str::from_utf8(path).ok().and_then(|path| key_from_request_path(path, case == b"i"));
+        let slug_in = if case.ends_with(b"m") { without_closing_mark } else { key_from_request_path };
+        let slug = str::from_utf8(path).ok().and_then(|path| slug_in(path, case.starts_with(b"i")));
         match slug {
             Some(slug) if reserved_word(&slug).is_none() => self.text(200, slug.as_bytes()),
             Some(_) | None => page(Page::NotFound),

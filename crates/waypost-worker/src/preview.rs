@@ -1,8 +1,10 @@
 //! The preview page: where a link goes, without going there.
 
 use waypost_core::decide::{Action, Source, decide};
+use waypost_core::destination::host_of;
+use waypost_core::look_alike::{LookAlike, look_alike};
 use waypost_core::page::Page;
-use waypost_core::{CompactLink, Visit};
+use waypost_core::{CompactLink, Hostname, Visit};
 
 use crate::html::{escaped, page};
 
@@ -21,6 +23,9 @@ pub(crate) fn preview(link: &CompactLink<'_>, short_text: &str, visit: &Visit<'_
     match destination {
         Some(url) => {
             main.push_str(&format!("<p>It leads to</p>\n<p><strong>{}</strong></p>\n", escaped(url)));
+            if let Some(warning) = warning(url) {
+                main.push_str(&format!("<p role=\"alert\"><strong>{}</strong></p>\n", escaped(&warning)));
+            }
             if link.has_steps() && decision.source != Some(Source::Expired) {
                 main.push_str("<p>This link has rules: depending on time, place or device it may lead some visitors elsewhere.</p>\n");
             }
@@ -32,6 +37,17 @@ pub(crate) fn preview(link: &CompactLink<'_>, short_text: &str, visit: &Visit<'_
         escaped(slug_of(short_text))
     ));
     Ok(page(&format!("Where {short_text} leads"), &main))
+}
+
+/// What is odd about the host of a destination.
+fn warning(url: &str) -> Option<String> {
+    let host = Hostname::parse(&host_of(url)?).ok()?.to_unicode();
+    look_alike(&host).map(|odd| match odd {
+        LookAlike::KnownName(name) => format!("The host {host} looks like {name} and is another one."),
+        LookAlike::MixedScripts => {
+            format!("The host {host} mixes letters of several scripts, as addresses do that imitate others.")
+        }
+    })
 }
 
 /// What stands behind the host of `go.example/slug`.
@@ -62,6 +78,7 @@ mod tests {
     #[test]
     fn previews() {
         check("https://example.com/?a=1&b='<", Ok("https://example.com/?a=1&amp;b=%27%3C"));
+        check("https://xn--pypal-4ve.com/", Ok("looks like paypal and is another"));
         check(r#"{"destination_url":"https://x.example/","password_hash":"x"}"#, Ok("protected by a password"));
         check(
             r#"{"destination_url":"https://x.example/","geo_rules":[{"country_code":"AT","destination_url":"https://y.example/"}]}"#,

@@ -155,6 +155,35 @@ test("keys that KV may hold and slugs may not are followed", () =>
     for (const path of ["/a%2Fb", "/%00", "/a%0ab", "/other%20key"]) assertEqual((await answered(worker, path)).status, 404, path);
   }));
 
+test("a mark at the end is left out where nothing is found with it", () =>
+  withWorker({}, async (worker) => {
+    await worker.links.put("abc", "https://example.com/abc");
+    await worker.links.put("dot.", "https://example.com/dot");
+    const location = async (path) => (await answered(worker, path)).headers.get("location");
+    for (const path of ["/abc.", "/abc,", "/abc)", "/abc%20", "/abc%E2%80%8B", "/abc%E3%80%82", "/abc;?a=1", "/abc-"]) {
+      assertEqual(await location(path), "https://example.com/abc", path);
+    }
+    assertEqual(await location("/dot."), "https://example.com/dot", "never instead of a link that exists");
+    for (const path of ["/dot", "/abc..", "/nothing.", "/.", "/%FF."]) assertEqual((await answered(worker, path)).status, 404, path);
+  }));
+
+test("what is no web page is pressed and not sent", () =>
+  withWorker({ bindings: { LINK_SCHEMES: "tel" } }, async (worker) => {
+    await worker.links.put("call", JSON.stringify({ ...LINK, destination_url: "tel:+4312345", link_utms: { utm_source: "x" } }));
+    const { status, headers, text } = await answered(worker, "/call");
+    assertEqual([status, headers.get("location"), headers.get("cache-control")], [200, null, "private, no-store"], "no redirect");
+    assert(text.includes('<a href="tel:+4312345" rel="nofollow noreferrer">'), text);
+    assertEqual((await answered(worker, "/call", { method: "HEAD" })).text, "", "HEAD");
+  }));
+
+test("the preview marks hosts that look like others", () =>
+  withWorker({}, async (worker) => {
+    await worker.links.put("fake", "https://p\u0430ypal.com/");
+    await worker.links.put("mixed", "https://ex\u0430mple.com/");
+    assert((await answered(worker, "/fake+")).text.includes("looks like paypal"), "a well-known name");
+    assert((await answered(worker, "/mixed+")).text.includes("letters of several scripts"), "mixed scripts");
+  }));
+
 test("the preview says where a link goes and escapes it", () =>
   withWorker({}, async (worker) => {
     await worker.links.put("a", JSON.stringify({ ...LINK, destination_url: "https://example.com/?a=1&b=<script>" }));

@@ -74,6 +74,8 @@ async fn previews() {
     for link in [
         json!({"slug": "plain", "destination_url": "https://example.com/page?x=1"}),
         json!({"slug": "idn", "destination_url": "https://bücher.example/"}),
+        json!({"slug": "fake", "destination_url": "https://p\u{430}ypal.com/"}),
+        json!({"slug": "mixed", "destination_url": "https://ex\u{430}mple.com/"}),
         json!({"slug": "ruled", "destination_url": "https://example.com/", "geo_rules":
             [{"country_code": "DE", "destination_url": "https://example.de/"}]}),
         json!({"slug": "locked", "destination_url": "https://hidden.example/", "password": "p"}),
@@ -94,6 +96,11 @@ async fn previews() {
     assert!(!plain.text().contains("elsewhere"));
     let idn = get("/idn+").await.text();
     assert!(idn.contains("xn--bcher-kva.example") && idn.contains("bücher.example"));
+    assert!(!idn.contains("role=\"alert\""));
+    let fake = get("/fake+").await.text();
+    assert!(fake.contains("xn--pypal-4ve.com") && fake.contains("looks like paypal"), "{fake}");
+    assert!(get("/mixed+").await.text().contains("letters of several scripts"));
+    assert!(get("/plain.+").await.text().contains("go.example/plain"), "without the mark at its end");
     assert!(get("/ruled+").await.text().contains("elsewhere"));
     let locked = get("/locked+").await;
     assert_page(&locked, 200);
