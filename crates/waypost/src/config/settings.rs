@@ -265,7 +265,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
-        key: "anonymous_address_hosts",
+        key: "anonymous_private",
         value_name: "BOOL",
         meaning: "Whether links made without a key may lead to bare addresses and to names of a private network, such as `localhost`",
         shape: Shape::Flag,
