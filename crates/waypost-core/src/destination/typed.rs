@@ -13,9 +13,7 @@ pub fn typed(text: &str, schemes: &SchemePolicy) -> Result<Destination, Destinat
     let text = text.trim_matches(is_around);
     let meant = |candidate: String| {
         let destination = Destination::parse(&candidate, &SchemePolicy::web()).ok();
-        destination
-            .filter(|destination| has_usual_host(destination))
-            .map(|_| DestinationError::Slip { meant: candidate })
+        destination.filter(has_usual_host).map(|_| DestinationError::Slip { meant: candidate })
     };
     match Destination::parse(text, schemes) {
         Ok(destination) => match second_scheme(text, &destination) {

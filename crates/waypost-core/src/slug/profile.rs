@@ -38,7 +38,8 @@ pub(super) fn check_part(part: &str) -> Result<(), SlugError> {
             [before, characters.get(at + 1)].iter().all(|beside| beside.is_some_and(|beside| is_letter(*beside)))
         };
         let is_joiner = matches!(character, JOINER | NON_JOINER);
-        if !is_plain(character) && !is_joiner && !(is_medial(character) && is_inside()) {
+        let is_allowed = is_plain(character) || is_joiner || (is_medial(character) && is_inside());
+        if !is_allowed {
             return Err(SlugError::Character { character });
         }
         if !character.is_ascii() {
