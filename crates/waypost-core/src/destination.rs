@@ -34,7 +34,7 @@ pub struct SchemePolicy {
 
 /// A scheme that cannot be allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{scheme:?} cannot be allowed as a scheme of destinations")]
+#[error("{} cannot be allowed as a scheme of destinations", crate::Quoted(scheme))]
 pub struct SchemeError {
     scheme: String,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quoted::Quoted;
+
 /// The most bytes of a host name (RFC 1035 section 2.3.4, without the trailing dot).
 pub const HOST_BYTES_MAX: usize = 253;
 
@@ -14,7 +16,7 @@ pub struct Hostname(String);
 
 /// A text that is not a host name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a host name such as go.example")]
+#[error("{} is not a host name such as go.example", Quoted(text))]
 pub struct HostnameError {
     text: String,
 }
@@ -29,7 +31,9 @@ impl Hostname {
         if text.len() > HOST_BYTES_MAX * 4 {
             return Err(error());
         }
-        let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text)).map_err(|_| error())?.to_string();
+        let host = url::Host::parse(text).map_err(|_| error())?.to_string();
+        // Only now: other scripts have full stops of their own, which the parser makes the one.
+        let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
         // An underscore or a space would pass the parser in places; labels here are the letters, digits and `-` of DNS.
         let labels_fit = host.starts_with('[')
             || host.split('.').all(|label| {
@@ -112,12 +116,32 @@ mod tests {
         check("Go.Example", Some("go.example"));
         check("go.example.", Some("go.example"));
         check("bücher.example", Some("xn--bcher-kva.example"));
+        for same in [
+            "BÜCHER.example",
+            "BÜCHER。Example。",
+            "bu\u{308}cher.example.",
+            "XN--BCHER-KVA.example",
+            "xn--bcher-kva.EXAMPLE.",
+        ] {
+            check(same, Some("xn--bcher-kva.example"));
+        }
         check("localhost", Some("localhost"));
         check("127.0.0.1", Some("127.0.0.1"));
         check("[::1]", Some("[::1]"));
-        for bad in
-            ["", ".", "a..b", "a b", "go.example:80", "https://go.example", "a/b", "-a.example", "a_b.example", "a\0b"]
-        {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a..",
+            "a..b",
+            "a b",
+            "go.example:80",
+            "https://go.example",
+            "a/b",
+            "-a.example",
+            "a_b.example",
+            "a\0b",
+        ] {
             check(bad, None);
         }
         check(&"a".repeat(64), None);

@@ -11,7 +11,7 @@ pub const ID_BYTES_MAX: usize = 64;
 
 /// A text that is not an id of the kind asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an id of the form {prefix}_ and letters or digits")]
+#[error("{} is not an id of the form {prefix}_ and letters or digits", crate::Quoted(text))]
 pub struct IdError {
     text: String,
     prefix: &'static str,

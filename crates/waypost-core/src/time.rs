@@ -18,7 +18,7 @@ pub struct Timestamp(i64);
 
 /// A text that is not an RFC 3339 timestamp.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an RFC 3339 timestamp such as 2026-01-15T10:30:00Z")]
+#[error("{} is not an RFC 3339 timestamp such as 2026-01-15T10:30:00Z", crate::Quoted(text))]
 pub struct TimestampError {
     text: String,
 }

@@ -83,7 +83,7 @@ pub enum AddressPolicy {
 
 /// A text that names no address policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no address policy; there are full, truncated and none")]
+#[error("{} is no address policy; there are full, truncated and none", crate::Quoted(text))]
 pub struct AddressPolicyError {
     text: String,
 }

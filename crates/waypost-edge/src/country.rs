@@ -65,7 +65,7 @@ pub enum CountryError {
         source: MaxMindDbError,
     },
     /// It holds something else than countries.
-    #[error("{} holds {kind:?}, which names no countries; take a country or city database", path.display())]
+    #[error("{} holds {}, which names no countries; take a country or city database", path.display(), waypost_core::Quoted(kind))]
     Kind {
         /// The file.
         path: PathBuf,

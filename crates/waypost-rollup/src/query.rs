@@ -153,7 +153,7 @@ pub enum QueryError {
         instead: &'static str,
     },
     /// The name of no dimension.
-    #[error("{name:?} is nothing to filter or group by; there are {known}")]
+    #[error("{} is nothing to filter or group by; there are {known}", waypost_core::Quoted(name))]
     UnknownDimension {
         /// What was asked for.
         name: String,
@@ -161,7 +161,7 @@ pub enum QueryError {
         known: String,
     },
     /// A value that the dimension cannot have.
-    #[error("{value:?} is no {dimension}; {expected}")]
+    #[error("{} is no {dimension}; {expected}", waypost_core::Quoted(value))]
     UnknownValue {
         /// Of what.
         dimension: &'static str,

@@ -97,7 +97,7 @@ pub enum StoreError {
         current: u64,
     },
     /// Another live link of the domain has this slug.
-    #[error("the slug {slug:?} is taken")]
+    #[error("the slug {} is taken", waypost_core::Quoted(slug))]
     SlugTaken {
         /// The slug.
         slug: String,

@@ -178,7 +178,10 @@ impl Schema {
             if let (false, Some(table)) = (has_ours, tables.first()) {
                 return Err(StoreError::Refused {
                     database: address.display_name(),
-                    reason: format!("it belongs to another program (it has a table {table:?} and none of ours)"),
+                    reason: format!(
+                        "it belongs to another program (it has a table {} and none of ours)",
+                        waypost_core::Quoted(table)
+                    ),
                 });
             }
             let create = format!(

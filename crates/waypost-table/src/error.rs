@@ -67,7 +67,7 @@ pub enum TableError {
         reason: String,
     },
     /// One stored link failed its checksum. Other links are unaffected; writing the link again repairs it.
-    #[error("the stored link {name:?} failed its checksum; write it again or rebuild the table")]
+    #[error("the stored link {} failed its checksum; write it again or rebuild the table", waypost_core::Quoted(name))]
     DamagedEntry {
         /// Domain, `/` and slug, as far as they are readable.
         name: String,

@@ -38,7 +38,10 @@ pub struct Metadata {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PairFault {
     /// The key is that of a link on another domain.
-    #[error("the key {key:?} would be that of a link on the domain {host}: the Worker cannot tell the two apart")]
+    #[error(
+        "the key {} would be that of a link on the domain {host}: the Worker cannot tell the two apart",
+        waypost_core::Quoted(key)
+    )]
     Ambiguous {
         /// The key.
         key: String,
@@ -52,7 +55,7 @@ pub enum PairFault {
         bytes: usize,
     },
     /// Cloudflare takes no such key.
-    #[error("the key {key:?} is not possible")]
+    #[error("the key {} is not possible", waypost_core::Quoted(key))]
     KeyForbidden {
         /// The key.
         key: String,
