@@ -23,6 +23,8 @@ pub const STYLE_SHEET: &str = include_str!("page/page.css");
 pub enum Page {
     /// 404: no such link, or none that may be known of.
     NotFound,
+    /// 404: a host that no domain has.
+    UnknownHost,
     /// 410: the link has expired.
     Gone,
     /// 405: links take GET and HEAD.
@@ -102,10 +104,19 @@ macro_rules! form {
     };
 }
 
+const UNKNOWN_HOST: &Text = &text!(
+    404,
+    "not_found",
+    "Not Found",
+    "This host is not known here",
+    "The server at this address has no links under this host name. Whoever runs it makes the name known as a domain, or sets it as public URL."
+);
+
 impl Page {
     /// All pages.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotFound,
+        Self::UnknownHost,
         Self::Gone,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -144,6 +155,7 @@ impl Page {
                 "There is no link here",
                 "Check the address for a typing mistake."
             ),
+            Self::UnknownHost => UNKNOWN_HOST,
             Self::Gone => &text!(410, "gone", "Gone", "This link has expired", "It no longer leads anywhere."),
             Self::MethodNotAllowed => &text!(
                 405,

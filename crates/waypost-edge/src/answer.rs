@@ -213,7 +213,13 @@ pub(crate) fn page_parts(
         Page::BadRequest | Page::TargetTooLong | Page::RequestTimeout | Page::HeadTooLarge => {
             header(CONNECTION, "close");
         }
-        Page::NotFound | Page::Gone | Page::BadRecord | Page::Unlock | Page::UnlockRefused | Page::UnlockThrottled => {}
+        Page::NotFound
+        | Page::UnknownHost
+        | Page::Gone
+        | Page::BadRecord
+        | Page::Unlock
+        | Page::UnlockRefused
+        | Page::UnlockThrottled => {}
     }
     if prefers_json {
         header(CONTENT_TYPE, "application/problem+json");

@@ -72,6 +72,11 @@ impl Proxies {
         address
     }
 
+    /// Whether somebody says for whom they ask.
+    pub(crate) fn is_forwarded(headers: &(impl Headers + ?Sized)) -> bool {
+        headers.first_value(&X_FORWARDED_FOR).is_some()
+    }
+
     /// The visitor's country, given the headers of a trusted peer: two letters, and not the `XX` of "unknown".
     pub(crate) fn country(&self, headers: &(impl Headers + ?Sized)) -> Option<[u8; 2]> {
         country_letters(str::from_utf8(headers.first_value(self.country_header.as_ref()?)?).ok()?.trim())

@@ -28,6 +28,7 @@ mod host;
 mod input;
 mod listen;
 mod misses;
+mod notices;
 mod plain;
 pub mod redirect;
 mod server;

@@ -23,6 +23,7 @@ use crate::config::EdgeConfig;
 use crate::connection::Drain;
 use crate::listen::Listeners;
 use crate::misses::Misses;
+use crate::notices::Notices;
 use crate::redirect::FaultLog;
 use crate::service::Shared;
 use crate::thread::Thread;
@@ -101,6 +102,7 @@ pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> 
         grant_key: config.grant_key,
         faults: FaultLog::default(),
         misses,
+        notices: Notices::default(),
     });
     let (stop, stopped) = watch::channel(None);
     let mut edge = Edge { addresses: listeners.addresses, stop, threads: Vec::new() };

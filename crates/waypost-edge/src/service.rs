@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a target over the limit, no good host | 414, 400; the connection is closed |
 //! | `OPTIONS *` | the methods there are |
-//! | an unknown host, with strict hosts | control for health probes, else 404 (503 while the table may lack domains) |
+//! | an unknown host, with strict hosts | control for health probes, else a page that says so (503 while the table may lack domains) |
 //! | `/` | the domain's root redirect where it has one, else control |
 //! | a path whose first segment is reserved, or that ends in `+` | control |
 //! | any other path | the link's redirect; control where it takes the password of a link; else a page |
@@ -38,6 +38,7 @@ use crate::fields::{Fields, Headers};
 use crate::grant::GrantKey;
 use crate::host::Site;
 use crate::misses::Misses;
+use crate::notices::Notices;
 use crate::plain::{self, PlainRequest};
 use crate::redirect::{Asked, Redirect};
 use crate::target::{BadTarget, Target};
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) faults: crate::redirect::FaultLog,
     /// `None` where misses are not limited.
     pub(crate) misses: Option<Misses>,
+    pub(crate) notices: Notices,
 }
 
 impl fmt::Debug for Shared {
@@ -210,7 +212,13 @@ impl RequestService {
                     self.outcome(request, Asked { target: &target, fields: &fields, site, method })
                 }
                 None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
-                None => Outcome::Page(self.shared.not_found()),
+                None => Outcome::Page(match self.shared.not_found() {
+                    Page::NotFound => {
+                        self.shared.notices.unknown_host(&target.host, self.thread.clock.now().wall);
+                        Page::UnknownHost
+                    }
+                    other => other,
+                }),
             };
             match outcome {
                 Outcome::Control => Route::Control {
@@ -315,6 +323,10 @@ impl RequestService {
         let (address, told) = if self.peer.is_trusted {
             (proxies.visitor_address(self.peer.address, headers), proxies.country(headers))
         } else {
+            // The first request of a connection speaks for all: what a proxy sends it always sends.
+            if self.channel.activity.requests() <= 1 && Proxies::is_forwarded(headers) {
+                self.shared.notices.ignored_forwarding(self.peer.address, self.thread.clock.now().wall);
+            }
             (self.peer.address, None)
         };
         let countries = self.shared.countries.as_deref();

@@ -1,0 +1,74 @@
+//! What the log is told of requests that come because something is set up wrong: one line a minute for each kind, because
+//! every request of the kind would say the same.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use waypost_core::Timestamp;
+
+const MINUTE_MICROS: i64 = 60_000_000;
+
+/// All kinds.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    unknown_host: Notice,
+    ignored_forwarding: Notice,
+}
+
+/// One kind: in which minute it was told last.
+#[derive(Debug)]
+struct Notice {
+    told_minute: AtomicI64,
+}
+
+impl Default for Notice {
+    fn default() -> Self {
+        Self { told_minute: AtomicI64::new(i64::MIN) }
+    }
+}
+
+impl Notice {
+    fn may_tell(&self, now: Timestamp) -> bool {
+        let minute = now.as_micros().div_euclid(MINUTE_MICROS);
+        self.told_minute.swap(minute, Ordering::Relaxed) != minute
+    }
+}
+
+impl Notices {
+    /// Somebody asks for a host that no domain has.
+    #[cold]
+    pub(crate) fn unknown_host(&self, host: &str, now: Timestamp) {
+        if self.unknown_host.may_tell(now) {
+            tracing::warn!(
+                "{host} is asked for, a host that is not known here: make a domain of it with `waypost domain create {host}`, or \
+                 set public_url to it"
+            );
+        }
+    }
+
+    /// A peer that is no trusted proxy says for whom it asks.
+    #[cold]
+    pub(crate) fn ignored_forwarding(&self, peer: IpAddr, now: Timestamp) {
+        if self.ignored_forwarding.may_tell(now) {
+            tracing::warn!(
+                "X-Forwarded-For of {peer} is ignored, because it is no trusted proxy, and its visitors count as one: where it is \
+                 yours, add it to trusted_proxies"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute() {
+        let notice = Notice::default();
+        let told: Vec<bool> = [0, 1, 59, 60, 61, 180, 181]
+            .into_iter()
+            .map(|second| notice.may_tell(Timestamp::from_micros(second * 1_000_000)))
+            .collect();
+        assert_eq!(told, [true, false, false, true, false, true, false]);
+    }
+}
