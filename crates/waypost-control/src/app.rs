@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
-use waypost_core::{SchemePolicy, Timestamp};
+use waypost_core::{Hostname, SchemePolicy, Timestamp};
 use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
 use waypost_table::{Table, TableError};
 
@@ -197,7 +197,7 @@ impl App {
     }
 
     /// The domain with this host, the default domain where none is named, if links of this account may live there.
-    pub(crate) async fn domain_for(&self, account_id: &AccountId, host: Option<&str>) -> Option<Domain> {
+    pub(crate) async fn domain_for(&self, account_id: &AccountId, host: Option<&Hostname>) -> Option<Domain> {
         let Some(host) = host else { return Some(self.default_domain()) };
         if let Some(domain) = self.known_domain(account_id, host) {
             return Some(domain);
@@ -213,9 +213,9 @@ impl App {
         known.unwrap_or_else(|| self.setup.default_domain.clone())
     }
 
-    fn known_domain(&self, account_id: &AccountId, host: &str) -> Option<Domain> {
+    fn known_domain(&self, account_id: &AccountId, host: &Hostname) -> Option<Domain> {
         let is_open = |domain: &&Domain| domain.account_id.as_ref().is_none_or(|owner| owner == account_id);
-        self.sync.domains().iter().filter(is_open).find(|domain| domain.host.as_str() == host).cloned()
+        self.sync.domains().iter().filter(is_open).find(|domain| domain.host == *host).cloned()
     }
 
     pub(crate) fn short_url(&self, host: &str, slug: &str) -> String {

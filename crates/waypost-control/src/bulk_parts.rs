@@ -17,6 +17,7 @@ const NAME_BYTES_MAX: usize = 100;
 pub(crate) struct BulkParts<'b> {
     pub(crate) links: Links<'b>,
     pub(crate) dry_run: Option<&'b RawValue>,
+    pub(crate) if_exists: Option<&'b RawValue>,
     /// The first fields that are none of ours.
     pub(crate) strangers: Vec<String>,
 }
@@ -43,7 +44,7 @@ impl<'b> BulkParts<'b> {
             None => return Err(bad("the body is empty; it must be a JSON object".to_owned())),
         }
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let mut parts = Self { links: Links::Other, dry_run: None, strangers: Vec::new() };
+        let mut parts = Self { links: Links::Other, dry_run: None, if_exists: None, strangers: Vec::new() };
         let read = reader.deserialize_map(Fields(&mut parts)).and_then(|()| reader.end());
         match read {
             Ok(()) => Ok(parts),
@@ -72,6 +73,7 @@ impl<'b> Visitor<'b> for Fields<'_, 'b> {
                     }
                 }
                 "dry_run" => self.0.dry_run = Some(fields.next_value()?),
+                "if_exists" => self.0.if_exists = Some(fields.next_value()?),
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                     if self.0.strangers.len() < UNKNOWN_LISTED_MAX {

@@ -3,11 +3,13 @@
 use serde_json::{Map, Value};
 use waypost_core::LinkRecord;
 use waypost_core::lenient::Skipped;
+use waypost_core::quoted::Unescaped;
 use waypost_core::wire::{VisitFacts, decide_record};
 use waypost_store::OutboxEntry;
 
 use crate::app::{App, wall_clock_now};
 use crate::caller::Caller;
+use crate::link_times::{normalise, normalise_times};
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest};
 
@@ -51,11 +53,15 @@ impl DecideInput {
             if now.is_null() {
                 *now = Value::String(wall_clock_now().to_string());
             }
+            normalise(visit, "now", "visit.now", errors);
         }
         match serde_json::from_value(visit) {
             Ok(visit) => Some(Self { visit, trace }),
             Err(error) => {
-                errors.push(invalid("visit", &format!("the facts of a visit: {error}")));
+                if errors.is_empty() {
+                    let error = error.to_string();
+                    errors.push(invalid("visit", &format!("the facts of a visit: {}", Unescaped(&error))));
+                }
                 None
             }
         }
@@ -65,10 +71,13 @@ impl DecideInput {
 impl RecordDecideInput {
     pub(crate) fn parse(mut object: Map<String, Value>) -> Result<Self, Problem> {
         let mut errors = Vec::new();
-        let record = object.remove("record").ok_or_else(|| "it is missing".to_owned()).and_then(|record| {
+        let record = object.remove("record").ok_or_else(|| "it is missing".to_owned()).and_then(|mut record| {
+            if let Value::Object(record) = &mut record {
+                errors.extend(normalise_times(record));
+            }
             let is_record = matches!(record, Value::Object(_) | Value::String(_));
             let bytes = serde_json::to_vec(&record).unwrap_or_default();
-            let read = LinkRecord::read_value(&bytes).map_err(|error| error.to_string());
+            let read = LinkRecord::read_value(&bytes).map_err(|error| Unescaped(&error.to_string()).to_string());
             if is_record { read } else { Err("it is neither".to_owned()) }
         });
         if let Err(error) = &record {

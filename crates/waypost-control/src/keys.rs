@@ -10,7 +10,7 @@ use waypost_core::Timestamp;
 use waypost_store::{ApiKey, NewApiKey, StoreError};
 
 use crate::api_key::ApiKeyText;
-use crate::app::App;
+use crate::app::{App, wall_clock_now};
 use crate::caller::Caller;
 use crate::idempotency::{Answer, Repeatable};
 use crate::link_input::take_time;
@@ -67,13 +67,19 @@ struct ApiKeyInput {
 }
 
 impl ApiKeyInput {
-    fn parse(mut object: Map<String, Value>) -> Result<Self, Problem> {
+    fn parse(mut object: Map<String, Value>, now: Timestamp) -> Result<Self, Problem> {
         let mut errors = Vec::new();
         let name = take_text(&mut object, "name", &mut errors).unwrap_or_default().trim().to_owned();
         if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
             errors.push(invalid("name", "at most 200 bytes long, without control characters"));
         }
         let expires_at = take_time(&mut object, "expires_at", &mut errors);
+        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+            errors.push(invalid(
+                "expires_at",
+                &format!("in the future, or the key would never open anything; it is {now}"),
+            ));
+        }
         refuse_rest(&object, &mut errors);
         if errors.is_empty() { Ok(Self { name, expires_at }) } else { Err(Problem::of_fields(errors)) }
     }
@@ -98,7 +104,7 @@ impl App {
         body: Map<String, Value>,
         request: &Repeatable,
     ) -> Result<(ApiKey, ApiKeyText), Problem> {
-        let input = ApiKeyInput::parse(body)?;
+        let input = ApiKeyInput::parse(body, wall_clock_now())?;
         for _ in 0..DRAWS_MAX {
             let text = ApiKeyText::generate().map_err(|error| Problem::internal("drawing an API key", &error))?;
             let new = NewApiKey {

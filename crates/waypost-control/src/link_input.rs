@@ -3,15 +3,18 @@
 //! Every field is known by name or refused, also inside rules. Whether values make sense is asked in `link_check.rs`.
 
 use serde_json::{Map, Value};
+use waypost_core::quoted::Unescaped;
+use waypost_core::written_time::read_in_utc;
 use waypost_core::{LinkRecord, Slug, Timestamp};
 
 use crate::link_check::slug_error;
+use crate::link_times::normalise_times;
 use crate::password::PASSWORD_BYTES_MAX;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::request::{UNKNOWN_LISTED_MAX, invalid, take_text, unknown};
 
 /// Fields that only the server writes. A new link cannot have them.
-const READ_ONLY: [&str; 6] = ["id", "link_id", "account_id", "short_url", "version", "updated_at"];
+const READ_ONLY: [&str; 7] = ["id", "link_id", "account_id", "short_url", "version", "updated_at", "warnings"];
 /// A new link as it was asked for; the record's destinations are not checked yet.
 #[derive(Clone, Debug)]
 pub(crate) struct NewLinkInput {
@@ -152,15 +155,16 @@ pub(crate) fn take_time(
     errors: &mut Vec<FieldError>,
 ) -> Option<Timestamp> {
     let text = take_text(object, field, errors)?;
-    let time = text.parse();
-    if time.is_err() {
-        errors.push(invalid(field, "an RFC 3339 timestamp such as 2026-01-15T10:30:00Z"));
+    let time = read_in_utc(&text);
+    if let Err(error) = &time {
+        errors.push(FieldError { field: field.to_owned(), code: ProblemCode::InvalidField, detail: error.to_string() });
     }
     time.ok()
 }
 
 /// Reads a record and reports every field that means nothing, at any depth.
-fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<LinkRecord> {
+fn read_record(mut object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<LinkRecord> {
+    errors.extend(normalise_times(&mut object));
     let mut strangers = Vec::new();
     // Edges are told it; nobody sets it.
     if object.contains_key("limit_reached") {
@@ -175,7 +179,11 @@ fn read_record(object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Opti
         Err(error) => {
             let field = track.path().to_string();
             let field = if field == "." { String::new() } else { field };
-            errors.push(FieldError { field, code: ProblemCode::InvalidField, detail: error.to_string() });
+            errors.push(FieldError {
+                field,
+                code: ProblemCode::InvalidField,
+                detail: Unescaped(&error.to_string()).to_string(),
+            });
             None
         }
     }
@@ -233,7 +241,7 @@ mod tests {
         check(json!({"destination_url": "x", "slug": "api"}), &[("slug", "slug_reserved")]);
         check(json!({"destination_url": "x", "slug": "a b"}), &[("slug", "slug_invalid")]);
         check(json!({"destination_url": "x", "slug": "a\0"}), &[("slug", "invalid_field")]);
-        check(json!({"destination_url": "x", "expires_at": "soon"}), &[("expires_at", "invalid_field")]);
+        check(json!({"destination_url": "x", "expires_at": "so\"on"}), &[("expires_at", "invalid_field")]);
         check(json!({"destination_url": "x", "password": ""}), &[("password", "invalid_field")]);
         check(json!({"destination_url": "x", "has_password": true}), &[("password", "invalid_field")]);
     }

@@ -19,6 +19,9 @@ pub(crate) struct LinkView<'a> {
     fields: RecordView<'a>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// What is worth saying of it to whoever has just written it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// What a link does.
@@ -62,7 +65,13 @@ impl<'a> LinkView<'a> {
             fields: RecordView::new(&link.record),
             created_at: link.created_at,
             updated_at: link.updated_at,
+            warnings: Vec::new(),
         }
+    }
+
+    /// As it is shown to whoever has just written it.
+    pub(crate) fn with_warnings(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     pub(crate) fn to_json(&self) -> Value {

@@ -5,15 +5,16 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 use waypost_core::id::LinkId;
-use waypost_core::{LinkRecord, Slug};
+use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
-use crate::app::App;
+use crate::app::{App, wall_clock_now};
 use crate::caller::Caller;
 use crate::idempotency::Repeatable;
 use crate::link_check::{Rules, check_record};
 use crate::link_input::{LinkPatch, NewLinkInput, PasswordChange};
 use crate::link_view::LinkView;
+use crate::link_warnings::warnings_of;
 use crate::password::PasswordError;
 use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::request::Precondition;
@@ -80,7 +81,7 @@ impl App {
     }
 
     fn created(&self, link: &Link) -> CreatedLink {
-        let body = serde_json::to_vec(&self.view(link)).unwrap_or_default();
+        let body = serde_json::to_vec(&self.view_written(link)).unwrap_or_default();
         CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body, is_replayed: false }
     }
 
@@ -195,14 +196,17 @@ impl App {
         LinkView::new(link, self.short_url(&link.host, &link.slug))
     }
 
+    /// A link as it is shown to whoever has just written it.
+    pub(crate) fn view_written<'a>(&self, link: &'a Link) -> LinkView<'a> {
+        self.view(link).with_warnings(warnings_of(&link.record, wall_clock_now()))
+    }
+
     /// The domain a link was asked to live on.
     pub(crate) async fn domain_of(&self, caller: &Caller, host: Option<&str>) -> Result<Domain, FieldError> {
-        let host = host.map(str::to_ascii_lowercase);
-        self.domain_for(&caller.account_id, host.as_deref()).await.ok_or_else(|| FieldError {
-            field: "domain".to_owned(),
-            code: ProblemCode::DomainUnknown,
-            detail: "there is no such domain for links of this account".to_owned(),
-        })
+        let unknown = |detail| FieldError { field: "domain".to_owned(), code: ProblemCode::DomainUnknown, detail };
+        let host = host.map(Hostname::parse).transpose().map_err(|error| unknown(error.to_string()))?;
+        let domain = self.domain_for(&caller.account_id, host.as_ref()).await;
+        domain.ok_or_else(|| unknown("there is no such domain for links of this account".to_owned()))
     }
 
     /// Checks a new link. Its password is hashed by [`App::hash_password`].
@@ -253,7 +257,7 @@ impl App {
         Ok(())
     }
 
-    fn patched(
+    pub(crate) fn patched(
         &self,
         link: &Link,
         patch: &LinkPatch,
@@ -278,11 +282,18 @@ pub(crate) struct CheckedLink {
     password: Option<String>,
 }
 
+impl CheckedLink {
+    /// Whether a password is still to be hashed.
+    pub(crate) const fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+}
+
 /// Why a link was not made.
 pub(crate) fn outcome_problem(outcome: &CreateOutcome) -> Problem {
     match outcome {
         CreateOutcome::SlugTaken { slug } | CreateOutcome::Existing { slug, .. } => {
-            Problem::new(ProblemCode::SlugTaken, format!("the slug {slug:?} is taken"))
+            Problem::new(ProblemCode::SlugTaken, format!("the slug {} is taken", Quoted(slug)))
         }
         CreateOutcome::SlugTooLong => Problem::new(ProblemCode::SlugInvalid, "host and slug together are too long"),
         CreateOutcome::DomainNotFound => {
@@ -321,7 +332,7 @@ async fn find_link(
 }
 
 /// A link's record without what names the link, as patches see it.
-fn own_record(link: &Link) -> LinkRecord {
+pub(crate) fn own_record(link: &Link) -> LinkRecord {
     LinkRecord {
         link_id: None,
         account_id: None,

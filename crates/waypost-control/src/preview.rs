@@ -27,6 +27,16 @@ pub(crate) struct FoundLink {
     pub(crate) created_at: Timestamp,
     /// `None` where a password hides it.
     pub(crate) destination: Option<PreviewedDestination>,
+    /// Among what visitors are divided, where the link is an A/B test that runs.
+    pub(crate) variants: Vec<PreviewedVariant>,
+}
+
+/// One side of an A/B test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PreviewedVariant {
+    pub(crate) url: String,
+    /// Of all visitors, rounded.
+    pub(crate) percent: u64,
 }
 
 /// Where a link leads.
@@ -77,6 +87,7 @@ impl App {
             short_url: self.short_url(&link.host, &link.slug),
             created_at: link.created_at,
             destination: destination.map(|url| PreviewedDestination::new(url, varies)),
+            variants: if destination == Some(compact.destination()) { variants_of(record) } else { Vec::new() },
         }))
     }
 }
@@ -95,8 +106,20 @@ impl PreviewedDestination {
     }
 }
 
-/// Whether rules, times, countries or splits may send a visitor somewhere else than to the link's destination.
+/// Whether rules, times or countries may send a visitor somewhere else than to the link's destination.
 fn leads_elsewhere(record: &LinkRecord) -> bool {
-    let has_split = record.ab_test.as_ref().is_some_and(|test| test.status == "active");
-    has_split || !(record.rules.is_empty() && record.evolution_rules.is_empty() && record.geo_rules.is_empty())
+    !(record.rules.is_empty() && record.evolution_rules.is_empty() && record.geo_rules.is_empty())
+}
+
+/// The sides of the link's own A/B test that visitors are sent to.
+fn variants_of(record: &LinkRecord) -> Vec<PreviewedVariant> {
+    let Some(test) = record.ab_test.as_ref().filter(|test| test.status == "active") else { return Vec::new() };
+    let total: u64 = test.variants.iter().map(|variant| u64::from(variant.weight)).sum();
+    let sent_to = test.variants.iter().filter(|variant| variant.weight > 0);
+    sent_to
+        .map(|variant| PreviewedVariant {
+            url: variant.destination_url.clone(),
+            percent: (u64::from(variant.weight) * 100 + total / 2) / total,
+        })
+        .collect()
 }

@@ -3,8 +3,8 @@
 //! What the parameters mean is in `docs/reports.md`; whether the question has an answer is for `waypost-rollup` to say.
 
 use jiff::tz::TimeZone;
-use waypost_core::Timestamp;
 use waypost_core::class::Class;
+use waypost_core::{Hostname, Quoted, Timestamp};
 use waypost_rollup::{Dimension, FILTER_VALUES_MAX, Filter, GROUPS_MAX, Interval, QueryError};
 
 use crate::accept::Format;
@@ -127,8 +127,8 @@ impl Fields {
             let near = self.known.iter().map(|known| (strsim::jaro_winkler(known, &shown), known));
             let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
             let detail = match near {
-                Some((_, near)) => format!("there is no query parameter {shown:?} here; did you mean {near}?"),
-                None => format!("there is no query parameter {shown:?} here"),
+                Some((_, near)) => format!("there is no query parameter {} here; did you mean {near}?", Quoted(&shown)),
+                None => format!("there is no query parameter {} here", Quoted(&shown)),
             };
             self.refuse(&shown, ProblemCode::BadRequest, &detail);
         }
@@ -209,7 +209,8 @@ impl Fields {
             match Class::from_name(&name) {
                 Some(class) => classes.push(class),
                 None => {
-                    let detail = format!("{name:?} is no class; there are {}, or all", names_of(&Class::NAMES));
+                    let detail =
+                        format!("{} is no class; there are {}, or all", Quoted(&name), names_of(&Class::NAMES));
                     self.refuse("class", ProblemCode::FilterInvalid, &detail);
                 }
             }
@@ -264,7 +265,7 @@ pub(crate) fn query_problem(error: &QueryError) -> Problem {
 fn one_of<T: Copy>(what: &str, text: &str, names: &[(&str, T)]) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     let shown: String = text.chars().take(50).collect();
-    found.ok_or_else(|| format!("{shown:?} is no {what}; there are {}", names_of(names)))
+    found.ok_or_else(|| format!("{} is no {what}; there are {}", Quoted(&shown), names_of(names)))
 }
 
 fn names_of<T>(names: &[(&str, T)]) -> String {
@@ -290,12 +291,10 @@ fn as_counted(dimension: Dimension, value: String) -> String {
     }
     match dimension {
         Dimension::Country => value.to_ascii_uppercase(),
-        Dimension::Device
-        | Dimension::Os
-        | Dimension::Channel
-        | Dimension::Language
-        | Dimension::Source
-        | Dimension::ReferrerHost => value.to_ascii_lowercase(),
+        Dimension::Device | Dimension::Os | Dimension::Channel | Dimension::Language | Dimension::Source => {
+            value.to_ascii_lowercase()
+        }
+        Dimension::ReferrerHost => Hostname::parse(&value).map_or_else(|_| value.to_ascii_lowercase(), String::from),
         Dimension::Class
         | Dimension::Browser
         | Dimension::Rule

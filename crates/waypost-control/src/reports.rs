@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use waypost_core::Timestamp;
 use waypost_core::class::Class;
+use waypost_core::domain::HostnameError;
 use waypost_core::id::{AccountId, LinkId};
+use waypost_core::{Hostname, Timestamp};
 use waypost_rollup::{Dimension, Interval, Report, ReportQuery, ReportRow, Scope};
 use waypost_store::{Link, ReportError};
 
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::csv::CsvText;
 use crate::links::parse_link_id;
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::report_query::{AskedReport, AskedScope, query_problem};
 use crate::when::{show, zone_name};
 
@@ -122,10 +123,10 @@ impl App {
         let scope = match &asked.scope {
             AskedScope::Account => Scope::Account(account_id),
             AskedScope::Domain(host) => {
-                let host = host.to_ascii_lowercase();
+                let host = Hostname::parse(host).map_err(|error| Problem::of_fields(vec![not_a_host(&error)]))?;
                 let domain = self.domain_for(&account_id, Some(&host)).await;
                 let domain = domain.ok_or_else(|| Problem::not_found("domain"))?;
-                view.domain = Some(host);
+                view.domain = Some(host.into());
                 // Clicks carry the name under which edges keep a domain.
                 Scope::Domain(
                     account_id,
@@ -272,4 +273,8 @@ fn report_problem(error: ReportError) -> Problem {
         ReportError::Query(error) => query_problem(&error),
         ReportError::Store(error) => error.into(),
     }
+}
+
+fn not_a_host(error: &HostnameError) -> FieldError {
+    FieldError { field: "domain".to_owned(), code: ProblemCode::InvalidField, detail: error.to_string() }
 }

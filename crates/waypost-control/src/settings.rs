@@ -169,7 +169,7 @@ pub struct PublicUrl {
 
 /// A text that is no public URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a public URL such as https://go.example ({reason})")]
+#[error("{} is not a public URL such as https://go.example ({reason})", waypost_core::Quoted(text))]
 pub struct PublicUrlError {
     text: String,
     reason: &'static str,

@@ -1,16 +1,17 @@
-//! Time zones and instants as people write them in a query: RFC 3339, a date or a time of the zone's calendar, `today`,
-//! or how long ago a range begins (`7d`, `24h`).
+//! Time zones and instants as people write them in a query: what [`waypost_core::written_time`] reads, in the calendar of a
+//! zone, and besides `today`, or how long ago a range begins (`7d`, `24h`).
 //!
 //! A date stands for the whole day: a range from a date begins with it, a range to a date ends with it. So one day is
 //! asked for by the same date twice.
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, ToSpan as _, Zoned};
-use waypost_core::Timestamp;
+use waypost_core::{Quoted, Timestamp, WrittenTime};
 
 /// What can be given for an instant.
-const EXPECTED: &str = "a time such as 2026-01-15T10:30:00Z, a date such as 2026-01-15, `today` or `yesterday`";
+const EXPECTED: &str = "a time such as 2026-01-15T10:30:00Z or 2026-01-15T10:30 (of the time zone of the report), a date such as \
+     2026-01-15, `today` or `yesterday`";
 /// The most of a unit that a range may reach back.
 const SPAN_COUNT_MAX: i64 = 100_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -30,7 +31,7 @@ pub(crate) fn read_time_zone(name: &str) -> Result<TimeZone, String> {
         Some(near) => format!("did you mean {near}?"),
         None => "give an IANA name such as Europe/Berlin or UTC".to_owned(),
     };
-    Err(format!("{shown:?} is no time zone; {advice}"))
+    Err(format!("{} is no time zone; {advice}", Quoted(&shown)))
 }
 
 /// The name of a zone as the database writes it.
@@ -122,24 +123,26 @@ fn read_span(text: &str) -> Option<(i64, char)> {
 }
 
 fn read_date(text: &str, zone: &TimeZone, now: Timestamp) -> Option<Date> {
-    let is_date = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match text {
         "today" => Some(zoned(now, zone)?.date()),
         "yesterday" => zoned(now, zone)?.date().yesterday().ok(),
-        _ if is_date => text.parse().ok(),
-        _ => None,
+        _ => match text.parse() {
+            Ok(WrittenTime::Date(beginning)) => Some(zoned(beginning, &TimeZone::UTC)?.date()),
+            Ok(WrittenTime::Instant(_) | WrittenTime::Local(_)) | Err(_) => None,
+        },
     }
 }
 
-/// RFC 3339, or a time of the zone's calendar. A `+` that was not escaped comes as a blank and is taken for what it was.
+/// An instant, or a time of the zone's calendar. A `+` that was not escaped comes as a blank and is taken for what it was.
 fn read_instant(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let as_meant = text.rfind(' ').filter(|at| *at > 10).map(|at| format!("{}+{}", &text[..at], &text[at + 1..]));
-    if let Ok(instant) = text.parse().or_else(|error| as_meant.ok_or(error)?.parse()) {
-        return Some(instant);
+    match text.parse().or_else(|error| as_meant.ok_or(error)?.parse()).ok()? {
+        WrittenTime::Instant(instant) => Some(instant),
+        WrittenTime::Local(local) | WrittenTime::Date(local) => {
+            let civil = zoned(local, &TimeZone::UTC)?.datetime();
+            Some(timestamp(&civil.to_zoned(zone.clone()).ok()?))
+        }
     }
-    let is_local = text.len() >= 16 && text.is_ascii() && !text.contains('[');
-    let civil: DateTime = is_local.then(|| text.parse().ok())??;
-    Some(timestamp(&civil.to_zoned(zone.clone()).ok()?))
 }
 
 fn start_of_day(date: Date, zone: &TimeZone) -> Option<Timestamp> {
@@ -156,7 +159,7 @@ fn zoned(instant: Timestamp, zone: &TimeZone) -> Option<Zoned> {
 
 fn refuse(text: &str, more: &str) -> String {
     let shown: String = text.chars().take(64).collect();
-    format!("{shown:?} is no time: give {EXPECTED}{more}")
+    format!("{} is no time: give {EXPECTED}{more}", Quoted(&shown))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
-use waypost_core::Slug;
 use waypost_core::id::LinkId;
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
+use waypost_core::{LinkRecord, Slug};
 
 use crate::dialect::FirstVersions;
 use crate::error::StoreError;
@@ -221,7 +221,7 @@ impl Tx {
     /// What stands in the way of a row. `None` says try again: with another slug, or now that the dedupe key is free.
     async fn after_collision(&mut self, row: &Row<'_>) -> Result<Option<CreateOutcome>, StoreError> {
         if let Some(dedupe_key) = &row.dedupe_key {
-            match self.holder_of(dedupe_key).await? {
+            match self.holder_of(dedupe_key, row.new).await? {
                 DedupeKey::Held(existing) => return Ok(Some(existing)),
                 DedupeKey::Released => return Ok(None),
                 DedupeKey::Free => {}
@@ -233,13 +233,16 @@ impl Tx {
         })
     }
 
-    /// Which live link has this dedupe key. One that leads nowhere any more loses it here.
-    async fn holder_of(&mut self, dedupe_key: &str) -> Result<DedupeKey, StoreError> {
+    /// Which live link has this dedupe key. One that leads nowhere any more loses it here to one that does.
+    async fn holder_of(&mut self, dedupe_key: &str, new: &NewLink<'_>) -> Result<DedupeKey, StoreError> {
         let statement = Statement::new("SELECT id, slug, version, record FROM links WHERE dedupe_key = $1");
         let Some(found) = self.fetch_optional(statement.bind(dedupe_key)).await? else { return Ok(DedupeKey::Free) };
         let columns = Columns::new(&found, "link");
         let record = record_json::read(&columns)?;
-        if !record.enabled || record.expires_at.is_some_and(|expires_at| expires_at <= self.now()) {
+        let now = self.now();
+        let leads_nowhere =
+            |record: &LinkRecord| !record.enabled || record.expires_at.is_some_and(|expires_at| expires_at <= now);
+        if leads_nowhere(&record) && !leads_nowhere(&new.record) {
             let release = Statement::new("UPDATE links SET dedupe_key = NULL WHERE dedupe_key = $1");
             self.execute(release.bind(dedupe_key)).await?;
             return Ok(DedupeKey::Released);

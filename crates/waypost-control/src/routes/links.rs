@@ -60,7 +60,8 @@ pub(super) async fn update_link(
 ) -> Result<Response, Problem> {
     let precondition = Precondition::read(&headers)?;
     let body = read_json(request, app.settings.body_bytes_max).await?;
-    Ok(show(&app, &app.update_link(&caller, &id, &precondition, body).await?))
+    let link = app.update_link(&caller, &id, &precondition, body).await?;
+    Ok(with_etag(json(StatusCode::OK, &app.view_written(&link)), link.version))
 }
 
 pub(super) async fn delete_link(

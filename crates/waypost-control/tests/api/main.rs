@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod anonymous;
+mod as_written;
 mod browsers;
+mod bulk_existing;
 mod harness;
 mod idempotency;
 mod kv_bench;

@@ -69,6 +69,34 @@ async fn the_form_works_without_a_script() {
 }
 
 #[tokio::test]
+async fn a_preview_says_that_a_link_is_an_ab_test() {
+    let app = TestApp::new().await;
+    for link in [
+        json!({"slug": "split", "destination_url": "https://example.com/", "ab_test": {"id": 1, "status": "active", "variants": [
+            {"id": 1, "destination_url": "https://one.example/", "weight": 2},
+            {"id": 2, "destination_url": "https://two.example/?a=1&b=2", "weight": 1},
+            {"id": 3, "destination_url": "https://never.example/", "weight": 0}]}}),
+        json!({"slug": "draft", "destination_url": "https://example.com/", "ab_test": {"id": 1, "status": "draft", "variants": []}}),
+    ] {
+        app.create_link(link).await;
+    }
+    let get = |path: &'static str| app.call("GET", path).send();
+    let split = get("/split+").await.text();
+    for part in [
+        "This link is an A/B test",
+        "among 2 addresses",
+        "67 %",
+        "https://one.example/",
+        "33 %",
+        "https://two.example/?a=1&#38;b=2",
+    ] {
+        assert!(split.contains(part), "{part}: {split}");
+    }
+    assert!(!split.contains("never.example") && !split.contains("elsewhere"), "{split}");
+    assert!(!get("/draft+").await.text().contains("A/B"));
+}
+
+#[tokio::test]
 async fn previews() {
     let app = TestApp::new().await;
     for link in [

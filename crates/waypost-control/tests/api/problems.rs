@@ -2,9 +2,11 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use waypost_store::StoreOptions;
+use sha2::{Digest as _, Sha256};
+use waypost_store::{NewApiKey, StoreOptions};
 
 use crate::harness::TestApp;
+use crate::tenants::sibling;
 
 const URL: &str = "https://example.com/";
 
@@ -85,6 +87,24 @@ async fn bodies() {
     json_post().body(deep).await.assert_problem(422, "invalid_field");
 }
 
+/// A key beside this one that has expired, which the API would not make.
+async fn expired_key(app: &TestApp, made: &Value) -> String {
+    let (key, key_id) = (made["key"].as_str().unwrap(), made["key_id"].as_str().unwrap());
+    let text = sibling(key);
+    let mut tx = app.store.begin("make_expired_key").await.unwrap();
+    let own = tx.authenticate_api_key(key_id, &Sha256::digest(key).into()).await.unwrap().unwrap();
+    let new = NewApiKey {
+        account_id: own.account_id,
+        name: "expired".to_owned(),
+        key_id: text[3..11].to_owned(),
+        secret_digest: Sha256::digest(&text).into(),
+        expires_at: Some("2020-01-01T00:00:00Z".parse().unwrap()),
+    };
+    tx.create_api_key(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    text
+}
+
 #[tokio::test]
 async fn credentials() {
     let app = TestApp::new().await;
@@ -97,8 +117,7 @@ async fn credentials() {
     assert!(!listed.text().contains(&key[12..]), "the secret is shown once");
     assert!(listed.json()["keys"][0]["last_used_at"].is_string());
 
-    let other = app.operator("POST", "/api/v1/keys").json(&json!({"expires_at": "2020-01-01T00:00:00Z"})).await.json();
-    let expired = other["key"].as_str().unwrap();
+    let expired = expired_key(&app, &made.json()).await;
     let mut bodies = Vec::new();
     let other_end = if key.ends_with('x') { 'y' } else { 'x' };
     let mistyped = format!("{}{other_end}", &key[..key.len() - 1]);

@@ -30,7 +30,7 @@ async fn stranger_key(app: &TestApp) -> String {
 }
 
 /// Another well-formed key: the documented form, worked out here once more.
-fn sibling(key: &str) -> String {
+pub(crate) fn sibling(key: &str) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let body = format!("wp_stranger{}", &key[11..key.len() - 6]);
     let checksum = Sha256::digest(&body);
