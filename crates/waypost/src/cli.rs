@@ -16,7 +16,7 @@ use crate::config::flags::{CommandFlags, ServeFlags};
 ///
 /// Without a command, `waypost` serves with its default settings.
 #[derive(Debug, Parser)]
-#[command(name = "waypost", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "waypost", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -55,8 +55,13 @@ pub(crate) enum Command {
     /// Make links from a CSV or NDJSON file, or a list of URLs
     ///
     /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,
-    /// `domain` and any other field of a link; rules and other lists stand in their column as JSON. NDJSON has one link
-    /// a line. A file named `.txt` has one URL a line. A line that is refused is reported and does not stop the others.
+    /// `domain` and any other field of a link; rules and other lists stand in their column as JSON. Columns are separated
+    /// by commas, semicolons or tabs, as the first line shows; those that are no field of a link are passed over with a note.
+    /// NDJSON has one link a line. A file named `.txt` has one URL a line. A line that is refused is reported and does not
+    /// stop the others.
+    ///
+    /// The same file twice makes nothing twice: see --if-exists. Dates and times are taken as everywhere: 2026-01-15T10:30:00Z,
+    /// 2026-01-15 10:30 (UTC) or 2026-01-15.
     ///
     /// Exit status: 0 all links were taken, 3 some lines were refused, 1 the import stopped on a fault.
     Import(ImportArgs),
@@ -103,7 +108,8 @@ pub(crate) enum KeyCommand {
         /// What to call it
         #[arg(long, default_value = "cli")]
         name: String,
-        /// When it ends: a time such as 2027-01-31T00:00:00Z, or a span from now such as 90d or 12h
+        /// When it ends: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or a span from
+        /// now such as 90d or 12h
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
         #[command(flatten)]
@@ -141,7 +147,7 @@ pub(crate) enum LinkCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// List links, newest first
+    /// List links, newest first; on the server's machine also those made without an account
     List {
         /// The most links to list
         #[arg(long, value_name = "N", default_value_t = 50)]
@@ -162,7 +168,7 @@ pub(crate) enum LinkCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Change a link; what is not named stays as it is
+    /// Change a link; what is not named stays as it is, and so do its slug and its domain
     Update {
         #[command(flatten)]
         link: LinkChoice,
@@ -177,6 +183,9 @@ pub(crate) enum LinkCommand {
         /// Change it only while it has this version
         #[arg(long, value_name = "N")]
         if_version: Option<u64>,
+        /// Taken only to say that a slug stays
+        #[arg(long, hide = true)]
+        slug: Option<String>,
         #[command(flatten)]
         client: ClientArgs,
     },
@@ -218,10 +227,10 @@ pub(crate) struct LinkFields {
     /// Whether the link answers at all
     #[arg(long, value_name = "BOOL")]
     pub(crate) enabled: Option<bool>,
-    /// From when the link answers: a time, or a span from now such as 2h
+    /// From when the link answers: a date or time (UTC where no zone is given), or a span from now such as 2h
     #[arg(long, value_name = "WHEN")]
     pub(crate) starts_at: Option<String>,
-    /// When the link ends: a time, or a span from now such as 30d
+    /// When the link ends: a date or time (UTC where no zone is given), or a span from now such as 30d
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires_at: Option<String>,
     /// Where the link leads once it has ended
@@ -281,6 +290,28 @@ pub(crate) enum Format {
     Urls,
 }
 
+/// What an import does with links that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfExists {
+    /// Leave the link as it is, and say where it differs
+    Skip,
+    /// Give the link what the line says
+    Update,
+    /// Refuse the line
+    Error,
+}
+
+impl IfExists {
+    /// The name in the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Update => "update",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Forms in which links are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
@@ -300,7 +331,10 @@ pub(crate) struct ImportArgs {
     /// Check every line and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Write refused lines to this CSV file (line, code, reason) instead of standard error
+    /// What to do with a line whose slug has a link, or that has no slug and was imported before
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfExists::Skip)]
+    pub(crate) if_exists: IfExists,
+    /// Write refused lines and notes to this CSV file (line, code, reason) instead of standard error
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Put all links on this host, whatever the file says

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use url::Url;
 use waypost_control::{ACCOUNT_HEADER, App, Principal};
+use waypost_core::Quoted;
 
 use crate::cli::ClientArgs;
 use crate::config::Config;
@@ -60,7 +61,7 @@ struct HttpTransport {
     origin: String,
     authorization: Option<HeaderValue>,
     /// Held where the connection goes by a descriptor of the data folder.
-    _socket: Option<SocketPath>,
+    socket: Option<SocketPath>,
 }
 
 struct InProcess {
@@ -77,12 +78,14 @@ pub(crate) struct Call {
     target: String,
     if_version: Option<u64>,
     body: Option<Bytes>,
+    /// For the links that nobody signed in for, whatever the client is for.
+    anonymous: bool,
 }
 
 impl Call {
     /// A call with this method of this path and query.
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), if_version: None, body: None }
+        Self { method, target: target.into(), if_version: None, body: None, anonymous: false }
     }
 
     /// Only while the link has this version.
@@ -116,6 +119,13 @@ struct Answer {
     body: Bytes,
 }
 
+/// What to do where there is no instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    Refuse,
+    Make,
+}
+
 /// The head of an answer, and its body to be read.
 type OpenAnswer = (StatusCode, Option<Duration>, AnswerBody);
 type AnswerBody = UnsyncBoxBody<Bytes, anyhow::Error>;
@@ -127,18 +137,32 @@ pub(crate) struct AnswerStream {
 }
 
 impl Client {
-    /// Finds the instance that these arguments name.
+    /// Finds the instance that these arguments name. One that is not there yet is not made: where nothing is, there is nothing
+    /// to see or to change, and the folder's name has a typing mistake.
     ///
     /// # Errors
-    /// Where the configuration has faults, or the data folder can neither be taken nor its server be reached.
+    /// Where the configuration has faults, there is no instance, or the data folder can neither be taken nor its server be
+    /// reached.
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Self> {
+        Self::connect_with(args, Absent::Refuse).await
+    }
+
+    /// As [`Client::connect`], for commands that make something: they make the data folder, too.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub(crate) async fn connect_to_make(args: &ClientArgs) -> anyhow::Result<Self> {
+        Self::connect_with(args, Absent::Make).await
+    }
+
+    async fn connect_with(args: &ClientArgs, absent: Absent) -> anyhow::Result<Self> {
         if let Some(server) = &args.server {
             let transport = Transport::Http(HttpTransport::to_server(server, args.key.as_deref())?);
             return Ok(Self { transport, anonymous: false });
         }
         anyhow::ensure!(args.key.is_none(), "a key opens a server: give --server (or WAYPOST_SERVER), too");
         let config = load(&args.settings.0, std::env::vars_os())?.config;
-        Ok(Self { transport: Transport::open_folder(&config).await?, anonymous: args.anonymous })
+        Ok(Self { transport: Transport::open_folder(&config, absent).await?, anonymous: args.anonymous })
     }
 
     /// Makes a call and reads its answer; `null` where there is no body.
@@ -191,6 +215,27 @@ impl Client {
         read_answer(&Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the answer is no stream"))
     }
 
+    /// Whether this is the operator, who sees the links of all who have no account.
+    pub(crate) const fn is_operator(&self) -> bool {
+        match &self.transport {
+            Transport::Http(http) => http.socket.is_some(),
+            Transport::InProcess(_) => true,
+        }
+    }
+
+    /// Whether only the links are meant that were made without an account.
+    pub(crate) const fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// Makes a call for the links that were made without an account.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn call_as_anonymous(&self, call: Call) -> anyhow::Result<Value> {
+        self.call_patiently(Call { anonymous: true, ..call }).await
+    }
+
     /// Whether the instance is within this process: no server runs, and nobody follows links.
     pub(crate) const fn is_in_process(&self) -> bool {
         matches!(self.transport, Transport::InProcess(_))
@@ -206,7 +251,7 @@ impl Client {
     /// Makes a call; its answer is yet to be read.
     async fn open(&self, call: &Call, timeout: Duration) -> anyhow::Result<OpenAnswer> {
         let mut headers = call.headers();
-        if self.anonymous {
+        if self.anonymous || call.anonymous {
             headers.insert(ACCOUNT_HEADER, HeaderValue::from_static("anonymous"));
         }
         match &self.transport {
@@ -233,9 +278,16 @@ impl AnswerStream {
 }
 
 impl Transport {
-    async fn open_folder(config: &Config) -> anyhow::Result<Self> {
+    async fn open_folder(config: &Config, absent: Absent) -> anyhow::Result<Self> {
         let path = config.data_dir()?;
-        if !path.exists() {
+        // Where the links are in another place, the folder only holds what is made of them.
+        let may_make = absent == Absent::Make || config.database_url.is_some();
+        if !DataDir::is_in(path) {
+            anyhow::ensure!(
+                may_make,
+                "{} is no data folder of an instance, and nothing was made there: check --data-dir, or give --server",
+                path.display()
+            );
             print::note(&format!("There is no data folder yet: making {}", path.display()));
         }
         let data_dir = DataDir::create(path)?;
@@ -290,7 +342,7 @@ impl HttpTransport {
             anyhow::Ok(value)
         });
         let authorization = authorization.transpose().context("the API key has characters that no key has")?;
-        Ok(Self { client, origin, authorization, _socket: None })
+        Ok(Self { client, origin, authorization, socket: None })
     }
 
     /// The server on the local socket of this data folder, if one answers.
@@ -303,7 +355,7 @@ impl HttpTransport {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = client_builder().unix_socket(socket.path()).build().context("cannot prepare the HTTP client")?;
         let origin = "http://localhost".to_owned();
-        Ok(Some(Self { client, origin, authorization: None, _socket: Some(socket) }))
+        Ok(Some(Self { client, origin, authorization: None, socket: Some(socket) }))
     }
 
     async fn open(&self, call: &Call, headers: HeaderMap, timeout: Duration) -> anyhow::Result<OpenAnswer> {
@@ -333,7 +385,8 @@ fn client_builder() -> reqwest::ClientBuilder {
 
 fn read_server(server: &str) -> anyhow::Result<String> {
     let url = Url::parse(server).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.with_context(|| format!("{server:?} is not the URL of a server such as https://go.example"))?;
+    let url =
+        url.with_context(|| format!("{} is not the URL of a server such as https://go.example", Quoted(server)))?;
     anyhow::ensure!(url.path() == "/" && url.query().is_none(), "give only scheme, host and port of the server");
     Ok(url.origin().ascii_serialization())
 }

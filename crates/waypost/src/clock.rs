@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use waypost_core::Timestamp;
+use waypost_core::written_time::read_in_utc;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -12,14 +13,15 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Reads an instant: an RFC 3339 timestamp, or a span from `now` on such as `90d`, `12h`, `30m` or `45s`.
+/// Reads an instant: a time or date as it is taken everywhere, or a span from `now` on such as `90d`, `12h`, `30m` or `45s`.
 ///
 /// # Errors
 /// Says what can be given.
 pub(crate) fn parse_when(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    if let Ok(timestamp) = text.parse() {
-        return Ok(timestamp);
-    }
+    let written = match read_in_utc(text) {
+        Ok(timestamp) => return Ok(timestamp),
+        Err(error) => error,
+    };
     let span = || {
         let unit = text.chars().last()?;
         let count: u32 = text[..text.len() - unit.len_utf8()].parse().ok()?;
@@ -33,9 +35,9 @@ pub(crate) fn parse_when(text: &str, now: Timestamp) -> anyhow::Result<Timestamp
         };
         now.as_micros().checked_add(i64::from(count).checked_mul(seconds * MICROS_PER_SECOND)?)
     };
-    let error =
-        || anyhow::anyhow!("{text:?} is no time: give one such as 2027-01-31T00:00:00Z, or a span such as 90d or 12h");
-    span().map(Timestamp::from_micros).ok_or_else(error)
+    span()
+        .map(Timestamp::from_micros)
+        .ok_or_else(|| anyhow::anyhow!("{written}, or a span from now such as 90d or 12h"))
 }
 
 #[cfg(test)]
@@ -54,6 +56,9 @@ mod tests {
     #[test]
     fn times_and_spans() {
         check("2027-01-31T00:00:00Z", Some("2027-01-31T00:00:00Z"));
+        check("2027-01-31", Some("2027-01-31T00:00:00Z"));
+        check("2027-01-31 01:00+01:00", Some("2027-01-31T00:00:00Z"));
+        check("2027-01-31T00:00", Some("2027-01-31T00:00:00Z"));
         check("90d", Some("2026-04-01T00:00:00Z"));
         check("12h", Some("2026-01-01T12:00:00Z"));
         check("1w", Some("2026-01-08T00:00:00Z"));

@@ -5,6 +5,8 @@ mod domain;
 mod fields;
 mod key;
 mod link;
+mod link_find;
+mod link_list;
 mod report;
 mod report_table;
 mod server_events;

@@ -56,6 +56,11 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
 }
 
 impl DataDir {
+    /// Whether an instance has its data there, or had.
+    pub(crate) fn is_in(path: &Path) -> bool {
+        ["lock", "waypost.db", "table"].iter().any(|name| path.join(name).exists())
+    }
+
     /// The folder at `path`, made with mode 0700 where there is none.
     ///
     /// # Errors

@@ -3,11 +3,14 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Columns of a table keep this many blanks between them.
 const GAP: usize = 2;
-/// Cells of the widest column are cut at this many characters on a terminal.
-const TERMINAL_CELL_CHARS_MAX: usize = 60;
+/// A column that is cut first keeps this many characters.
+const CUT_CELL_CHARS_MIN: usize = 16;
+/// Any other column keeps this many, however narrow the terminal.
+const CELL_CHARS_MIN: usize = 8;
 
 /// Writes a line to standard output.
 ///
@@ -33,16 +36,54 @@ pub(crate) fn json(value: &Value) -> io::Result<()> {
     line(&value.to_string())
 }
 
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column<'h> {
+    heading: &'h str,
+    /// Whether its cells are cut first where a row is wider than the terminal.
+    is_cut_first: bool,
+}
+
+impl<'h> Column<'h> {
+    /// A column whose cells are to be seen whole, if that can be.
+    pub(crate) const fn whole(heading: &'h str) -> Self {
+        Self { heading, is_cut_first: false }
+    }
+
+    /// A column whose cells are cut where the terminal is narrow.
+    pub(crate) const fn cut(heading: &'h str) -> Self {
+        Self { heading, is_cut_first: true }
+    }
+}
+
+/// The columns of the terminal that standard output is, if it is one: `COLUMNS` where that is set, else as the system says.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let measured = || terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| columns.into());
+    Some(named.or_else(measured).filter(|columns| *columns > 0).unwrap_or(80))
+}
+
 /// Writes a table with these headings, each column as wide as its widest cell; nothing but `none` where it is empty.
 ///
 /// # Errors
 /// As [`line()`].
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::Result<()> {
+    let whole: Vec<Column<'_>> = headings.iter().copied().map(Column::whole).collect();
+    columns(&whole, rows, none)
+}
+
+/// As [`table`], with a say in what is cut on a narrow terminal.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn columns(columns: &[Column<'_>], rows: &[Vec<String>], none: &str) -> io::Result<()> {
     if rows.is_empty() {
         return line(none);
     }
-    let cell_chars_max = if io::stdout().is_terminal() { TERMINAL_CELL_CHARS_MAX } else { usize::MAX };
-    line(render(headings, rows, cell_chars_max).trim_end_matches('\n'))
+    line(render(columns, rows, terminal_columns()).trim_end_matches('\n'))
 }
 
 /// Writes names and values, one pair a line; pairs without a value are left out.
@@ -56,21 +97,75 @@ pub(crate) fn pairs(pairs: &[(&str, Option<String>)]) -> io::Result<()> {
     line(&text.join("\n"))
 }
 
-fn render(headings: &[&str], rows: &[Vec<String>], cell_chars_max: usize) -> String {
-    let cut = |cell: &str| match cell.char_indices().nth(cell_chars_max) {
-        None => plain(cell),
-        Some(_) => plain(cell).chars().take(cell_chars_max - 1).chain(['…']).collect(),
-    };
-    let mut lines: Vec<Vec<String>> = vec![headings.iter().map(|heading| (*heading).to_owned()).collect()];
-    lines.extend(rows.iter().map(|row| row.iter().map(|cell| cut(cell)).collect()));
-    let width_of =
-        |column: usize| lines.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..headings.len()).map(|column| width_of(column).unwrap_or(0)).collect();
+fn render(columns: &[Column<'_>], rows: &[Vec<String>], terminal_columns: Option<usize>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|column| column.heading.to_owned()).collect()];
+    lines.extend(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()));
+    let width_of = |column: usize| lines.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
+    let mut widths: Vec<usize> = (0..columns.len()).map(|column| width_of(column).unwrap_or(0)).collect();
+    if let Some(terminal_columns) = terminal_columns {
+        narrow(&mut widths, columns, terminal_columns);
+    }
     let mut text = String::new();
     for row in &lines {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| fit(cell, *width)).collect();
         text.push_str(cells.join(&" ".repeat(GAP)).trim_end());
         text.push('\n');
+    }
+    text
+}
+
+/// Makes columns narrower until a row fits: first those that are cut first, then the widest.
+fn narrow(widths: &mut [usize], columns: &[Column<'_>], terminal_columns: usize) {
+    let gaps = GAP * widths.len().saturating_sub(1);
+    let excess = |widths: &[usize]| (widths.iter().sum::<usize>() + gaps).saturating_sub(terminal_columns);
+    for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.is_cut_first) {
+        let least = widths[index].min(CUT_CELL_CHARS_MIN);
+        widths[index] = widths[index].saturating_sub(excess(widths)).max(least);
+    }
+    while excess(widths) > 0 {
+        let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > CELL_CHARS_MIN) else { break };
+        *widest -= 1;
+    }
+}
+
+/// A cell of this width: cut, or with blanks behind it.
+fn fit(cell: &str, wanted: usize) -> String {
+    let own = width(cell);
+    if own <= wanted {
+        return format!("{cell}{}", " ".repeat(wanted - own));
+    }
+    let mut fitted = String::new();
+    let mut left = wanted.saturating_sub(1);
+    for letter in cell.chars() {
+        let Some(rest) = left.checked_sub(letter.width().unwrap_or(0)) else { break };
+        left = rest;
+        fitted.push(letter);
+    }
+    fitted.push('…');
+    fitted.push_str(&" ".repeat(left));
+    fitted
+}
+
+/// How many columns of a terminal a text takes: letters of some scripts take two, marks upon letters none.
+fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// `1 click`, `1,234 clicks`: a count with its noun, which is given for one.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
+/// A number with a comma after every three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
     }
     text
 }
@@ -91,8 +186,52 @@ mod tests {
             vec!["a".to_owned(), "evil\u{1b}[2J".to_owned(), String::new()],
         ];
         let expect = "SLUG   DESTINATION           V\ngröße  https://example.com/  1\na      evil\u{fffd}[2J\n";
-        assert_eq!(render(&["SLUG", "DESTINATION", "V"], &rows, usize::MAX), expect);
-        let cut = "SLUG  DESTINATION  V\ngröße  https…       1\na      evil\u{fffd}…\n";
-        assert_eq!(render(&["SLUG", "DESTINATION", "V"], &rows, 6).lines().count(), cut.lines().count());
+        let columns = ["SLUG", "DESTINATION", "V"].map(Column::whole);
+        assert_eq!(render(&columns, &rows, None), expect);
+    }
+
+    #[test]
+    fn counts_agree_with_their_nouns() {
+        for (number, expect) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), expect);
+        }
+        assert_eq!(
+            [0, 1, 2, 1_000].map(|count| counted(count, "link")),
+            ["0 links", "1 link", "2 links", "1,000 links"]
+        );
+    }
+
+    #[test]
+    fn tables_keep_to_the_width_of_the_terminal() {
+        let rows = vec![
+            vec![
+                "https://go.example/spring".to_owned(),
+                format!("https://example.com/{}", "x".repeat(200)),
+                "12".to_owned(),
+            ],
+            vec!["https://go.example/東京観光".to_owned(), "https://example.com/".to_owned(), "1".to_owned()],
+        ];
+        let columns = [Column::whole("SHORT URL"), Column::cut("DESTINATION"), Column::whole("VERSION")];
+        for terminal_columns in [200, 120, 80, 60, 40, 30] {
+            let text = render(&columns, &rows, Some(terminal_columns));
+            for line in text.lines() {
+                assert!(width(line) <= terminal_columns, "{terminal_columns}: {text}");
+            }
+            // The short URL is there to be taken as it is.
+            assert_eq!(
+                text.contains("https://go.example/東京観光  http"),
+                terminal_columns >= 60,
+                "{terminal_columns}: {text}"
+            );
+        }
+        let expect = "SHORT URL                    DESTINATION            VERSION\n\
+            https://go.example/spring    https://example.com/x…  12\n\
+            https://go.example/東京観光  https://example.com/   1\n";
+        assert_eq!(
+            render(&columns, &rows, Some(60)),
+            expect
+                .replace("DESTINATION            VERSION", "DESTINATION             VERSION")
+                .replace("com/   1", "com/    1")
+        );
     }
 }

@@ -18,12 +18,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use url::Url;
 use waypost_control::{App, PublicUrl};
 use waypost_core::visitor::day_of;
 use waypost_edge::{ClickRecording, Edge, EdgeConfig, EdgeError, HostPolicy};
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::types::is_this_machine;
 use crate::data_dir::{DataDir, default_data_dir};
 use crate::instance::Instance;
 use crate::print;
@@ -80,7 +82,7 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let router = waypost_control::router(Arc::clone(&app));
     bridge.open(router.clone());
     let socket = runtime.block_on(async { LocalSocket::open(&data_dir, router) })?;
-    announce(&edge, &public_url, &data_dir)?;
+    announce(&edge, &public_url, config.public_url.is_none(), &data_dir)?;
     runtime.spawn(log_readiness(Arc::clone(&app)));
 
     let name = runtime.block_on(signals.wait());
@@ -151,11 +153,20 @@ pub(crate) fn default_public_url(addresses: &[SocketAddr]) -> anyhow::Result<Pub
     Ok(PublicUrl::parse(&text)?)
 }
 
-fn announce(edge: &Edge, public_url: &PublicUrl, data_dir: &DataDir) -> anyhow::Result<()> {
+fn announce(edge: &Edge, public_url: &PublicUrl, is_guessed: bool, data_dir: &DataDir) -> anyhow::Result<()> {
     for address in edge.local_addrs() {
         print::line(&format!("Listening on      http://{address}"))?;
     }
     print::line(&format!("Short links       {}/...", public_url.origin()))?;
+    if is_guessed && edge.local_addrs().iter().any(|address| !address.ip().is_loopback()) {
+        let is_local = Url::parse(public_url.origin()).is_ok_and(|url| is_this_machine(&url));
+        let reach = if is_local { "works on this machine only" } else { "is a guess" };
+        print::line(&format!(
+            "                  No public URL is set: links are made with {}, which {reach}.",
+            public_url.origin()
+        ))?;
+        print::line("                  Give the address that visitors use, such as --public-url https://go.example")?;
+    }
     print::line(&format!("Data              {}", data_dir.path().display()))?;
     print::line(&format!("Make an API key   waypost key create --name me{}", folder_flag(data_dir.path())))?;
     Ok(())
@@ -169,7 +180,7 @@ fn folder_flag(path: &Path) -> String {
     }
     let text = path.display().to_string();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
-    if is_plain { format!(" --data-dir {text}") } else { format!(" --data-dir '{}'", text.replace('\'', r"'\''")) }
+    if is_plain { format!(" --data-dir {text}") } else { format!(" --data-dir '{}'", text.replace('\'', r#"'"'"'"#)) }
 }
 
 async fn log_readiness(app: Arc<App>) {

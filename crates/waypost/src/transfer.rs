@@ -1,6 +1,7 @@
 //! Links in bulk: files into links, and links into files. Everything goes through the API, in bounded memory.
 
 mod csv;
+mod csv_records;
 pub(crate) mod export;
 pub(crate) mod import;
 mod progress;

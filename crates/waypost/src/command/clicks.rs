@@ -9,12 +9,11 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{ClicksCommand, ClientArgs, ExportFormat, LinkChoice, LinkId, RangeArgs};
 use crate::client::{Call, Client};
-use crate::command::link::find_id;
+use crate::command::link_find::find_id;
 use crate::command::report::range_pairs;
-use crate::command::report_table::grouped;
 use crate::command::server_events::{EventReader, ServerEvent};
 use crate::command::{component, confirm, items, text, with_client, with_query};
-use crate::print;
+use crate::print::{self, counted, grouped};
 use crate::transfer::export::{Target, format_of};
 
 const PATH: &str = "/api/v1/clicks";
@@ -66,7 +65,7 @@ async fn export(
         writer.flush()?;
         target.keep()?;
         if output.is_some() {
-            print::note(&format!("{} bytes written", grouped(bytes_written)));
+            print::note(&format!("{} written", counted(bytes_written, "byte")));
         }
         Ok(())
     })
@@ -106,7 +105,7 @@ fn show_event(event: &ServerEvent, as_json: bool) -> anyhow::Result<()> {
         "click" if as_json => print::json(&data)?,
         "click" => print::line(&print::plain(&show_click(&data)))?,
         "missed" => match data["clicks"].as_u64() {
-            Some(clicks) => print::note(&format!("{clicks} clicks came too fast to be shown")),
+            Some(clicks) => print::note(&format!("{} came too fast to be shown", counted(clicks, "click"))),
             None => print::note("some clicks came too fast to be shown"),
         },
         _ => {}
@@ -216,7 +215,7 @@ async fn erase(args: &ClientArgs, link: &LinkId, visitor: Option<&str>, yes: boo
     if args.json {
         return Ok(print::json(&erased)?);
     }
-    Ok(print::line(&format!("Erased {} clicks.", grouped(erased["deleted"].as_u64().unwrap_or_default())))?)
+    Ok(print::line(&format!("Erased {}.", counted(erased["deleted"].as_u64().unwrap_or_default(), "click")))?)
 }
 
 fn text_of(link: &LinkId) -> &str {

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value};
+use waypost_core::Hostname;
 
 use crate::cli::{ClientArgs, DomainCommand};
 use crate::client::{Call, Client};
@@ -41,7 +42,7 @@ fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> Map<Strin
 }
 
 async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
-    let client = Client::connect(args).await?;
+    let client = Client::connect_to_make(args).await?;
     let domain =
         with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
     show(args, &domain)
@@ -61,7 +62,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
 fn show_row(domain: &Value) -> Vec<String> {
     let default = if domain["is_default"] == true { "yes" } else { "" };
     let case = if domain["case_insensitive"] == true { "insensitive" } else { "sensitive" };
-    [text(domain, "id"), text(domain, "host"), default, case, text(domain, "root_url")].map(str::to_owned).to_vec()
+    [text(domain, "id"), &shown_host(domain), default, case, text(domain, "root_url")].map(str::to_owned).to_vec()
 }
 
 async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> anyhow::Result<()> {
@@ -69,12 +70,22 @@ async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> a
     let client = Client::connect(args).await?;
     let changed = with_client(client, async |client| {
         let listed = client.call(Call::new(Method::GET, PATH)).await?;
-        let wanted = |item: &&Value| text(item, "id") == domain || text(item, "host").eq_ignore_ascii_case(domain);
+        let host = Hostname::parse(domain).ok();
+        let is_host = |item: &Value| host.as_ref().is_some_and(|host| text(item, "host") == host.as_str());
+        let wanted = |item: &&Value| text(item, "id") == domain || is_host(item);
         let found = items(&listed, "domains").iter().find(wanted);
         let id = text(found.with_context(|| format!("there is no domain {domain}"))?, "id");
         client.call(Call::new(Method::PATCH, format!("{PATH}/{}", component(id))).body(body)).await
     });
     show(args, &changed.await?)
+}
+
+/// The host, and as people read it where that differs.
+fn shown_host(domain: &Value) -> String {
+    match (text(domain, "host"), text(domain, "host_unicode")) {
+        (host, unicode) if unicode.is_empty() || unicode == host => host.to_owned(),
+        (host, unicode) => format!("{host} ({unicode})"),
+    }
 }
 
 fn show(args: &ClientArgs, domain: &Value) -> anyhow::Result<()> {
@@ -84,7 +95,7 @@ fn show(args: &ClientArgs, domain: &Value) -> anyhow::Result<()> {
     let case = if domain["case_insensitive"] == true { "does not count" } else { "counts" };
     let pairs = [
         ("id", domain["id"].as_str().map(str::to_owned)),
-        ("host", domain["host"].as_str().map(str::to_owned)),
+        ("host", Some(shown_host(domain))),
         ("letter case", Some(case.to_owned())),
         ("root URL", domain["root_url"].as_str().map(str::to_owned)),
     ];

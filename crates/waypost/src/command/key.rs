@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::{Map, Value};
+use waypost_core::Timestamp;
 
 use crate::cli::{ClientArgs, KeyCommand};
 use crate::client::{Call, Client};
@@ -28,7 +29,7 @@ async fn create(args: &ClientArgs, name: &str, expires: Option<&str>) -> anyhow:
     if let Some(expires) = expires {
         body.insert("expires_at".to_owned(), clock::parse_when(expires, clock::now())?.to_string().into());
     }
-    let client = Client::connect(args).await?;
+    let client = Client::connect_to_make(args).await?;
     let key = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(&body)).await).await?;
     if args.json {
         return Ok(print::json(&key)?);
@@ -52,6 +53,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
 fn show_row(key: &Value) -> Vec<String> {
     let state = match (key["revoked_at"].as_str(), key["expires_at"].as_str()) {
         (Some(revoked_at), _) => format!("revoked {revoked_at}"),
+        (None, Some(expires_at)) if has_passed(expires_at) => format!("expired {expires_at}"),
         (None, Some(expires_at)) => format!("until {expires_at}"),
         (None, None) => "active".to_owned(),
     };
@@ -59,6 +61,10 @@ fn show_row(key: &Value) -> Vec<String> {
     let short = format!("wp_{}_…", text(key, "key_id"));
     let cells = [text(key, "id"), text(key, "name"), &short, text(key, "created_at"), last_used, &state];
     cells.map(str::to_owned).to_vec()
+}
+
+fn has_passed(time: &str) -> bool {
+    time.parse().is_ok_and(|time: Timestamp| time <= clock::now())
 }
 
 async fn revoke(args: &ClientArgs, id: &str) -> anyhow::Result<()> {

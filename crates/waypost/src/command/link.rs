@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use crate::cli::{ClientArgs, LinkChoice, LinkCommand};
 use crate::client::{Call, Client};
 use crate::command::fields::read_fields;
-use crate::command::{component, confirm, items, text, with_client, with_query};
+use crate::command::link_find::find;
+use crate::command::link_list::list;
+use crate::command::{component, confirm, items, text, with_client};
 use crate::print;
-use crate::problem::Problem;
 
 /// Where links are in the API.
 pub(crate) const PATH: &str = "/api/v1/links";
@@ -35,7 +36,11 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
             let found = with_client(Client::connect(&client).await?, async |client| find(client, &link).await).await?;
             show(&client, &found)
         }
-        LinkCommand::Update { link, destination, fields, clear, if_version, client } => {
+        LinkCommand::Update { slug: Some(_), .. } => bail!(
+            "a link keeps its slug, because copies of its short URL are out there: make another link with \
+             `waypost link create URL --slug NEW`, and delete this one or keep both"
+        ),
+        LinkCommand::Update { link, destination, fields, clear, if_version, client, slug: None } => {
             let mut body = read_fields(&fields)?;
             body.extend(clear.into_iter().map(|field| (field, Value::Null)));
             if let Some(destination) = destination {
@@ -48,88 +53,13 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
-    let client = Client::connect(args).await?;
+    let client = Client::connect_to_make(args).await?;
     let link = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    note_warnings(&link);
     if args.json {
         return Ok(print::json(&link)?);
     }
     Ok(print::line(text(&link, "short_url"))?)
-}
-
-async fn list(args: &ClientArgs, limit: u64, domain: Option<&str>) -> anyhow::Result<()> {
-    let client = Client::connect(args).await?;
-    let json = args.json;
-    with_client(client, async |client| {
-        let mut rows = Vec::new();
-        let mut left = limit;
-        let mut cursor: Option<String> = None;
-        while left > 0 {
-            let page_links = left.min(PAGE_LINKS).to_string();
-            let pairs = [("limit", Some(page_links.as_str())), ("domain", domain), ("cursor", cursor.as_deref())];
-            let page = client.call_patiently(Call::new(Method::GET, with_query(PATH, &pairs))).await?;
-            let links = items(&page, "links");
-            left -= (links.len() as u64).min(left);
-            if json {
-                links.iter().try_for_each(print::json)?;
-            } else {
-                rows.extend(links.iter().map(show_row));
-            }
-            cursor = page["next_cursor"].as_str().map(str::to_owned);
-            if cursor.is_none() || links.is_empty() {
-                break;
-            }
-        }
-        if !json {
-            print::table(&["SHORT URL", "DESTINATION", "VERSION", "CREATED"], &rows, "There are no links.")?;
-            if cursor.is_some() {
-                print::note("There are more: see --limit and --all.");
-            }
-        }
-        Ok(())
-    })
-    .await
-}
-
-fn show_row(link: &Value) -> Vec<String> {
-    let version = link["version"].to_string();
-    [text(link, "short_url"), text(link, "destination_url"), &version, text(link, "created_at")]
-        .map(str::to_owned)
-        .to_vec()
-}
-
-/// The id of the link that is meant. One that looks like an id stands for itself where no such link exists: clicks outlive
-/// their link.
-///
-/// # Errors
-/// Where there is no such link, or several domains have one.
-pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Result<String> {
-    match find(client, choice).await {
-        Ok(link) => Ok(link["id"].as_str().context("the answer names no link")?.to_owned()),
-        Err(_) if choice.domain.is_none() && choice.link.starts_with("link_") => Ok(choice.link.clone()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The link that is meant: by its id, else by its slug.
-async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
-    if choice.domain.is_none() && choice.link.starts_with("link_") {
-        let found = client.call(Call::new(Method::GET, format!("{PATH}/{}", component(&choice.link)))).await;
-        // What looks like an id may be a slug.
-        match found {
-            Err(error) if error.downcast_ref::<Problem>().is_some_and(|problem| problem.status == 404) => {}
-            other => return other,
-        }
-    }
-    let pairs = [("slug", Some(choice.link.as_str())), ("domain", choice.domain.as_deref())];
-    let page = client.call(Call::new(Method::GET, with_query(PATH, &pairs))).await?;
-    match items(&page, "links") {
-        [] => bail!("there is no link {}", choice.link),
-        [link] => Ok(link.clone()),
-        several => {
-            let hosts: Vec<&str> = several.iter().map(|link| text(link, "domain")).collect();
-            bail!("several domains have a link {}: name one with --domain ({})", choice.link, hosts.join(", "))
-        }
-    }
 }
 
 fn path_of(link: &Value) -> anyhow::Result<String> {
@@ -149,7 +79,16 @@ async fn update(
         let path = path_of(&find(client, choice).await?)?;
         client.call(Call::new(Method::PATCH, path).if_version(if_version).body(body)).await
     });
-    show(args, &link.await?)
+    let link = link.await?;
+    note_warnings(&link);
+    show(args, &link)
+}
+
+/// What the instance has to say of a link that it took as it is.
+fn note_warnings(link: &Value) {
+    for warning in items(link, "warnings").iter().filter_map(Value::as_str) {
+        print::note(&format!("Note: {}", print::plain(warning)));
+    }
 }
 
 async fn delete(args: &ClientArgs, choice: &LinkChoice, if_version: Option<u64>, yes: bool) -> anyhow::Result<()> {

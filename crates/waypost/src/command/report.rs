@@ -5,7 +5,7 @@ use http::Method;
 
 use crate::cli::{LinkChoice, LinkFilter, RangeArgs, ReportArgs, ReportFormat};
 use crate::client::{Call, Client};
-use crate::command::link::find_id;
+use crate::command::link_find::find_id;
 use crate::command::report_table::show_report;
 use crate::command::{with_client, with_query};
 use crate::print;

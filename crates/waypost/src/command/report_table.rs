@@ -6,12 +6,14 @@ use std::io::{self, IsTerminal as _};
 use serde_json::Value;
 
 use crate::command::{items, text};
-use crate::print;
+use crate::print::{self, counted, grouped};
 
 /// Characters of the longest bar.
 const BAR_CHARS: u64 = 30;
 /// Characters of a group's name on a terminal.
 const GROUP_CHARS_MAX: usize = 60;
+/// Rows without clicks that are shown before the first with some.
+const QUIET_ROWS_MAX: usize = 1;
 const GAP: &str = "  ";
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
@@ -43,9 +45,15 @@ fn render(report: &Value, on_terminal: bool) -> String {
         return out + "\n";
     }
     let rows: Vec<Row> = items(report, "rows").iter().map(|row| read_row(row, query, on_terminal)).collect();
+    let quiet = rows.iter().take_while(|row| row.clicks == 0).count();
+    // The days before a link was made say nothing, and one empty line before the first click says it was quiet.
+    let rows = if quiet > QUIET_ROWS_MAX { &rows[quiet..] } else { &rows[..] };
     if !rows.is_empty() {
         out.push('\n');
-        write_table(&mut out, &rows, query, on_terminal);
+        write_table(&mut out, rows, query, on_terminal);
+    }
+    if let (true, Some(first)) = (quiet > QUIET_ROWS_MAX, rows.first()) {
+        let _ = write!(out, "\nNo clicks before {}.", first.time);
     }
     let _ = write!(out, "\nTotal: {}", counted(report["clicks"].as_u64().unwrap_or_default(), "click"));
     let about = if report["visitors_estimated"] == true { "about " } else { "" };
@@ -164,25 +172,6 @@ fn bar(count: u64, most: u64) -> String {
     bar
 }
 
-/// `1 click`, `1,234 clicks`.
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
-}
-
-/// A number with a comma after every three digits.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -207,6 +196,20 @@ mod tests {
             FROM        CLICKS  VISITORS\n2026-03-01       0         0\n2026-03-02   1,234      ~999\n\n\
             Total: 1,234 clicks, about 999 visitors\nNot shown: 1 group with 4 clicks; see --limit.\n";
         assert_eq!(render(&report("day", "", &rows), false), expect);
+    }
+
+    #[test]
+    fn days_before_the_first_click_are_one_line() {
+        let day = |day: u32, clicks: u32| json!({"starts_at": format!("2026-03-{day:02}T00:00:00+01:00"), "clicks": clicks, "visitors": clicks});
+        let days: Vec<Value> = (1..30).map(|number| day(number, u32::from(number >= 28))).collect();
+        let mut of_a_new_link = report("day", "", &days.into());
+        (of_a_new_link["clicks"], of_a_new_link["visitors"]) = (2.into(), 1.into());
+        of_a_new_link["visitors_estimated"] = false.into();
+        let text = render(&of_a_new_link, false);
+        let (_, shown) = text.split_once("\n\n").unwrap_or_default();
+        let expect = "FROM        CLICKS  VISITORS\n2026-03-28       1         1\n2026-03-29       1         1\n\n\
+            No clicks before 2026-03-28.\nTotal: 2 clicks, 1 visitor\n";
+        assert!(shown.starts_with(expect), "{text}");
     }
 
     #[test]
@@ -243,11 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn bars_and_numbers() {
+    fn bars() {
         assert_eq!((bar(0, 10), bar(0, 0), bar(1, 1_000_000).as_str()), (String::new(), String::new(), "▏"));
         assert_eq!(bar(u64::MAX, u64::MAX).chars().count(), 30);
-        for (number, expect) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), expect);
-        }
     }
 }

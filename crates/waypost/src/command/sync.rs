@@ -8,11 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{ClientArgs, LinkChoice, SomeLink, SyncCommand};
 use crate::client::{Call, Client};
-use crate::command::link::find_id;
-use crate::command::report_table::grouped;
+use crate::command::link_find::find_id;
 use crate::command::sync_progress::SyncProgress;
 use crate::command::{component, confirm, items, text, with_client};
-use crate::print;
+use crate::print::{self, grouped};
 
 const PATH: &str = "/api/v1/sync";
 /// Something is not as it should be.
@@ -160,7 +159,7 @@ fn fill_progress(target: &Value) -> Option<String> {
     let (links, synced) = (target["links"].as_u64()?, target["counts"]["synced"].as_u64()?);
     let is_filling = target["behind"] == true && synced < links;
     let percent = synced * 100 / links.max(1);
-    is_filling.then(|| format!("{} of {} links are there ({percent} %)", grouped(synced), grouped(links)))
+    is_filling.then(|| format!("{} of {} there ({percent} %)", grouped(synced), print::counted(links, "link")))
 }
 
 fn show_failed(page: &Value) -> anyhow::Result<()> {
@@ -197,7 +196,9 @@ async fn retry(args: &ClientArgs, all: bool) -> anyhow::Result<bool> {
     } else if all {
         print::line("All links will be pushed anew; see `waypost sync status`.")?;
     } else {
-        print::line(&format!("{} links are tried again.", grouped(retried["retried"].as_u64().unwrap_or_default())))?;
+        let links = retried["retried"].as_u64().unwrap_or_default();
+        let verb = if links == 1 { "is" } else { "are" };
+        print::line(&format!("{} {verb} tried again.", print::counted(links, "link")))?;
     }
     Ok(true)
 }
@@ -241,7 +242,8 @@ fn show_summary(summary: &Value, delete_foreign: bool) -> anyhow::Result<()> {
     let count = |name: &str| summary[name].as_u64().unwrap_or_default();
     let counted = |name: &str| grouped(count(name));
     let seconds = count("took_ms") as f64 / 1_000.0;
-    print::line(&format!("Compared {} links with {} keys in {seconds:.1} s.", counted("links"), counted("keys")))?;
+    let (links, keys) = (print::counted(count("links"), "link"), print::counted(count("keys"), "key"));
+    print::line(&format!("Compared {links} with {keys} in {seconds:.1} s."))?;
     print::line(&format!(
         "{} missing, {} different, {} deleted, {} foreign; {} on their way.",
         counted("missing"),
@@ -263,7 +265,7 @@ fn show_summary(summary: &Value, delete_foreign: bool) -> anyhow::Result<()> {
         }
     }
     if delete_foreign {
-        print::line(&format!("Deleted {} foreign keys.", counted("foreign_deleted")))?;
+        print::line(&format!("Deleted {}.", print::counted(count("foreign_deleted"), "foreign key")))?;
     }
     let differs = count("missing") + count("different") + count("deleted") > 0;
     let verdict = match (summary["ok"] == true, differs) {

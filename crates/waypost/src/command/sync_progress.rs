@@ -7,9 +7,8 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use crate::command::report_table::grouped;
 use crate::command::text;
-use crate::print;
+use crate::print::{self, counted, grouped};
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -77,8 +76,10 @@ impl SyncProgress {
 fn describe(progress: &Value) -> String {
     let count = |name: &str| grouped(progress[name].as_u64().unwrap_or_default());
     match text(progress, "phase") {
-        "keys" => format!("{} keys listed", count("keys")),
-        "links" => format!("{} of {} links looked for", count("links"), count("of")),
+        "keys" => format!("{} listed", counted(progress["keys"].as_u64().unwrap_or_default(), "key")),
+        "links" => {
+            format!("{} of {} looked for", count("links"), counted(progress["of"].as_u64().unwrap_or_default(), "link"))
+        }
         "repair" => format!("{} of {} repaired, {} failed", count("synced"), count("marked"), count("failed")),
         "waiting" => match (text(progress, "reason"), text(progress, "until")) {
             ("fault", _) => format!("trying again: {}", print::plain(text(progress, "error"))),

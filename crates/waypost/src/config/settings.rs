@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 use waypost_control::{PublicUrl, Rate, Secret};
-use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicyError;
 use waypost_core::webhook::WebhookKeys;
+use waypost_core::{Quoted, SchemePolicy};
 use waypost_edge::MissRate;
 
 use crate::config::types::RateLimit;
@@ -133,7 +133,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         shape: Shape::List,
         set: |config, values| {
             let read = |text: &String| {
-                let error = || format!("{text:?} is not an address and port such as 127.0.0.1:8080 or [::]:80");
+                let error = || format!("{} is not an address and port such as 127.0.0.1:8080 or [::]:80", Quoted(text));
                 text.parse::<SocketAddr>().map_err(|_| error())
             };
             if values.is_empty() {
@@ -653,13 +653,13 @@ fn api_token(values: &[String]) -> Result<Secret, String> {
 fn read_network(text: &str) -> Result<ipnet::IpNet, String> {
     let network = text.parse::<ipnet::IpNet>().ok();
     let network = network.or_else(|| text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from));
-    network.ok_or_else(|| format!("{text:?} is not a network such as 10.0.0.0/8"))
+    network.ok_or_else(|| format!("{} is not a network such as 10.0.0.0/8", Quoted(text)))
 }
 
 /// An origin as browsers write it, so that it can be compared byte for byte.
 fn read_origin(text: &str) -> Result<String, String> {
     let origin = PublicUrl::parse(text).map(|url| url.origin().to_owned());
-    origin.map_err(|_| format!("{text:?} is not an origin such as https://app.example"))
+    origin.map_err(|_| format!("{} is not an origin such as https://app.example", Quoted(text)))
 }
 
 fn list<T: ToString>(items: &[T]) -> Option<Shown> {

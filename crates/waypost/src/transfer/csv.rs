@@ -5,17 +5,14 @@
 //! single quote before such a cell, and before one that begins with single quotes followed by such a character; reading
 //! takes one single quote away from exactly these. So every text comes back as it was.
 
-use std::io::{self, BufRead as _, BufReader, Chain, Cursor, Read, Write};
+use std::io::{self, Read, Write};
 
-use csv_core::{ReadRecordResult, Reader};
 use serde_json::{Map, Value};
+use waypost_core::quoted::Unescaped;
 
-use crate::transfer::row::{RECORD_BYTES_MAX, Refusal, Row};
-
-/// The most columns of a file.
-const COLUMNS_MAX: usize = 64;
-const BUFFER_BYTES: usize = 64 * 1024;
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+use crate::print::counted;
+use crate::transfer::csv_records::{Record, Records};
+use crate::transfer::row::{GIVEN_FIELDS, Refusal, Row};
 
 /// Fields whose cells are JSON.
 const JSON_FIELDS: [&str; 6] = ["rules", "evolution_rules", "geo_rules", "ab_test", "link_utms", "utm_templates"];
@@ -25,6 +22,12 @@ const FLAG_FIELDS: [&str; 3] = ["forward_query", "enabled", "has_password"];
 const NUMBER_FIELDS: [&str; 2] = ["redirect_status", "version"];
 /// Other names for the destination, as exports of other shorteners have them.
 const DESTINATION_NAMES: [&str; 5] = ["url", "long_url", "original_url", "longurl", "originalurl"];
+
+/// Fields whose cells are texts.
+const TEXT_FIELDS: [&str; 8] =
+    ["destination_url", "slug", "domain", "starts_at", "expires_at", "expired_url", "password", "password_hash"];
+/// How alike two names must be for one to be offered instead of the other, from 0 to 1.
+const ALIKE: f64 = 0.85;
 
 /// The columns of an export, in order.
 pub(crate) const EXPORT_COLUMNS: [&str; 20] = [
@@ -53,7 +56,9 @@ pub(crate) const EXPORT_COLUMNS: [&str; 20] = [
 /// Reads links from CSV, one record at a time, with the line each begins on.
 pub(crate) struct CsvReader<R> {
     records: Records<R>,
+    /// The field of each column; empty for those that are passed over.
     columns: Vec<String>,
+    passed_over: Vec<String>,
 }
 
 impl<R: Read> CsvReader<R> {
@@ -62,52 +67,88 @@ impl<R: Read> CsvReader<R> {
     /// # Errors
     /// Where reading fails, or the first line does not name a destination column.
     pub(crate) fn new(input: R) -> anyhow::Result<Self> {
-        let mut records = Records::new(input)?;
+        let mut records = Records::new(input, |cell| read_heading(cell).is_some_and(|name| name == "destination_url"))?;
         let columns = match records.next_record()? {
             None => anyhow::bail!("the file is empty; its first line names the columns, such as destination_url,slug"),
             Some(Record { is_too_long: true, .. }) => anyhow::bail!("the first line has too many or too long columns"),
             Some(record) => record.cells().map(read_heading).collect::<Option<Vec<_>>>(),
         };
-        let columns = columns.ok_or_else(|| anyhow::anyhow!("the first line is not UTF-8"))?;
+        let mut columns = columns.ok_or_else(|| anyhow::anyhow!("the first line is not UTF-8"))?;
         if !columns.iter().any(|column| column == "destination_url") {
             anyhow::bail!(
                 "the first line names no column destination_url (or url, long_url, original_url): {}",
                 columns.join(",")
             );
         }
-        if let Some(twice) = columns.iter().enumerate().find(|(index, column)| columns[..*index].contains(column)) {
-            anyhow::bail!("the first line names the column {} twice", twice.1);
+        let mut passed_over = Vec::new();
+        for column in columns.iter_mut().filter(|column| !is_field(column)) {
+            // A column without a name is a left-over of a spreadsheet.
+            passed_over.extend(Some(std::mem::take(column)).filter(|name| !name.is_empty()));
         }
-        Ok(Self { records, columns })
+        let is_twice = |(index, column): &(usize, &String)| !column.is_empty() && columns[..*index].contains(*column);
+        if let Some((_, twice)) = columns.iter().enumerate().find(is_twice) {
+            anyhow::bail!("the first line names the column {twice} twice");
+        }
+        Ok(Self { records, columns, passed_over })
     }
 
-    /// The next record as the body of a link to be made.
+    /// What a person should know of the columns that are no fields of a link.
+    pub(crate) fn note(&self) -> Option<String> {
+        let names: Vec<String> = self.passed_over.iter().map(|name| show_passed_over(name)).collect();
+        let count = counted(names.len() as u64, "column");
+        (!names.is_empty())
+            .then(|| format!("{count} passed over, because links have no such field: {}", names.join(", ")))
+    }
+
+    /// The next record as the body of a link to be made; rows of nothing but separators are passed over.
     ///
     /// # Errors
     /// Where reading fails; what is wrong with the record itself is in the row.
     pub(crate) fn next_row(&mut self) -> io::Result<Option<Row>> {
-        let Some(record) = self.records.next_record()? else { return Ok(None) };
-        let line = record.line;
-        let body = if record.is_too_long { Err(Refusal::too_long()) } else { read_record(&self.columns, &record) };
-        Ok(Some(Row { line, body }))
+        loop {
+            let Some(record) = self.records.next_record()? else { return Ok(None) };
+            if record.is_blank() {
+                continue;
+            }
+            let line = record.line;
+            let body = if record.is_too_long { Err(Refusal::too_long()) } else { read_record(&self.columns, &record) };
+            return Ok(Some(Row { line, body }));
+        }
     }
 }
 
 fn read_heading(cell: &[u8]) -> Option<String> {
-    let name = str::from_utf8(cell).ok()?.trim().to_ascii_lowercase();
+    let name = str::from_utf8(cell).ok()?.trim().to_ascii_lowercase().replace([' ', '-'], "_");
     Some(if DESTINATION_NAMES.contains(&name.as_str()) { "destination_url".to_owned() } else { name })
+}
+
+fn fields() -> impl Iterator<Item = &'static str> {
+    let lists: [&[&str]; 5] = [&TEXT_FIELDS, &JSON_FIELDS, &FLAG_FIELDS, &NUMBER_FIELDS, &GIVEN_FIELDS];
+    lists.into_iter().flatten().copied()
+}
+
+fn is_field(column: &str) -> bool {
+    fields().any(|field| field == column)
+}
+
+/// The name of a column that is passed over, and the field that may have been meant.
+fn show_passed_over(name: &str) -> String {
+    let name = crate::print::plain(name);
+    let near = fields().map(|field| (strsim::jaro_winkler(field, &name), field));
+    let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    near.map_or(name.clone(), |(_, near)| format!("{name} (did you mean {near}?)"))
 }
 
 fn read_record(columns: &[String], record: &Record<'_>) -> Result<Map<String, Value>, Refusal> {
     let count = record.ends.len();
     if count != columns.len() {
-        let reason = format!("has {count} cells where the first line names {} columns", columns.len());
+        let reason = format!("has {} where the first line names {}", counted(count as u64, "cell"), columns.len());
         return Err(Refusal::new("csv", reason));
     }
     let mut body = Map::new();
     for (column, cell) in columns.iter().zip(record.cells()) {
         let text = str::from_utf8(cell).map_err(|_| Refusal::new("utf8", format!("{column}: not UTF-8")))?;
-        // An empty cell says nothing. A column without a name is a left-over of a spreadsheet.
+        // An empty cell says nothing.
         if !text.is_empty() && !column.is_empty() {
             body.insert(column.clone(), read_cell(column, unguard(text))?);
         }
@@ -118,7 +159,8 @@ fn read_record(columns: &[String], record: &Record<'_>) -> Result<Map<String, Va
 fn read_cell(column: &str, text: &str) -> Result<Value, Refusal> {
     let refusal = |what: &str| Refusal::new("csv", format!("{column}: {what}"));
     if JSON_FIELDS.contains(&column) {
-        return serde_json::from_str(text).map_err(|error| refusal(&format!("not JSON: {error}")));
+        return serde_json::from_str(text)
+            .map_err(|error| refusal(&format!("not JSON: {}", Unescaped(&error.to_string()))));
     }
     if FLAG_FIELDS.contains(&column) {
         return match text.to_ascii_lowercase().as_str() {
@@ -216,90 +258,6 @@ fn unguard(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| is_guarded(rest)).unwrap_or(text)
 }
 
-/// One record of a file.
-struct Record<'r> {
-    /// The line it begins on, from 1.
-    line: u64,
-    bytes: &'r [u8],
-    /// Where each cell ends in `bytes`.
-    ends: &'r [usize],
-    /// It has more bytes or cells than is taken, and was passed over.
-    is_too_long: bool,
-}
-
-impl<'r> Record<'r> {
-    fn cells(&self) -> impl Iterator<Item = &'r [u8]> {
-        let (bytes, mut start) = (self.bytes, 0);
-        self.ends.iter().map(move |end| &bytes[std::mem::replace(&mut start, *end)..*end])
-    }
-}
-
-/// Splits a stream into records, in bounded memory, and counts lines.
-struct Records<R> {
-    input: BufReader<Chain<Cursor<Vec<u8>>, R>>,
-    reader: Reader,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    /// The line of the next byte, from 1.
-    line: u64,
-}
-
-impl<R: Read> Records<R> {
-    /// A byte order mark at the start is no part of the first record.
-    fn new(mut input: R) -> io::Result<Self> {
-        let mut start = Vec::new();
-        input.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;
-        if start == BYTE_ORDER_MARK {
-            start.clear();
-        }
-        Ok(Self {
-            input: BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(input)),
-            reader: Reader::new(),
-            bytes: vec![0; RECORD_BYTES_MAX],
-            ends: vec![0; COLUMNS_MAX],
-            line: 1,
-        })
-    }
-
-    fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
-        self.skip_line_ends()?;
-        let line = self.line;
-        let (mut bytes_count, mut ends_count, mut is_too_long) = (0, 0, false);
-        loop {
-            let input = self.input.fill_buf()?;
-            let (result, read, written, ended) =
-                self.reader.read_record(input, &mut self.bytes[bytes_count..], &mut self.ends[ends_count..]);
-            self.line += memchr::memchr_iter(b'\n', &input[..read]).count() as u64;
-            self.input.consume(read);
-            bytes_count += written;
-            ends_count += ended;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    is_too_long = true;
-                    (bytes_count, ends_count) = (0, 0);
-                }
-                ReadRecordResult::Record => break,
-                ReadRecordResult::End => return Ok(None),
-            }
-        }
-        Ok(Some(Record { line, bytes: &self.bytes[..bytes_count], ends: &self.ends[..ends_count], is_too_long }))
-    }
-
-    /// Passes over line ends, so that empty lines are counted before the record that follows them.
-    fn skip_line_ends(&mut self) -> io::Result<()> {
-        loop {
-            let input = self.input.fill_buf()?;
-            let count = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            if count == 0 {
-                return Ok(());
-            }
-            self.line += memchr::memchr_iter(b'\n', &input[..count]).count() as u64;
-            self.input.consume(count);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -307,6 +265,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::transfer::row::RECORD_BYTES_MAX;
 
     fn rows(text: &[u8]) -> Vec<(u64, Result<Value, String>)> {
         // One byte at a time, so that every state is met at the end of a buffer.
@@ -338,10 +297,52 @@ mod tests {
             ),
             (4, Ok(json!({"destination_url": "https://b.example/?q=\"1\"", "slug": "b\r\nc"}))),
             (6, Err("redirect_status: not a whole number".to_owned())),
-            (7, Err("has 1 cells where the first line names 6 columns".to_owned())),
+            (7, Err("has 1 cell where the first line names 6".to_owned())),
             (8, Err("slug: not UTF-8".to_owned())),
         ];
         assert_eq!(rows(text), expect);
+    }
+
+    #[test]
+    fn what_separates_is_seen_from_the_first_line() {
+        let expect = vec![
+            (2, Ok(json!({"destination_url": "https://a.example/?a=1;2,3", "slug": "a"}))),
+            (3, Ok(json!({"destination_url": "https://b.example/", "slug": "b\nc"}))),
+        ];
+        for separator in [",", ";", "\t"] {
+            let text =
+                "Title|Long URL|slug\r\n\"x\"|\"https://a.example/?a=1;2,3\"|a\r\n|https://b.example/|\"b\nc\"\r\n";
+            let text = text.replace('|', separator);
+            assert_eq!(rows(text.as_bytes()), expect, "{separator:?}");
+            assert_eq!(rows(format!("\u{feff}{text}").as_bytes()), expect, "{separator:?}");
+            let said: Vec<_> = expect.iter().map(|(line, row)| (line + 1, row.clone())).collect();
+            assert_eq!(rows(format!("sep={separator}\r\n{text}").as_bytes()), said, "{separator:?}");
+        }
+        // Quoted separators of another kind are none.
+        let text = b"\"a;b;c;d\",url\n1,https://a.example/";
+        assert_eq!(rows(text), [(2, Ok(json!({"destination_url": "https://a.example/"})))]);
+        assert_eq!(
+            rows(b"url\nhttps://a.example/?x;y"),
+            [(2, Ok(json!({"destination_url": "https://a.example/?x;y"})))]
+        );
+        let utf16: Vec<u8> = "\u{feff}url\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(CsvReader::new(utf16.as_slice()).err().unwrap().to_string().contains("UTF-16"));
+    }
+
+    #[test]
+    fn columns_of_others_and_rows_of_nothing_are_passed_over() {
+        let text = b"title;url;Expires;Tags;slug;Tags\nA;https://a.example/;2030;x;a;y\n;;;;;\n ; ;;;;\n;;\nB;https://b.example/;;;;";
+        let expect = vec![
+            (2, Ok(json!({"destination_url": "https://a.example/", "slug": "a"}))),
+            (6, Ok(json!({"destination_url": "https://b.example/"}))),
+        ];
+        assert_eq!(rows(text), expect);
+        let note = CsvReader::new(&text[..]).unwrap().note().unwrap();
+        assert!(
+            note.starts_with("4 columns passed over") && note.contains("expires (did you mean expires_at?)"),
+            "{note}"
+        );
+        assert_eq!(CsvReader::new(&b"url,slug,\n"[..]).unwrap().note(), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::client::{Call, Client};
 use crate::command::with_query;
+use crate::print::counted;
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::progress::Progress;
 
@@ -53,7 +54,12 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     target.keep()?;
     progress.finish();
     if args.output.is_some() {
-        progress.say(&format!("{count} links written in {:.1} s ({}/s)", progress.seconds(), progress.rate(count)));
+        progress.say(&format!(
+            "{} written in {:.1} s ({}/s)",
+            counted(count, "link"),
+            progress.seconds(),
+            progress.rate(count)
+        ));
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use crate::cli::ImportArgs;
+use crate::cli::{IfExists, ImportArgs};
 use crate::client::{Call, Client};
-use crate::print;
+use crate::print::{self, counted};
 use crate::problem::Problem;
 use crate::transfer::progress::Progress;
 use crate::transfer::report::Report;
@@ -33,6 +33,12 @@ const CALLS_MAX: usize = 4;
 pub(crate) struct Summary {
     /// Links made, or that could be made in a dry run.
     pub(crate) taken: u64,
+    /// Links that were there and were changed.
+    updated: u64,
+    /// Links that were there as the file has them.
+    there: u64,
+    /// Links that were there, differ, and were left so.
+    kept: u64,
     /// Lines refused.
     pub(crate) refused: u64,
 }
@@ -45,7 +51,10 @@ pub(crate) struct Summary {
 pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     let source = Source::open(&args.file, args.format)?;
     let report = Report::open(args.report.as_deref())?;
-    let client = Arc::new(Client::connect(&args.client).await?);
+    if let Some(note) = source.note() {
+        print::note(&format!("Note: {note}"));
+    }
+    let client = Arc::new(Client::connect_to_make(&args.client).await?);
     let progress = Progress::start(source.total_bytes());
     let mut import = Import {
         args,
@@ -54,7 +63,7 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         progress,
         client,
         in_flight: VecDeque::new(),
-        taken: 0,
+        summary: Summary::default(),
         answered_line: args.from_line.saturating_sub(1),
     };
     let run = import.run().await;
@@ -83,7 +92,7 @@ struct Import<'a> {
     progress: Progress,
     client: Arc<Client>,
     in_flight: VecDeque<InFlight>,
-    taken: u64,
+    summary: Summary,
     /// Everything up to this line has an answer.
     answered_line: u64,
 }
@@ -92,7 +101,23 @@ struct Import<'a> {
 struct InFlight {
     /// Lines refused before the call, in between, and lines sent, in the order of the file.
     lines: Vec<(u64, Option<Refusal>)>,
-    calling: JoinHandle<anyhow::Result<Vec<Option<Refusal>>>>,
+    calling: JoinHandle<anyhow::Result<Vec<Answer>>>,
+}
+
+/// What the instance says to one link.
+enum Answer {
+    Taken {
+        warnings: Vec<String>,
+    },
+    Updated {
+        warnings: Vec<String>,
+    },
+    There,
+    /// It is there, and differs.
+    Kept {
+        short_url: String,
+    },
+    Refused(Refusal),
 }
 
 #[derive(Default)]
@@ -143,8 +168,8 @@ impl Import<'_> {
             self.receive().await?;
         }
         let client = Arc::clone(&self.client);
-        let dry_run = self.args.dry_run;
-        let calling = tokio::spawn(async move { create_links(&client, batch.links, dry_run).await });
+        let (dry_run, if_exists) = (self.args.dry_run, self.args.if_exists);
+        let calling = tokio::spawn(async move { create_links(&client, batch.links, dry_run, if_exists).await });
         self.in_flight.push_back(InFlight { lines: batch.lines, calling });
         Ok(())
     }
@@ -154,22 +179,47 @@ impl Import<'_> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
         let mut answers = oldest.calling.await.context("a call broke down")??.into_iter();
         for (line, refusal) in oldest.lines {
-            let refusal = match refusal {
-                Some(refusal) => Some(refusal),
+            let answer = match refusal {
+                Some(refusal) => Answer::Refused(refusal),
                 None => answers.next().context("the answer has fewer results than links were sent")?,
             };
-            match refusal {
-                Some(refusal) => self.report.refuse(line, &refusal, &self.progress)?,
-                None => self.taken += 1,
-            }
+            self.take_answer(line, answer)?;
             self.answered_line = line;
         }
-        self.progress.advance(self.taken + self.report.refused(), self.source.read_bytes());
+        let Summary { taken, updated, there, kept, refused } = self.summary();
+        self.progress.advance(taken + updated + there + kept + refused, self.source.read_bytes());
+        Ok(())
+    }
+
+    fn take_answer(&mut self, line: u64, answer: Answer) -> anyhow::Result<()> {
+        let warnings = match answer {
+            Answer::Refused(refusal) => return Ok(self.report.refuse(line, &refusal, &self.progress)?),
+            Answer::Kept { short_url } => {
+                self.summary.kept += 1;
+                let reason = format!("{short_url} is there already, differs, and was left as it is");
+                return Ok(self.report.tell(line, &Refusal::new("kept", reason), &self.progress)?);
+            }
+            Answer::There => {
+                self.summary.there += 1;
+                return Ok(());
+            }
+            Answer::Taken { warnings } => {
+                self.summary.taken += 1;
+                warnings
+            }
+            Answer::Updated { warnings } => {
+                self.summary.updated += 1;
+                warnings
+            }
+        };
+        for warning in warnings {
+            self.report.tell(line, &Refusal::new("warning", warning), &self.progress)?;
+        }
         Ok(())
     }
 
     fn summary(&self) -> Summary {
-        Summary { taken: self.taken, refused: self.report.refused() }
+        Summary { refused: self.report.refused(), ..self.summary }
     }
 }
 
@@ -180,12 +230,18 @@ fn size_of(body: &Map<String, Value>) -> usize {
         .sum()
 }
 
-/// Makes these links; for each the refusal, or none where it was made.
-async fn create_links(client: &Client, links: Vec<Value>, dry_run: bool) -> anyhow::Result<Vec<Option<Refusal>>> {
+/// Makes these links; for each what became of it.
+async fn create_links(
+    client: &Client,
+    links: Vec<Value>,
+    dry_run: bool,
+    if_exists: IfExists,
+) -> anyhow::Result<Vec<Answer>> {
     if links.is_empty() {
         return Ok(Vec::new());
     }
     let mut body = Map::from_iter([("links".to_owned(), Value::Array(links))]);
+    body.insert("if_exists".to_owned(), if_exists.name().into());
     if dry_run {
         body.insert("dry_run".to_owned(), Value::Bool(true));
     }
@@ -194,19 +250,55 @@ async fn create_links(client: &Client, links: Vec<Value>, dry_run: bool) -> anyh
     Ok(results.iter().map(read_result).collect())
 }
 
-fn read_result(result: &Value) -> Option<Refusal> {
-    let problem = result.get("problem").filter(|problem| !problem.is_null())?;
-    let problem: Problem = serde_json::from_value(problem.clone()).unwrap_or_default();
-    Some(Refusal::new(&problem.code, problem.reason()))
+fn read_result(result: &Value) -> Answer {
+    if let Some(problem) = result.get("problem").filter(|problem| !problem.is_null()) {
+        let problem: Problem = serde_json::from_value(problem.clone()).unwrap_or_default();
+        return Answer::Refused(Refusal::new(&problem.code, problem.reason()));
+    }
+    let warnings = result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    match result["outcome"].as_str() {
+        Some("unchanged") => Answer::There,
+        Some("kept") => Answer::Kept { short_url: result["short_url"].as_str().unwrap_or_default().to_owned() },
+        Some("updated") => Answer::Updated { warnings: warnings.collect() },
+        Some(_) | None => Answer::Taken { warnings: warnings.collect() },
+    }
 }
 
 fn show(args: &ImportArgs, summary: Summary, seconds: f64) -> anyhow::Result<()> {
-    let Summary { taken, refused } = summary;
-    let rate = (taken as f64 / seconds.max(0.001)) as u64;
     if args.client.json {
-        let document = json!({ "taken": taken, "refused": refused, "seconds": seconds, "dry_run": args.dry_run });
+        let Summary { taken, updated, there, kept, refused } = summary;
+        let document = json!({ "taken": taken, "updated": updated, "there": there, "kept": kept, "refused": refused,
+            "seconds": seconds, "dry_run": args.dry_run });
         return Ok(print::json(&document)?);
     }
-    let what = if args.dry_run { "could be made (nothing was changed)" } else { "made" };
-    Ok(print::line(&format!("{taken} links {what}, {refused} lines refused, in {seconds:.1} s ({rate} links/s)"))?)
+    Ok(print::line(&describe(summary, args.dry_run, seconds))?)
+}
+
+/// What came of it, in one line.
+fn describe(summary: Summary, dry_run: bool, seconds: f64) -> String {
+    let Summary { taken, updated, there, kept, refused } = summary;
+    let mut parts = vec![format!("{} {}", counted(taken, "link"), if dry_run { "could be made" } else { "made" })];
+    parts.extend((updated > 0).then(|| format!("{updated} {}", if dry_run { "could be updated" } else { "updated" })));
+    parts.extend((there > 0).then(|| format!("{there} there already")));
+    let differ = if kept == 1 { "differs and stays" } else { "differ and stay" };
+    parts.extend((kept > 0).then(|| format!("{kept} there already that {differ} (see --if-exists update)")));
+    parts.push(format!("{} refused", counted(refused, "line")));
+    let rate = ((taken + updated + there + kept) as f64 / seconds.max(0.001)) as u64;
+    let nothing = if dry_run { "; nothing was changed" } else { "" };
+    format!("{}, in {seconds:.1} s ({rate} links/s){nothing}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_agree_with_their_counts() {
+        let one = Summary { taken: 1, updated: 0, there: 0, kept: 0, refused: 1 };
+        assert_eq!(describe(one, false, 1.0), "1 link made, 1 line refused, in 1.0 s (1 links/s)");
+        let all = Summary { taken: 2_000, updated: 1, there: 2, kept: 1, refused: 0 };
+        let expect = "2,000 links could be made, 1 could be updated, 2 there already, 1 there already that differs and stay (see \
+            --if-exists update), 0 lines refused, in 1.0 s (2004 links/s); nothing was changed";
+        assert_eq!(describe(all, true, 1.0), expect.replace("and stay", "and stays"));
+    }
 }

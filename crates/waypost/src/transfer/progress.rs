@@ -35,11 +35,16 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(read_bytes);
-                bar.set_message(format!("{links} links, {}/s", self.rate(links)));
+                bar.set_message(format!("{}, {}/s", print::counted(links, "link"), self.rate(links)));
             }
             None if Instant::now() >= self.line_due_at => {
                 self.line_due_at = Instant::now() + LINE_EVERY;
-                self.say(&format!("{links} links, {}/s{}", self.rate(links), self.time_left(read_bytes)));
+                self.say(&format!(
+                    "{}, {}/s{}",
+                    print::counted(links, "link"),
+                    self.rate(links),
+                    self.time_left(read_bytes)
+                ));
             }
             None => {}
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::print;
 use crate::transfer::csv::write_record;
 use crate::transfer::progress::Progress;
 use crate::transfer::row::Refusal;
@@ -17,6 +18,7 @@ const SHOWN_MAX: u64 = 20;
 pub(crate) struct Report {
     file: Option<BufWriter<File>>,
     refused: u64,
+    told: u64,
 }
 
 impl Report {
@@ -28,7 +30,7 @@ impl Report {
         let file = path
             .map(|path| File::create_new(path).with_context(|| format!("cannot make the report {}", path.display())))
             .transpose()?;
-        let mut report = Self { file: file.map(BufWriter::new), refused: 0 };
+        let mut report = Self { file: file.map(BufWriter::new), refused: 0, told: 0 };
         report.write(&["line".to_owned(), "code".to_owned(), "reason".to_owned()])?;
         Ok(report)
     }
@@ -43,9 +45,26 @@ impl Report {
             return self.write(&[line.to_string(), refusal.code.clone(), refusal.reason.clone()]);
         }
         if self.refused <= SHOWN_MAX {
-            progress.say(&format!("line {line}: {} ({})", refusal.reason.escape_debug(), refusal.code));
+            progress.say(&format!("line {line}: {} ({})", print::plain(&refusal.reason), refusal.code));
         } else if self.refused == SHOWN_MAX + 1 {
             progress.say("further refused lines are only counted; --report FILE keeps them all");
+        }
+        Ok(())
+    }
+
+    /// Says something of a line that was taken or passed over.
+    ///
+    /// # Errors
+    /// Where the report cannot be written.
+    pub(crate) fn tell(&mut self, line: u64, note: &Refusal, progress: &Progress) -> io::Result<()> {
+        self.told += 1;
+        if self.file.is_some() {
+            return self.write(&[line.to_string(), note.code.clone(), note.reason.clone()]);
+        }
+        if self.told <= SHOWN_MAX {
+            progress.say(&format!("line {line}: note: {} ({})", print::plain(&note.reason), note.code));
+        } else if self.told == SHOWN_MAX + 1 {
+            progress.say("further notes are left out; --report FILE keeps them all");
         }
         Ok(())
     }

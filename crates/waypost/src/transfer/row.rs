@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// Fields of a link record that the instance gives itself. A file may carry them; they are passed over.
-const GIVEN_FIELDS: [&str; 7] = ["id", "link_id", "account_id", "version", "short_url", "created_at", "updated_at"];
+pub(crate) const GIVEN_FIELDS: [&str; 7] =
+    ["id", "link_id", "account_id", "version", "short_url", "created_at", "updated_at"];
 
 /// One line.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value};
+use waypost_core::quoted::Unescaped;
 
 use crate::cli::Format;
 use crate::lines::{Line, Lines};
@@ -74,6 +75,14 @@ impl Source {
         }
     }
 
+    /// What a person should know of the file before it is read.
+    pub(crate) fn note(&self) -> Option<String> {
+        match &self.rows {
+            Rows::Csv(reader) => reader.note(),
+            Rows::Ndjson(_) | Rows::Urls(_) => None,
+        }
+    }
+
     /// Bytes read so far.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.read_bytes.load(Ordering::Relaxed)
@@ -87,7 +96,7 @@ impl Source {
 
 fn format_of(path: &Path) -> Option<Format> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "csv" => Some(Format::Csv),
+        "csv" | "tsv" => Some(Format::Csv),
         "ndjson" | "jsonl" => Some(Format::Ndjson),
         "txt" => Some(Format::Urls),
         _ => None,
@@ -112,7 +121,7 @@ fn read_json(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
         Ok(Value::Object(body)) => Ok(body),
         Ok(Value::String(url)) => Ok(link_to(url)),
         Ok(_) => Err(Refusal::new("json", "neither an object nor a string")),
-        Err(error) => Err(Refusal::new("json", format!("not JSON: {error}"))),
+        Err(error) => Err(Refusal::new("json", format!("not JSON: {}", Unescaped(&error.to_string())))),
     }
 }
 

@@ -42,7 +42,7 @@ fn without_clicks_commands_say_so() {
 #[test]
 fn questions_that_have_no_answer_say_what_to_ask() {
     let folder = Folder::new();
-    folder.run(&["link", "list"]).text();
+    folder.make();
     for (arguments, part) in [
         (&["--time-zone", "Europe/Belin"][..], "did you mean Europe/Berlin?"),
         (&["--from", "2026-02-01", "--to", "2026-01-01"], "swap from and to"),

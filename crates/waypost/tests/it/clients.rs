@@ -81,7 +81,17 @@ fn links_made_without_an_account_are_the_operators_to_see_and_delete() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
     let slug = shorten(&server, "https://example.com/nobodys")["urlKey"].as_str().unwrap().to_owned();
-    assert_eq!(folder.run(&["link", "list", "--json"]).text(), "");
+    folder.run(&["link", "create", "https://example.com/own", "--slug", "own"]).text();
+    let listed = folder.run(&["link", "list", "--json"]).json_lines();
+    let of_list = |link: &serde_json::Value| (link["slug"].as_str().unwrap().to_owned(), link["anonymous"].clone());
+    let expect = [("own".to_owned(), json!(null)), (slug.clone(), json!(true))];
+    assert_eq!(listed.iter().map(of_list).collect::<Vec<_>>(), expect);
+    let table = folder.run(&["link", "list"]);
+    let line_of = |slug: &str| table.text().lines().find(|line| line.contains(slug)).unwrap().to_owned();
+    assert!(line_of(&slug).ends_with("  anonymous") && !line_of("/own").contains("anonymous"), "{table:?}");
+    assert_eq!(folder.run(&["link", "list", "--json", "--limit", "1"]).json()["slug"], "own");
+    assert_eq!(folder.run(&["link", "list", "--json", "--anonymous"]).json()["slug"], slug);
+    assert!(folder.run(&["link", "show", &slug]).fault(1).contains("name it with --anonymous"));
     assert_eq!(folder.run(&["link", "show", &slug, "--anonymous", "--json"]).json()["slug"], slug);
     assert!(folder.run(&["export", "--anonymous"]).text().contains("https://example.com/nobodys"));
     folder.run(&["link", "delete", &slug, "--anonymous", "--yes"]).text();
@@ -109,6 +119,8 @@ fn a_key_can_end() {
     assert!(run.json()["expires_at"].is_string(), "{run:?}");
     let run = folder.run(&["key", "create", "--expires", "someday"]);
     assert!(run.fault(1).contains("someday"), "{run:?}");
+    let run = folder.run(&["key", "create", "--expires", "2020-01-01"]);
+    assert!(run.fault(1).contains("in the future"), "{run:?}");
 }
 
 #[test]
@@ -120,7 +132,7 @@ fn a_server_that_is_not_there_is_named() {
 #[test]
 fn commands_within_the_process_take_turns() {
     let folder = Folder::new();
-    folder.run(&["link", "list"]).text();
+    folder.make();
     let commands = (0..4).map(|number| {
         let data_dir = folder.data_dir();
         std::thread::spawn(move || {

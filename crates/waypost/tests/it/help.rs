@@ -41,6 +41,13 @@ fn help_texts() {
 }
 
 #[test]
+fn help_is_a_command_too() {
+    assert_eq!(run(&["help"]).text(), run(&["--help"]).text());
+    assert_eq!(run(&["help", "link", "create"]).text(), run(&["link", "create", "--help"]).text());
+    assert!(run(&["help", "nothing"]).fault(2).contains("nothing"));
+}
+
+#[test]
 fn the_version_is_the_packages() {
     assert_eq!(run(&["--version"]).text(), concat!("waypost ", env!("CARGO_PKG_VERSION")));
 }

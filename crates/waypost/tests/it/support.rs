@@ -105,6 +105,11 @@ impl Folder {
         self.folder.path().join("data")
     }
 
+    /// Makes the data folder, as the first command does that makes something.
+    pub(crate) fn make(&self) {
+        self.run(&["key", "create"]).text();
+    }
+
     /// A path for a file of the test.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

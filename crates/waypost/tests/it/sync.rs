@@ -113,7 +113,7 @@ fn links_are_pushed_compared_and_repaired() {
     let text = pushed.run(&["sync", "verify"]);
     assert!(text.text().starts_with("foreign    key stranger\n"), "{text:?}");
     let deleted = pushed.run(&["sync", "verify", "--delete-foreign", "--yes"]);
-    assert!(deleted.text().contains("\nDeleted 1 foreign keys.\n"), "{deleted:?}");
+    assert!(deleted.text().contains("\nDeleted 1 foreign key.\n"), "{deleted:?}");
     assert_eq!(pushed.api.count(), 2);
     pushed.api.set_fault(Some(Fault::code(403, 10_037)));
     assert!(pushed.run(&["sync", "verify"]).fault(1).contains("could not be finished"));
@@ -134,7 +134,7 @@ fn what_failed_is_shown_and_tried_again() {
     let link = pushed.run(&["sync", "status", "bad"]);
     assert!(link.status == 3 && link.stdout.contains("10033"), "{link:?}");
     pushed.api.heal();
-    assert_eq!(pushed.run(&["sync", "retry", "--failed"]).text(), "1 links are tried again.");
+    assert_eq!(pushed.run(&["sync", "retry", "--failed"]).text(), "1 link is tried again.");
     pushed.wait_for("the link to be pushed", |target| target["counts"]["synced"] == 1);
     assert!(pushed.run(&["sync", "retry", "bad"]).text().contains("cloudflare_kv  synced"));
     pushed.api.db_delete("bad");

@@ -96,12 +96,12 @@ fn refused_lines_are_named_and_stop_nothing() {
         invalid,https://example.com/\xff,\n\
         last,https://example.com/,\n";
     let file = folder.write("links.csv", text);
-    let dry = folder.run(&["import", &file, "--dry-run", "--json"]);
+    let dry = folder.run(&["import", &file, "--dry-run", "--json", "--if-exists", "error"]);
     assert_eq!((dry.status, dry.stdout.contains("\"taken\":2")), (3, true), "{dry:?}");
     assert_eq!(folder.run(&["link", "list", "--json"]).text(), "");
 
     let report = folder.file("refused.csv");
-    let run = folder.run(&["import", &file, "--report", report.to_str().unwrap()]);
+    let run = folder.run(&["import", &file, "--report", report.to_str().unwrap(), "--if-exists", "error"]);
     assert_eq!(run.status, 3, "{run:?}");
     assert!(run.stdout.starts_with("2 links made, 6 lines refused"), "{run:?}");
     let mut reader = csv::Reader::from_path(&report).unwrap();
@@ -120,9 +120,9 @@ fn refused_lines_are_named_and_stop_nothing() {
     ];
     assert_eq!(lines, expect.map(|(line, code)| (line, code.to_owned())));
 
-    let again = folder.run(&["import", &file]);
+    let again = folder.run(&["import", &file, "--if-exists", "error"]);
     assert!(again.fault(3).contains("line 2: ") && again.stderr.contains("slug_taken"), "{again:?}");
-    let tail = folder.run(&["import", &file, "--from-line", "10"]);
+    let tail = folder.run(&["import", &file, "--from-line", "10", "--if-exists", "error"]);
     assert!(tail.fault(3).starts_with("line 10: "), "{tail:?}");
 }
 
@@ -191,4 +191,80 @@ fn through_a_running_server() {
     for number in [0, 999, 1_000, 1_499] {
         assert_eq!(location_of(&server, &format!("/n{number}")).unwrap(), format!("https://example.com/{number}"));
     }
+}
+
+/// What a spreadsheet of another tool may look like: its own columns, semicolons, rows of nothing, line ends within cells.
+const OF_ANOTHER_TOOL: &str = "\u{feff}Title;Long URL;Clicks;Slug;Expires at\r\n\
+    \"A; \"\"quoted\"\"\r\ntitle\";https://example.com/a;7;a;2096-01-15\r\n\
+    ;;;;\r\n\
+    B;https://example.com/b;8;;\r\n\
+    C;https://example.com/c;8;c;2096-01-15 10:30\r\n\
+    ;;;;\r\n";
+
+#[test]
+fn a_file_of_another_tool_is_taken_and_twice_makes_nothing_twice() {
+    for separator in [";", ",", "\t"] {
+        let folder = Folder::new();
+        let file = folder.write("links.csv", OF_ANOTHER_TOOL.replace(';', separator));
+        let run = folder.run(&["import", &file]);
+        assert!(run.text().starts_with("3 links made, 0 lines refused"), "{run:?}");
+        assert!(run.stderr.contains("2 columns passed over") && run.stderr.contains("title, clicks"), "{run:?}");
+        let export = folder.run(&["export", "--format", "ndjson"]).json_lines();
+        let mut found: Vec<(&str, &Value)> =
+            export.iter().map(|link| (link["destination_url"].as_str().unwrap(), &link["expires_at"])).collect();
+        found.sort_by_key(|(url, _)| *url);
+        let (day, hour) = (json!("2096-01-15T00:00:00Z"), json!("2096-01-15T10:30:00Z"));
+        let expect = [
+            ("https://example.com/a", &day),
+            ("https://example.com/b", &Value::Null),
+            ("https://example.com/c", &hour),
+        ];
+        assert_eq!(found, expect, "{separator:?}");
+        for dry_run in [true, false] {
+            let arguments = ["import", &file, "--json", if dry_run { "--dry-run" } else { "--from-line=1" }];
+            let again = folder.run(&arguments).json();
+            assert_eq!((&again["taken"], &again["there"], &again["refused"]), (&json!(0), &json!(3), &json!(0)));
+        }
+        assert_eq!(folder.run(&["export", "--format", "ndjson"]).json_lines().len(), 3);
+    }
+}
+
+#[test]
+fn a_link_that_is_there_and_differs_is_said_kept_or_updated() {
+    let folder = Folder::new();
+    let first = folder.write("first.csv", "url,slug\nhttps://example.com/1,a\nhttps://example.com/2,b\n");
+    folder.run(&["import", &first]).text();
+    let second = folder.write("second.csv", "url,slug\nhttps://example.com/1,a\nhttps://example.com/3,b\n");
+    let destination = || folder.run(&["link", "show", "b", "--json"]).json()["destination_url"].clone();
+    let kept = folder.run(&["import", &second]);
+    assert!(
+        kept.text().starts_with("0 links made, 1 there already, 1 there already that differs and stays"),
+        "{kept:?}"
+    );
+    assert!(kept.stderr.contains("line 3: note: http") && kept.stderr.contains("/b is there already"), "{kept:?}");
+    assert_eq!(destination(), "https://example.com/2");
+    let dry = folder.run(&["import", &second, "--if-exists", "update", "--dry-run"]);
+    assert!(dry.text().contains("1 could be updated"), "{dry:?}");
+    let updated = folder.run(&["import", &second, "--if-exists", "update"]);
+    assert!(updated.text().starts_with("0 links made, 1 updated, 1 there already, 0 lines refused"), "{updated:?}");
+    assert_eq!(destination(), "https://example.com/3");
+}
+
+#[test]
+fn what_is_doubtful_is_said_and_taken() {
+    let folder = Folder::new();
+    let long = format!("https://example.com/{}", "x".repeat(3_600));
+    let made = folder.run(&["link", "create", &long, "--slug", "long"]);
+    assert!(made.text().ends_with("/long") && made.stderr.contains("proxy_buffer_size"), "{made:?}");
+    let made = folder.run(&["link", "create", "https://example.com/", "--expires-at", "2020-01-01"]);
+    assert!(made.text().starts_with("http") && made.stderr.contains("2020-01-01T00:00:00Z is over"), "{made:?}");
+    let file = folder.write("links.csv", format!("url,expires_at\n{long},\nhttps://example.com/,2020-01-01 10:30\n"));
+    let run = folder.run(&["import", &file]);
+    assert!(run.text().starts_with("2 links made, 0 lines refused"), "{run:?}");
+    assert!(run.stderr.contains("line 2: note: destination_url: of 3620 bytes"), "{run:?}");
+    assert!(run.stderr.contains("line 3: note: expires_at: 2020-01-01T10:30:00Z is over"), "{run:?}");
+    let quoted = folder
+        .write("quoted.csv", "url,redirect_status\nhttps://example.com/,\"it's \"\"x\"\"\"\nsay \"\"\"it's\"\"\",\n");
+    let refused = folder.run(&["import", &quoted]);
+    assert!(!refused.fault(3).contains('\\'), "{refused:?}");
 }

@@ -1,0 +1,80 @@
+//! Finding the one link that a command means: by its id, else by its slug on one domain.
+
+use anyhow::{Context as _, bail};
+use http::Method;
+use serde_json::Value;
+
+use crate::cli::LinkChoice;
+use crate::client::{Call, Client};
+use crate::command::link::PATH;
+use crate::command::{component, items, text, with_query};
+use crate::problem::Problem;
+
+const DOMAINS_PATH: &str = "/api/v1/domains";
+
+/// The id of the link that is meant. One that looks like an id stands for itself where no such link exists: clicks outlive
+/// their link.
+///
+/// # Errors
+/// Where there is no such link.
+pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Result<String> {
+    match find(client, choice).await {
+        Ok(link) => Ok(link["id"].as_str().context("the answer names no link")?.to_owned()),
+        Err(_) if choice.domain.is_none() && choice.link.starts_with("link_") => Ok(choice.link.clone()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The link that is meant: by its id, else by its slug. Where no domain is named that is the default domain; a link of another
+/// one is never meant.
+///
+/// # Errors
+/// Where there is no such link; says where there is one.
+pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
+    if choice.domain.is_none() && choice.link.starts_with("link_") {
+        let found = client.call(Call::new(Method::GET, format!("{PATH}/{}", component(&choice.link)))).await;
+        // What looks like an id may be a slug.
+        match found {
+            Err(error) if error.downcast_ref::<Problem>().is_some_and(|problem| problem.status == 404) => {}
+            other => return other,
+        }
+    }
+    let domain = match &choice.domain {
+        Some(domain) => domain.clone(),
+        None => default_host(client).await?,
+    };
+    let found = client.call(by_slug(&choice.link, Some(&domain))).await?;
+    if let Some(link) = items(&found, "links").first() {
+        return Ok(link.clone());
+    }
+    let elsewhere = client.call(by_slug(&choice.link, None)).await?;
+    let hosts: Vec<&str> = items(&elsewhere, "links").iter().map(|link| text(link, "domain")).collect();
+    let advice = match (hosts.first(), choice.domain.is_none()) {
+        (Some(first), true) => format!("; there is one on {}: name it with --domain {first}", hosts.join(" and ")),
+        _ if is_made_without_account(client, choice, &domain).await => {
+            "; one that was made without an account has that slug: name it with --anonymous".to_owned()
+        }
+        _ => String::new(),
+    };
+    bail!("there is no link {} on {domain}{advice}", choice.link)
+}
+
+/// The host of links that name none.
+async fn default_host(client: &Client) -> anyhow::Result<String> {
+    let answer = client.call(Call::new(Method::GET, DOMAINS_PATH)).await?;
+    let default = items(&answer, "domains").iter().find(|domain| domain["is_default"] == true);
+    let host = default.map(|domain| text(domain, "host").to_owned());
+    host.context("the answer names no default domain: give --domain")
+}
+
+async fn is_made_without_account(client: &Client, choice: &LinkChoice, domain: &str) -> bool {
+    if !client.is_operator() || client.is_anonymous() {
+        return false;
+    }
+    let found = client.call_as_anonymous(by_slug(&choice.link, Some(domain))).await;
+    found.is_ok_and(|found| !items(&found, "links").is_empty())
+}
+
+fn by_slug(slug: &str, domain: Option<&str>) -> Call {
+    Call::new(Method::GET, with_query(PATH, &[("slug", Some(slug)), ("domain", domain)]))
+}

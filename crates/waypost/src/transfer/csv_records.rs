@@ -1,0 +1,173 @@
+//! Splitting a stream into the records of a CSV file (RFC 4180), whatever program wrote it: separated by commas, semicolons or
+//! tabs, with or without a byte order mark, with any line ends.
+
+use std::io::{self, BufRead as _, BufReader, Chain, Cursor, Read};
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use crate::transfer::row::RECORD_BYTES_MAX;
+
+/// The most columns of a file.
+const COLUMNS_MAX: usize = 64;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// The most bytes of the first line that are looked at to find what separates its columns.
+const HEADING_BYTES_MAX: usize = 16 * 1024;
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// The marks of UTF-16, either way round.
+const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+/// What separates columns; of two that fit alike the first.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
+/// One record of a file.
+pub(crate) struct Record<'r> {
+    /// The line it begins on, from 1.
+    pub(crate) line: u64,
+    bytes: &'r [u8],
+    /// Where each cell ends in `bytes`.
+    pub(crate) ends: &'r [usize],
+    /// It has more bytes or cells than is taken, and was passed over.
+    pub(crate) is_too_long: bool,
+}
+
+impl<'r> Record<'r> {
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &'r [u8]> {
+        let (bytes, mut start) = (self.bytes, 0);
+        self.ends.iter().map(move |end| &bytes[std::mem::replace(&mut start, *end)..*end])
+    }
+
+    /// Whether there is nothing in it but separators.
+    pub(crate) fn is_blank(&self) -> bool {
+        !self.is_too_long && self.bytes.trim_ascii().is_empty()
+    }
+}
+
+/// Splits a stream into records, in bounded memory, and counts lines.
+pub(crate) struct Records<R> {
+    input: BufReader<Chain<Cursor<Vec<u8>>, R>>,
+    reader: Reader,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// The line of the next byte, from 1.
+    line: u64,
+}
+
+impl<R: Read> Records<R> {
+    /// Finds out what separates the columns. The heading that `is_wanted` is sure to be one of them.
+    ///
+    /// # Errors
+    /// Where reading fails, or the text is not UTF-8 by its first bytes.
+    pub(crate) fn new(mut input: R, is_wanted: fn(&[u8]) -> bool) -> anyhow::Result<Self> {
+        let mut start = read_first_line(&mut input)?;
+        anyhow::ensure!(
+            !UTF16_MARKS.iter().any(|mark| start.starts_with(mark)),
+            "the file is UTF-16: save it as UTF-8 (in a spreadsheet: \"CSV UTF-8\")"
+        );
+        if start.starts_with(&BYTE_ORDER_MARK) {
+            start.drain(..BYTE_ORDER_MARK.len());
+        }
+        let separator = match said_separator(&start) {
+            Some((separator, bytes)) => {
+                // Its line end stays, and is counted.
+                start.drain(..bytes);
+                separator
+            }
+            None => guess_separator(&start, is_wanted),
+        };
+        Ok(Self {
+            input: BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(input)),
+            reader: ReaderBuilder::new().delimiter(separator).build(),
+            bytes: vec![0; RECORD_BYTES_MAX],
+            ends: vec![0; COLUMNS_MAX],
+            line: 1,
+        })
+    }
+
+    /// The next record that is more than an empty line.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub(crate) fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
+        self.skip_line_ends()?;
+        let line = self.line;
+        let (mut bytes_count, mut ends_count, mut is_too_long) = (0, 0, false);
+        loop {
+            let input = self.input.fill_buf()?;
+            let (result, read, written, ended) =
+                self.reader.read_record(input, &mut self.bytes[bytes_count..], &mut self.ends[ends_count..]);
+            self.line += memchr::memchr_iter(b'\n', &input[..read]).count() as u64;
+            self.input.consume(read);
+            bytes_count += written;
+            ends_count += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                    is_too_long = true;
+                    (bytes_count, ends_count) = (0, 0);
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        Ok(Some(Record { line, bytes: &self.bytes[..bytes_count], ends: &self.ends[..ends_count], is_too_long }))
+    }
+
+    /// Passes over line ends, so that empty lines are counted before the record that follows them.
+    fn skip_line_ends(&mut self) -> io::Result<()> {
+        loop {
+            let input = self.input.fill_buf()?;
+            let count = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            if count == 0 {
+                return Ok(());
+            }
+            self.line += memchr::memchr_iter(b'\n', &input[..count]).count() as u64;
+            self.input.consume(count);
+        }
+    }
+}
+
+/// Reads up to the first line end that is not between quotes, and perhaps on.
+fn read_first_line(input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut text, mut chunk) = (Vec::new(), [0; 1024]);
+    while text.len() < HEADING_BYTES_MAX && first_line(&text).len() == text.len() {
+        match input.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => text.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(text)
+}
+
+/// The text up to its first line end that is not between quotes.
+fn first_line(text: &[u8]) -> &[u8] {
+    let mut is_quoted = false;
+    let end = text.iter().position(|byte| {
+        is_quoted ^= *byte == b'"';
+        !is_quoted && matches!(byte, b'\n' | b'\r')
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// What a spreadsheet's own first line (`sep=;`) says, and how many bytes it has before its line end.
+fn said_separator(text: &[u8]) -> Option<(u8, usize)> {
+    let line = first_line(text);
+    let [separator] = line.strip_prefix(b"sep=")? else { return None };
+    Some((*separator, line.len()))
+}
+
+/// The separator that makes a wanted heading of the first line, else the one that makes the most columns.
+fn guess_separator(text: &[u8], is_wanted: fn(&[u8]) -> bool) -> u8 {
+    let line = first_line(text);
+    let fit = |separator: u8| {
+        let (mut cells, mut ends) = (vec![0; line.len() + 1], [0; COLUMNS_MAX]);
+        let mut reader = ReaderBuilder::new().delimiter(separator).build();
+        let (_, read, _, mut count) = reader.read_record(line, &mut cells, &mut ends);
+        // The end of the text ends the last cell.
+        count += reader.read_record(&line[read..], &mut [0; 1], &mut ends[count..]).3;
+        let mut start = 0;
+        let has_wanted = ends[..count].iter().any(|end| is_wanted(&cells[std::mem::replace(&mut start, *end)..*end]));
+        (has_wanted, count)
+    };
+    SEPARATORS.into_iter().rev().max_by_key(|separator| fit(*separator)).unwrap_or(b',')
+}
