@@ -38,7 +38,7 @@ pub(crate) struct StoreCheck {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct TableCheck {
-    /// Whether the table has caught up since the start and is being kept current.
+    /// Whether the table has caught up since the start, is being kept current and is not damaged.
     pub(crate) ok: bool,
     /// The outbox sequence up to which the table is current.
     pub(crate) cursor: u64,
@@ -49,6 +49,12 @@ pub(crate) struct TableCheck {
     /// Parts of links that are passed over; a metric, and no one's business here.
     #[serde(skip)]
     pub(crate) skipped: u64,
+    /// Whether a link that is not in the table is known not to exist; it is 503 otherwise.
+    pub(crate) complete: bool,
+    /// What is wrong with the table's file, which is being filled anew; `null` where nothing is.
+    pub(crate) damage: Option<String>,
+    /// Damaged tables since the start that were filled anew.
+    pub(crate) mended: u64,
 }
 
 /// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links work,
@@ -103,14 +109,17 @@ impl App {
     pub(crate) async fn readiness(&self) -> Readiness {
         let (last, writable, clicks, sync) =
             tokio::join!(self.outbox_last(), self.store.is_writable(), self.clicks_check(), self.sync_check());
-        let cursor = self.table.cursor();
+        let (cursor, damage) = (self.table.cursor(), self.table.damage());
         let store = StoreCheck { ok: last.is_some() && writable, writable };
         let table = TableCheck {
-            ok: self.sync.is_well(),
+            ok: self.sync.is_well() && damage.is_none(),
             cursor,
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
             skipped: self.sync.skipped(),
+            complete: self.table.knows_all(),
+            damage,
+            mended: self.sync.mended(),
         };
         let is_well = store.ok && table.ok && clicks.ok && sync.as_ref().is_none_or(|sync| sync.ok);
         Readiness { ready: self.redirects(), degraded: !is_well, checks: Checks { store, table, clicks, sync } }

@@ -64,6 +64,17 @@ impl App {
             "Rules and other parts of links that cannot be followed, so that their links do without",
             table.skipped,
         );
+        page.flag(
+            "table_complete",
+            "Whether a link that is not in the link table is known not to exist",
+            table.complete,
+        );
+        page.flag(
+            "table_damaged",
+            "Whether the link table's file is damaged, and is being filled anew",
+            table.damage.is_some(),
+        );
+        page.counter("table_mended", "Damaged link tables that were filled anew since the start", table.mended);
         page.flag("table_sync_failing", "Whether the link table is not being kept current", !table.ok);
         if let (Some(check), Some(outbox)) = (&readiness.checks.sync, &self.outbox) {
             page.sync(check, &outbox.status());

@@ -37,6 +37,8 @@ const OUTBOX_TRIM_EVERY: u64 = 10_000;
 const TIDY_EVERY: Duration = Duration::from_secs(3_600);
 /// An empty table with more to read than this is filled from the links rather than from the outbox.
 const REBUILD_ENTRIES_MIN: u64 = 20_000;
+/// The least time between two fillings of tables that were damaged.
+const MEND_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a failure, in milliseconds: doubled each time from the first to the second.
 const BACK_OFF_MS: (u64, u64) = (100, 5_000);
 /// What of that pause a wake cannot cut short: a full disk is not asked a thousand times a second, and whoever changes a link
@@ -70,6 +72,10 @@ pub(crate) struct Sync {
     refused: AtomicU64,
     /// Parts of records that could not.
     skipped: AtomicU64,
+    /// Damaged tables that were filled anew since the start.
+    mended: AtomicU64,
+    /// When that was last done. Touched by the job alone.
+    last_mended: tokio::sync::Mutex<Option<Instant>>,
     /// Set once: the job ends.
     stop: watch::Sender<bool>,
 }
@@ -106,6 +112,8 @@ impl Sync {
             is_failing: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
+            mended: AtomicU64::new(0),
+            last_mended: tokio::sync::Mutex::new(None),
             stop: watch::Sender::new(false),
         }
     }
@@ -171,6 +179,11 @@ impl Sync {
         self.skipped.fetch_add(left_out.skipped, Ordering::SeqCst);
     }
 
+    /// Damaged tables since the start that were filled anew.
+    pub(crate) fn mended(&self) -> u64 {
+        self.mended.load(Ordering::SeqCst)
+    }
+
     /// Ends the job after its current round.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
@@ -227,6 +240,8 @@ impl Sync {
             }
         }
         match outcome {
+            // The table has said what is wrong with it, and the next round fills it anew.
+            Err(SyncError::Table(TableError::Damaged { .. })) => {}
             Err(error) if was_failing => tracing::debug!(error = %Chain(&error), "the link table is still behind"),
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "the link table could not be brought up to date; trying again");
@@ -237,6 +252,7 @@ impl Sync {
     }
 
     async fn round(&self, is_tick: bool) -> Result<(), SyncError> {
+        self.mend().await?;
         self.sync_domains().await?;
         self.sync_links(is_tick).await?;
         if !self.table.knows_all() {
@@ -245,6 +261,22 @@ impl Sync {
         }
         self.caught_up.send_replace(true);
         if is_tick { self.trim_outbox().await } else { Ok(()) }
+    }
+
+    /// Fills a damaged table anew, beside what of it verifies. Not over and over, where damage comes back at once.
+    async fn mend(&self) -> Result<(), SyncError> {
+        if self.table.damage().is_none() {
+            return Ok(());
+        }
+        let is_due = |last: &Instant| last.elapsed() >= MEND_EVERY;
+        let mut last_mended = self.last_mended.lock().await;
+        if last_mended.as_ref().is_none_or(is_due) {
+            self.rebuild().await?;
+            *last_mended = Some(Instant::now());
+            self.mended.fetch_add(1, Ordering::SeqCst);
+            tracing::info!(cursor = self.table.cursor(), "the damaged link table was filled anew");
+        }
+        Ok(())
     }
 
     /// Brings the domain settings into the table, where anyone asked since it was last done.

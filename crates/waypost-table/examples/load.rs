@@ -1,6 +1,6 @@
 //! Measures a table: `cargo run --release -p waypost-table --example load -- COUNT [sorted|shuffled]`.
 //!
-//! Fills a table in a temporary folder with COUNT links of 200-byte records through a rebuild, opens it again, and times
+//! Fills a table in a temporary folder with COUNT links of 200-byte records through a rebuild, opens and checks it again, and times
 //! random look-ups, misses, and small batches. Prints one line per figure; keeps nothing.
 #![allow(clippy::print_stdout)]
 
@@ -48,6 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let table = Table::open(folder.path(), TableOptions::default())?;
     let found = table.get("", &slug_of(count / 2), <[u8]>::len)?;
     println!("open + 1 look-up {:5.2} ms, found {found:?}", began.elapsed().as_secs_f64() * 1e3);
+
+    let began = Instant::now();
+    table.check(|| true)?;
+    println!("check         {:8.2} s, of every page and entry", began.elapsed().as_secs_f64());
 
     measure_lookups(&table, count)?;
     measure_batches(&table, "all but last", count, &record)?;

@@ -12,6 +12,7 @@ use crate::meta::FORMAT;
 
 const CURRENT: &str = "CURRENT";
 const CURRENT_NEXT: &str = "CURRENT.tmp";
+const CHECKING: &str = "CHECKING";
 const LOCK: &str = "LOCK";
 const PREFIX: &str = "gen-";
 const BUILDING: &str = ".building";
@@ -156,6 +157,34 @@ impl Directory {
         }
     }
 
+    /// Says that the live generation is being checked, and gives how many starts in a row ended before that was over.
+    ///
+    /// Not synced: it tells of processes that died, and they take nothing that is written with them.
+    pub(crate) fn begin_checking(&self) -> Result<u32, TableError> {
+        let path = self.path.join(CHECKING);
+        let died: u32 = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().unwrap_or(1),
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(error) if error.kind() == ErrorKind::InvalidData => 1,
+            Err(error) => return Err(TableError::io("read", &path)(error)),
+        };
+        if let Err(error) = fs::write(&path, format!("{}\n", died.saturating_add(1))) {
+            // On a full disk the table is served without.
+            tracing::warn!(path = %path.display(), %error, "could not write a mark of the link table");
+        }
+        Ok(died)
+    }
+
+    /// Says that the check is over, or was ended in an orderly way.
+    pub(crate) fn end_checking(&self) {
+        let path = self.path.join(CHECKING);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(path = %path.display(), %error, "could not remove a mark of the link table"),
+        }
+    }
+
     pub(crate) fn generation_path(&self, number: u64) -> PathBuf {
         self.path.join(generation_name(number))
     }
@@ -228,7 +257,7 @@ fn generation_name(number: u64) -> String {
 }
 
 fn name_kind(name: &str) -> Name {
-    if matches!(name, CURRENT | CURRENT_NEXT | LOCK) {
+    if matches!(name, CURRENT | CURRENT_NEXT | CHECKING | LOCK) {
         return Name::Ours;
     }
     let stem = name.strip_suffix(BUILDING).or_else(|| name.strip_suffix(RUNS));
@@ -263,6 +292,7 @@ mod tests {
         let check = |name: &str, expect: Name| assert_eq!(name_kind(name), expect, "{name}");
         check("CURRENT", Name::Ours);
         check("CURRENT.tmp", Name::Ours);
+        check("CHECKING", Name::Ours);
         check("LOCK", Name::Ours);
         check("gen-000001", Name::Complete(1));
         check("gen-1234567", Name::Complete(1_234_567));

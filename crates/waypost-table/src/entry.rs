@@ -149,6 +149,11 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// The record of a stored value, unchecked; `None` where it has none.
+pub(crate) fn record_in(value: &[u8]) -> Option<&[u8]> {
+    (value.get(8) == Some(&KIND_RECORD)).then(|| value.get(HEADER_BYTES..).unwrap_or_default())
+}
+
 /// The version of an encoded value that this process made itself, without checking it again.
 pub(crate) fn version_of(value: &[u8]) -> u64 {
     value.first_chunk::<HEADER_BYTES>().map_or(0, version_in)

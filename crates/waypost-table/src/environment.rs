@@ -1,4 +1,5 @@
-//! The unsafe calls of this crate, all of them: opening an LMDB environment, and enlarging its map while nothing uses it.
+//! The unsafe calls of this crate but for those of `places`: opening an LMDB environment, enlarging its map while nothing uses
+//! it, and mapping the file once more, for look-ups.
 //!
 //! Why they are sound:
 //!
@@ -9,13 +10,19 @@
 //! - *Flags*: without `NO_META_SYNC` and `NO_SYNC` LMDB only syncs more. `NO_META_SYNC` keeps the file consistent after
 //!   a power loss, at most the last commit is gone. `NO_SYNC` is used for generations under construction, which no
 //!   reader sees before they are synced and whose folder is discarded after a crash. Locking is never switched off.
+//! - *The map for look-ups* is of the same file, under the same conditions, and is only read. LMDB changes the file behind it by
+//!   writing, never a page that a read transaction protects; whoever reads other pages (`places`) takes bytes as they come. What
+//!   of it lies past the file's end must not be read ([`map_file`]'s callers see to that).
 //! - *Enlarging* a map moves it. LMDB requires that no transaction exists; [`Environment::enlarge`] takes `&mut self`,
 //!   and every transaction borrows the environment.
 #![allow(unsafe_code)]
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use heed::{CompactionOption, Env, EnvFlags, EnvInfo, EnvOpenOptions, RoTxn, RwTxn, WithTls};
+use memmap2::{Advice, Mmap, MmapOptions};
 
 /// Map sizes are multiples of this, which is a multiple of every page size in use.
 const MAP_STEP_BYTES: usize = 64 * 1024;
@@ -92,6 +99,15 @@ impl Environment {
         // SAFETY: `&mut self` excludes every transaction; see the head of this file.
         unsafe { self.env.resize(map_bytes) }
     }
+}
+
+/// Maps this many bytes of the file of an environment, which may be more than it has just now.
+pub(crate) fn map_file(file: &File, bytes: usize) -> io::Result<Mmap> {
+    // SAFETY: see the head of this file.
+    let map = unsafe { MmapOptions::new().len(bytes).map(file)? };
+    // As LMDB has it: links are asked for in no order. Where the system cannot be told, it reads a little too much.
+    let _ = map.advise(Advice::Random);
+    Ok(map)
 }
 
 fn rounded_map_bytes(map_bytes: usize) -> usize {

@@ -1,27 +1,31 @@
 //! One LMDB file of the table, complete or under construction: look-ups, and transactions that obey the never-older rule.
 //!
+//! LMDB writes, and guards what is being read; what is read goes past it (`tree`), so that a damaged page is an error. LMDB gets to
+//! see a file only after that was found sound (`soundness`).
+//!
 //! Which generation is live, and when one follows another, is `table`'s business.
 
+mod look_up;
+
 use std::fs::File;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, PutFlags, RwTxn};
+use memmap2::Mmap;
 
-use crate::entry::{Change, Entry, Key, damaged, is_tombstone, version_of};
-use crate::environment::{Environment, SyncMode};
-use crate::meta::{self, DOMAINS_KEY, FORMAT, META_ENTRIES, META_KEY, Meta, MetaFault};
+use crate::entry::{Change, Entry, Key, is_tombstone, version_of};
+use crate::environment::{Environment, SyncMode, map_file};
+use crate::meta::{self, DOMAINS_KEY, META_ENTRIES, META_KEY, Meta};
 use crate::places::{Places, hash_of};
+use crate::soundness::Soundness;
 use crate::{Applied, TableError, lmdb_file};
 
 /// LMDB's name for the file inside its folder.
 pub(crate) const LMDB_FILE: &str = "data.mdb";
 /// The file grows in steps of this; see [`Generation::reserve`].
 const FILE_STEP_BYTES: u64 = 4 << 20;
-/// Entries that one step of warming reads, in one transaction of some milliseconds.
-const WARM_ENTRIES: usize = 8_192;
 /// Pages that one change may touch: the leaf, its branches, the free list.
 const PAGES_PER_CHANGE: u64 = 4;
 
@@ -34,6 +38,16 @@ pub(crate) struct Settings {
     pub(crate) map_bytes_max: usize,
     pub(crate) readers_max: u32,
     pub(crate) sync: SyncMode,
+    pub(crate) record_is_sound: fn(&[u8]) -> bool,
+}
+
+/// Where a generation's file comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This process has just written it.
+    Made,
+    /// It was there.
+    Found,
 }
 
 /// An open generation.
@@ -43,12 +57,16 @@ pub(crate) struct Generation {
     folder: PathBuf,
     entries: Database<'static, Bytes, Bytes>,
     environment: Environment,
+    /// For look-ups. `None` while it is under construction, when LMDB's own map may move.
+    map: Option<Mmap>,
     /// The same file as the environment's, only ever made longer.
     file: File,
     /// A lower bound of the file's length.
     file_bytes: AtomicU64,
     page_bytes: u64,
     places: Places,
+    soundness: Soundness,
+    record_is_sound: fn(&[u8]) -> bool,
 }
 
 /// What a transaction did to the entries.
@@ -71,13 +89,20 @@ impl Generation {
             })
             .map_err(TableError::lmdb("create its database"))?
             .commit();
-        Self::assemble(folder, number, environment, entries)
+        Self::assemble(folder, number, environment, entries, settings)
     }
 
-    /// Opens a complete generation, after checking that its file is what it should be.
-    pub(crate) fn open(folder: PathBuf, number: u64, settings: Settings) -> Result<Generation, TableError> {
+    /// Opens a complete generation, after checking that its file begins as it should. The rest of it is for [`Generation::check`],
+    /// unless `origin` says that this process has just written it.
+    pub(crate) fn open(
+        folder: PathBuf,
+        number: u64,
+        settings: Settings,
+        origin: Origin,
+    ) -> Result<Generation, TableError> {
         let path = folder.join(LMDB_FILE);
-        let used_bytes = usize::try_from(lmdb_file::verify(&path)?).unwrap_or(usize::MAX);
+        let file_meta = lmdb_file::verify(&path)?;
+        let used_bytes = usize::try_from(file_meta.used_bytes()).unwrap_or(usize::MAX);
         // No reader exists yet, so room for growth costs nothing here, and a copy of the whole file later.
         let map_bytes = used_bytes.saturating_mul(2).min(settings.map_bytes_max).max(settings.map_bytes);
         let environment = open_environment(&folder, Settings { map_bytes, ..settings })?;
@@ -90,7 +115,11 @@ impl Generation {
             .map_err(TableError::lmdb("open its database"))?
             .commit()
             .flatten();
-        let generation = Self::assemble(folder, number, environment, entries)?;
+        let mut generation = Self::assemble(folder, number, environment, entries, settings)?;
+        let map = map_file(&generation.file, generation.map_bytes()).map_err(TableError::io("map", &path))?;
+        generation.map = Some(map);
+        let unchecked = (origin == Origin::Found).then_some(file_meta);
+        generation.soundness = Soundness::new(path, unchecked);
         generation.meta()?;
         Ok(generation)
     }
@@ -100,15 +129,28 @@ impl Generation {
         number: u64,
         environment: Environment,
         entries: Option<Database<'static, Bytes, Bytes>>,
+        settings: Settings,
     ) -> Result<Generation, TableError> {
         let path = folder.join(LMDB_FILE);
         let entries = entries
             .ok_or_else(|| TableError::Damaged { path: path.clone(), reason: "it has no main database".to_owned() })?;
-        let file = File::options().write(true).open(&path).map_err(TableError::io("open", &path))?;
+        let file = File::options().read(true).write(true).open(&path).map_err(TableError::io("open", &path))?;
         let file_bytes = file.metadata().map_err(TableError::io("read the length of", &path))?.len();
         let page_bytes = u64::from(environment.env().unnamed_database_stat().page_size);
         let places = Places::new(environment.env().unnamed_database_stat().entries as u64, page_bytes);
-        Ok(Generation { number, folder, entries, environment, file, file_bytes: file_bytes.into(), page_bytes, places })
+        Ok(Generation {
+            number,
+            folder,
+            entries,
+            environment,
+            map: None,
+            file,
+            file_bytes: file_bytes.into(),
+            page_bytes,
+            places,
+            soundness: Soundness::new(path, None),
+            record_is_sound: settings.record_is_sound,
+        })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -145,103 +187,18 @@ impl Generation {
         (self.environment.info().last_page_number as u64 + 1) * self.page_bytes
     }
 
-    /// Hands the record under `key` to `read`, in place.
-    pub(crate) fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
-        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a look-up"))?;
-        match self.entries.get(&tx, key.as_bytes()).map_err(TableError::lmdb("look a link up"))? {
-            Some(value) => Ok(Entry::decode(key.as_bytes(), value)?.record.map(read)),
-            None => Ok(None),
-        }
+    /// Walks through the file where that was not done yet; see [`Soundness::check`].
+    pub(crate) fn check(&self, keep_going: &dyn Fn() -> bool) -> Result<bool, TableError> {
+        self.soundness.check(self.record_is_sound, keep_going)
     }
 
-    /// Hands the record under `key` to `read` as [`crate::Reader::get`] says, in `copy` or in place.
-    #[inline]
-    pub(crate) fn find<R>(
-        &self,
-        key: &[u8],
-        hash: u64,
-        copy: &mut Vec<u8>,
-        mut read: impl FnMut(&[u8]) -> Option<R>,
-    ) -> Result<Option<R>, TableError> {
-        let value = self.places.read(hash, key, copy);
-        let record = value.and_then(|value| Entry::decode(key, value).ok()).and_then(|entry| entry.record);
-        match record.and_then(&mut read) {
-            Some(found) => Ok(Some(found)),
-            None => self.find_in_tree(key, hash, read),
-        }
-    }
-
-    /// Asks the tree, and remembers the place.
-    fn find_in_tree<R>(
-        &self,
-        key: &[u8],
-        hash: u64,
-        read: impl FnMut(&[u8]) -> Option<R>,
-    ) -> Result<Option<R>, TableError> {
-        let changes = self.places.changes();
-        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a look-up"))?;
-        let Some(value) = self.entries.get(&tx, key).map_err(TableError::lmdb("look a link up"))? else {
-            return Ok(None);
-        };
-        let Some(record) = Entry::decode(key, value)?.record else { return Ok(None) };
-        let found = Some(record).and_then(read).ok_or_else(|| damaged(key))?;
-        self.places.remember(hash, key, value, changes);
-        Ok(Some(found))
-    }
-
-    /// Remembers the places of the next [`WARM_ENTRIES`] entries behind the key `last`, which becomes the last of them. Gives
-    /// their number, 0 at the end.
-    pub(crate) fn warm(&self, last: &mut Vec<u8>) -> Result<u64, TableError> {
-        let changes = self.places.changes();
-        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
-        let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(&last[..]) };
-        let range =
-            self.entries.range(&tx, &(start, Bound::Unbounded)).map_err(TableError::lmdb("read its entries"))?;
-        let (mut end, mut count) = (None, 0);
-        for entry in range.take(WARM_ENTRIES) {
-            let (key, value) = entry.map_err(TableError::lmdb("read its entries"))?;
-            self.places.remember(hash_of(key), key, value, changes);
-            (end, count) = (Some(key), count + 1);
-        }
-        if let Some(key) = end {
-            last.clear();
-            last.extend_from_slice(key);
-        }
-        Ok(count)
+    pub(crate) fn soundness(&self) -> &Soundness {
+        &self.soundness
     }
 
     /// Where records lie.
     pub(crate) fn places(&self) -> &Places {
         &self.places
-    }
-
-    /// The generation's own entry.
-    pub(crate) fn meta(&self) -> Result<Meta, TableError> {
-        let path = || self.folder.join(LMDB_FILE);
-        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
-        let bytes = self.entries.get(&tx, META_KEY).map_err(TableError::lmdb("read its own entry"))?;
-        match Meta::decode(bytes.unwrap_or_default()) {
-            Ok(meta) => Ok(meta),
-            Err(MetaFault::Damaged) => {
-                Err(TableError::Damaged { path: path(), reason: "its own entry failed its checksum".to_owned() })
-            }
-            Err(MetaFault::OtherFormat(found)) => {
-                Err(TableError::OtherFormat { path: path(), found: found.to_string(), expected: FORMAT })
-            }
-        }
-    }
-
-    /// The domain settings' JSON.
-    pub(crate) fn domains_json(&self) -> Result<Vec<u8>, TableError> {
-        let tx = self.environment.read_txn().map_err(TableError::lmdb("begin a read"))?;
-        let sealed = self.entries.get(&tx, DOMAINS_KEY).map_err(TableError::lmdb("read the domain settings"))?;
-        match sealed.and_then(meta::unseal) {
-            Some(json) => Ok(json.to_vec()),
-            None => Err(TableError::Damaged {
-                path: self.folder.join(LMDB_FILE),
-                reason: "the domain settings failed their checksum".to_owned(),
-            }),
-        }
     }
 
     /// Links and tombstones together.

@@ -17,11 +17,14 @@
 //! - **Nothing foreign is overwritten.** A folder or file that is not this table is refused with its path.
 //! - **Nothing is said not to exist for want of knowledge.** [`Table::knows_all`] tells whether a link that is not found is none.
 //! - **Nobody has to help it.** A table of another format, or one that cannot be opened, is replaced by an empty one.
+//! - **Damage harms nobody else.** Whatever a flipped bit made of the file: no look-up ends the process, gives another link's
+//!   record or says that a link does not exist. [`Table::damage`] tells of it, and a rebuild mends it.
 //!
 //! # Files
 //!
 //! ```text
 //! CURRENT                 "waypost-table 2\ngen-000002\n": format version, live generation
+//! CHECKING                a start that has not come to the end of its check; how many did not in a row
 //! LOCK                    held (flock) by the one process that has the table open
 //! gen-000002/data.mdb     the live LMDB file; lock.mdb beside it is LMDB's reader table
 //! gen-000003.building/    a generation that is not complete: removed at the next open
@@ -30,6 +33,8 @@
 //!
 //! The entries of the LMDB file are specified in the `entry` and `meta` modules.
 
+mod bytes;
+mod check;
 mod directory;
 mod domains;
 mod entry;
@@ -39,11 +44,14 @@ mod generation;
 mod lmdb_file;
 mod load;
 mod meta;
+mod page;
 mod places;
 mod reader;
 mod rebuild;
 mod runs;
+mod soundness;
 mod table;
+mod tree;
 
 pub use domains::{DOMAINS_MAX, Domains};
 pub use entry::{Change, NAME_BYTES_MAX, RECORD_BYTES_MAX};

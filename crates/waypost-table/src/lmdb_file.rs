@@ -1,8 +1,8 @@
-//! A look at an LMDB file before LMDB maps it.
+//! A look at an LMDB file's two meta pages before LMDB maps it.
 //!
 //! LMDB trusts its file: it fills an empty one, computes with the page size it finds, and reads pages past the end of a
-//! truncated one, which ends the process with SIGBUS. So the two meta pages are read here first, and a file that is
-//! empty, foreign or shorter than it says is refused. The pages behind them are not checked here: entries carry checks.
+//! truncated one, which ends the process with SIGBUS. So a file that is empty, foreign, shorter than it says or that LMDB would
+//! open in another way than this crate makes it is refused. The pages behind them are `check`'s.
 //!
 //! Offsets are those of LMDB's data format 1 on a 64-bit machine, numbers in the machine's byte order.
 
@@ -12,28 +12,71 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::TableError;
+use crate::bytes::{u16_at, u32_at, u64_at};
 
 const PAGE_IS_META: u16 = 0x08;
 const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
 const LMDB_FORMAT: u32 = 1;
-const NO_PAGE: u64 = u64::MAX;
+/// The root of a tree that has no pages.
+pub(crate) const NO_PAGE: u64 = u64::MAX;
 const META_PAGES: u64 = 2;
 /// Bytes of a meta page that hold anything.
 const META_PAGE_BYTES: usize = 152;
+/// Flags of the tree of free pages: its keys are numbers.
+const NUMBER_KEYS: u16 = 0x08;
 
 /// What a meta page says.
-struct MetaPage {
-    page_bytes: u64,
-    roots: [u64; 2],
-    last_page: u64,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileMeta {
+    /// Its own number.
+    pub(crate) page: u64,
+    pub(crate) page_bytes: u64,
+    pub(crate) free: TreeMeta,
+    pub(crate) main: TreeMeta,
+    pub(crate) last_page: u64,
     txn_id: u64,
 }
 
-/// Checks that the LMDB file at `path` is one, and as long as its newest meta page says. Returns the bytes it uses.
+/// What a meta page says of a tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TreeMeta {
+    pub(crate) depth: u16,
+    pub(crate) branch_pages: u64,
+    pub(crate) leaf_pages: u64,
+    pub(crate) overflow_pages: u64,
+    pub(crate) entries: u64,
+    pub(crate) root: u64,
+}
+
+impl FileMeta {
+    /// Bytes of the file that are used.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        (self.last_page + 1) * self.page_bytes
+    }
+}
+
+/// Root of the state that the transaction `txn_id` reads in the mapped file that these bytes begin, and how many pages it may use.
+///
+/// States take turns on the two meta pages, so the one of this state is not written again before two more commits. Where it was,
+/// or bears another number, the newest state counts.
+#[inline]
+pub(crate) fn root_of(bytes: &[u8], page_bytes: usize, txn_id: u64) -> (u64, u64) {
+    let [first, second] = [0, page_bytes].map(|at| bytes.get(at..).unwrap_or_default());
+    let txn_id_at = |page| u64_at(page, 144);
+    let own = if txn_id.is_multiple_of(2) { first } else { second };
+    let page = match txn_id_at(own) == txn_id {
+        true => own,
+        false if txn_id_at(second) > txn_id_at(first) => second,
+        false => first,
+    };
+    (u64_at(page, 128), u64_at(page, 136).saturating_add(1))
+}
+
+/// Checks that the LMDB file at `path` is one, and as long as its newest meta page says. Returns that.
 ///
 /// # Errors
 /// [`TableError::Damaged`] with the reason, [`TableError::OtherFormat`], or [`TableError::Io`] where it cannot be read.
-pub(crate) fn verify(path: &Path) -> Result<u64, TableError> {
+pub(crate) fn verify(path: &Path) -> Result<FileMeta, TableError> {
     let damaged = |reason: String| TableError::Damaged { path: path.to_owned(), reason };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -46,13 +89,16 @@ pub(crate) fn verify(path: &Path) -> Result<u64, TableError> {
     if file_bytes == 0 {
         return Err(damaged("it is empty".to_owned()));
     }
-    let first = read_meta_page(&file, path, 0)?;
-    if !first.page_bytes.is_power_of_two() || !(512..=65_536).contains(&first.page_bytes) {
+    let first = read_meta_page(&file, path, 0, 0)?;
+    if !first.page_bytes.is_power_of_two() || !(512..=32_768).contains(&first.page_bytes) {
         return Err(damaged(format!("its page size is {}", first.page_bytes)));
     }
-    let second = read_meta_page(&file, path, first.page_bytes)?;
+    let second = read_meta_page(&file, path, 1, first.page_bytes)?;
     if second.page_bytes != first.page_bytes {
         return Err(damaged("its two meta pages disagree on the page size".to_owned()));
+    }
+    if second.txn_id.abs_diff(first.txn_id) > 1 {
+        return Err(damaged("its two meta pages are not of states that follow each other".to_owned()));
     }
     let newest = if second.txn_id > first.txn_id { second } else { first };
     let pages = file_bytes / newest.page_bytes;
@@ -60,13 +106,13 @@ pub(crate) fn verify(path: &Path) -> Result<u64, TableError> {
         return Err(damaged(format!("it is truncated: {pages} pages of {}", newest.last_page.saturating_add(1))));
     }
     let root_is_sound = |root: u64| root == NO_PAGE || (META_PAGES..=newest.last_page).contains(&root);
-    if !newest.roots.iter().copied().all(root_is_sound) {
+    if ![newest.free.root, newest.main.root].into_iter().all(root_is_sound) {
         return Err(damaged("its root page is out of range".to_owned()));
     }
-    Ok((newest.last_page + 1) * newest.page_bytes)
+    Ok(newest)
 }
 
-fn read_meta_page(file: &File, path: &Path, offset: u64) -> Result<MetaPage, TableError> {
+fn read_meta_page(file: &File, path: &Path, number: u64, offset: u64) -> Result<FileMeta, TableError> {
     let damaged = |reason: &str| TableError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
     let mut page = [0; META_PAGE_BYTES];
     match file.read_exact_at(&mut page, offset) {
@@ -76,7 +122,7 @@ fn read_meta_page(file: &File, path: &Path, offset: u64) -> Result<MetaPage, Tab
         }
         Err(error) => return Err(TableError::io("read", path)(error)),
     }
-    if u16_at(&page, 10) & PAGE_IS_META == 0 || u32_at(&page, 16) != LMDB_MAGIC {
+    if u64_at(&page, 0) != number || u16_at(&page, 10) != PAGE_IS_META || u32_at(&page, 16) != LMDB_MAGIC {
         return Err(damaged("it is not an LMDB file"));
     }
     let format = u32_at(&page, 20);
@@ -84,26 +130,27 @@ fn read_meta_page(file: &File, path: &Path, offset: u64) -> Result<MetaPage, Tab
         let found = format!("LMDB {format}");
         return Err(TableError::OtherFormat { path: path.to_owned(), found, expected: LMDB_FORMAT });
     }
-    Ok(MetaPage {
+    let (free_flags, main_pad, main_flags) = (u16_at(&page, 44), u32_at(&page, 88), u16_at(&page, 92));
+    if (free_flags, main_pad, main_flags) != (NUMBER_KEYS, 0, 0) {
+        return Err(damaged("it is made for other keys"));
+    }
+    Ok(FileMeta {
+        page: number,
         page_bytes: u64::from(u32_at(&page, 40)),
-        roots: [u64_at(&page, 80), u64_at(&page, 128)],
+        free: tree_meta(&page, 40),
+        main: tree_meta(&page, 88),
         last_page: u64_at(&page, 136),
         txn_id: u64_at(&page, 144),
     })
 }
 
-fn bytes_at<const N: usize>(page: &[u8; META_PAGE_BYTES], offset: usize) -> [u8; N] {
-    *page[offset..].first_chunk().expect("every offset above lies inside the meta page")
-}
-
-fn u16_at(page: &[u8; META_PAGE_BYTES], offset: usize) -> u16 {
-    u16::from_ne_bytes(bytes_at(page, offset))
-}
-
-fn u32_at(page: &[u8; META_PAGE_BYTES], offset: usize) -> u32 {
-    u32::from_ne_bytes(bytes_at(page, offset))
-}
-
-fn u64_at(page: &[u8; META_PAGE_BYTES], offset: usize) -> u64 {
-    u64::from_ne_bytes(bytes_at(page, offset))
+fn tree_meta(page: &[u8; META_PAGE_BYTES], at: usize) -> TreeMeta {
+    TreeMeta {
+        depth: u16_at(page, at + 6),
+        branch_pages: u64_at(page, at + 8),
+        leaf_pages: u64_at(page, at + 16),
+        overflow_pages: u64_at(page, at + 24),
+        entries: u64_at(page, at + 32),
+        root: u64_at(page, at + 40),
+    }
 }

@@ -4,16 +4,18 @@
 //! known here; `waypost-control` brings them.
 
 mod completeness;
+mod damage;
 mod switch;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use waypost_core::domain::DomainSettings;
 
-use self::switch::{close_retired, create_first, open_current};
+use self::damage::open_or_replace;
+use self::switch::close_retired;
 use crate::directory::Directory;
 use crate::entry::{Change, Key};
 use crate::environment::SyncMode;
@@ -50,6 +52,8 @@ pub struct TableOptions {
     pub durability: Durability,
     /// Bytes that a rebuild gathers before it sorts them.
     pub run_bytes_max: usize,
+    /// Judges a record when the whole table is checked. What records are, the table does not know.
+    pub record_is_sound: fn(&[u8]) -> bool,
 }
 
 impl Default for TableOptions {
@@ -60,6 +64,7 @@ impl Default for TableOptions {
             readers_max: 1_024,
             durability: Durability::default(),
             run_bytes_max: 32 << 20,
+            record_is_sound: |_| true,
         }
     }
 }
@@ -70,7 +75,13 @@ impl TableOptions {
             Durability::EveryCommit => SyncMode::Full,
             Durability::AllButLast => SyncMode::DataOnly,
         };
-        Settings { map_bytes, map_bytes_max: self.map_size_max_bytes, readers_max: self.readers_max, sync }
+        Settings {
+            map_bytes,
+            map_bytes_max: self.map_size_max_bytes,
+            readers_max: self.readers_max,
+            sync,
+            record_is_sound: self.record_is_sound,
+        }
     }
 }
 
@@ -114,8 +125,12 @@ pub struct Table {
     domains: ArcSwap<Domains>,
     /// The live generation's cursor.
     cursor: AtomicU64,
-    /// Whether a link that is not found is known not to exist.
-    knows_all: AtomicBool,
+    /// What the table says of its store; see [`Meta::source`](crate::meta::Meta).
+    source: AtomicU32,
+    /// Whether it was compared with its store.
+    is_confirmed: AtomicBool,
+    /// Whether the mark of an unfinished check is on disk.
+    is_marked: AtomicBool,
     /// A std mutex: held over disk writes by design, and never by a reader.
     writer: Mutex<Writer>,
     options: TableOptions,
@@ -137,30 +152,23 @@ impl Table {
     /// Opens the table in the folder `path`, or creates an empty one where the folder is empty or absent.
     ///
     /// Takes milliseconds whatever the number of links; they are read from disk as they are asked for. A table of another
-    /// format, or one that is damaged so that it cannot be opened, is replaced by an empty one, to be filled anew.
+    /// format, or one that is damaged so that it cannot be opened, is replaced by an empty one, to be filled anew. A small one is
+    /// checked at once, a large one by [`Table::check`].
     ///
     /// # Errors
     /// [`TableError::InUse`] or [`TableError::NotATable`], and nothing was changed; or the folder cannot be read or written.
     pub fn open(path: &Path, options: TableOptions) -> Result<Table, TableError> {
         let directory = Directory::lock(path)?;
         let settings = options.settings(options.map_size_bytes);
-        let (generation, domains) = match open_current(&directory, settings) {
-            Err(error) if error.means_damage() => {
-                tracing::warn!(
-                    table.path = %path.display(), error = &error as &dyn std::error::Error,
-                    "the link table cannot be used: it is replaced by an empty one, which is filled from the database"
-                );
-                directory.remove_current()?;
-                (create_first(&directory, settings)?, Domains::default())
-            }
-            opened => opened?,
-        };
+        let (generation, domains, is_marked) = open_or_replace(&directory, settings)?;
         let meta = generation.meta()?;
         let number_max = directory.remove_leftovers(Some(generation.number()))?;
         directory.set_current_if_absent(generation.number())?;
         Ok(Table {
             cursor: AtomicU64::new(meta.cursor),
-            knows_all: AtomicBool::new(false),
+            source: AtomicU32::new(meta.source),
+            is_confirmed: AtomicBool::new(false),
+            is_marked: AtomicBool::new(is_marked),
             live: ArcSwap::from_pointee(generation),
             domains: ArcSwap::from_pointee(domains),
             writer: Mutex::new(Writer { next_number: number_max + 1, retired: Vec::new(), late: None }),
@@ -329,6 +337,7 @@ impl Writer {
 impl Drop for Table {
     fn drop(&mut self) {
         close_retired(&mut self.lock_writer());
+        self.end_checking();
         if let Err(error) = self.live.load().environment().sync() {
             tracing::warn!(%error, "the link table's last commit was not synced");
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
+use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
@@ -48,7 +49,9 @@ impl Instance {
         };
         let store = Store::open(&address, StoreOptions::default()).await?;
         let folder = data_dir.table();
-        let table = tokio::task::spawn_blocking(move || Table::open(&folder, TableOptions::default())).await??;
+        let options =
+            TableOptions { record_is_sound: |record| CompactLink::read(record).is_ok(), ..TableOptions::default() };
+        let table = tokio::task::spawn_blocking(move || Table::open(&folder, options)).await??;
         let clicks_address = match store.engine() {
             Engine::Postgres => address,
             Engine::Sqlite => path_text(&data_dir.clicks_database())?,

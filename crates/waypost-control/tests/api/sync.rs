@@ -130,6 +130,37 @@ async fn check_fill(app: TestApp, links: u32) {
 }
 
 #[tokio::test]
+async fn a_damaged_table_is_filled_anew_and_said_to_be() {
+    let app = TestApp::new().await;
+    for slug in ["kept-one", "kept-two", "kept-three"] {
+        app.create_link(json!({"destination_url": format!("https://example.com/{slug}"), "slug": slug})).await;
+    }
+    let generation = app.table.stats().unwrap().generation;
+    let data = app.stop().await;
+    let file = data.folder.path().join(format!("table/gen-{generation:06}/data.mdb"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let key = b"\0kept-two";
+    for at in 0..bytes.len() - key.len() {
+        if bytes[at..].starts_with(key) {
+            bytes[at + key.len() - 1] ^= 1;
+        }
+    }
+    std::fs::write(&file, bytes).unwrap();
+
+    let app = TestApp::over(data, |_| {}).await;
+    for slug in ["kept-one", "kept-two", "kept-three"] {
+        assert_eq!(app.destination("", slug), Some(format!("https://example.com/{slug}")));
+    }
+    let ready = app.operator("GET", "/readyz").send().await.json();
+    let table = &ready["checks"]["table"];
+    assert_eq!(
+        (&table["ok"], &table["complete"], &table["damage"], &table["mended"]),
+        (&json!(true), &json!(true), &json!(null), &json!(1))
+    );
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "after"})).await;
+}
+
+#[tokio::test]
 async fn what_another_process_writes_is_noticed() {
     let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
     let database = app.data.database_address();
@@ -167,7 +198,7 @@ async fn readiness_tells_how_far_the_table_is() {
     assert_eq!(
         ready,
         json!({"ready": true, "degraded": false, "checks": {"store": {"ok": true, "writable": true},
-            "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0},
+            "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0, "complete": true, "damage": null, "mended": 0},
             "clicks": {"ok": true, "pending": 0, "pending_age_s": 0.0, "lost": 0, "last_error": null}}})
     );
 }

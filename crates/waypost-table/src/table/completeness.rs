@@ -13,10 +13,10 @@ use crate::generation::Generation;
 use crate::meta::{Meta, source_of};
 
 impl Table {
-    /// Whether a link that is not found is known not to exist.
+    /// Whether a link that is not found is known not to exist. Never before the table was checked, nor where it is damaged.
     #[inline]
     pub fn knows_all(&self) -> bool {
-        self.knows_all.load(Ordering::Acquire)
+        self.is_confirmed.load(Ordering::Acquire) && self.with_live(|live| live.soundness().is_sound())
     }
 
     /// Whether the table was filled to its end once, by this process or an earlier one.
@@ -32,18 +32,18 @@ impl Table {
     /// # Errors
     /// Where that cannot be written; it is then as it was before.
     pub fn confirm(&self) -> Result<(), TableError> {
-        if self.knows_all() {
+        if self.is_confirmed.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut writer = self.lock_writer();
         self.say(&mut writer, |meta| Meta { is_complete: true, ..meta })?;
-        self.knows_all.store(true, Ordering::Release);
+        self.is_confirmed.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Says that the store may have links that the table has not, until [`Table::confirm`].
     pub fn doubt(&self) {
-        self.knows_all.store(false, Ordering::Release);
+        self.is_confirmed.store(false, Ordering::Release);
     }
 
     /// Believes what the table says of itself where the store cannot be asked: of one that was complete once.
@@ -52,7 +52,7 @@ impl Table {
     /// As [`Table::is_complete`].
     pub fn trust(&self) -> Result<(), TableError> {
         let is_complete = self.is_complete()?;
-        self.knows_all.fetch_or(is_complete, Ordering::AcqRel);
+        self.is_confirmed.fetch_or(is_complete, Ordering::AcqRel);
         Ok(())
     }
 
@@ -64,11 +64,12 @@ impl Table {
     pub fn belong_to(&self, store: &str) -> Result<bool, TableError> {
         let source = source_of(store);
         let mut writer = self.lock_writer();
-        let said = self.with_live(Generation::meta)?.source;
+        let said = self.source.load(Ordering::Acquire);
         if said == source {
             return Ok(false);
         }
         if said == 0 {
+            self.source.store(source, Ordering::Release);
             if let Err(error) = self.say(&mut writer, |meta| Meta { source, ..meta }) {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "what database the link table is of could not be written in it");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Table, TableStats, Writer};
 use crate::directory::{Directory, remove_folder};
-use crate::generation::{Generation, LMDB_FILE, Settings};
+use crate::generation::{Generation, LMDB_FILE, Origin, Settings};
 use crate::load::Building;
 use crate::meta::Meta;
 use crate::rebuild::Late;
@@ -64,7 +64,7 @@ impl Table {
             let live = self.live.load();
             (self.domains().to_json()?, live.map_bytes().max(self.options.map_size_bytes))
         };
-        let source = self.with_live(Generation::meta)?.source;
+        let source = self.source.load(Ordering::Acquire);
         let told = Meta { cursor, source, is_complete: true, ..Meta::default() };
         let building = building.complete(told, &domains_json)?;
         self.switch(&mut writer, building.folder(), map_bytes)?;
@@ -74,7 +74,7 @@ impl Table {
         Ok(stats)
     }
 
-    /// Runs a write against the live generation, growing the table as often as it is full.
+    /// Runs a write against the live generation, once that was found sound, growing the table as often as it is full.
     pub(super) fn write<T>(
         &self,
         writer: &mut Writer,
@@ -82,6 +82,7 @@ impl Table {
         stored_bytes: usize,
         attempt: impl Fn(&Generation) -> Result<T, TableError>,
     ) -> Result<T, TableError> {
+        self.check(|| true)?;
         for _ in 0..GROWTHS_MAX {
             let live = self.live.load();
             match attempt(&live) {
@@ -113,7 +114,7 @@ impl Table {
         };
         fs::create_dir(&folder).map_err(TableError::io("create the folder", &folder))?;
         let named = fs::hard_link(&path, folder.join(LMDB_FILE)).map_err(TableError::io("give another name to", &path));
-        let reopened = named.and_then(|()| self.switch(writer, &folder, map_bytes));
+        let reopened = named.and_then(|()| self.switch_to_same(writer, &folder, map_bytes));
         if reopened.is_err() {
             remove_folder(&folder);
         }
@@ -126,7 +127,7 @@ impl Table {
     fn grow(&self, writer: &mut Writer, room_bytes: u64) -> Result<(), TableError> {
         let folder = self.directory.building_path(writer.take_number());
         let grown = self.copy_live(&folder, room_bytes).and_then(|map_bytes| {
-            self.switch(writer, &folder, map_bytes)?;
+            self.switch_to_same(writer, &folder, map_bytes)?;
             tracing::info!(map_bytes, "link table grew");
             Ok(())
         });
@@ -162,7 +163,18 @@ impl Table {
         let domains = Domains::default();
         let building = building.complete(Meta { source, ..Meta::default() }, &domains.to_json()?)?;
         self.switch(writer, building.folder(), self.options.map_size_bytes)?;
+        self.source.store(source, Ordering::Release);
         self.domains.store(Arc::new(domains));
+        Ok(())
+    }
+
+    /// As [`Table::switch`], to a generation with the very entries of the live one: those that cannot be believed included.
+    fn switch_to_same(&self, writer: &mut Writer, folder: &Path, map_bytes: usize) -> Result<(), TableError> {
+        let damage = self.damage();
+        self.switch(writer, folder, map_bytes)?;
+        if let Some(damage) = damage {
+            self.with_live(|same| same.soundness().inherit(damage));
+        }
         Ok(())
     }
 
@@ -170,9 +182,10 @@ impl Table {
     fn switch(&self, writer: &mut Writer, folder: &Path, map_bytes: usize) -> Result<(), TableError> {
         let number = writer.take_number();
         let folder = self.directory.promote(folder, number)?;
-        let (generation, meta) = Generation::open(folder.clone(), number, self.options.settings(map_bytes))
-            .and_then(|generation| generation.meta().map(|meta| (generation, meta)))
-            .inspect_err(|_| remove_folder(&folder))?;
+        let (generation, meta) =
+            Generation::open(folder.clone(), number, self.options.settings(map_bytes), Origin::Made)
+                .and_then(|generation| generation.meta().map(|meta| (generation, meta)))
+                .inspect_err(|_| remove_folder(&folder))?;
         // Past this point both generations stay: a failure leaves open which of them CURRENT names on disk.
         self.directory.set_current(number)?;
         writer.retired.push(self.live.swap(Arc::new(generation)));
@@ -205,7 +218,7 @@ pub(super) fn close_retired(writer: &mut Writer) -> usize {
 /// The generation that the folder says is live, and its domains; the first one where there is none yet.
 pub(super) fn open_current(directory: &Directory, settings: Settings) -> Result<(Generation, Domains), TableError> {
     let generation = match directory.current()? {
-        Some(number) => Generation::open(directory.generation_path(number), number, settings)?,
+        Some(number) => Generation::open(directory.generation_path(number), number, settings, Origin::Found)?,
         None => create_first(directory, settings)?,
     };
     let domains = Domains::from_json(&generation.domains_json()?)?;
@@ -218,7 +231,7 @@ pub(super) fn create_first(directory: &Directory, settings: Settings) -> Result<
     let building = Building::create(directory.building_path(number), settings)?;
     let building = building.complete(Meta::default(), b"[]")?;
     let folder = directory.promote(building.folder(), number)?;
-    Generation::open(folder, number, settings)
+    Generation::open(folder, number, settings, Origin::Made)
 }
 
 fn check_free_space(path: &Path, needed_bytes: u64) -> Result<(), TableError> {

@@ -1,5 +1,5 @@
-//! Keeps the link table in memory: reads all of it once after a start, whenever it was built anew, and when it has outgrown what
-//! was known of it, so that no visitor waits for the disk, and look-ups know where links lie.
+//! Checks the link table after a start, and keeps it in memory: reads all of it once after a start, whenever it was built anew,
+//! and when it has outgrown what was known of it, so that no visitor waits for the disk, and look-ups know where links lie.
 //!
 //! A table that would push everything else out of memory is left to come in as it is asked for.
 
@@ -61,6 +61,11 @@ fn keep_warm(table: &Table, stopped: &mpsc::Receiver<()>) {
 }
 
 fn warm(table: &Table, stats: TableStats, keep_going: impl Fn() -> bool) -> Result<(), TableError> {
+    // Whatever it takes: nothing is written to the table before, and what is not found in it is not said to be missing.
+    if table.check(&keep_going).is_err() {
+        // It has said what is wrong, and is being filled anew.
+        return Ok(());
+    }
     let available_bytes = available_memory_bytes();
     if available_bytes.is_none_or(|available| stats.used_bytes > available / 2) {
         tracing::info!(

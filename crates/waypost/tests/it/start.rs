@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Folder, command, finish, get, run};
+use crate::support::{Folder, command, finish, get, location_of, run};
 
 /// A free port that stays taken while the listener lives.
 fn taken_port() -> (TcpListener, String) {
@@ -146,6 +146,46 @@ fn a_table_that_is_gone_foreign_or_of_another_format_is_filled_by_itself() {
     follow_from_the_start(&folder, "s2999", "the table of another data folder");
     let server = folder.serve(&[]);
     assert_eq!(get(&server, "/s3000").status, 404, "a link of the other data folder");
+}
+
+#[test]
+fn a_flipped_bit_of_the_table_ends_no_start_and_hides_no_link() {
+    const LINKS: u64 = 1_500;
+    let folder = Folder::new();
+    let row = |index| format!("{{\"slug\":\"s{index:04}\",\"destination_url\":\"https://example.com/{index}\"}}\n");
+    let file = folder.write("links.jsonl", (0..LINKS).map(row).collect::<String>());
+    folder.run(&["import", &file]).text();
+    let live_file = || {
+        let current = fs::read_to_string(folder.data_dir().join("table/CURRENT")).unwrap();
+        folder.data_dir().join("table").join(current.lines().nth(1).unwrap()).join("data.mdb")
+    };
+    let leaf_of = |bytes: &[u8], slug: &str| {
+        let key = [b"\0", slug.as_bytes()].concat();
+        bytes.windows(key.len()).rposition(|window| window == key).unwrap()
+    };
+    for (what, byte_of) in [
+        ("a page's bounds", &(|at: usize| at / 4_096 * 4_096 + 13) as &dyn Fn(usize) -> usize),
+        ("a key", &|at| at + 3),
+        ("a length", &|at| at - 1),
+        ("the list of roots", &|_| 4_096 + 129),
+    ] {
+        let path = live_file();
+        let mut bytes = fs::read(&path).unwrap();
+        let byte = byte_of(leaf_of(&bytes, "s0700"));
+        bytes[byte] ^= 0x10;
+        fs::write(&path, bytes).unwrap();
+        let mut server = folder.serve_at_once();
+        for index in 0..LINKS {
+            let status = get(&server, &format!("/s{index:04}")).status;
+            assert!(matches!(status, 302 | 503), "{what}: s{index:04} answers {status}");
+        }
+        server.wait_ready().unwrap();
+        for index in 0..LINKS {
+            let location = location_of(&server, &format!("/s{index:04}"));
+            assert_eq!(location, Some(format!("https://example.com/{index}")), "{what}");
+        }
+        assert!(server.terminate().unwrap().success(), "{what}");
+    }
 }
 
 #[test]
