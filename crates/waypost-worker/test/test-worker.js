@@ -53,8 +53,8 @@ function trapping(env, fault) {
 }
 
 function bindings(env, fault) {
-  if (!fault) return env;
   delete worker.engine.follow;
+  if (!fault) return env;
   if (fault.startsWith("trap")) {
     if (!broken.has(fault)) broken.set(fault, trapping(env, fault));
     return broken.get(fault);
