@@ -125,9 +125,10 @@ impl App {
         Readiness { ready: self.redirects(), degraded: !is_well, checks: Checks { store, table, clicks, sync } }
     }
 
-    /// Whether links are redirected: the table was current once since the start. Without a database it goes on.
+    /// Whether links are redirected: the table was current once since the start, or is trusted where the database was away then.
+    /// Without a database it goes on.
     pub(crate) fn redirects(&self) -> bool {
-        self.sync.has_caught_up()
+        self.sync.has_caught_up() || self.table.knows_all()
     }
 
     async fn clicks_check(&self) -> ClicksCheck {

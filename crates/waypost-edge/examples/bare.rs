@@ -34,7 +34,8 @@ fn main() -> anyhow::Result<()> {
     let mut links = 100_000_u64;
     let mut records_clicks = false;
     let mut folder = None;
-    let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], GrantKey::new([0; 32]));
+    let mut config =
+        EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], Arc::new(GrantKey::new([0; 32]).into()));
     config.threads = NonZeroUsize::MIN;
     // Who measures asks on one connection for ever.
     config.limits.requests_per_connection_max = None;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ pub struct EdgeConfig {
     pub plain_requests: bool,
     /// How clicks are recorded. `None`: not at all.
     pub clicks: Option<ClickRecording>,
-    /// The key that unlock grants are signed with.
-    pub grant_key: GrantKey,
+    /// The key that unlock grants are signed with. Until it is known, nothing is unlocked.
+    pub grant_key: Arc<OnceLock<GrantKey>>,
 }
 
 impl EdgeConfig {
     /// The default configuration for these addresses: a thread per core, no trusted proxy, any host served.
-    pub fn new(listen: Vec<SocketAddr>, grant_key: GrantKey) -> Self {
+    pub fn new(listen: Vec<SocketAddr>, grant_key: Arc<OnceLock<GrantKey>>) -> Self {
         Self {
             listen,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

@@ -177,7 +177,8 @@ impl Shared {
         let subject = grant::subject(link.link_id(), site.table_key, slug);
         let granted = GrantedLink { subject: &subject, version: link.version() };
         let mut cookies = headers.values_reversed(&COOKIE).filter_map(|value| str::from_utf8(value).ok());
-        let is_granted = cookies.any(|cookies| self.grant_key.is_granted(cookies, granted, now));
+        let is_granted =
+            self.grant_key.get().is_some_and(|key| cookies.any(|cookies| key.is_granted(cookies, granted, now)));
         if is_granted { Unlock::Granted } else { Unlock::None }
     }
 

@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, HeaderValue};
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: HostPolicy,
     pub(crate) plain_requests: bool,
     pub(crate) countries: Option<Arc<CountryDatabase>>,
-    pub(crate) grant_key: GrantKey,
+    pub(crate) grant_key: Arc<OnceLock<GrantKey>>,
     pub(crate) faults: crate::redirect::FaultLog,
     /// `None` where misses are not limited.
     pub(crate) misses: Option<Misses>,

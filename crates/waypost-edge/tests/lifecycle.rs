@@ -314,12 +314,16 @@ fn ipv6_is_served_beside_ipv4() {
 fn a_taken_port_is_named() {
     let edge = Setup::new().start();
     let dir = tempfile::tempdir().unwrap();
-    let config = EdgeConfig::new(vec![edge.address()], KEY);
+    let config = EdgeConfig::new(vec![edge.address()], Arc::new(KEY.into()));
     let refused = start(config, open_table(dir.path()), support::echo());
     let error = refused.err().unwrap();
     assert!(matches!(error, EdgeError::AddressInUse { address } if address == edge.address()), "{error:?}");
     assert_eq!(error.to_string(), format!("{} is already in use", edge.address()));
-    let none = start(EdgeConfig::new(Vec::new(), KEY), open_table(&dir.path().join("other")), support::echo());
+    let none = start(
+        EdgeConfig::new(Vec::new(), Arc::new(KEY.into())),
+        open_table(&dir.path().join("other")),
+        support::echo(),
+    );
     assert!(matches!(none, Err(EdgeError::NoAddress)));
 }
 

@@ -40,6 +40,8 @@ pub enum Calls {
     Read,
     /// Taking a lock on a part of a file. Giving it up never fails.
     Lock,
+    /// Taking a lock that nobody else may have; what a lock says that another process holds, and readers do not need.
+    ExclusiveLock,
     /// Writing, syncing and sizes.
     AnyWrite,
 }
@@ -164,6 +166,7 @@ impl Calls {
             Self::Size => 4,
             Self::Read => 8,
             Self::Lock => 16,
+            Self::ExclusiveLock => 32,
             Self::AnyWrite => 7,
         }
     }

@@ -300,7 +300,7 @@ impl Transport {
                     return Ok(Self::InProcess(in_process));
                 }
                 Err(error @ DataDirError::InUse { .. }) => error,
-                Err(error @ DataDirError::Unusable { .. }) => return Err(error.into()),
+                Err(error) => return Err(error.into()),
             };
             if let Some(transport) = HttpTransport::to_socket(&data_dir).await? {
                 return Ok(Self::Http(transport));

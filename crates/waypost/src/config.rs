@@ -17,7 +17,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use ipnet::IpNet;
 use waypost_control::{KvSettings, PublicUrl, Rate, Secret};
 use waypost_core::SchemePolicy;
@@ -26,7 +25,7 @@ use waypost_core::webhook::WebhookKeys;
 use waypost_edge::Limits;
 
 use crate::config::types::{ApiUrl, DatabaseAddress, LogFilter, RateLimit};
-use crate::data_dir::default_data_dir;
+use crate::data_dir::{DataDirError, default_data_dir};
 
 /// Everything an instance can be told.
 #[derive(Clone, Debug)]
@@ -78,8 +77,8 @@ impl Config {
     ///
     /// # Errors
     /// Where none is configured and the environment names no home.
-    pub(crate) fn data_dir(&self) -> anyhow::Result<&Path> {
-        self.data_dir.as_deref().context("no data folder: give --data-dir, or set HOME")
+    pub(crate) fn data_dir(&self) -> Result<&Path, DataDirError> {
+        self.data_dir.as_deref().ok_or(DataDirError::Unnamed)
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) struct DataDir {
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirError {
+    /// None is named, and the environment names no home.
+    #[error("no data folder: give --data-dir, or set HOME")]
+    Unnamed,
     /// The folder could not be made or opened.
     #[error("the data folder {} cannot be used: {source}", path.display())]
     Unusable { path: PathBuf, source: io::Error },

@@ -2,7 +2,7 @@
 //! commands that run without one are built on it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
@@ -23,40 +23,51 @@ const GRANT_KEY_SETTING: &str = "grant_key";
 /// The setting of the database that holds the public URL of the last server, for commands that are not told one.
 const PUBLIC_URL_SETTING: &str = "public_url";
 
-/// The opened parts.
-pub(crate) struct Instance {
-    pub(crate) store: Store,
+/// What lies in the data folder and needs no database: all that redirects need. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct LocalParts {
     pub(crate) table: Arc<Table>,
     pub(crate) spool: Spool,
+    pub(crate) visitor_salts: Arc<VisitorSalts>,
+    /// The key of unlock grants, once the database has said what it is.
+    pub(crate) grant_key: Arc<OnceLock<GrantKey>>,
+    /// Held so that no other process opens the same folder; the last to go.
+    _lock: Arc<InstanceLock>,
+}
+
+/// Where the databases are.
+#[derive(Clone)]
+pub(crate) struct DatabasePlaces {
+    links: String,
+    /// Beside the links, unless these are in PostgreSQL.
+    clicks_file: String,
+}
+
+/// The open databases.
+pub(crate) struct Databases {
+    store: Store,
+    click_store: ClickStore,
+}
+
+/// The opened parts.
+pub(crate) struct Instance {
+    pub(crate) local: LocalParts,
+    pub(crate) store: Store,
     /// Counts what is in the spool: also what earlier runs left, where clicks are recorded no more.
     pub(crate) clicks: Arc<Clicks>,
     click_store: ClickStore,
-    pub(crate) visitor_salts: Arc<VisitorSalts>,
-    pub(crate) grant_key: GrantKey,
-    /// Held so that no other process opens the same folder; the last to go.
-    _lock: InstanceLock,
 }
 
-impl Instance {
+impl LocalParts {
     /// Takes the data folder and opens what is in it.
     ///
     /// # Errors
-    /// Where the folder is in use, or its database or table cannot be opened or is refused.
+    /// Where a part cannot be opened or is refused.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
-        let address = match &config.database_url {
-            Some(address) => address.expose().to_owned(),
-            None => path_text(&data_dir.database())?,
-        };
-        let store = Store::open(&address, StoreOptions::default()).await?;
         let folder = data_dir.table();
         let options =
             TableOptions { record_is_sound: |record| CompactLink::read(record).is_ok(), ..TableOptions::default() };
         let table = tokio::task::spawn_blocking(move || Table::open(&folder, options)).await??;
-        let clicks_address = match store.engine() {
-            Engine::Postgres => address,
-            Engine::Sqlite => path_text(&data_dir.clicks_database())?,
-        };
-        let click_store = ClickStore::open(&clicks_address, StoreOptions::default()).await?;
         let options = SpoolOptions {
             bytes_max: config.clicks.spool_bytes_max,
             flush_interval: config.clicks.flush_interval,
@@ -64,19 +75,74 @@ impl Instance {
         };
         let folder = data_dir.spool();
         let spool = tokio::task::spawn_blocking(move || Spool::open(&folder, options)).await??;
-        let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
-        let clicks = Clicks::start(click_store.clone(), Some(spool.clone()), click_settings);
         let visitor_salts = Arc::new(VisitorSalts::open(data_dir.visitor_salts()));
+        let (table, grant_key) = (Arc::new(table), Arc::new(OnceLock::new()));
+        Ok(Self { table, spool, visitor_salts, grant_key, _lock: Arc::new(lock) })
+    }
+
+    /// Closes what is open, after everything that uses it has stopped.
+    pub(crate) async fn close(&self) {
+        let spool = self.spool.clone();
+        // Fails only where flushing panicked; there is nothing left to do then.
+        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+    }
+}
+
+impl DatabasePlaces {
+    /// # Errors
+    /// Where a path is not UTF-8.
+    pub(crate) fn new(config: &Config, data_dir: &DataDir) -> anyhow::Result<Self> {
+        let links = match &config.database_url {
+            Some(address) => address.expose().to_owned(),
+            None => path_text(&data_dir.database())?,
+        };
+        Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())? })
+    }
+
+    /// Opens both, bringing their schemas up to date.
+    ///
+    /// # Errors
+    /// Where one cannot be reached or is refused.
+    pub(crate) async fn open(self) -> anyhow::Result<Databases> {
+        let store = Store::open(&self.links, StoreOptions::default()).await?;
+        let clicks_address = match store.engine() {
+            Engine::Postgres => &self.links,
+            Engine::Sqlite => &self.clicks_file,
+        };
+        let click_store = ClickStore::open(clicks_address, StoreOptions::default()).await?;
+        Ok(Databases { store, click_store })
+    }
+}
+
+impl Instance {
+    /// Takes the data folder and opens what is in it, and the databases.
+    ///
+    /// # Errors
+    /// Where the folder is in use, or a database or the table cannot be opened or is refused.
+    pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
+        // A database that is not ours is refused before anything is made beside it.
+        let databases = DatabasePlaces::new(config, data_dir)?.open().await?;
+        let local = LocalParts::open(config, data_dir, lock).await?;
+        Self::join(local, databases, config).await
+    }
+
+    /// Puts the parts together and begins to count clicks.
+    ///
+    /// # Errors
+    /// Where a database fails.
+    pub(crate) async fn join(local: LocalParts, databases: Databases, config: &Config) -> anyhow::Result<Self> {
+        let Databases { store, click_store } = databases;
         let grant_key = read_grant_key(&store).await?;
-        Ok(Self { store, table: Arc::new(table), spool, clicks, click_store, visitor_salts, grant_key, _lock: lock })
+        local.grant_key.get_or_init(|| grant_key);
+        let click_settings = ClickSettings { retention_days: config.clicks.retention_days, ..ClickSettings::default() };
+        let clicks = Clicks::start(click_store.clone(), Some(local.spool.clone()), click_settings);
+        Ok(Self { local, store, clicks, click_store })
     }
 
     /// Closes what is open, after everything that uses it has stopped.
     pub(crate) async fn close(&self) {
         self.clicks.stop().await;
-        let spool = self.spool.clone();
-        // Fails only where flushing panicked; there is nothing left to do then.
-        let _ = tokio::task::spawn_blocking(move || spool.close()).await;
+        self.local.close().await;
         self.click_store.close().await;
         self.store.close().await;
     }
@@ -96,9 +162,11 @@ impl Instance {
     /// Where the database fails.
     pub(crate) async fn start_app(&self, config: &Config, public_url: PublicUrl) -> anyhow::Result<Arc<App>> {
         let origin = public_url.origin().to_owned();
-        let stored = self.store.write("set_public_url", async |tx| tx.set_setting(PUBLIC_URL_SETTING, &origin).await);
-        stored.await?;
-        let (grant_key, spool) = (self.grant_key.clone(), self.spool.clone());
+        let mut tx = self.store.begin("set_public_url").await?;
+        tx.set_setting(PUBLIC_URL_SETTING, &origin).await?;
+        tx.commit().await?;
+        let grant_key = self.local.grant_key.get().cloned().context("the key of unlock grants is not known")?;
+        let spool = self.local.spool.clone();
         let is_https = public_url.is_https();
         let issue = move |request: GrantRequest<'_>| issue_grant(&grant_key, request, is_https);
         let settings = ControlSettings {
@@ -114,7 +182,7 @@ impl Instance {
             kv: config.cloudflare.kv_settings(),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
-        Ok(App::start(self.store.clone(), Arc::clone(&self.table), Arc::clone(&self.clicks), settings).await?)
+        Ok(App::start(self.store.clone(), Arc::clone(&self.local.table), Arc::clone(&self.clicks), settings).await?)
     }
 }
 
@@ -132,8 +200,9 @@ async fn read_grant_key(store: &Store) -> anyhow::Result<GrantKey> {
     let mut fresh = [0_u8; 32];
     getrandom::fill(&mut fresh).context("draw a key for unlock grants")?;
     let fresh: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text =
-        store.write("get_grant_key", async |tx| tx.get_or_insert_setting(GRANT_KEY_SETTING, &fresh).await).await?;
+    let mut tx = store.begin("get_grant_key").await?;
+    let text = tx.get_or_insert_setting(GRANT_KEY_SETTING, &fresh).await?;
+    tx.commit().await?;
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { anyhow::bail!("the stored grant key is damaged") };
     let read = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     let bytes = pairs.iter().map(read).collect::<Option<Vec<u8>>>().and_then(|bytes| bytes.try_into().ok());

@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod data_dir;
 mod decide;
+mod fault;
 mod instance;
 mod lines;
 mod print;
@@ -31,8 +32,6 @@ use crate::decide::{DecideOptions, decide_lines};
 
 /// Some lines of an import were refused.
 const EXIT_SOME_REFUSED: u8 = 3;
-/// The program cannot do what it was asked to.
-const EXIT_FAULT: u8 = 1;
 /// Threads that carry out commands beside `serve`: one for the command, one for what it waits for.
 const COMMAND_THREADS: usize = 2;
 
@@ -42,8 +41,8 @@ fn main() -> ExitCode {
         // Whoever reads our output has had enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            print::note(&format!("waypost: {error:#}"));
-            ExitCode::from(EXIT_FAULT)
+            print::note(&format!("waypost: {}", fault::describe(&error)));
+            ExitCode::from(fault::exit_status(&error))
         }
     }
 }

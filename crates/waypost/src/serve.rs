@@ -8,6 +8,7 @@ mod countries;
 mod descriptors;
 pub(crate) mod heap;
 mod local_socket;
+mod opening;
 mod warm;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
-use waypost_control::{App, PublicUrl};
+use waypost_control::PublicUrl;
 use waypost_core::visitor::day_of;
 use waypost_edge::{ClickRecording, Edge, EdgeConfig, EdgeError, HostPolicy};
 
@@ -27,10 +28,11 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::types::is_this_machine;
 use crate::data_dir::{DataDir, default_data_dir};
-use crate::instance::Instance;
+use crate::instance::{DatabasePlaces, LocalParts};
 use crate::print;
 use crate::serve::bridge::Bridge;
 use crate::serve::local_socket::LocalSocket;
+use crate::serve::opening::Opening;
 use crate::serve::warm::Warmer;
 use crate::visitor_salts::VisitorSalts;
 
@@ -66,36 +68,59 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let lock = data_dir.lock()?;
     // Before anything runs that an early signal would cut in the middle.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let instance = runtime.block_on(Instance::open(config, &data_dir, lock))?;
-    let bridge = Bridge::new(runtime.handle().clone());
+    let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?))?;
+    let local = runtime.block_on(LocalParts::open(config, &data_dir, lock))?;
+    let bridge = Bridge::new(runtime.handle().clone(), Arc::clone(&local.table));
     let countries = countries::database(config.country_database.as_deref(), &data_dir);
-    let mut edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &instance) };
+    let mut edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &local) };
     let limits = &mut edge_config.limits;
     limits.connections_max =
         descriptors::connections_max(limits.connections_max, descriptors, edge_config.threads.get());
-    let edge = waypost_edge::start(edge_config, Arc::clone(&instance.table), bridge.handler())?;
-    let warmer = Warmer::start(Arc::clone(&instance.table)).context("start the thread that reads the table ahead")?;
+    let edge = waypost_edge::start(edge_config, Arc::clone(&local.table), bridge.handler())?;
+    let warmer = Warmer::start(Arc::clone(&local.table)).context("start the thread that reads the table ahead")?;
     runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));
-    runtime.spawn(destroy_old_salts(Arc::clone(&instance.visitor_salts)));
+    runtime.spawn(destroy_old_salts(Arc::clone(&local.visitor_salts)));
     let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
-    let app = runtime.block_on(instance.start_app(config, public_url.clone()))?;
-    let router = waypost_control::router(Arc::clone(&app));
-    bridge.open(router.clone());
-    let socket = runtime.block_on(async { LocalSocket::open(&data_dir, router) })?;
+    let (mut control, waiting) = match opening {
+        Ok(databases) => {
+            let started = opening::start(databases, local.clone(), config, public_url.clone(), &bridge);
+            (Some(runtime.block_on(started)?), None)
+        }
+        Err(opening) => {
+            // Nobody can say what the table lacks. Links of one that was complete once are more than none.
+            if let Err(error) = local.table.trust() {
+                tracing::error!(error = &error as &dyn std::error::Error, "the link table cannot be read");
+            }
+            let work = opening.start_when_open(local.clone(), config.clone(), public_url.clone(), bridge.clone());
+            (None, Some(runtime.spawn(work)))
+        }
+    };
+    let socket = runtime.block_on(async { LocalSocket::open(&data_dir, bridge.router()) })?;
     announce(&edge, &public_url, config.public_url.is_none(), &data_dir)?;
-    runtime.spawn(log_readiness(Arc::clone(&app)));
 
     let name = runtime.block_on(signals.wait());
     tracing::info!("{name}: stopping");
+    if let Some(waiting) = waiting {
+        waiting.abort();
+        // `None` where the database never came.
+        control = runtime.block_on(waiting).ok();
+    }
     // They would be waited for as long as somebody listens.
-    app.close_feeds();
+    if let Some(control) = &control {
+        control.app.close_feeds();
+    }
     drop(warmer);
     let report = edge.shutdown(config.drain_timeout);
     tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
     runtime.block_on(async {
         socket.close().await;
-        app.stop().await;
-        instance.close().await;
+        match control {
+            Some(control) => {
+                control.app.stop().await;
+                control.instance.close().await;
+            }
+            None => local.close().await,
+        }
     });
     tracing::info!("stopped");
     Ok(())
@@ -112,23 +137,23 @@ fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {
     Ok(())
 }
 
-fn edge_config(config: &Config, instance: &Instance) -> EdgeConfig {
-    let defaults = EdgeConfig::new(config.listen.clone(), instance.grant_key.clone());
+fn edge_config(config: &Config, local: &LocalParts) -> EdgeConfig {
+    let defaults = EdgeConfig::new(config.listen.clone(), Arc::clone(&local.grant_key));
     EdgeConfig {
         threads: config.threads.unwrap_or(defaults.threads),
         limits: config.limits.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         country_header: config.country_header.clone(),
-        clicks: config.clicks.enabled.then(|| recording(config, instance)),
+        clicks: config.clicks.enabled.then(|| recording(config, local)),
         hosts: if config.public_url.is_some() { HostPolicy::Strict } else { HostPolicy::AnyIsDefault },
         ..defaults
     }
 }
 
-fn recording(config: &Config, instance: &Instance) -> ClickRecording {
-    let salts = config.clicks.visitors.then(|| Arc::clone(&instance.visitor_salts));
+fn recording(config: &Config, local: &LocalParts) -> ClickRecording {
+    let salts = config.clicks.visitors.then(|| Arc::clone(&local.visitor_salts));
     ClickRecording {
-        spool: instance.spool.clone(),
+        spool: local.spool.clone(),
         address_policy: config.clicks.addresses,
         salt_of_day: Arc::new(move |day| salts.as_ref()?.of_day(day)),
     }
@@ -181,16 +206,6 @@ fn folder_flag(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     if is_plain { format!(" --data-dir {text}") } else { format!(" --data-dir '{}'", text.replace('\'', r#"'"'"'"#)) }
-}
-
-async fn log_readiness(app: Arc<App>) {
-    if app.wait_until_ready(Duration::from_secs(1)).await {
-        tracing::info!("ready");
-        return;
-    }
-    tracing::info!("the link table is catching up with the database; links that are in it already redirect meanwhile");
-    while !app.wait_until_ready(Duration::from_secs(10)).await {}
-    tracing::info!("ready");
 }
 
 /// The orders to stop.

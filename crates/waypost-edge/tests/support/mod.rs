@@ -38,7 +38,7 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Self {
-        let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 0))], KEY);
+        let mut config = EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 0))], Arc::new(KEY.into()));
         config.threads = NonZeroUsize::MIN;
         // Tests ask for what is not there as often as they like.
         config.limits.miss_rate = None;

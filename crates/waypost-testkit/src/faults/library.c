@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 1, SYNC = 2, SIZE = 4, READ = 8, LOCK = 16 };
+enum { WRITE = 1, SYNC = 2, SIZE = 4, READ = 8, LOCK = 16, EXCLUSIVE_LOCK = 32 };
 
 struct control {
     _Atomic uint32_t calls;
@@ -183,9 +183,11 @@ ssize_t pread64(int file, void *bytes, size_t length, off64_t at)
 }
 
 /* Taking a lock; giving one up never fails on a local disk, and SQLite keeps what it could not give up. */
-static int is_lock(int order, const struct flock *lock)
+static uint32_t lock_call(int order, const struct flock *lock)
 {
-    return (order == F_SETLK || order == F_SETLKW) && lock->l_type != F_UNLCK;
+    if (order != F_SETLK && order != F_SETLKW) return 0;
+    if (lock->l_type == F_WRLCK) return LOCK | EXCLUSIVE_LOCK;
+    return lock->l_type == F_RDLCK ? LOCK : 0;
 }
 
 int fcntl(int file, int order, ...)
@@ -195,7 +197,7 @@ int fcntl(int file, int order, ...)
     va_start(rest, order);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    if (is_lock(order, argument)) FAIL(LOCK, file);
+    FAIL(lock_call(order, argument), file);
     return real(file, order, argument);
 }
 
@@ -206,6 +208,6 @@ int fcntl64(int file, int order, ...)
     va_start(rest, order);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    if (is_lock(order, argument)) FAIL(LOCK, file);
+    FAIL(lock_call(order, argument), file);
     return real(file, order, argument);
 }

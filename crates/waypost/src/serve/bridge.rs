@@ -13,8 +13,9 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
-use waypost_control::ClientAddress;
+use waypost_control::{ClientAddress, Principal};
 use waypost_edge::{BoxError, ClientFacts, ControlBody, ControlHandler};
+use waypost_table::Table;
 
 /// Requests that the control plane works on at once; more are answered 503. Those whose bodies are still to come have as much
 /// room of their own: whoever holds bodies back keeps no other request out.
@@ -33,22 +34,35 @@ struct Shared {
     runtime: Handle,
     /// Empty until the control plane is started.
     router: OnceLock<Router>,
+    /// What redirects come from meanwhile.
+    table: Arc<Table>,
     room: Arc<Semaphore>,
     room_for_bodies: Arc<Semaphore>,
 }
 
 impl Bridge {
     /// A bridge to the control plane on this runtime.
-    pub(crate) fn new(runtime: Handle) -> Self {
+    pub(crate) fn new(runtime: Handle, table: Arc<Table>) -> Self {
         let room = || Arc::new(Semaphore::new(REQUESTS_MAX));
         let (room, room_for_bodies) = (room(), room());
-        Self { shared: Arc::new(Shared { runtime, router: OnceLock::new(), room, room_for_bodies }) }
+        Self { shared: Arc::new(Shared { runtime, router: OnceLock::new(), table, room, room_for_bodies }) }
     }
 
     /// Sends requests to the control plane from now on.
     pub(crate) fn open(&self, router: Router) {
         // Only the first router counts; there is one start.
         let _ = self.shared.router.set(router);
+    }
+
+    /// The same for those who do not come through the edge: every request, whichever path it names.
+    pub(crate) fn router(&self) -> Router {
+        let shared = Arc::clone(&self.shared);
+        Router::new().fallback(move |request: Request<Body>| async move {
+            match shared.router.get().cloned() {
+                Some(router) => router.oneshot(request).await,
+                None => Ok(before_the_start(&shared, &request).map(Body::new)),
+            }
+        })
     }
 
     /// What the edge calls.
@@ -62,7 +76,7 @@ impl Bridge {
 }
 
 async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFacts) -> Response<ControlBody> {
-    let Some(router) = shared.router.get() else { return unavailable("the server is starting") };
+    let Some(router) = shared.router.get() else { return before_the_start(shared, &request) };
     let room = if request.body().is_end_stream() { &shared.room } else { &shared.room_for_bodies };
     let Ok(place) = Arc::clone(room).try_acquire_owned() else {
         return unavailable("the server is busy");
@@ -99,6 +113,25 @@ async fn ignore_body(body: &mut Body) {
     }
 }
 
+/// What is answered until the control plane is there: it may be waiting for its database, while links redirect.
+fn before_the_start(shared: &Shared, request: &Request<Body>) -> Response<ControlBody> {
+    match request.uri().path() {
+        "/healthz" => plain(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned()),
+        "/readyz" => {
+            let is_ready = shared.table.knows_all();
+            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let mut body = serde_json::json!({ "ready": is_ready });
+            // No key can be looked up; the local socket needs none.
+            if request.extensions().get::<Principal>().is_some() {
+                body["degraded"] = true.into();
+                body["checks"] = serde_json::json!({ "store": { "ok": false, "writable": false } });
+            }
+            plain(status, "application/json", body.to_string())
+        }
+        _ => unavailable("the server is waiting for its database"),
+    }
+}
+
 fn unavailable(title: &str) -> Response<ControlBody> {
     let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -107,11 +140,15 @@ fn unavailable(title: &str) -> Response<ControlBody> {
 
 fn problem(status: StatusCode, code: &str, title: &str) -> Response<ControlBody> {
     let text = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code });
-    let body = Full::new(Bytes::from(text.to_string())).map_err(|never: Infallible| match never {}).boxed_unsync();
+    plain(status, "application/problem+json", text.to_string())
+}
+
+fn plain(status: StatusCode, media_type: &'static str, text: String) -> Response<ControlBody> {
+    let body = Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -5,6 +5,7 @@
 mod clicks;
 mod clients;
 mod crowd;
+mod databases;
 mod decide;
 mod faults;
 mod faulty_server;

@@ -1,4 +1,4 @@
-//! Starts that must fail: with one clear line, exit status 1, and nothing changed.
+//! Starts that must fail: with one clear line and nothing changed. The exit status is 2 where a person has to change something.
 
 use std::fs;
 use std::net::TcpListener;
@@ -48,7 +48,7 @@ fn every_fault_of_the_configuration_is_listed() {
     let mut command = command(&["serve", "--config", &file, "--listen", "nowhere"]);
     let run =
         finish(command.env("WAYPOST_PUBLIC_ULR", "x").env("WAYPOST_THREADS", "many").env("WAYPOST_TEST_X", "fine"));
-    let text = run.fault(1).replace(&file, "FILE");
+    let text = run.fault(2).replace(&file, "FILE");
     let expect = [
         "waypost: the configuration has 6 faults:",
         "  WAYPOST_PUBLIC_ULR: there is no such setting; did you mean WAYPOST_PUBLIC_URL?",
@@ -84,7 +84,7 @@ fn foreign_and_damaged_databases_are_left_alone() {
         fs::write(&database, &bytes).unwrap();
         for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["link", "list"][..]] {
             let run = folder.run(arguments);
-            let text = run.fault(1);
+            let text = run.fault(2);
             assert!(text.contains("waypost.db") && text.lines().count() == 1, "{what}: {text}");
             assert!(fs::read(&database).unwrap() == bytes, "{what}: the file was changed");
         }
@@ -100,7 +100,7 @@ fn a_foreign_table_is_left_alone() {
     let file = folder.data_dir().join("table/CURRENT");
     fs::write(&file, "my notes").unwrap();
     let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
-    let fault = run.fault(1).lines().last().unwrap();
+    let fault = run.fault(2).lines().last().unwrap();
     assert!(fault.starts_with("waypost: ") && fault.contains("CURRENT is not a link table"), "{fault}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "my notes");
 }
@@ -193,7 +193,9 @@ fn a_folder_that_cannot_be_used_is_named() {
     let folder = Folder::new();
     let file = folder.write("data", "a file where the folder should be");
     let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(run.fault(1).contains(&format!("the data folder {file} cannot be used")), "{run:?}");
+    let fault = run.fault(2);
+    assert!(fault.contains(&format!("the data folder {file} cannot be used")), "{run:?}");
+    assert_eq!(fault.matches("os error").count(), 1, "the reason is said once: {fault}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "a file where the folder should be");
 }
 
@@ -207,13 +209,13 @@ fn a_folder_that_cannot_be_written_is_named() {
         return;
     }
     let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(run.fault(1).contains("cannot be used"), "{run:?}");
+    assert!(run.fault(2).contains("cannot be used"), "{run:?}");
 }
 
 #[test]
 fn without_a_home_a_folder_is_asked_for() {
     let run = finish(command(&["link", "list"]).env_remove("HOME"));
-    assert!(run.fault(1).contains("--data-dir"), "{run:?}");
+    assert!(run.fault(2).contains("--data-dir"), "{run:?}");
 }
 
 #[test]

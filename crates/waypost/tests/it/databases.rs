@@ -1,0 +1,117 @@
+//! Databases that are away or locked: redirects go on, changes are refused in time, and all comes back by itself.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
+use waypost_testkit::http::{Response, request};
+use waypost_testkit::postgres::{Proxy, test_database};
+use waypost_testkit::server::{Server, ServerOptions};
+use waypost_testkit::wait_until;
+
+use crate::support::{Folder, WAYPOST, get};
+
+/// More than anything here takes on a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn create(server: &Server, key: &str, slug: &str) -> Response {
+    let body = json!({ "destination_url": "https://example.com/", "slug": slug }).to_string();
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    request(server.address(), "POST /api/v1/links", &headers, body.as_bytes()).unwrap()
+}
+
+fn key_of(folder: &Folder) -> String {
+    folder.run(&["key", "create", "--name", "t", "--json"]).json()["key"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_start_waits_for_postgres_and_redirects_meanwhile() {
+    let Some(database) = test_database() else { return };
+    let (proxy, url) = Proxy::start(database.url()).unwrap();
+    let folder = Folder::new();
+    let options = ServerOptions {
+        data_dir: Some(folder.data_dir()),
+        environment: vec![("WAYPOST_DATABASE_URL".to_owned(), url)],
+        ..ServerOptions::new(WAYPOST)
+    };
+    let mut server = Server::start(&options).unwrap();
+    let key = key_of(&folder);
+    assert_eq!(create(&server, &key, "x").status, 201);
+    assert!(server.terminate().unwrap().success());
+
+    proxy.set_down(true);
+    let mut server = Server::launch(&options).unwrap();
+    server.wait_ready().unwrap();
+    assert_eq!(get(&server, "/x").status, 302);
+    assert_eq!(get(&server, "/nope").status, 404, "the table was complete");
+    assert_eq!(get(&server, "/healthz").status, 200);
+    assert_eq!(get(&server, "/readyz").text(), r#"{"ready":true}"#);
+    let refused = create(&server, &key, "y");
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true), "{}", refused.text());
+    assert_eq!(server.output().matches("waiting for the database").count(), 1, "{}", server.output());
+
+    proxy.set_down(false);
+    wait_until(DEADLINE, "a link to be made", || create(&server, &key, "y").status == 201).unwrap();
+    assert_eq!(get(&server, "/y").status, 302);
+    let clicks = || folder.run(&["report", "--json", "--from", "1d", "--class", "all"]).json()["clicks"].as_u64();
+    wait_until(DEADLINE, "the clicks to be counted", || clicks() == Some(2)).unwrap();
+    assert!(server.terminate().unwrap().success());
+}
+
+#[test]
+fn a_first_start_waits_for_postgres_and_stops_when_told() {
+    let Some(database) = test_database() else { return };
+    let (proxy, url) = Proxy::start(database.url()).unwrap();
+    proxy.set_down(true);
+    let folder = Folder::new();
+    let options = ServerOptions {
+        data_dir: Some(folder.data_dir()),
+        environment: vec![("WAYPOST_DATABASE_URL".to_owned(), url)],
+        ..ServerOptions::new(WAYPOST)
+    };
+    let mut server = Server::launch(&options).unwrap();
+    server.wait_listening().unwrap();
+    assert_eq!(get(&server, "/healthz").status, 200);
+    for path in ["/readyz", "/x", "/api/v1/links"] {
+        assert_eq!(get(&server, path).status, 503, "{path}: nothing is known yet");
+    }
+    let list = folder.run(&["link", "list"]);
+    assert!(list.fault(1).contains("waiting for its database"), "{list:?}");
+    assert!(server.terminate().unwrap().success(), "{}", server.output());
+}
+
+/// As if another process held the lock of writers. Also the first use of a key, which is noted, waits only once.
+#[test]
+fn a_locked_database_is_503_within_five_seconds() {
+    let (folder, faults) = (Folder::new(), Faults::new().unwrap());
+    let options = ServerOptions {
+        data_dir: Some(folder.data_dir()),
+        environment: faults.environment().to_vec(),
+        ..ServerOptions::new(WAYPOST)
+    };
+    let server = Server::start(&options).unwrap();
+    let key = key_of(&folder);
+    let (calls, failure) = (Calls::ExclusiveLock, Failure::Again);
+    faults.arm(Fault { calls, failure, path: "waypost.db", first: 1, count: u64::MAX }).unwrap();
+    // Two at once: one of them waits for the other first.
+    std::thread::scope(|scope| {
+        for slug in ["a", "b"] {
+            let (server, key) = (&server, &key);
+            scope.spawn(move || {
+                let begun = Instant::now();
+                let refused = create(server, key, slug);
+                let took = begun.elapsed();
+                assert_eq!(
+                    (refused.status, refused.header("retry-after").is_some()),
+                    (503, true),
+                    "{}",
+                    refused.text()
+                );
+                assert!(took < Duration::from_millis(7_500), "{took:?}: twice the wait is nine seconds");
+            });
+        }
+    });
+    faults.disarm().unwrap();
+    assert_eq!(create(&server, &key, "c").status, 201);
+}
