@@ -2,13 +2,16 @@
 //! migrations, the function that unfolds a JSON parameter, and what error codes mean.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
 
 use crate::database::{StoreOptions, busy_step, millis};
 use crate::error::StoreError;
@@ -16,6 +19,9 @@ use crate::links::link_columns;
 
 /// A PostgreSQL transaction that is held open without a word for so long is ended, so that it cannot keep the turn.
 const IDLE_TRANSACTION_MS_MAX: u64 = 60_000;
+
+/// How long the start waits for a PostgreSQL server to let it in before it asks anew.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// What a connection that reads may keep of an SQLite file in memory.
 const READER_CACHE_KB: u32 = 8_192;
@@ -130,8 +136,11 @@ impl Address {
 
     /// One connection that may write, waiting up to `wait_ms` for locks.
     pub(crate) async fn connect_once(&self, file: &FileSettings, wait_ms: u64) -> Result<AnyConnection, StoreError> {
-        let mut connection =
-            AnyConnection::connect_with(&self.options()?).await.map_err(|error| failure("connect", error))?;
+        let options = self.options()?;
+        let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not let us in"));
+        let connected = timeout(CONNECT_MAX, AnyConnection::connect_with(&options)).await;
+        let connected = connected.unwrap_or_else(|_| Err(late()));
+        let mut connection = connected.map_err(|error| self.connect_failure(error))?;
         let session = self.engine().session_sql(file, wait_ms, true);
         match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
             Ok(_) => Ok(connection),
@@ -140,6 +149,17 @@ impl Address {
                 let _ = connection.close().await;
                 Err(failure("connect", error))
             }
+        }
+    }
+
+    /// A server that answers and does not let us in says so each time, until a person changes something.
+    fn connect_failure(&self, error: sqlx::Error) -> StoreError {
+        match error.as_database_error().and_then(|error| Some((error.code()?, error.message()))) {
+            // A role or its password, a database that is not there, a role that may not connect.
+            Some((code, reason)) if matches!(self, Self::Postgres(_)) && is_refusal(&code) => {
+                StoreError::Refused { database: self.display_name(), reason: reason.to_owned() }
+            }
+            _ => failure("connect", error),
         }
     }
 
@@ -482,6 +502,11 @@ fn sqlite_failure(code: i32) -> Failure {
         (_, SQLITE_BUSY | 6 | 7 | 8 | 9 | 10 | 11 | 13 | 14 | 15 | 26) => Failure::Unavailable,
         _ => Failure::Other,
     }
+}
+
+/// invalid_authorization_specification and invalid_password, invalid_catalog_name, insufficient_privilege.
+fn is_refusal(code: &str) -> bool {
+    matches!(code, "28000" | "28P01" | "3D000" | "42501")
 }
 
 fn postgres_failure(code: &str) -> Failure {

@@ -131,3 +131,21 @@ async fn unreachable_server_is_unavailable() {
     let error = Store::open(&address, StoreOptions::default()).await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
 }
+
+/// It says so each time until a person changes something, so it is not waited for.
+#[tokio::test]
+async fn a_server_that_does_not_let_us_in_is_a_refusal() {
+    let Some(database) = waypost_testkit::postgres::test_database() else { return };
+    let (before, name) = database.url().rsplit_once('/').unwrap();
+    let (scheme, place) = before.split_once("://").unwrap();
+    let server = place.rsplit_once('@').unwrap().1;
+    for (url, said) in [
+        (format!("{before}/nothing_here"), "nothing_here"),
+        (format!("{scheme}://nobody_here:secret@{server}/{name}"), "nobody_here"),
+    ] {
+        let error = Store::open(&url, StoreOptions::default()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(said) && !text.contains("secret"), "{text}");
+    }
+}
