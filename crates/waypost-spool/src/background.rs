@@ -73,9 +73,9 @@ pub(crate) fn prepare_all(shared: &Shared) -> Result<(), SpoolError> {
 
 /// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a small one.
 fn wants_segment(shared: &Shared, live: &LiveWriter) -> bool {
-    let place = live.progress.place();
     let first = shared.options.bytes_of_segment(1);
-    place.number != 1 || first == shared.options.segment_bytes || place.offset >= first / 2
+    let is_small = live.is_in_first.load(Ordering::Acquire) && first < shared.options.segment_bytes;
+    !is_small || live.progress.place().offset >= first / 2
 }
 
 fn flush_until_closing(shared: &Shared) {
@@ -114,7 +114,10 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
     let reached: Vec<u64> = writers.iter().map(|live| live.progress.next_sequence()).collect();
     for live in &writers {
         let place = live.progress.place();
-        if !live.is_ready.load(Ordering::Acquire) && place.number == 1 && wants_segment(shared, live) {
+        if !live.is_ready.load(Ordering::Acquire)
+            && live.is_in_first.load(Ordering::Acquire)
+            && wants_segment(shared, live)
+        {
             shared.wake_preparer();
         }
         let open: Vec<Arc<OpenSegment>> = lock(&live.unflushed).clone();

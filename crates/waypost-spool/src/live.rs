@@ -21,6 +21,8 @@ pub(crate) struct LiveWriter {
     /// Its slot in the file of losses.
     pub(crate) slot: usize,
     pub(crate) progress: Progress,
+    /// The writer is in its first segment: set before it says how far, unset with the next.
+    pub(crate) is_in_first: AtomicBool,
     /// A segment waits in `spare`.
     pub(crate) is_ready: AtomicBool,
     /// The number of a segment that should take no more records, since it could not be synced; 0 for none.
@@ -78,6 +80,7 @@ impl LiveWriter {
                 lost_first: AtomicU64::new(0),
                 lost: AtomicU64::new(0),
             },
+            is_in_first: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             retire: AtomicU64::new(0),
             marked: AtomicU64::new(1),

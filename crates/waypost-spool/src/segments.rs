@@ -32,6 +32,7 @@ pub(crate) fn take(shared: &Shared, live: &LiveWriter) -> Result<Prepared, Spool
         None => make(shared, live, &mut spare, Populate::Lazily),
     };
     drop(spare);
+    live.is_in_first.store(taken.as_ref().is_ok_and(|prepared| prepared.number == 1), Ordering::Release);
     shared.wake_preparer();
     taken
 }
