@@ -192,5 +192,6 @@ async fn a_clock_that_jumped_deletes_nothing(testbed: ClickTestbed) {
         testbed.advance_days(7);
         assert_eq!(prune(Duration::ZERO).await.1.held, None);
     }
-    assert_eq!(all_pages(store, raw_query(400)).await.events.len(), 0);
+    // What was stored while the clock was ahead stays until that day comes: rather too long than too short.
+    assert_eq!(all_pages(store, raw_query(400)).await.events.len(), 1);
 }
