@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::json::NumberOrText;
+use crate::quoted::Unescaped;
 use crate::record::{LinkRecord, RecordError};
 use crate::time::Timestamp;
 
@@ -179,7 +180,7 @@ fn part_of_list<'t>(field: &str, raw: &'t RawValue, skipped: &mut Vec<Skipped>) 
 }
 
 fn skip(field: String, fault: &serde_json::Error, skipped: &mut Vec<Skipped>) {
-    skipped.push(Skipped { field, reason: fault.to_string() });
+    skipped.push(Skipped { field, reason: Unescaped(&fault.to_string()).to_string() });
 }
 
 /// Whether it is `{}` or `[]`, which is how some languages write that there is nothing.

@@ -173,7 +173,8 @@ async fn links(tx: &mut Tx, account: &AccountId, domain: &DomainId) -> Result<()
     tx.delete_link(account, &link.link_id, Some(1), None).await?;
     tx.create_or_get_link(&new, None).await?;
     tx.link_owners(std::slice::from_ref(&link.link_id)).await?;
-    // The link with the key has expired: the key passes on, but the slug is taken.
+    // The link with the key has expired, which the new one has not: the key passes on, but the slug is taken.
+    new.record.expires_at = None;
     let stuck = tx.create_or_get_link(&new, None).await;
     assert!(matches!(stuck, Err(StoreError::SlugTaken { .. })), "{stuck:?}");
     let link = tx.get_link_by_slug(domain, "drawn").await?.ok_or(StoreError::NotFound { what: "link" })?;

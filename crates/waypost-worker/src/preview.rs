@@ -2,7 +2,6 @@
 
 use waypost_core::decide::{Action, Source, decide};
 use waypost_core::destination::host_of;
-use waypost_core::look_alike::{LookAlike, look_alike};
 use waypost_core::page::Page;
 use waypost_core::{CompactLink, Hostname, Visit};
 
@@ -39,14 +38,13 @@ pub(crate) fn preview(link: &CompactLink<'_>, short_text: &str, visit: &Visit<'_
     Ok(page(&format!("Where {short_text} leads"), &main))
 }
 
-/// What is odd about the host of a destination.
+/// Says how a host is really written that has letters beyond ASCII. The tables by which the server tells look-alikes are too
+/// large for a Worker.
 fn warning(url: &str) -> Option<String> {
-    let host = Hostname::parse(&host_of(url)?).ok()?.to_unicode();
-    look_alike(&host).map(|odd| match odd {
-        LookAlike::KnownName(name) => format!("The host {host} looks like {name} and is another one."),
-        LookAlike::MixedScripts => {
-            format!("The host {host} mixes letters of several scripts, as addresses do that imitate others.")
-        }
+    let host = Hostname::parse(&host_of(url)?).ok()?;
+    let shown = host.to_unicode();
+    (shown != host.as_str()).then(|| {
+        format!("The host {shown} is written {host}: make sure that it is the one you expect.", host = host.as_str())
     })
 }
 
@@ -78,7 +76,7 @@ mod tests {
     #[test]
     fn previews() {
         check("https://example.com/?a=1&b='<", Ok("https://example.com/?a=1&amp;b=%27%3C"));
-        check("https://xn--pypal-4ve.com/", Ok("looks like paypal and is another"));
+        check("https://xn--pypal-4ve.com/", Ok("is written xn--pypal-4ve.com"));
         check(r#"{"destination_url":"https://x.example/","password_hash":"x"}"#, Ok("protected by a password"));
         check(
             r#"{"destination_url":"https://x.example/","geo_rules":[{"country_code":"AT","destination_url":"https://y.example/"}]}"#,

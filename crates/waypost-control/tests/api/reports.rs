@@ -260,7 +260,7 @@ async fn reports_are_counted(app: &TestApp) {
     );
 
     let countries = get("group_by=country&limit=2").await.json();
-    assert_eq!(countries["rows"][0], json!({"group": "DE", "clicks": 3, "visitors": 1}));
+    assert_eq!(countries["rows"][0], json!({"group": "DE", "clicks": 3, "visitors": 1, "visitors_estimated": false}));
     assert_eq!((countries["rows"].as_array().unwrap().len(), &countries["other"]["clicks"]), (2, &json!(1)));
 
     let links = get("group_by=link").await.json();
@@ -275,13 +275,16 @@ async fn reports_are_counted(app: &TestApp) {
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
     let (gone_id, short_url) = (gone["id"].as_str().unwrap(), link["short_url"].as_str().unwrap());
     let expect = format!(
-        "link_id,domain,slug,short_url,clicks,visitors\r\n{id},go.example,a,{short_url},4,\r\n{gone_id},,,,1,\r\n"
+        "link_id,domain,slug,short_url,clicks,visitors,visitors_estimated\r\n{id},go.example,a,{short_url},4,,\r\n{gone_id},,,,1,,\r\n"
     );
     assert_eq!(csv.text(), expect);
     let csv = get("group_by=browser&interval=month&format=csv").await.text();
-    assert!(csv.starts_with("starts_at,browser,clicks,visitors\r\n2026-03-01T00:00:00Z,Firefox,4,"), "{csv}");
-    assert!(csv.contains("\r\n2026-03-01T00:00:00Z,'=cmd,1,1\r\n"), "{csv}");
-    assert_eq!(get("format=csv").await.text(), "clicks,visitors\r\n5,3\r\n");
+    assert!(
+        csv.starts_with("starts_at,browser,clicks,visitors,visitors_estimated\r\n2026-03-01T00:00:00Z,Firefox,4,"),
+        "{csv}"
+    );
+    assert!(csv.contains("\r\n2026-03-01T00:00:00Z,'=cmd,1,1,false\r\n"), "{csv}");
+    assert_eq!(get("format=csv").await.text(), "clicks,visitors,visitors_estimated\r\n5,3,false\r\n");
 }
 
 #[tokio::test]

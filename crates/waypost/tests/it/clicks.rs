@@ -21,7 +21,10 @@ fn without_clicks_commands_say_so() {
     let link = folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--json"]).json();
     assert!(folder.run(&["report"]).text().ends_with("see --class all."), "{:?}", folder.run(&["report"]));
     assert_eq!(folder.run(&["report", "--link", "a", "--json"]).json()["query"]["link_id"], link["id"]);
-    assert_eq!(folder.run(&["report", "--interval", "none", "--format", "csv"]).text(), "clicks,visitors\r\n0,0");
+    assert_eq!(
+        folder.run(&["report", "--interval", "none", "--format", "csv"]).text(),
+        "clicks,visitors,visitors_estimated\r\n0,0,false"
+    );
     assert_eq!(folder.run(&["clicks", "export"]).text(), "");
     let audit = folder.run(&["clicks", "audit"]);
     assert!(
@@ -96,7 +99,7 @@ fn every_redirect_is_reported() {
     assert_eq!(report(&[])["clicks"], 8, "the client without a User-Agent is a bot");
     assert_eq!(
         report(&["--link", "a", "--by", "browser"])["rows"],
-        json!([{"group": "Firefox", "clicks": 7, "visitors": 1}])
+        json!([{"group": "Firefox", "clicks": 7, "visitors": 1, "visitors_estimated": false}])
     );
     assert_eq!(report(&["--by", "link"])["rows"][0]["slug"], "a");
     let table = folder.run(&["report", "--from", "1d", "--by", "language"]);
