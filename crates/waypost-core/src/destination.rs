@@ -1,7 +1,7 @@
 //! Destinations: the URLs people land on, checked once and kept in the URL Standard's serialisation.
 //!
 //! What is refused here never reaches a visitor: other schemes than those allowed, also where an app would build one out of
-//! the URL, credentials, control characters, texts that are no URL, and texts that are too long. [`typed`] reads what people
+//! the URL, credentials, control characters, texts that are no URL, and texts that are too long. `typed.rs` reads what people
 //! type and paste, and says what they may have meant. Whether a host is one of our own (a loop) or in a
 //! private network is for the caller to ask, who knows both.
 

@@ -213,6 +213,13 @@ async fn questions_without_an_answer_are_refused() {
 
 const HOUR_S: i64 = 3_600;
 
+/// Clicks of a link and of one that is gone, by link.
+fn links_csv(id: &str, short_url: &str, gone_id: &str) -> String {
+    format!(
+        "link_id,domain,slug,short_url,clicks,visitors,visitors_estimated\r\n{id},go.example,a,{short_url},4,,\r\n{gone_id},,,,1,,\r\n"
+    )
+}
+
 async fn reports_are_counted(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": "https://example.com/", "slug": "a"})).await;
     let gone = app.create_link(json!({"destination_url": "https://example.com/", "slug": "b"})).await;
@@ -274,10 +281,7 @@ async fn reports_are_counted(app: &TestApp) {
     let csv = get("group_by=link&format=csv").await;
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
     let (gone_id, short_url) = (gone["id"].as_str().unwrap(), link["short_url"].as_str().unwrap());
-    let expect = format!(
-        "link_id,domain,slug,short_url,clicks,visitors,visitors_estimated\r\n{id},go.example,a,{short_url},4,,\r\n{gone_id},,,,1,,\r\n"
-    );
-    assert_eq!(csv.text(), expect);
+    assert_eq!(csv.text(), links_csv(id, short_url, gone_id));
     let csv = get("group_by=browser&interval=month&format=csv").await.text();
     assert!(
         csv.starts_with("starts_at,browser,clicks,visitors,visitors_estimated\r\n2026-03-01T00:00:00Z,Firefox,4,"),

@@ -1,7 +1,7 @@
 //! The class that a user agent gives away.
 //!
 //! Names of fetchers that people sent on their way (previews, checks before a visit) go first, then what makes any program: the
-//! words of [`words`] and the [`shapes`]. Names of devices are blotted out before: makers call phones `ruby`, `Spider` and `K6`.
+//! words of `words.rs` and the `shapes.rs`. Names of devices are blotted out before: makers call phones `ruby`, `Spider` and `K6`.
 
 use super::shapes::shape;
 use super::words::{ANYWHERE, BOUNDS, STARTS};
