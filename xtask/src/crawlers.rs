@@ -142,7 +142,7 @@ fn words_file(patterns: &[String], source: &str) -> anyhow::Result<String> {
         "//! Words of crawlers, in lower case. This file is a table, written by `cargo xtask crawlers`.\n//!\n\
          //! From {source}. How the words are used says `user_agent.rs`.\n\n\
          /// A user agent that begins with one of these is a program's.\n\
-         pub(super) const STARTS: [&str; {}] = [\n",
+         pub(super) static STARTS: [&str; {}] = [\n",
         starts.len()
     );
     for word in &starts {

@@ -1,6 +1,12 @@
 //! Many short tokens looked for in one pass over a text. Looking for them one after the other would read a user agent a
 //! hundred times.
 
+/// Whether a word stands anywhere in a text. Small rather than quick: for what is asked seldom, or of short texts.
+#[inline(never)]
+pub(crate) fn has(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|part| part == word)
+}
+
 /// A list of tokens with what finding them takes. Made at compile time.
 #[derive(Debug)]
 pub(crate) struct TokenSet<const N: usize> {

@@ -330,7 +330,7 @@ fn add_outline(
             row: matching.row(what as usize >> HOUR_BITS),
             is_last,
         };
-        visitors.count(seen.threshold, seen.each().map(seen_at));
+        visitors.count((seen.threshold, slots.intervals.len()), seen.each().map(seen_at));
         visitors.cap_day(&slots, &clicks);
         counted.push((slots, clicks, visitors));
     }

@@ -5,6 +5,8 @@
 //! the share `threshold / 2^48`: dividing by it estimates how many there were (a theta sketch with attributes). Two samples merge into
 //! the one that would have come of all visitors at once. While nothing was dropped, counts are exact.
 //!
+//! A visitor who was seen with very many combinations keeps the first of them only ([`SEEN_MAX`]). The threshold is [`CUT`] then at most.
+//!
 //! Of a key, 48 bits are kept: among the 2,048 of a sample two collide once in a hundred million samples.
 
 /// The most visitors in a sample. The standard error of a count of `n` sampled visitors is at most `1 / sqrt(n)` of it.
@@ -15,6 +17,8 @@ pub(crate) const SEEN_MAX: usize = 24;
 pub(crate) const KEY_BITS: u32 = 48;
 /// The threshold while nothing was dropped: above every key.
 pub(crate) const ALL: u64 = 1 << KEY_BITS;
+/// The threshold while no visitor was dropped, but some of what one was seen with was.
+pub(crate) const CUT: u64 = ALL - 1;
 
 const UNSORTED_MAX: usize = 4_096;
 
@@ -111,7 +115,7 @@ pub(crate) fn sort_and_cut(list: &mut Vec<Seen>, threshold: u64) -> u64 {
     list.sort();
     list.dedup();
     let (mut visitors, mut last_key, mut of_visitor) = (0, None, 0);
-    let mut cut = None;
+    let (mut cut, mut least) = (None, threshold);
     list.retain(|seen| {
         if last_key != Some(seen.key) {
             last_key = Some(seen.key);
@@ -122,7 +126,12 @@ pub(crate) fn sort_and_cut(list: &mut Vec<Seen>, threshold: u64) -> u64 {
         if visitors > VISITORS_MAX {
             cut.get_or_insert(seen.key);
         }
+        if of_visitor > SEEN_MAX {
+            least = least.min(CUT);
+        }
         cut.is_none() && of_visitor <= SEEN_MAX
     });
-    cut.unwrap_or(threshold)
+    let threshold = cut.unwrap_or(least);
+    while list.pop_if(|seen| seen.key >= threshold).is_some() {}
+    threshold
 }

@@ -6,7 +6,7 @@
 use crate::calendar::OUTSIDE;
 use crate::cell_bytes::{CellsView, LAST};
 use crate::question::{Condition, Counts, Question};
-use crate::sample::ALL;
+use crate::sample::{ALL, CUT};
 use crate::schema::{MAIN, Origin, Plain, SOURCES, Schema};
 use crate::tally::Tally;
 use crate::view::{Column, DayView, FamilyView, VisitorsView};
@@ -57,7 +57,7 @@ pub(crate) fn day(question: &Question, slots: &Slots, block: &[u8], tally: &mut 
         row: matching.row(tuple as usize),
         is_last: byte & LAST != 0,
     });
-    visitors.count(seen.threshold, seen_at);
+    visitors.count((seen.threshold, slots.intervals.len()), seen_at);
     visitors.cap_day(slots, &clicks);
     tally.add(slots, &clicks, &visitors, matching.names());
     Ok(())
@@ -265,7 +265,7 @@ impl Visitors {
     }
 
     /// Counts the sample of a day by its hours. It has all visitors with a key below the threshold.
-    pub(crate) fn count(&mut self, threshold: u64, seen: impl Iterator<Item = SeenAt>) {
+    pub(crate) fn count(&mut self, (threshold, intervals): (u64, usize), seen: impl Iterator<Item = SeenAt>) {
         let (mut all, mut by_slot) = (0_u32, [0_u32; STRIDE]);
         // The slots in which the visitor was seen.
         let mut slots = 0_u32;
@@ -285,7 +285,11 @@ impl Visitors {
                 self.visitor += 1;
             }
         }
-        let weight = self.weight(threshold);
+        // Nobody who lost a part of what they were seen with is missing in a number that counts everybody.
+        let is_estimate =
+            threshold < CUT || threshold == CUT && (all + 1 < self.visitor || self.is_grouped || intervals > 1);
+        self.is_estimated |= is_estimate;
+        let weight = weight(threshold);
         self.all += f64::from(all) * weight;
         self.by_slot.iter_mut().zip(by_slot).for_each(|(sum, count)| *sum += f64::from(count) * weight);
         for (sum, count) in self.by_group.iter_mut().zip(&mut self.of_day) {
@@ -326,6 +330,7 @@ impl Visitors {
         (clicks, place): (&[u64], usize),
     ) {
         let (unmatched, slot) = (self.unmatched, usize::from(slot));
+        let first = self.visitor;
         let mut all = 0_u32;
         let mut is_counted = false;
         for (row, is_last) in seen {
@@ -338,8 +343,10 @@ impl Visitors {
             is_counted &= !is_last;
             self.visitor += u32::from(is_last);
         }
-        let weight = self.weight(threshold);
-        if weight > 1.0 {
+        let weight = weight(threshold);
+        let is_everybody = all == self.visitor - first && !self.is_grouped;
+        if threshold < CUT || threshold == CUT && !is_everybody {
+            self.is_estimated = true;
             self.estimated_slots |= 1 << slot;
         }
         // What was counted one by one needs no cap.
@@ -363,10 +370,9 @@ impl Visitors {
         self.of_day[place] += u32::from(*last_counted != self.visitor);
         *last_counted = self.visitor;
     }
+}
 
-    /// How many visitors one of a day's sample stands for.
-    fn weight(&mut self, threshold: u64) -> f64 {
-        self.is_estimated |= threshold < ALL;
-        ALL as f64 / threshold as f64
-    }
+/// How many visitors one of a day's sample stands for.
+fn weight(threshold: u64) -> f64 {
+    if threshold == CUT { 1.0 } else { ALL as f64 / threshold as f64 }
 }

@@ -2,64 +2,49 @@
 //!
 //! Texts are in lower case. Each function names the shape that it found, which becomes the reason of the class.
 
+use crate::token::{TokenSet, has};
+
 /// The first shape that a user agent has.
 pub(super) fn shape(text: &[u8]) -> Option<&'static str> {
     part(text).or_else(|| whole(text))
 }
 
+/// Words that count only beside, or not beside, others.
+static PARTS: TokenSet<11> =
+    TokenSet::new(["bot", "http", "google", "scan", "news", "sogou", "advisor", "java", "ptst ", "ptst/", "/1.0;"]);
+
 /// Parts that no browser has, wherever they stand.
 fn part(text: &[u8]) -> Option<&'static str> {
-    let found = |word: &str, accepts: fn(&[u8], &[u8]) -> bool| {
-        memchr::memmem::find_iter(text, word).any(|at| accepts(&text[..at], &text[at + word.len()..]))
-    };
-    // Cubot is a maker of phones; a name such as `bot2` or `bot_mobile` is no other word.
-    let is_bot = |before: &[u8], after: &[u8]| {
-        !before.ends_with(b"cu")
-            && !after.strip_prefix(b"s").unwrap_or(after).first().is_some_and(u8::is_ascii_lowercase)
-    };
-    if found("bot", is_bot) {
-        return Some("bot");
-    }
-    if found("http", |before, _| !before.ends_with(b"lib")) {
-        return Some("http");
-    }
-    let is_own = |after: &[u8]| {
-        [&b"wv"[..], b"app", b"/google", b" pixel", b"tv", b" tv"].iter().any(|own| after.starts_with(own))
-    };
-    // An app of Google, a device of Google, and apps that came by its shop.
-    if memchr::memmem::find_iter(text, "google").any(|at| {
-        let (before, after) = (&text[..at], &text[at + 6..]);
-        !is_own(after) && !before.ends_with(b" channel/") && !before.ends_with(b"google/")
-    }) {
-        return Some("google");
-    }
-    if found("scan", |before, _| !before.ends_with(b"cam")) {
-        return Some("scan");
-    }
-    // Apps of newspapers show pages too, on phones.
-    if !is_phone_browser(text)
-        && found("news", |before, after| !before.ends_with(b"g") && !after.starts_with(b"sapphire"))
-    {
-        return Some("news");
-    }
-    if found("sogou", |_, after| !after.starts_with(b"mse") && !after.starts_with(b"mobilebrowser")) {
-        return Some("sogou");
-    }
-    if found("advisor", |before, _| !before.ends_with(b"trip")) {
-        return Some("advisor");
-    }
-    // `Java;` stands in old phones.
-    if found("java", |_, after| !after.starts_with(b";")) {
-        return Some("java");
-    }
-    let is_digit = |after: &[u8]| after.first().is_some_and(u8::is_ascii_digit);
-    if ["ptst ", "ptst/"].iter().any(|word| memchr::memmem::find_iter(text, word).any(|at| is_digit(&text[at + 5..]))) {
-        return Some("ptst");
-    }
-    if found("@", |_, after| is_mail_host(after)) {
-        return Some("address");
-    }
-    found("/1.0;", |before, _| before.last().is_some_and(is_word)).then_some("version")
+    let is_phone = is_phone_browser(text);
+    let place = PARTS.first_in(text, |place, at| {
+        let (before, after) = (&text[..at], &text[at + PARTS.tokens()[place].len()..]);
+        match PARTS.tokens()[place] {
+            // Cubot is a maker of phones; a name such as `bot2` or `bot_mobile` is no other word.
+            "bot" => {
+                let after = after.strip_prefix(b"s").unwrap_or(after);
+                !before.ends_with(b"cu") && !after.first().is_some_and(u8::is_ascii_lowercase)
+            }
+            "http" => !before.ends_with(b"lib"),
+            "google" => !is_of_google(before, after),
+            "scan" => !before.ends_with(b"cam"),
+            // Apps of newspapers show pages too, on phones.
+            "news" => !is_phone && !before.ends_with(b"g") && !after.starts_with(b"sapphire"),
+            "sogou" => !after.starts_with(b"mse") && !after.starts_with(b"mobilebrowser"),
+            "advisor" => !before.ends_with(b"trip"),
+            // `Java;` stands in old phones.
+            "java" => !after.starts_with(b";"),
+            "/1.0;" => before.last().is_some_and(is_word),
+            _ => after.first().is_some_and(u8::is_ascii_digit),
+        }
+    });
+    let has_address = || memchr::memchr_iter(b'@', text).any(|at| is_mail_host(&text[at + 1..])).then_some("address");
+    place.map(|place| PARTS.tokens()[place]).or_else(has_address)
+}
+
+/// Whether `google` between these is an app of Google, a device of it, or the shop that an app came by.
+fn is_of_google(before: &[u8], after: &[u8]) -> bool {
+    let own: [&[u8]; 6] = [b"wv", b"app", b"/google", b" pixel", b"tv", b" tv"];
+    before.ends_with(b" channel/") || before.ends_with(b"google/") || own.iter().any(|own| after.starts_with(own))
 }
 
 /// What follows the `@` of an address: a label that begins with a letter, and a dot.
@@ -70,8 +55,7 @@ fn is_mail_host(after: &[u8]) -> bool {
 
 /// Whether a text begins as browsers of phones do.
 fn is_phone_browser(text: &[u8]) -> bool {
-    let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
-    text.starts_with(b"mozilla/") && has("applewebkit/") && (has("mobile") || has("android"))
+    text.starts_with(b"mozilla/") && has(text, b"applewebkit/") && (has(text, b"mobile") || has(text, b"android"))
 }
 
 /// Whole texts that name a program and nothing that it runs on.

@@ -6,7 +6,7 @@
 use super::shapes::shape;
 use super::words::{ANYWHERE, BOUNDS, STARTS};
 use super::{Class, Classified};
-use crate::token::TokenSet;
+use crate::token::{TokenSet, has};
 
 /// The most bytes of a user agent that are looked at.
 const USER_AGENT_BYTES_MAX: usize = 512;
@@ -126,11 +126,11 @@ const PREFETCH_NAMES: u32 = 33;
 const PREVIEW_NAMES: u32 = 98;
 
 /// What apps call themselves both where they fetch a preview, then with nothing of a browser, and where they show a page.
-const APPS_WITH_PREVIEWS: [&str; 8] =
+static APPS_WITH_PREVIEWS: [&str; 8] =
     ["mastodon/", "misskey/", "tumblr/", "notion/", "viber/", "whatsapp/", "snapchat/", "kakaotalk/"];
 
 /// Libraries and tools, where a user agent begins with one as a word of its own.
-const PROGRAMS: [&str; 36] = [
+static PROGRAMS: [&str; 36] = [
     "aiohttp",
     "apache-httpclient",
     "apachebench",
@@ -201,17 +201,16 @@ pub(super) fn class_of(user_agent: &[u8]) -> Classified {
 }
 
 fn previewing_app(text: &[u8]) -> Option<&'static str> {
-    let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
-    if has("applewebkit/") || has("gecko/") {
+    if has(text, b"applewebkit/") || has(text, b"gecko/") {
         return None;
     }
-    APPS_WITH_PREVIEWS.into_iter().find(|app| has(app))
+    APPS_WITH_PREVIEWS.iter().copied().find(|app| has(text, app.as_bytes()))
 }
 
 fn word(text: &[u8]) -> Option<&'static str> {
     let is_end = |at: usize| !text.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    let program = PROGRAMS.into_iter().find(|name| text.starts_with(name.as_bytes()) && is_end(name.len()));
-    let start = || STARTS.into_iter().find(|start| text.starts_with(start.as_bytes()));
+    let program = PROGRAMS.iter().copied().find(|name| text.starts_with(name.as_bytes()) && is_end(name.len()));
+    let start = || STARTS.iter().copied().find(|start| text.starts_with(start.as_bytes()));
     let anywhere = || {
         let place = WORDS.first_in(text, |place, at| {
             let bounds = BOUNDS[place];
@@ -283,8 +282,8 @@ fn blot_model(comment: &mut [u8]) {
             after_system = true;
             continue;
         }
-        let has_build = memchr::memmem::find(trimmed, b"build/").is_some();
-        let is_address = memchr::memmem::find(trimmed, b"://").is_some();
+        let has_build = has(trimmed, b"build/");
+        let is_address = has(trimmed, b"://");
         let is_model =
             !is_named && !is_language(trimmed) && !matches!(trimmed, b"mobile" | b"tablet" | b"wv" | b"u" | b"linux");
         if after_system && !is_address && (has_build || is_model) {

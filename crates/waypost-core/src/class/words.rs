@@ -3,7 +3,7 @@
 //! From isbot 5.2.3 (Unlicense). How the words are used says `user_agent.rs`.
 
 /// A user agent that begins with one of these is a program's.
-pub(super) const STARTS: [&str; 68] = [
+pub(super) static STARTS: [&str; 68] = [
     "active",
     "ad muncher",
     "amaya",
