@@ -37,7 +37,7 @@ use crate::destination::{Destination, DestinationError, SchemePolicy};
 use crate::device::{Device, Os};
 use crate::json::NumberOrText;
 use crate::lenient::Skipped;
-use crate::record::{AbTest, Conditions, LinkRecord, RuleTarget, Utms};
+use crate::record::{AbTest, Conditions, EvolutionRule, LinkRecord, RuleTarget, Utms};
 use crate::referrer::normalise_site;
 use crate::time::Timestamp;
 
@@ -340,10 +340,11 @@ impl Writer<'_> {
 
     /// Highest priority first, then latest start, then smallest id: the first that is active wins.
     fn evolution_rules(&mut self, record: &LinkRecord) -> Result<usize, CompileError> {
-        let mut ordered: Vec<_> = record.evolution_rules.iter().enumerate().collect();
-        ordered.sort_by_key(|(_, rule)| {
-            (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
-        });
+        // One by one: a link has few, and a general sort is large code in the Worker.
+        let mut ordered: Vec<(usize, &EvolutionRule)> = Vec::new();
+        for rule in record.evolution_rules.iter().enumerate() {
+            ordered.insert(ordered.partition_point(|(_, other)| rank(other) <= rank(rule.1)), rule);
+        }
         let mut written = 0;
         for (index, rule) in ordered {
             let field = format_args!("evolution_rules[{index}]");
@@ -435,6 +436,11 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Evolution rules in order: highest priority first, then latest start, then smallest id.
+fn rank(rule: &EvolutionRule) -> impl Ord + '_ {
+    (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
 }
 
 fn present(when: &Conditions) -> u8 {

@@ -9,9 +9,8 @@ use super::npm::Npm;
 use crate::run::{program, read, root, run, succeeds, target_folder};
 use crate::wasm;
 
-/// The most bytes of module and bundle together, compressed as for an upload. The budget is 300,000 (docs/performance.md), which is
-/// not met; nothing may be added before it is.
-const COMPRESSED_BYTES_MAX: u64 = 315_000;
+/// The most bytes of module and bundle together, compressed as for an upload: the budget in docs/performance.md.
+const COMPRESSED_BYTES_MAX: u64 = 300_000;
 
 /// What is bundled, and as what. The first is the product; the others are for tests and measurements.
 const BUNDLES: [(&str, &str); 3] = [
@@ -32,8 +31,10 @@ pub(super) fn build(npm: &Npm) -> anyhow::Result<Option<Built>> {
     let Some(compiler) = wasm::compiler()? else { return Ok(None) };
     let mut command = compiler.command("rustc")?;
     command.args(["--package", "waypost-worker", "--lib", "--crate-type", "cdylib", "--profile", "worker"]);
-    // Every runtime that Workers have run on for years has vectors of 128 bits.
-    command.args(["--config", "build.rustflags=[\"-Ctarget-feature=+simd128\"]"]);
+    // Every runtime that Workers have run on for years has vectors of 128 bits. Inlining less makes it 9 KB smaller, compressed;
+    // what it costs in time is less than rounds of the benchmark differ.
+    command
+        .args(["--config", "build.rustflags=[\"-Ctarget-feature=+simd128\", \"-Cllvm-args=-inline-threshold=100\"]"]);
     run(&mut command)?;
 
     let folder = target_folder()?.join("worker");
