@@ -8,12 +8,28 @@
 use std::ops::Range;
 
 use hyper::Uri;
+use memchr::{memchr, memchr_iter};
 use waypost_core::page::Page;
 
 /// Fields of a head; more are answered 431.
 const FIELDS_MAX: usize = 100;
 /// Bytes of all chunk extensions and trailers of a body together.
 const CHUNK_LINE_BYTES_MAX: u32 = 8 * 1024;
+
+/// Which bytes a method or a field's name may have (RFC 9110, section 5.6.2).
+static TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (others, mut place) = (b"!#$%&'*+-.^_`|~", 0);
+    while place < others.len() {
+        table[others[place] as usize] = true;
+        place += 1;
+    }
+    table
+};
 
 /// How far the search for the end of a head has come. Bytes are looked at once, however small the pieces in which they come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,18 +99,22 @@ impl HeadScan {
     /// 400 as soon as there is a byte that no head may have.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Page> {
         while self.end.is_none() && self.at < bytes.len() {
-            let (byte, before) = (bytes[self.at], self.at.checked_sub(1).map(|at| bytes[at]));
-            let is_fault = match byte {
-                b'\n' => before != Some(b'\r'),
-                _ if before == Some(b'\r') => true,
-                b'\t' | b'\r' => false,
-                _ => byte < b' ' || byte == 0x7f,
+            let rest = &bytes[self.at..];
+            let feed_at = memchr(b'\n', rest);
+            let piece = &rest[..feed_at.unwrap_or(rest.len())];
+            let text = piece.strip_suffix(b"\r").unwrap_or(piece);
+            let is_after_return = self.at > 0 && bytes[self.at - 1] == b'\r';
+            let is_fault = match (is_after_return, feed_at) {
+                (true, feed_at) => feed_at != Some(0),
+                (false, Some(_)) => text.len() == piece.len() || has_control(text),
+                (false, None) => has_control(text),
             };
             if is_fault {
                 return Err(Page::BadRequest);
             }
-            self.at += 1;
-            if byte == b'\n' {
+            self.at += piece.len();
+            if feed_at.is_some() {
+                self.at += 1;
                 match (self.at - self.line_at == b"\r\n".len(), self.line_at == self.head_at) {
                     (true, true) => self.head_at = self.at,
                     (true, false) => self.end = Some(self.at),
@@ -138,7 +158,12 @@ pub(crate) fn is_of_api(head: &[u8]) -> bool {
 /// The page that says what is wrong with it.
 pub(crate) fn check(head: &[u8]) -> Result<CheckedHead, Page> {
     let blank = head.chunks_exact(2).take_while(|pair| *pair == b"\r\n").count() * 2;
-    let mut lines = head[blank..].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut start = blank;
+    let mut lines = memchr_iter(b'\n', &head[blank..]).map(|at| {
+        let line = &head[start..blank + at];
+        start = blank + at + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    });
     let request_line = lines.next().unwrap_or_default();
     let (target, is_1_1) = check_request_line(request_line).ok_or(Page::BadRequest)?;
     let (mut length, mut coding, mut fields) = (None, None, 0);
@@ -186,14 +211,19 @@ fn check_request_line(line: &[u8]) -> Option<(Range<usize>, bool)> {
 }
 
 fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
+    let colon = memchr(b':', line)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     is_token(name).then(|| (name, value.trim_ascii()))
 }
 
+/// Whether there is a control character other than a tab. Without a way out before the end, for then it takes many at once.
+fn has_control(text: &[u8]) -> bool {
+    let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
+    text.iter().fold(false, |found, byte| found | is_control(*byte))
+}
+
 fn is_token(text: &[u8]) -> bool {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(is_token)
+    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
 fn body_of(length: Option<&[u8]>, coding: Option<&[u8]>, is_1_1: bool) -> Option<RequestBody> {
