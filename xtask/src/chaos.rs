@@ -154,6 +154,9 @@ fn table(finished: &[Finished]) -> String {
                 record.slowest_start.as_millis(),
                 record.tally.sent() - record.tally.answered(),
             ));
+            if record.failed_calls > 0 {
+                text.push_str(&format!("{}: {} calls failed\n", scenario.name(), record.failed_calls));
+            }
         }
     }
     text.push_str(

@@ -62,7 +62,7 @@ pub enum Failure {
 }
 
 /// What is to fail.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
     /// Which calls.
     pub calls: Calls,

@@ -13,9 +13,13 @@ use waypost_testkit::clicks::MadeLink;
 use waypost_testkit::http::{self, Response};
 use waypost_testkit::port::ReservedPort;
 use waypost_testkit::server::{Server, ServerOptions};
+use waypost_testkit::wait_until;
 
 use super::traffic::Phase;
 use crate::run::program;
+
+/// Limit on waiting until changes are taken again.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The instance. Dropping it kills the process.
 #[derive(Debug)]
@@ -98,6 +102,35 @@ impl Instance {
         let ids = answer["results"].as_array().context("results")?.iter().map(|result| result["id"].as_str());
         let ids: Option<Vec<String>> = ids.map(|id| id.map(str::to_owned)).collect();
         ids.with_context(|| format!("links were refused: {answer}"))
+    }
+
+    /// Makes a link, changes it and follows it, which must be possible within seconds after any fault.
+    pub(crate) fn take_changes(&self) -> anyhow::Result<()> {
+        let (mut attempts, mut last) = (0, String::new());
+        let done = wait_until(CHANGE_PATIENCE, "changes to be taken", || {
+            attempts += 1;
+            match self.change_once(&format!("after-{attempts}")) {
+                Ok(()) => true,
+                Err(error) => {
+                    last = format!("{error:#}");
+                    false
+                }
+            }
+        });
+        done.with_context(|| last)
+    }
+
+    fn change_once(&self, slug: &str) -> anyhow::Result<()> {
+        let link = json!({ "slug": slug, "destination_url": "https://made.example/" });
+        let made = self.api("POST /api/v1/links", &serde_json::to_vec(&link)?)?;
+        let made: Value = serde_json::from_slice(&made.body)?;
+        let id = made["id"].as_str().with_context(|| format!("an id in {made}"))?;
+        let change = json!({ "destination_url": "https://changed.example/" });
+        self.api(&format!("PATCH /api/v1/links/{id}"), &serde_json::to_vec(&change)?)?;
+        let followed = http::request(self.address(), &format!("GET /{slug}"), &[], b"")?;
+        let location = followed.header("location").unwrap_or_default();
+        ensure!(location == "https://changed.example/", "/{slug} led to {location:?}, with {}", followed.status);
+        Ok(())
     }
 
     /// Calls the API and expects success.

@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     Disk,
     /// SIGKILL, on a PostgreSQL that is stopped and started.
     Postgres,
+    /// SIGKILL, and single writes that fail.
+    Writes,
     /// SIGKILL, and a clock that jumps.
     Clock,
     /// Clicks taken away behind the server's back, which must be found out.
@@ -26,13 +28,14 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// The scenarios of a run; the last, [`Scenario::Lossy`], looks at the checker.
-    pub(crate) const ALL: [Self; 5] = [Self::Kill, Self::Postgres, Self::Disk, Self::Clock, Self::Lossy];
+    pub(crate) const ALL: [Self; 6] = [Self::Kill, Self::Postgres, Self::Disk, Self::Writes, Self::Clock, Self::Lossy];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
             Self::Disk => "disk",
             Self::Postgres => "postgres",
+            Self::Writes => "writes",
             Self::Clock => "clock",
             Self::Lossy => "lossy",
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waypost_testkit::faults::{self, Calls, Failure};
 use waypost_testkit::postgres::Shutdown;
 use waypost_testkit::random::Random;
 
@@ -24,6 +25,10 @@ pub(crate) enum Fault {
     FillDisk(u64),
     /// The disk has room again.
     FreeDisk,
+    /// Some calls that write fail, from now on.
+    FailWrites(faults::Fault<'static>),
+    /// None fails any more.
+    EndFailing,
     /// The clock shows another time.
     MoveClock(ClockMove),
 }
@@ -45,6 +50,8 @@ pub(crate) struct Step {
 }
 
 const HOUR: i64 = 3_600;
+/// Parts of the paths of what is written.
+const FILES: [&str; 4] = ["/waypost.db", "/clicks.db", "/table/", "/spool/"];
 /// Room in which the program starts, and no segment of the spool fits.
 const DISK_FOR_A_START: u64 = 2 << 20;
 
@@ -56,6 +63,7 @@ pub(crate) fn plan(scenario: Scenario, kills: u32, random: &mut Random) -> Vec<S
             Scenario::Kill => {}
             Scenario::Postgres => steps.extend(outage(number, random)),
             Scenario::Disk => steps.extend(full_disk(random)),
+            Scenario::Writes => steps.extend(failing_writes(random)),
             Scenario::Clock => steps.extend(clock_moves(number, random)),
             // Only the kill after which clicks are taken away.
             Scenario::Lossy => {}
@@ -69,6 +77,7 @@ pub(crate) fn plan(scenario: Scenario, kills: u32, random: &mut Random) -> Vec<S
         Scenario::Kill | Scenario::Lossy => {}
         Scenario::Postgres => steps.push(step(0, Fault::StartDatabase)),
         Scenario::Disk => steps.push(step(0, Fault::FreeDisk)),
+        Scenario::Writes => steps.push(step(300, Fault::EndFailing)),
         Scenario::Clock => steps.push(step(300, Fault::MoveClock(ClockMove::Offset(0)))),
     }
     steps
@@ -111,6 +120,25 @@ fn full_disk(random: &mut Random) -> Vec<Step> {
     steps.push(step(random.between(200, 1_500), Fault::FreeDisk));
     if random.chance(0.3) {
         steps.push(Step { after: moment(random), fault: Fault::FillDisk(0) });
+    }
+    steps
+}
+
+/// One call fails, or some, or all for a while: of a database, the table or the spool. What failed before fails no longer.
+fn failing_writes(random: &mut Random) -> Vec<Step> {
+    let failing = |random: &mut Random| {
+        let fault = faults::Fault {
+            calls: *random.pick(&[Calls::Write, Calls::Sync, Calls::Size, Calls::AnyWrite]),
+            failure: *random.pick(&[Failure::Io, Failure::NoSpace]),
+            path: random.pick::<&'static str>(&FILES),
+            first: random.between(1, 6),
+            count: *random.pick(&[1, 1, 1, 3, 1_000]),
+        };
+        Step { after: moment(random), fault: Fault::FailWrites(fault) }
+    };
+    let mut steps = vec![failing(random), failing(random), failing(random)];
+    if random.chance(0.5) {
+        steps.push(Step { after: moment(random), fault: Fault::EndFailing });
     }
     steps
 }
@@ -161,6 +189,7 @@ mod tests {
             let last = |scenario| plan(scenario, 10, &mut Random::new(seed)).last().map(|step| step.fault);
             assert_eq!(last(Scenario::Postgres), Some(Fault::StartDatabase));
             assert_eq!(last(Scenario::Disk), Some(Fault::FreeDisk));
+            assert_eq!(last(Scenario::Writes), Some(Fault::EndFailing));
             assert_eq!(last(Scenario::Clock), Some(Fault::MoveClock(ClockMove::Offset(0))));
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 use waypost_testkit::clicks::{ClickWorld, ClickWorldOptions};
+use waypost_testkit::faults::Faults;
 use waypost_testkit::postgres::{Cluster, Durability, TestDatabase, fresh_database};
 use waypost_testkit::random::Random;
 use waypost_testkit::server::ServerOptions;
@@ -49,6 +50,8 @@ pub(crate) struct Record {
     /// Starts that had to wait for the end of another fault.
     pub(crate) late_starts: u32,
     pub(crate) slowest_start: Duration,
+    /// Calls of the program that were made to fail.
+    pub(crate) failed_calls: u64,
     pub(crate) drained_after: Duration,
     pub(crate) tally: Tally,
     pub(crate) counted: Counted,
@@ -66,6 +69,10 @@ struct Around {
     is_database_down: bool,
     disk: Option<SmallDisk>,
     is_disk_full: bool,
+    faults: Option<Faults>,
+    are_writes_failing: bool,
+    /// Calls that failed, by orders before the present one.
+    failed_calls: u64,
     clock: Option<FakeClock>,
 }
 
@@ -78,7 +85,7 @@ pub(crate) fn run(scenario: Scenario, options: &Options, binary: &Path) -> anyho
     let random = Random::new(options.seed).fork(scenario.name());
     let kills = match scenario {
         Scenario::Kill | Scenario::Postgres => options.rounds,
-        Scenario::Disk | Scenario::Clock => options.rounds.div_ceil(2),
+        Scenario::Disk | Scenario::Writes | Scenario::Clock => options.rounds.div_ceil(2),
         Scenario::Lossy => 1,
     };
     let steps = plan(scenario, kills, &mut random.fork("plan"));
@@ -105,9 +112,17 @@ pub(crate) fn run(scenario: Scenario, options: &Options, binary: &Path) -> anyho
     record.drained_after = counted::wait_until_drained(&instance)?;
     record.tally = route.ledger.tally(&link_ids);
     record.counted = counted::read(&instance, &link_ids)?;
-    record.violations = violations(&record.tally, &record.counted);
+    record.violations.extend(violations(&record.tally, &record.counted));
+    record.failed_calls = around.failed_calls;
+    if scenario == Scenario::Writes && record.failed_calls == 0 {
+        record.violations.push("no call failed".to_owned());
+    }
     if scenario == Scenario::Clock && record.counted.days.len() < 2 {
         record.violations.push("all clicks are of one day: the clock did not move".to_owned());
+    }
+    // After the count, for its clicks are in no ledger.
+    if let Err(error) = instance.take_changes() {
+        record.violations.push(format!("when everything was well again: {error:#}"));
     }
     (record.kills, record.starts, record.slowest_start) = (instance.kills, instance.starts, instance.slowest_start);
     instance.terminate()?;
@@ -159,6 +174,9 @@ impl Around {
             is_database_down: false,
             disk: None,
             is_disk_full: false,
+            faults: None,
+            are_writes_failing: false,
+            failed_calls: 0,
             clock: None,
         };
         let missing = match scenario {
@@ -170,6 +188,9 @@ impl Around {
                 None
             }
             Scenario::Disk => SmallDisk::mount().map(|disk| around.disk = Some(disk)).err(),
+            Scenario::Writes => {
+                Faults::new().map(|faults| around.faults = Some(faults)).map_err(|error| format!("{error:#}")).err()
+            }
             Scenario::Clock => FakeClock::find().map(|clock| around.clock = Some(clock)).err(),
         };
         Ok(missing.map_or(Ok(around), Err))
@@ -192,6 +213,9 @@ impl Around {
         options.data_dir = Some(self.disk.as_ref().map_or(own_folder, SmallDisk::data_dir));
         if let Some(clock) = &self.clock {
             options.environment = clock.environment();
+        }
+        if let Some(faults) = &self.faults {
+            options.environment = faults.environment().into();
         }
         options
     }
@@ -218,13 +242,29 @@ impl Around {
                 disk.context("a disk")?.free()?;
                 self.is_disk_full = false;
             }
+            Fault::FailWrites(fault) => {
+                let faults = self.faults.as_ref().context("what makes calls fail")?;
+                if self.are_writes_failing {
+                    self.failed_calls += faults.failed()?;
+                }
+                faults.arm(fault)?;
+                self.are_writes_failing = true;
+            }
+            Fault::EndFailing => {
+                let faults = self.faults.as_ref().context("what makes calls fail")?;
+                faults.disarm()?;
+                if self.are_writes_failing {
+                    self.failed_calls += faults.failed()?;
+                }
+                self.are_writes_failing = false;
+            }
             Fault::MoveClock(place) => self.clock.as_ref().context("a clock")?.show(place)?,
         }
         Ok(())
     }
 
     /// Starts the instance again. A database that is down is started first, since a start asks it for keys; a full disk
-    /// is freed only when the start was refused. Tells whether the start had to wait for either.
+    /// is freed, and writes succeed again, only when the start was refused. Tells whether the start had to wait for any of them.
     fn start_again(&mut self, instance: &mut Instance) -> anyhow::Result<bool> {
         if self.is_database_down {
             self.meet(Fault::StartDatabase)?;
@@ -235,6 +275,12 @@ impl Around {
             Err(refused) if self.is_disk_full => {
                 println!("a start on a full disk was refused: {}", first_lines(&refused));
                 self.meet(Fault::FreeDisk)?;
+                instance.start_again()?;
+                Ok(true)
+            }
+            Err(refused) if self.are_writes_failing => {
+                println!("a start while writes fail was refused: {}", first_lines(&refused));
+                self.meet(Fault::EndFailing)?;
                 instance.start_again()?;
                 Ok(true)
             }
