@@ -23,8 +23,6 @@ pub const STYLE_SHEET: &str = include_str!("page/page.css");
 pub enum Page {
     /// 404: no such link, or none that may be known of.
     NotFound,
-    /// 404: a host that no domain has.
-    UnknownHost,
     /// 410: the link has expired.
     Gone,
     /// 405: links take GET and HEAD.
@@ -49,6 +47,8 @@ pub enum Page {
     HeadTooLarge,
     /// 429: no such link, and too many of those before.
     TooManyMisses,
+    /// 404: a host that no domain has.
+    UnknownHost,
 }
 
 struct Text {
@@ -113,10 +113,9 @@ const UNKNOWN_HOST: &Text = &text!(
 );
 
 impl Page {
-    /// All pages.
+    /// All pages. The Worker's script names those it knows by their place here.
     pub const ALL: [Self; 14] = [
         Self::NotFound,
-        Self::UnknownHost,
         Self::Gone,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -129,6 +128,7 @@ impl Page {
         Self::RequestTimeout,
         Self::HeadTooLarge,
         Self::TooManyMisses,
+        Self::UnknownHost,
     ];
 
     /// The HTTP status the page comes with.

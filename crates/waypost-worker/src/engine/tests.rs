@@ -229,3 +229,15 @@ fn an_unlock_lasts_as_long_as_on_the_native_edge() {
     engine.run(Operation::Grant, value, &packed(&[]), NOW);
     assert!(text(&engine).contains("; Max-Age=86400;"), "{}", text(&engine));
 }
+
+#[test]
+fn the_script_names_pages_by_their_numbers() {
+    let script = include_str!("../../js/engine.js");
+    let pages = script.split("export const Page").nth(1).unwrap().split("});").next().unwrap();
+    let named: Vec<_> = pages.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(": ")).collect();
+    assert!(named.len() >= 10, "{named:?}");
+    for (name, number) in named {
+        let page = Page::ALL[number.parse::<usize>().unwrap()];
+        assert!(format!("{page:?}").eq_ignore_ascii_case(name), "{name} is {page:?}");
+    }
+}
