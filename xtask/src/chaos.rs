@@ -6,6 +6,7 @@
 
 mod clock;
 mod counted;
+mod damage;
 mod disk;
 pub(crate) mod instance;
 pub(crate) mod ledger;

@@ -38,6 +38,7 @@ pub(crate) fn probe(binary: &Path, probes: usize) -> anyhow::Result<(Vec<Duratio
         world: Arc::new(load),
         ledger: Arc::new(Ledger::new(LINKS)),
         phase: Arc::default(),
+        may_be_unavailable: false,
     };
     let mut random = Random::new(1);
     let (traffic, began) = (Traffic::start(&route, &random), Instant::now());

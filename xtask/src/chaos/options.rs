@@ -20,6 +20,8 @@ pub(crate) enum Scenario {
     Postgres,
     /// SIGKILL, and single writes that fail.
     Writes,
+    /// SIGKILL, bits of the table that flip, and data folders that are restored sparsely onto a disk that fills.
+    Damage,
     /// SIGKILL, and a clock that jumps.
     Clock,
     /// Clicks taken away behind the server's back, which must be found out.
@@ -28,7 +30,8 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// The scenarios of a run; the last, [`Scenario::Lossy`], looks at the checker.
-    pub(crate) const ALL: [Self; 6] = [Self::Kill, Self::Postgres, Self::Disk, Self::Writes, Self::Clock, Self::Lossy];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Kill, Self::Postgres, Self::Disk, Self::Writes, Self::Damage, Self::Clock, Self::Lossy];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -36,6 +39,7 @@ impl Scenario {
             Self::Disk => "disk",
             Self::Postgres => "postgres",
             Self::Writes => "writes",
+            Self::Damage => "damage",
             Self::Clock => "clock",
             Self::Lossy => "lossy",
         }

@@ -29,6 +29,10 @@ pub(crate) enum Fault {
     FailWrites(faults::Fault<'static>),
     /// None fails any more.
     EndFailing,
+    /// SIGKILL, so many bits of the table's file that flip, anywhere, and a start.
+    KillAndFlip { bits: u64, seed: u64 },
+    /// SIGKILL, a data folder that is copied as backups are, with holes where zeros were, and a start.
+    KillAndRestore,
     /// The clock shows another time.
     MoveClock(ClockMove),
 }
@@ -64,6 +68,7 @@ pub(crate) fn plan(scenario: Scenario, kills: u32, random: &mut Random) -> Vec<S
             Scenario::Postgres => steps.extend(outage(number, random)),
             Scenario::Disk => steps.extend(full_disk(random)),
             Scenario::Writes => steps.extend(failing_writes(random)),
+            Scenario::Damage => steps.extend(damage(random)),
             Scenario::Clock => steps.extend(clock_moves(number, random)),
             // Only the kill after which clicks are taken away.
             Scenario::Lossy => {}
@@ -77,6 +82,7 @@ pub(crate) fn plan(scenario: Scenario, kills: u32, random: &mut Random) -> Vec<S
         Scenario::Kill | Scenario::Lossy => {}
         Scenario::Postgres => steps.push(step(0, Fault::StartDatabase)),
         Scenario::Disk => steps.push(step(0, Fault::FreeDisk)),
+        Scenario::Damage => steps.push(step(0, Fault::FreeDisk)),
         Scenario::Writes => steps.push(step(300, Fault::EndFailing)),
         Scenario::Clock => steps.push(step(300, Fault::MoveClock(ClockMove::Offset(0)))),
     }
@@ -143,6 +149,20 @@ fn failing_writes(random: &mut Random) -> Vec<Step> {
     steps
 }
 
+/// Files that are not what was written. After a sparse restore the disk may fill.
+fn damage(random: &mut Random) -> Vec<Step> {
+    if random.chance(0.6) {
+        let fault = Fault::KillAndFlip { bits: random.between(1, 12), seed: random.below(1_000_000) };
+        return vec![Step { after: moment(random), fault }];
+    }
+    let mut steps = vec![Step { after: moment(random), fault: Fault::KillAndRestore }];
+    if random.chance(0.7) {
+        steps.push(Step { after: moment(random), fault: Fault::FillDisk(0) });
+        steps.push(step(random.between(200, 1_500), Fault::FreeDisk));
+    }
+    steps
+}
+
 fn clock_moves(number: u32, random: &mut Random) -> Vec<Step> {
     let moves = [
         ClockMove::Offset(-HOUR),
@@ -189,6 +209,7 @@ mod tests {
             let last = |scenario| plan(scenario, 10, &mut Random::new(seed)).last().map(|step| step.fault);
             assert_eq!(last(Scenario::Postgres), Some(Fault::StartDatabase));
             assert_eq!(last(Scenario::Disk), Some(Fault::FreeDisk));
+            assert_eq!(last(Scenario::Damage), Some(Fault::FreeDisk));
             assert_eq!(last(Scenario::Writes), Some(Fault::EndFailing));
             assert_eq!(last(Scenario::Clock), Some(Fault::MoveClock(ClockMove::Offset(0))));
         }

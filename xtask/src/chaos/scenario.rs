@@ -16,6 +16,7 @@ use waypost_testkit::server::ServerOptions;
 
 use super::clock::FakeClock;
 use super::counted;
+use super::damage;
 use super::disk::SmallDisk;
 use super::instance::Instance;
 use super::ledger::{Counted, Ledger, Tally, violations};
@@ -85,7 +86,7 @@ pub(crate) fn run(scenario: Scenario, options: &Options, binary: &Path) -> anyho
     let random = Random::new(options.seed).fork(scenario.name());
     let kills = match scenario {
         Scenario::Kill | Scenario::Postgres => options.rounds,
-        Scenario::Disk | Scenario::Writes | Scenario::Clock => options.rounds.div_ceil(2),
+        Scenario::Disk | Scenario::Writes | Scenario::Damage | Scenario::Clock => options.rounds.div_ceil(2),
         Scenario::Lossy => 1,
     };
     let steps = plan(scenario, kills, &mut random.fork("plan"));
@@ -98,8 +99,13 @@ pub(crate) fn run(scenario: Scenario, options: &Options, binary: &Path) -> anyho
         ..ClickWorldOptions::default()
     });
     let link_ids = instance.make_links(world.links())?;
-    let route =
-        Route { address: instance.address(), world: Arc::new(world), ledger: Arc::new(Ledger::new(LINKS)), phase };
+    let route = Route {
+        address: instance.address(),
+        world: Arc::new(world),
+        ledger: Arc::new(Ledger::new(LINKS)),
+        phase,
+        may_be_unavailable: scenario == Scenario::Damage,
+    };
     let traffic = Traffic::start(&route, &random);
     let mut record = Record::default();
     if scenario == Scenario::Lossy {
@@ -139,6 +145,14 @@ fn go_through(steps: &[Step], instance: &mut Instance, around: &mut Around, reco
                 instance.start_and_kill(after)?;
             }
             Fault::Terminate => instance.terminate()?,
+            Fault::KillAndFlip { bits, seed } => {
+                instance.kill()?;
+                damage::flip_bits(instance.data_dir(), bits, &mut Random::new(seed))?;
+            }
+            Fault::KillAndRestore => {
+                instance.kill()?;
+                damage::restore_sparsely(instance.data_dir())?;
+            }
             other => {
                 around.meet(other).with_context(|| format!("{other:?}"))?;
                 record.other_faults += 1;
@@ -187,7 +201,7 @@ impl Around {
                 around.cluster = Some(cluster);
                 None
             }
-            Scenario::Disk => SmallDisk::mount().map(|disk| around.disk = Some(disk)).err(),
+            Scenario::Disk | Scenario::Damage => SmallDisk::mount().map(|disk| around.disk = Some(disk)).err(),
             Scenario::Writes => {
                 Faults::new().map(|faults| around.faults = Some(faults)).map_err(|error| format!("{error:#}")).err()
             }
@@ -224,7 +238,11 @@ impl Around {
     fn meet(&mut self, fault: Fault) -> anyhow::Result<()> {
         let (cluster, disk) = (self.cluster.as_mut(), self.disk.as_ref());
         match fault {
-            Fault::Kill | Fault::KillTwice(_) | Fault::Terminate => {}
+            Fault::Kill
+            | Fault::KillTwice(_)
+            | Fault::Terminate
+            | Fault::KillAndFlip { .. }
+            | Fault::KillAndRestore => {}
             Fault::StopDatabase(shutdown) if !self.is_database_down => {
                 cluster.context("a cluster")?.stop(shutdown)?;
                 self.is_database_down = true;

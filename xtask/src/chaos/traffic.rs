@@ -64,6 +64,8 @@ pub(crate) struct Route {
     pub(crate) world: Arc<ClickWorld>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) phase: Arc<Phase>,
+    /// Whether 503 is an answer, too: of a table that is damaged, until it is mended.
+    pub(crate) may_be_unavailable: bool,
 }
 
 impl Traffic {
@@ -157,7 +159,7 @@ impl Client {
             let status = answers.status()?;
             if status == 302 || status == 301 {
                 self.route.ledger.count_answered(link);
-            } else {
+            } else if !(status == 503 && self.route.may_be_unavailable) {
                 // No excuse: a process that answers at all must redirect.
                 self.route.ledger.fault(format!("answered {status}"));
             }
@@ -259,6 +261,7 @@ mod tests {
             world: Arc::new(world),
             ledger: Arc::new(Ledger::new(1)),
             phase: Arc::default(),
+            may_be_unavailable: false,
         };
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
