@@ -26,10 +26,12 @@ pub(crate) fn flip_bits(data_dir: &Path, bits: u64, random: &mut Random) -> anyh
     Ok(())
 }
 
-/// Puts a copy of the folder in its place that has holes wherever there were zeros.
-pub(crate) fn restore_sparsely(data_dir: &Path) -> anyhow::Result<()> {
-    let copy = data_dir.with_extension("copy");
-    run(program("cp", ["-a", "--sparse=always"]).arg(data_dir).arg(&copy))?;
-    fs::remove_dir_all(data_dir)?;
-    Ok(fs::rename(&copy, data_dir)?)
+/// Puts in the folder's place a copy that has holes wherever there were zeros, by way of a folder that has room.
+pub(crate) fn restore_sparsely(data_dir: &Path, by_way_of: &Path) -> anyhow::Result<()> {
+    let copy = by_way_of.join("copy");
+    for (from, to) in [(data_dir, copy.as_path()), (copy.as_path(), data_dir)] {
+        run(program("cp", ["-a", "--sparse=always"]).arg(from).arg(to))?;
+        fs::remove_dir_all(from)?;
+    }
+    Ok(())
 }

@@ -151,7 +151,7 @@ fn go_through(steps: &[Step], instance: &mut Instance, around: &mut Around, reco
             }
             Fault::KillAndRestore => {
                 instance.kill()?;
-                damage::restore_sparsely(instance.data_dir())?;
+                damage::restore_sparsely(instance.data_dir(), around.folder.path())?;
             }
             other => {
                 around.meet(other).with_context(|| format!("{other:?}"))?;
