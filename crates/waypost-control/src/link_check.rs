@@ -35,7 +35,7 @@ const TEXT_BYTES_MAX: usize = 255;
 /// Bytes of a link in its compact form.
 const COMPACT_BYTES_MAX: usize = 512 << 10;
 /// What the status of a split may say; only the first applies.
-const SPLIT_STATUSES: [&str; 6] = ["active", "draft", "inactive", "paused", "completed", ""];
+const SPLIT_STATUSES: [&str; 5] = ["active", "draft", "inactive", "paused", "completed"];
 
 /// What a record is checked against.
 pub(crate) struct Rules<'a> {

@@ -88,6 +88,7 @@ pub struct LinkRecord {
 
 /// A condition and where it leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with `when` and `to`")]
 pub struct Rule {
     /// Names the rule in decisions and reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,6 +102,7 @@ pub struct Rule {
 
 /// Conditions of a rule; a list holds where any member matches, an absent condition always.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object of conditions")]
 pub struct Conditions {
     /// ISO 3166-1 alpha-2 codes, in any letter case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +132,7 @@ pub struct Conditions {
 
 /// Where a rule leads: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with `url` or `ab_test`")]
 pub struct RuleTarget {
     /// One destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +144,7 @@ pub struct RuleTarget {
 
 /// A destination for a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct EvolutionRule {
     /// Names the rule; the smallest id wins where priority and start are equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +164,7 @@ pub struct EvolutionRule {
 
 /// A destination for a country.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct GeoRule {
     /// Names the rule, if anything does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +177,7 @@ pub struct GeoRule {
 
 /// A split of visitors over weighted variants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with `id`, `status` and `variants`")]
 pub struct AbTest {
     /// Names the test; part of what assigns a visitor.
     pub id: NumberOrText,
@@ -185,6 +191,7 @@ pub struct AbTest {
 
 /// One weighted destination of a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with `id`, `destination_url` and `weight`")]
 pub struct Variant {
     /// Names the variant.
     pub id: NumberOrText,

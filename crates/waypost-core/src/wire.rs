@@ -189,7 +189,7 @@ mod tests {
         );
         check(
             "\u{feff}{\"record\":{\"destination_url\":\"https://example.com\",\"rules\":[7,{\"to\":{}}]},\"visit\":{\"now\":\"2026-01-01T00:00:00Z\"}}",
-            r#"{"action":"redirect","status":302,"location":"https://example.com/","source":"default","rule_id":null,"ab_test_id":null,"variant_id":null,"cache_policy":"no_store","class":"human","skipped":["rules[0]: invalid type: integer `7`, expected struct Rule at line 1 column 1","rules[0].to: a rule leads to exactly one of `url` and `ab_test`"]}"#,
+            r#"{"action":"redirect","status":302,"location":"https://example.com/","source":"default","rule_id":null,"ab_test_id":null,"variant_id":null,"cache_policy":"no_store","class":"human","skipped":["rules[0]: invalid type: integer `7`, expected an object with `when` and `to` at line 1 column 1","rules[0].to: a rule leads to exactly one of `url` and `ab_test`"]}"#,
         );
         for bad in [
             "",

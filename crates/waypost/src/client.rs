@@ -282,7 +282,7 @@ impl Transport {
         let path = config.data_dir()?;
         // Where the links are in another place, the folder only holds what is made of them.
         let may_make = absent == Absent::Make || config.database_url.is_some();
-        if !DataDir::is_in(path) {
+        if !DataDir::is_in(path)? {
             anyhow::ensure!(
                 may_make,
                 "{} is no data folder of an instance, and nothing was made there: check --data-dir, or give --server",

@@ -40,6 +40,12 @@ pub(crate) enum DataDirError {
     /// The folder could not be made or opened.
     #[error("the data folder {} cannot be used: {source}", path.display())]
     Unusable { path: PathBuf, source: io::Error },
+    /// The links of its instance are in a database of their own, and none is named.
+    #[error(
+        "the links of {} are in another database, whose address is not given: say --database-url, or set it in the \
+         configuration; or, to begin anew with no links, move {}/table away", path.display(), path.display()
+    )]
+    OtherDatabase { path: PathBuf },
     /// Another process uses it.
     #[error("the data folder {} is in use by another instance{}", path.display(), show_process(*process_id))]
     InUse { path: PathBuf, process_id: Option<u32> },
@@ -60,8 +66,17 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
 
 impl DataDir {
     /// Whether an instance has its data there, or had.
-    pub(crate) fn is_in(path: &Path) -> bool {
-        ["lock", "waypost.db", "table"].iter().any(|name| path.join(name).exists())
+    ///
+    /// # Errors
+    /// [`DataDirError::Unusable`] where that cannot be seen, as in another user's folder.
+    pub(crate) fn is_in(path: &Path) -> Result<bool, DataDirError> {
+        for name in ["lock", "waypost.db", "table"] {
+            let exists = path.join(name).try_exists();
+            if exists.map_err(|source| DataDirError::Unusable { path: path.to_owned(), source })? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The folder at `path`, made with mode 0700 where there is none.
@@ -82,6 +97,23 @@ impl DataDir {
     /// The embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("waypost.db")
+    }
+
+    /// The embedded database, to be opened or made.
+    ///
+    /// # Errors
+    /// [`DataDirError::OtherDatabase`] where there is none beside a table of links: those are of a database elsewhere, and a new one
+    /// would hide them.
+    pub(crate) fn own_database(&self) -> Result<PathBuf, DataDirError> {
+        let path = self.database();
+        let is_generation = |entry: io::Result<fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"gen-"))
+        };
+        let has_table = fs::read_dir(self.table()).is_ok_and(|mut entries| entries.any(is_generation));
+        if has_table && !path.exists() {
+            return Err(DataDirError::OtherDatabase { path: self.path.clone() });
+        }
+        Ok(path)
     }
 
     /// The embedded clicks database.

@@ -90,11 +90,11 @@ impl LocalParts {
 
 impl DatabasePlaces {
     /// # Errors
-    /// Where a path is not UTF-8.
+    /// Where a path is not UTF-8, or the folder's links are in a database that is not named.
     pub(crate) fn new(config: &Config, data_dir: &DataDir) -> anyhow::Result<Self> {
         let links = match &config.database_url {
             Some(address) => address.expose().to_owned(),
-            None => path_text(&data_dir.database())?,
+            None => path_text(&data_dir.own_database()?)?,
         };
         Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())? })
     }

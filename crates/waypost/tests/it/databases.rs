@@ -115,3 +115,18 @@ fn a_locked_database_is_503_within_five_seconds() {
     faults.disarm().unwrap();
     assert_eq!(create(&server, &key, "c").status, 201);
 }
+
+#[test]
+fn a_folder_whose_links_are_elsewhere_gets_no_new_database() {
+    let folder = Folder::new();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "kept"]).text();
+    for name in ["waypost.db", "waypost.db-wal", "waypost.db-shm"] {
+        // As where the database is PostgreSQL, and its address was left out.
+        let _ = std::fs::remove_file(folder.data_dir().join(name));
+    }
+    for arguments in [&["link", "list"][..], &["link", "create", "https://example.com/lost"], &["serve"]] {
+        let refused = folder.run(arguments);
+        assert!(refused.fault(2).contains("in another database"), "{refused:?}");
+    }
+    assert!(!folder.data_dir().join("waypost.db").exists());
+}
