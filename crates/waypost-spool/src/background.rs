@@ -62,20 +62,13 @@ pub(crate) fn prepare_all(shared: &Shared) -> Result<(), SpoolError> {
     let mut result = Ok(());
     for live in shared.catalog.writers() {
         if !live.is_ready.load(Ordering::Acquire)
-            && wants_segment(shared, &live)
+            && segments::wants_segment(shared, &live)
             && let Err(error) = segments::prepare(shared, &live)
         {
             result = Err(error);
         }
     }
     result
-}
-
-/// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a small one.
-fn wants_segment(shared: &Shared, live: &LiveWriter) -> bool {
-    let first = shared.options.bytes_of_segment(1);
-    let is_small = live.is_in_first.load(Ordering::Acquire) && first < shared.options.segment_bytes;
-    !is_small || live.progress.place().offset >= first / 2
 }
 
 fn flush_until_closing(shared: &Shared) {
@@ -116,7 +109,7 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
         let place = live.progress.place();
         if !live.is_ready.load(Ordering::Acquire)
             && live.is_in_first.load(Ordering::Acquire)
-            && wants_segment(shared, live)
+            && segments::wants_segment(shared, live)
         {
             shared.wake_preparer();
         }

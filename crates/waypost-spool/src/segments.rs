@@ -13,14 +13,22 @@ use crate::mapping::Populate;
 use crate::shared::Shared;
 use crate::sync::lock;
 
-/// Makes the next segment of a writer ahead of need, unless one waits or the writer is gone.
+/// Makes the next segment of a writer ahead of need, unless one waits, none is wanted or the writer is gone.
 pub(crate) fn prepare(shared: &Shared, live: &LiveWriter) -> Result<(), SpoolError> {
     let mut spare = lock(&live.spare);
-    if spare.prepared.is_none() && !live.is_finished.load(Ordering::Acquire) {
+    // Seen again under the lock: the writer may have taken its first segment meanwhile.
+    if spare.prepared.is_none() && !live.is_finished.load(Ordering::Acquire) && wants_segment(shared, live) {
         spare.prepared = Some(make(shared, live, &mut spare, Populate::Now)?);
         live.is_ready.store(true, Ordering::Release);
     }
     Ok(())
+}
+
+/// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a small one.
+pub(crate) fn wants_segment(shared: &Shared, live: &LiveWriter) -> bool {
+    let first = shared.options.bytes_of_segment(1);
+    let is_small = live.is_in_first.load(Ordering::Acquire) && first < shared.options.segment_bytes;
+    !is_small || live.progress.place().offset >= first / 2
 }
 
 /// Takes the segment that waits for a writer, or makes one: a few system calls rather than a lost click.
@@ -31,8 +39,8 @@ pub(crate) fn take(shared: &Shared, live: &LiveWriter) -> Result<Prepared, Spool
         Some(prepared) => Ok(prepared),
         None => make(shared, live, &mut spare, Populate::Lazily),
     };
-    drop(spare);
     live.is_in_first.store(taken.as_ref().is_ok_and(|prepared| prepared.number == 1), Ordering::Release);
+    drop(spare);
     shared.wake_preparer();
     taken
 }

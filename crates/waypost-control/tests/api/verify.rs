@@ -262,7 +262,7 @@ async fn one_comparison_runs_at_a_time() {
 #[tokio::test]
 async fn a_stop_ends_a_comparison() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
-    bench.create_many("page", 1_100).await;
+    bench.create_many("page", 3_100).await;
     bench.settle().await;
     bench.api.set_latency(Duration::from_millis(200));
     let body = begin(&bench).await;
