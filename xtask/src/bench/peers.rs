@@ -244,5 +244,6 @@ pub(crate) fn fill(programs: &Path, folder: &Path, links: u64, kind: &str) -> an
     let mut command = Command::new(programs.join("examples/fill_table"));
     command.arg(folder).args([&links.to_string(), kind]);
     ensure!(command.status()?.success(), "the table could not be filled");
-    Ok(())
+    // The product takes no table without the database that it is a copy of; an empty file is a new one.
+    fs::write(folder.join("waypost.db"), b"").context("make an empty database")
 }
