@@ -1,12 +1,14 @@
 //! What a server says, at its start and in its log, where it is not set up as its users come to it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use waypost_testkit::http::{Connection, Response};
+use waypost_testkit::http::{self, Connection, Response, request};
 use waypost_testkit::server::Server;
 use waypost_testkit::wait_until;
 
-use crate::support::Folder;
+use crate::support::{Folder, WAYPOST};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -66,4 +68,34 @@ fn an_ignored_x_forwarded_for_is_one_line_of_the_log() {
     ask(&trusting, "/abc", "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n");
     ask(&trusting, "/", "Host: localhost\r\n");
     assert!(!trusting.output().contains("X-Forwarded-For"), "{}", trusting.output());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let folder = Folder::new();
+    let data_dir = folder.data_dir();
+    let mut command = Command::new(WAYPOST);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug", "--data-dir"]).arg(&data_dir);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let mut printed = BufReader::new(process.stdout.take().unwrap());
+    // Nobody reads what it logs any more.
+    drop(process.stderr.take());
+    let mut line = String::new();
+    while !line.contains("http://127.0.0.1:") {
+        line.clear();
+        assert!(printed.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    let address = line.trim().rsplit("http://").next().unwrap().parse().unwrap();
+    wait_until(DEADLINE, "the server", || http::get(address, "/readyz").is_ok_and(|answer| answer.status == 200))
+        .unwrap();
+    // Each of these is a line.
+    for _ in 0..20 {
+        let ignored = [("X-Forwarded-For", "192.0.2.1")];
+        assert_eq!(request(address, "GET /abc", &ignored, b"").unwrap().status, 404);
+        let body = br#"{"originalUrl": "https://example.com/"}"#;
+        assert_eq!(request(address, "POST /api/url", &[], body).unwrap().status, 200);
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
