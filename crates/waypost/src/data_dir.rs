@@ -7,6 +7,7 @@
 //! spool/          clicks that wait to be counted
 //! visitor-salts   the salts of today's and yesterday's visitor keys
 //! country.mmdb    a database of countries, where its owner puts one
+//! other-database  says that the links are in PostgreSQL
 //! lock            held by the one process that uses the folder; its process id as text
 //! control.sock    the running server's local socket, for commands on this machine
 //! ```
@@ -43,7 +44,7 @@ pub(crate) enum DataDirError {
     /// The links of its instance are in a database of their own, and none is named.
     #[error(
         "the links of {} are in another database, whose address is not given: say --database-url, or set it in the \
-         configuration; or, to begin anew with no links, move {}/table away", path.display(), path.display()
+         configuration; or, to begin anew with no links, remove {}/other-database", path.display(), path.display()
     )]
     OtherDatabase { path: PathBuf },
     /// Another process uses it.
@@ -102,18 +103,18 @@ impl DataDir {
     /// The embedded database, to be opened or made.
     ///
     /// # Errors
-    /// [`DataDirError::OtherDatabase`] where there is none beside a table of links: those are of a database elsewhere, and a new one
-    /// would hide them.
+    /// [`DataDirError::OtherDatabase`] where there is none and the links are in a database elsewhere: a new one would hide them.
     pub(crate) fn own_database(&self) -> Result<PathBuf, DataDirError> {
         let path = self.database();
-        let is_generation = |entry: io::Result<fs::DirEntry>| {
-            entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"gen-"))
-        };
-        let has_table = fs::read_dir(self.table()).is_ok_and(|mut entries| entries.any(is_generation));
-        if has_table && !path.exists() {
+        if self.other_database_mark().exists() && !path.exists() {
             return Err(DataDirError::OtherDatabase { path: self.path.clone() });
         }
         Ok(path)
+    }
+
+    /// The file that says that the links are in a database elsewhere.
+    pub(crate) fn other_database_mark(&self) -> PathBuf {
+        self.path.join("other-database")
     }
 
     /// The embedded clicks database.

@@ -1,7 +1,7 @@
 //! An instance's own parts, opened in the data folder: database, link table and control plane. Both the server and
 //! commands that run without one are built on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
@@ -41,6 +41,8 @@ pub(crate) struct DatabasePlaces {
     links: String,
     /// Beside the links, unless these are in PostgreSQL.
     clicks_file: String,
+    /// What says in the data folder that the links are elsewhere.
+    mark: PathBuf,
 }
 
 /// The open databases.
@@ -96,7 +98,7 @@ impl DatabasePlaces {
             Some(address) => address.expose().to_owned(),
             None => path_text(&data_dir.own_database()?)?,
         };
-        Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())? })
+        Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())?, mark: data_dir.other_database_mark() })
     }
 
     /// Opens both, bringing their schemas up to date.
@@ -109,8 +111,22 @@ impl DatabasePlaces {
             Engine::Postgres => &self.links,
             Engine::Sqlite => &self.clicks_file,
         };
+        if let Engine::Postgres = store.engine()
+            && let Err(error) = mark_as_elsewhere(&self.mark)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the data folder could not be marked as one whose links are in another database");
+        }
         let click_store = ClickStore::open(clicks_address, StoreOptions::default()).await?;
         Ok(Databases { store, click_store })
+    }
+}
+
+/// Without the mark, a command that is not told the database would make a new, empty one.
+fn mark_as_elsewhere(mark: &Path) -> std::io::Result<()> {
+    match mark.try_exists()? {
+        true => Ok(()),
+        false => std::fs::write(mark, "The links of this folder are in the database that database_url names.\n"),
     }
 }
 

@@ -244,11 +244,5 @@ pub(crate) fn fill(programs: &Path, folder: &Path, links: u64, kind: &str) -> an
     let mut command = Command::new(programs.join("examples/fill_table"));
     command.arg(folder).args([&links.to_string(), kind]);
     ensure!(command.status()?.success(), "the table could not be filled");
-    // The product takes no table without a database beside it.
-    let seed = folder.join("seed");
-    let mut command = Command::new(programs.join("waypost"));
-    command.args(["key", "create", "--name", "bench", "--data-dir"]).arg(&seed);
-    ensure!(command.output()?.status.success(), "a database could not be made");
-    fs::rename(seed.join("waypost.db"), folder.join("waypost.db"))?;
-    Ok(fs::remove_dir_all(seed)?)
+    Ok(())
 }

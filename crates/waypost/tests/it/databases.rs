@@ -6,10 +6,10 @@ use serde_json::json;
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::http::{Response, request};
 use waypost_testkit::postgres::{Proxy, test_database};
-use waypost_testkit::server::{Server, ServerOptions};
+use waypost_testkit::server::Server;
 use waypost_testkit::wait_until;
 
-use crate::support::{Folder, WAYPOST, get};
+use crate::support::{Folder, get};
 
 /// More than anything here takes on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,11 +30,7 @@ fn a_start_waits_for_postgres_and_redirects_meanwhile() {
     let Some(database) = test_database() else { return };
     let (proxy, url) = Proxy::start(database.url()).unwrap();
     let folder = Folder::new();
-    let options = ServerOptions {
-        data_dir: Some(folder.data_dir()),
-        environment: vec![("WAYPOST_DATABASE_URL".to_owned(), url)],
-        ..ServerOptions::new(WAYPOST)
-    };
+    let options = folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)]);
     let mut server = Server::start(&options).unwrap();
     let key = key_of(&folder);
     assert_eq!(create(&server, &key, "x").status, 201);
@@ -65,11 +61,7 @@ fn a_first_start_waits_for_postgres_and_stops_when_told() {
     let (proxy, url) = Proxy::start(database.url()).unwrap();
     proxy.set_down(true);
     let folder = Folder::new();
-    let options = ServerOptions {
-        data_dir: Some(folder.data_dir()),
-        environment: vec![("WAYPOST_DATABASE_URL".to_owned(), url)],
-        ..ServerOptions::new(WAYPOST)
-    };
+    let options = folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)]);
     let mut server = Server::launch(&options).unwrap();
     server.wait_listening().unwrap();
     assert_eq!(get(&server, "/healthz").status, 200);
@@ -85,11 +77,7 @@ fn a_first_start_waits_for_postgres_and_stops_when_told() {
 #[test]
 fn a_locked_database_is_503_within_five_seconds() {
     let (folder, faults) = (Folder::new(), Faults::new().unwrap());
-    let options = ServerOptions {
-        data_dir: Some(folder.data_dir()),
-        environment: faults.environment().to_vec(),
-        ..ServerOptions::new(WAYPOST)
-    };
+    let options = folder.options_with(&faults.environment());
     let server = Server::start(&options).unwrap();
     let key = key_of(&folder);
     let (calls, failure) = (Calls::ExclusiveLock, Failure::Again);
@@ -118,15 +106,27 @@ fn a_locked_database_is_503_within_five_seconds() {
 
 #[test]
 fn a_folder_whose_links_are_elsewhere_gets_no_new_database() {
+    let Some(database) = test_database() else { return };
     let folder = Folder::new();
-    folder.run(&["link", "create", "https://example.com/", "--slug", "kept"]).text();
-    for name in ["waypost.db", "waypost.db-wal", "waypost.db-shm"] {
-        // As where the database is PostgreSQL, and its address was left out.
-        let _ = std::fs::remove_file(folder.data_dir().join(name));
-    }
+    folder.run(&["link", "create", "https://example.com/", "--slug", "kept", "--database-url", database.url()]).text();
     for arguments in [&["link", "list"][..], &["link", "create", "https://example.com/lost"], &["serve"]] {
         let refused = folder.run(arguments);
         assert!(refused.fault(2).contains("in another database"), "{refused:?}");
     }
     assert!(!folder.data_dir().join("waypost.db").exists());
+    let list = folder.run(&["link", "list", "--database-url", database.url()]);
+    assert!(list.text().contains("kept"), "{list:?}");
+}
+
+/// As where a first start died between the two, for want of room.
+#[test]
+fn a_table_without_a_database_is_no_reason_to_refuse() {
+    let folder = Folder::new();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "gone"]).text();
+    for name in ["waypost.db", "waypost.db-wal", "waypost.db-shm"] {
+        let _ = std::fs::remove_file(folder.data_dir().join(name));
+    }
+    folder.run(&["link", "create", "https://example.com/", "--slug", "new"]).text();
+    let server = folder.serve(&[]);
+    assert_eq!((get(&server, "/new").status, get(&server, "/gone").status), (302, 404));
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::http::{Response, request};
-use waypost_testkit::server::{Server, ServerOptions};
+use waypost_testkit::server::Server;
 use waypost_testkit::wait_until;
 
-use crate::support::{Folder, WAYPOST, get};
+use crate::support::{Folder, get};
 
 /// What "within seconds" means on a machine that is busy with other tests.
 const SECONDS: Duration = Duration::from_secs(20);
@@ -26,12 +26,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let (folder, faults) = (Folder::new(), Faults::new().unwrap());
-        let options = ServerOptions {
-            data_dir: Some(folder.data_dir()),
-            environment: faults.environment().to_vec(),
-            ..ServerOptions::new(WAYPOST)
-        };
-        let server = Server::start(&options).unwrap();
+        let server = Server::start(&folder.options_with(&faults.environment())).unwrap();
         let key = folder.run(&["key", "create", "--name", "t", "--json"]).json()["key"].as_str().unwrap().to_owned();
         Self { folder, faults, server, key }
     }

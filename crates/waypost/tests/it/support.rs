@@ -144,6 +144,11 @@ impl Folder {
         server
     }
 
+    /// Options of a server on the data folder, with these variables.
+    pub(crate) fn options_with(&self, environment: &[(String, String)]) -> ServerOptions {
+        ServerOptions { environment: environment.to_vec(), ..self.server_options(&[]) }
+    }
+
     fn server_options(&self, arguments: &[&str]) -> ServerOptions {
         ServerOptions {
             data_dir: Some(self.data_dir()),
