@@ -3,11 +3,12 @@
 //! [`crate::Store`] and [`crate::ClickStore`] are the two kinds, told apart by their [`Schema`].
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::AnyPool;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use waypost_core::Timestamp;
 
 use crate::dialect::{self, Address, Engine};
@@ -24,6 +25,9 @@ pub struct StoreOptions {
     /// How long a transaction waits before it fails as [`StoreError::Unavailable`], in milliseconds: for a connection and for its
     /// turn together.
     pub wait_ms: u64,
+    /// How long one statement, or a commit, may take on PostgreSQL before it fails as [`StoreError::Unavailable`], in milliseconds:
+    /// a server, or the network to it, may hang.
+    pub statement_ms_max: u64,
     /// How long the start waits for another process that is migrating the same database, in milliseconds.
     pub migration_wait_ms: u64,
     /// Where the time comes from; tests move it.
@@ -32,7 +36,13 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { connections_max: 8, wait_ms: 4_500, migration_wait_ms: 60_000, clock: Clock::system() }
+        Self {
+            connections_max: 8,
+            wait_ms: 4_500,
+            statement_ms_max: 30_000,
+            migration_wait_ms: 60_000,
+            clock: Clock::system(),
+        }
     }
 }
 
@@ -75,6 +85,8 @@ pub(crate) struct Database {
     /// SQLite: connections that refuse to write. PostgreSQL: the same pool as `writers`.
     readers: AnyPool,
     wait: Duration,
+    /// How long a statement may take.
+    statement_max: Option<Duration>,
     health: WriteHealth,
     clock: Clock,
 }
@@ -85,6 +97,8 @@ pub(crate) struct Wait {
     pub(crate) deadline: Instant,
     /// How long the engine waits by itself for another process's lock before it says so.
     pub(crate) busy_step: Duration,
+    /// How long each statement may take after that. `None`: as long as it does.
+    pub(crate) statement_max: Option<Duration>,
 }
 
 /// How long an SQLite connection that writes waits by itself for another process. Short, so that a deadline is kept.
@@ -100,8 +114,11 @@ impl Database {
         schema.prepare(&address, &options, schema.newest()).await?;
         let (writers, readers) = address.connect(&schema.file, &options).await?;
         let wait = millis(options.wait_ms);
+        let engine = address.engine();
+        // A file's engine is this process: nothing is between the two that could fall silent.
+        let statement_max = (engine == Engine::Postgres).then(|| millis(options.statement_ms_max));
         let health = WriteHealth::default();
-        Ok(Self { engine: address.engine(), schema, writers, readers, wait, health, clock: options.clock })
+        Ok(Self { engine, schema, writers, readers, wait, statement_max, health, clock: options.clock })
     }
 
     pub(crate) const fn engine(&self) -> Engine {
@@ -127,7 +144,7 @@ impl Database {
     }
 
     fn wait_since(&self, since: Instant) -> Wait {
-        Wait { deadline: since + self.wait, busy_step: busy_step(self.wait) }
+        Wait { deadline: since + self.wait, busy_step: busy_step(self.wait), statement_max: self.statement_max }
     }
 
     pub(crate) const fn health(&self) -> &WriteHealth {
@@ -163,4 +180,14 @@ pub(crate) const fn millis(ms: u64) -> Duration {
 
 pub(crate) fn busy_step(wait: Duration) -> Duration {
     wait.min(BUSY_STEP)
+}
+
+/// The outcome of this, or that it took too long.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let Some(limit) = limit else { return work.await };
+    let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"));
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }

@@ -2,7 +2,6 @@
 //! migrations, the function that unfolds a JSON parameter, and what error codes mean.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,9 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
-use tokio::time::timeout;
 
-use crate::database::{StoreOptions, busy_step, millis};
+use crate::database::{StoreOptions, busy_step, millis, within};
 use crate::error::StoreError;
 use crate::links::link_columns;
 
@@ -137,9 +135,7 @@ impl Address {
     /// One connection that may write, waiting up to `wait_ms` for locks.
     pub(crate) async fn connect_once(&self, file: &FileSettings, wait_ms: u64) -> Result<AnyConnection, StoreError> {
         let options = self.options()?;
-        let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not let us in"));
-        let connected = timeout(CONNECT_MAX, AnyConnection::connect_with(&options)).await;
-        let connected = connected.unwrap_or_else(|_| Err(late()));
+        let connected = within(Some(CONNECT_MAX), AnyConnection::connect_with(&options)).await;
         let mut connection = connected.map_err(|error| self.connect_failure(error))?;
         let session = self.engine().session_sql(file, wait_ms, true);
         match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
@@ -175,7 +171,11 @@ impl Address {
             let is_asked_again = may_write && self.engine() == Engine::Sqlite;
             let wait = millis(options.wait_ms);
             let wait_ms = if is_asked_again { busy_step(wait).as_millis() as u64 } else { options.wait_ms };
-            let session = self.engine().session_sql(file, wait_ms, may_write);
+            let mut session = self.engine().session_sql(file, wait_ms, may_write);
+            if self.engine() == Engine::Postgres {
+                // What is given up here must not go on there. Migrations, which may take long, have connections of their own.
+                session.push_str(&format!("; SET statement_timeout = {}", options.statement_ms_max));
+            }
             AnyPoolOptions::new()
                 .max_connections(connections_max)
                 .acquire_timeout(millis(options.wait_ms))

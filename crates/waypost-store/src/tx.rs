@@ -39,7 +39,7 @@ impl ReadTx {
         name: &'static str,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let begun = TxConnection::begin(pool, engine.begin_read(), (wait.deadline, wait.busy_step), None).await;
+        let begun = TxConnection::begin(pool, engine.begin_read(), wait, None).await;
         let connection = begun.map_err(|error| dialect::failure(name, error))?;
         Ok(Self { connection, engine, name, now })
     }
@@ -65,8 +65,7 @@ impl ReadTx {
     }
 
     async fn fetch_all_raw(&mut self, statement: Statement) -> Result<Vec<AnyRow>, sqlx::Error> {
-        let rows = statement.into_query().fetch_all(self.connection.statement()?).await;
-        self.connection.done(rows)
+        self.connection.run(async |connection| statement.into_query().fetch_all(connection).await).await
     }
 
     pub(crate) async fn fetch_optional(&mut self, statement: Statement) -> Result<Option<AnyRow>, StoreError> {
@@ -83,8 +82,7 @@ impl Tx {
         (name, now): (&'static str, Timestamp),
     ) -> Result<Self, StoreError> {
         let began = Instant::now();
-        let limits = (wait.deadline, wait.busy_step);
-        let begun = TxConnection::begin(pool, engine.begin_write(), limits, Some(health.clone())).await;
+        let begun = TxConnection::begin(pool, engine.begin_write(), wait, Some(health.clone())).await;
         let connection = begun.map_err(|error| dialect::failure(name, error))?;
         let mut read = ReadTx { connection, engine, name, now };
         if let Some(statement) = engine.take_turn(write_lock) {
@@ -107,10 +105,8 @@ impl Tx {
 
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         let name = self.read.name;
-        let failed = |error| dialect::failure(name, error);
-        let connection = &mut self.read.connection;
-        let done = statement.into_query().execute(connection.statement().map_err(failed)?).await;
-        Ok(connection.done(done).map_err(failed)?.rows_affected())
+        let run = self.read.connection.run(async |connection| statement.into_query().execute(connection).await);
+        Ok(run.await.map_err(|error| dialect::failure(name, error))?.rows_affected())
     }
 
     /// Runs an insert or update that gives one row, saying what a broken constraint means for it.

@@ -13,6 +13,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
 use tokio::time::{Instant, timeout_at};
 
+use crate::database::{Wait, within};
 use crate::dialect;
 use crate::write_health::WriteHealth;
 
@@ -22,6 +23,8 @@ pub(crate) struct TxConnection {
     /// `None` only while it is dropped.
     connection: Option<PoolConnection<Any>>,
     state: State,
+    /// How long a statement may take.
+    statement_max: Option<Duration>,
     /// Told how the transaction ended, where it is one that writes.
     health: Option<WriteHealth>,
 }
@@ -46,16 +49,17 @@ impl TxConnection {
     pub(crate) async fn begin(
         pool: &AnyPool,
         begin: &'static str,
-        (deadline, busy_step): (Instant, Duration),
+        wait: Wait,
         health: Option<WriteHealth>,
     ) -> Result<Self, sqlx::Error> {
+        let Wait { deadline, busy_step, statement_max } = wait;
         let acquired = timeout_at(deadline, pool.acquire()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         let connection = acquired.inspect_err(|_| {
             if let Some(health) = &health {
                 health.note(false);
             }
         })?;
-        let mut borrowed = Self { connection: Some(connection), state: State::Unknown, health };
+        let mut borrowed = Self { connection: Some(connection), state: State::Unknown, statement_max, health };
         loop {
             let begun = timeout_at(deadline, borrowed.raw().execute(begin)).await;
             match begun.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
@@ -68,22 +72,22 @@ impl TxConnection {
         Ok(borrowed)
     }
 
-    /// The connection for one statement, whose outcome must be given to [`TxConnection::done`].
+    /// Runs one statement in the time that it may take. One that is given up leaves its connection to be closed.
     ///
     /// # Errors
-    /// Where a statement of this transaction has failed before: on SQLite another one could take effect by itself, because the
-    /// engine may have ended the transaction.
-    pub(crate) fn statement(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
+    /// Also where a statement of this transaction has failed before: on SQLite another one could take effect by itself, because
+    /// the engine may have ended the transaction.
+    pub(crate) async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
         if self.state != State::Open {
             return Err(sqlx::Error::Protocol("the transaction was given up after an error".to_owned()));
         }
         // Whoever drops the future of the statement leaves it at that.
         self.state = State::Unknown;
-        Ok(self.raw())
-    }
-
-    /// Takes the outcome of a statement.
-    pub(crate) fn done<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        let limit = self.statement_max;
+        let outcome = within(limit, statement(self.raw())).await;
         self.state = match &outcome {
             Ok(_) => State::Open,
             Err(error) if dialect::keeps_transaction(error) => State::Failed,
@@ -94,9 +98,10 @@ impl TxConnection {
 
     /// Commits.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.statement()?.execute("COMMIT").await?;
-        self.state = State::Ended;
-        Ok(())
+        let committed = self.run(async |connection| connection.execute("COMMIT").await.map(drop)).await;
+        // Whatever else it says, the transaction is over, or nobody knows.
+        self.state = if committed.is_ok() { State::Ended } else { State::Unknown };
+        committed
     }
 
     fn raw(&mut self) -> &mut AnyConnection {
@@ -116,8 +121,9 @@ impl Drop for TxConnection {
             State::Ended => {}
             State::Unknown => connection.close_on_drop(),
             State::Open | State::Failed => {
+                let limit = self.statement_max;
                 tokio::spawn(async move {
-                    if let Err(error) = connection.execute("ROLLBACK").await {
+                    if let Err(error) = within(limit, connection.execute("ROLLBACK")).await {
                         tracing::debug!(%error, "a transaction could not be rolled back: closing its connection");
                         connection.close_on_drop();
                     }

@@ -4,6 +4,7 @@
 //! "Every" means: the first, the second, and so on, until a transaction comes through without meeting the fault.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use waypost_store::{ClickPosition, ClickStore, Store, StoreError, StoreOptions};
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
@@ -266,4 +267,40 @@ async fn clicks_over_a_connection_that_is_cut() {
         assert!(!has_cut, "no end");
     }
     assert_eq!(report(store, of_account(), None).await.clicks, next - 1);
+}
+
+/// As of a server that hangs, or a network that swallows: the messages of a transaction, from the first to the commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_over_a_connection_that_falls_silent() {
+    let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
+    let limits = StoreOptions { wait_ms: 5_000, statement_ms_max: 700, ..StoreOptions::default() };
+    let store = Store::open(&testbed.address, limits).await.unwrap();
+    let (mut message, mut step, mut refused, mut tries) = (1, 4, 0, 0);
+    loop {
+        tries += 1;
+        assert!(tries < CALLS_MAX, "no end");
+        proxy.cut_at(message, Cut::Silence);
+        let new = testbed.new_link(&format!("silence{tries}"), "https://example.com/");
+        let begun = Instant::now();
+        let made = store.write("create_link", async |tx| tx.create_link(&new, Some("test")).await).await;
+        let (has_cut, took) = (proxy.has_cut(), begun.elapsed());
+        proxy.cut_nothing();
+        if let Err(error) = &made {
+            assert!(error.is_unavailable(), "message {message}: {error:?}");
+            refused += 1;
+        }
+        assert!(took < Duration::from_secs(15), "message {message}: {took:?}");
+        let after = testbed.new_link(&format!("after{tries}"), "https://example.com/");
+        store.write("create_link", async |tx| tx.create_link(&after, Some("test")).await).await.unwrap();
+        // Every fourth message, as each takes its time, and the last ones, of which the commit is one.
+        match (has_cut, made.is_ok(), step) {
+            (true, ..) => message += step,
+            (false, true, 1) => break,
+            (false, true, _) => (message, step) = (message - 3, 1),
+            // A busy machine took so long by itself: once more.
+            (false, false, _) => {}
+        }
+    }
+    assert!(message > 10 && refused > 3, "{message} {refused}");
+    store.close().await;
 }

@@ -1,5 +1,5 @@
-//! A way to PostgreSQL that breaks: a proxy on loopback which cuts a connection at the message that it is told, or lets nobody
-//! through. It keeps its port, so that clients find the server again behind the same address.
+//! A way to PostgreSQL that breaks: a proxy on loopback which cuts or silences a connection at the message that it is told, or lets
+//! nobody through. It keeps its port, so that clients find the server again behind the same address.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,6 +21,8 @@ pub enum Cut {
     Before,
     /// After the server got it, before the client gets an answer.
     After,
+    /// Not at all: the server does not get the message nor what follows it, and nobody hears anything any more.
+    Silence,
 }
 
 /// The proxy. Its threads end with their connections; dropping it lets nobody through any more.
@@ -147,6 +149,7 @@ fn forward(mut client: &TcpStream, mut server: &TcpStream, shared: &Mutex<Shared
         match cut {
             None => server.write_all(&message)?,
             Some(Cut::Before) => return Ok(()),
+            Some(Cut::Silence) => return io::copy(&mut client, &mut io::sink()).map(drop),
             Some(Cut::After) => {
                 close_writing(client);
                 server.write_all(&message)?;
