@@ -51,6 +51,7 @@ fn victim() {
         reads_on_a_failing_disk(&faults).await;
         clicks_on_a_failing_disk(&faults).await;
         openings_on_a_full_disk(&faults).await;
+        links_without_memory().await;
     });
     println!("all faults were met");
 }
@@ -303,4 +304,24 @@ async fn links_over_a_connection_that_falls_silent() {
     }
     assert!(message > 10 && refused > 3, "{message} {refused}");
     store.close().await;
+}
+
+/// The limit stays with the process, so this comes last. A larger link needs more: the statement fails earlier in its work.
+async fn links_without_memory() {
+    let testbed = Testbed::sqlite().await;
+    testbed.create("before", "https://example.com/").await.unwrap();
+    testbed.db_execute("PRAGMA hard_heap_limit = 6000000").await;
+    let mut refused = 0;
+    for megabytes in 1..=12 {
+        let large = format!("https://example.com/{}", "x".repeat(megabytes << 20));
+        match testbed.create(&format!("large{megabytes}"), &large).await {
+            Ok(_) => {}
+            Err(error) => {
+                assert!(error.is_unavailable(), "{megabytes} MB: {error:?}");
+                refused += 1;
+            }
+        }
+        testbed.create(&format!("after{megabytes}"), "https://example.com/").await.unwrap();
+    }
+    assert!((3..12).contains(&refused), "{refused}");
 }
