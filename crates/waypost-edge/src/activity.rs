@@ -148,6 +148,7 @@ impl Activity {
     }
 
     /// The peer took bytes.
+    #[inline]
     pub(crate) fn write_moved(&self, bytes: usize) {
         if self.write.since.get().is_some() {
             self.write.end(Instant::now());
@@ -200,16 +201,19 @@ impl Activity {
     }
 
     /// When the connection has taken too long for what it is doing. An answer may take as long as it wants to be made.
+    #[inline]
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        let phase = match self.phase.get() {
+        let of_phase = match self.phase.get() {
             Phase::Silent | Phase::Head => Some(self.since.get() + limits.head_read_timeout),
             Phase::Idle => Some(self.since.get() + limits.idle_timeout),
             Phase::Answer => self.body_deadline(limits),
         };
-        [phase, self.write.deadline(limits.write_timeout)].into_iter().flatten().min()
+        let Some(of_write) = self.write.deadline(limits.write_timeout) else { return of_phase };
+        Some(of_phase.map_or(of_write, |of_phase| of_phase.min(of_write)))
     }
 
     /// A body has its time, and more the more of it comes: whoever sends at the least rate is never late.
+    #[cold]
     fn body_deadline(&self, limits: &Limits) -> Option<Instant> {
         self.body.deadline(limits.body_read_timeout + time_for(self.body_bytes.get(), limits.body_bytes_per_s_min))
     }

@@ -110,12 +110,15 @@ impl Shared {
         let Asked { target, fields, site, method } = asked;
         let followed = thread.links.get(site.table_key, slug, |bytes| {
             let link = CompactLink::read(bytes).ok()?;
-            let visit = Visit {
-                method,
-                unlock: self.unlock(&link, headers, site, slug, visitor.now),
-                ..visit_of(target, fields, visitor)
-            };
-            let decision = match decide(&link, &visit) {
+            let mut visit = visit_of(method, target, fields, visitor);
+            let mut decided = decide(&link, &visit);
+            if matches!(&decided, Ok(decision) if decision.action == Action::Unlock)
+                && self.is_granted(&link, headers, site, slug, visitor.now)
+            {
+                visit.unlock = Unlock::Granted;
+                decided = decide(&link, &visit);
+            }
+            let decision = match decided {
                 Ok(decision) => decision,
                 Err(damage) => return Some(Err(Fault::Record(damage))),
             };
@@ -163,23 +166,20 @@ impl Shared {
         Ok(false)
     }
 
-    fn unlock(
+    /// Whether the request brings a grant of this link, which asks for a password.
+    #[cold]
+    fn is_granted(
         &self,
         link: &CompactLink<'_>,
         headers: &(impl Headers + ?Sized),
         site: Site<'_>,
         slug: &str,
         now: Timestamp,
-    ) -> Unlock {
-        if link.password_hash().is_none() {
-            return Unlock::None;
-        }
+    ) -> bool {
         let subject = grant::subject(link.link_id(), site.table_key, slug);
         let granted = GrantedLink { subject: &subject, version: link.version() };
         let mut cookies = headers.values_reversed(&COOKIE).filter_map(|value| str::from_utf8(value).ok());
-        let is_granted =
-            self.grant_key.get().is_some_and(|key| cookies.any(|cookies| key.is_granted(cookies, granted, now)));
-        if is_granted { Unlock::Granted } else { Unlock::None }
+        self.grant_key.get().is_some_and(|key| cookies.any(|cookies| key.is_granted(cookies, granted, now)))
     }
 
     #[cold]
@@ -233,9 +233,11 @@ fn is_location(url: &str) -> bool {
     !url.is_empty() && url.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
-/// The facts of a visit. Its method and what unlocks it are not among them.
-fn visit_of<'v>(target: &'v Target<'_>, fields: &'v Fields<'_>, visitor: &'v Visitor) -> Visit<'v> {
+/// The facts of a visit, which nothing unlocks yet.
+#[inline]
+fn visit_of<'v>(method: Method, target: &'v Target<'_>, fields: &'v Fields<'_>, visitor: &'v Visitor) -> Visit<'v> {
     Visit {
+        method,
         host: Some(&target.host),
         path: Some(target.path),
         query: target.query,
