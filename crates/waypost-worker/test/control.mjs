@@ -1,10 +1,11 @@
 // The real program as a server with a data folder of its own, and what may stand between a Worker and it.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as send } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { until } from "./harness.mjs";
 
 const WAYPOST = process.env.WAYPOST_BINARY;
@@ -18,6 +19,19 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => p
 function environment(more) {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith("WAYPOST_"));
   return { ...Object.fromEntries(own), ...more };
+}
+
+let clockLibrary;
+
+/** Settings of a program whose wall clock is ahead by so many seconds; it is not waited for. */
+export function clockAhead(seconds) {
+  if (!clockLibrary) {
+    const folder = mkdtempSync(join(tmpdir(), "waypost-clock-"));
+    process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+    clockLibrary = join(folder, "clock.so");
+    execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", clockLibrary, fileURLToPath(new URL("clock.c", import.meta.url))]);
+  }
+  return { LD_PRELOAD: clockLibrary, WAYPOST_TEST_CLOCK_AHEAD_S: String(seconds) };
 }
 
 class Control {

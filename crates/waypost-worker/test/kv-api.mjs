@@ -83,7 +83,7 @@ function operationOf(method, rest) {
 }
 
 class KvApi {
-  /** Every call: its kind, its keys, when it came, and the fault it met. */
+  /** Every call: its kind, its keys, when it came, the fault it met, and whether it has been carried out or refused. */
   calls = [];
   /** How often a key was written too soon after its last write; a client that keeps to the limits never does. */
   tooSoon = 0;
@@ -142,7 +142,11 @@ class KvApi {
     this.calls.push(call);
     call.fault = this.faultOf(call);
     await this.before(call);
-    return this.#faulty(call, call.fault, request, url);
+    try {
+      return await this.#faulty(call, call.fault, request, url);
+    } finally {
+      call.isDone = true;
+    }
   }
 
   // A fault is `hang`, `lost` (done, and nobody hears of it), `reset` (not done either), `html` (a body that is no JSON), or

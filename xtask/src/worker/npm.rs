@@ -58,7 +58,7 @@ impl Npm {
     pub(super) fn copy_scripts(&self) -> anyhow::Result<()> {
         for entry in fs::read_dir(root()?.join(SOURCES))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "mjs") {
+            if path.extension().is_some_and(|extension| extension == "mjs" || extension == "c") {
                 let name = path.file_name().context("a file has a name")?;
                 fs::copy(&path, self.folder.join(name)).with_context(|| format!("copy {}", path.display()))?;
             }
