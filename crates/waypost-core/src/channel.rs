@@ -4,53 +4,29 @@
 //! and hold facts only: hosts, and the names of Android apps, which browsers send as `android-app://com.example`. A host
 //! stands for everything below it.
 
-use serde::Serialize;
+use crate::coded::coded_enum;
 
 use crate::referrer::is_within;
 
-/// Where a visitor came from, in kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channel {
-    /// No referrer: typed, a bookmark, an app, a QR code. Also a page of the link's own domain.
-    Direct,
-    /// A search engine.
-    Search,
-    /// A social network.
-    Social,
-    /// A mail program or newsletter.
-    Email,
-    /// An assistant or chat bot that answers with links.
-    Assistant,
-    /// A messenger.
-    Messenger,
-    /// Paid: the UTM medium says so.
-    Paid,
-    /// Any other page.
-    Referral,
-}
-
-impl Channel {
-    /// Every channel with its name.
-    pub const NAMES: [(&'static str, Self); 8] = [
-        ("direct", Self::Direct),
-        ("search", Self::Search),
-        ("social", Self::Social),
-        ("email", Self::Email),
-        ("assistant", Self::Assistant),
-        ("messenger", Self::Messenger),
-        ("paid", Self::Paid),
-        ("referral", Self::Referral),
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
-    /// The channel of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, channel)| *channel)
+coded_enum! {
+    /// Where a visitor came from, in kind.
+    pub enum Channel {
+        /// No referrer: typed, a bookmark, an app, a QR code. Also a page of the link's own domain.
+        Direct = 0 "direct",
+        /// A search engine.
+        Search = 1 "search",
+        /// A social network.
+        Social = 2 "social",
+        /// A mail program or newsletter.
+        Email = 3 "email",
+        /// An assistant or chat bot that answers with links.
+        Assistant = 4 "assistant",
+        /// A messenger.
+        Messenger = 5 "messenger",
+        /// Paid: the UTM medium says so.
+        Paid = 6 "paid",
+        /// Any other page.
+        Referral = 7 "referral",
     }
 }
 
@@ -486,9 +462,6 @@ mod tests {
         }
         for (site, _) in SITES {
             assert_eq!(*site, site.to_ascii_lowercase());
-        }
-        for (name, channel) in Channel::NAMES {
-            assert_eq!((channel.name(), Channel::from_name(name)), (name, Some(channel)));
         }
     }
 

@@ -7,47 +7,26 @@ mod shapes;
 mod user_agent;
 mod words;
 
-use serde::Serialize;
+use crate::coded::coded_enum;
 
 use crate::visit::{Method, Visit};
 
 /// Goes up with every change of the rules or lists in this module.
 pub const CLASSIFIER_VERSION: u16 = 2;
 
-/// What a visit is counted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// A person, as far as anyone can tell.
-    Human,
-    /// A browser fetching ahead of a person who may never come.
-    Prefetch,
-    /// A fetcher that makes a link preview for a message or a post.
-    Preview,
-    /// A crawler, a monitor, a script.
-    Bot,
-    /// A `HEAD` request.
-    Head,
-}
-
-impl Class {
-    /// Every class with its name.
-    pub const NAMES: [(&'static str, Self); 5] = [
-        ("human", Self::Human),
-        ("prefetch", Self::Prefetch),
-        ("preview", Self::Preview),
-        ("bot", Self::Bot),
-        ("head", Self::Head),
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
-    /// The class of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
+coded_enum! {
+    /// What a visit is counted as.
+    pub enum Class {
+        /// A person, as far as anyone can tell.
+        Human = 0 "human",
+        /// A browser fetching ahead of a person who may never come.
+        Prefetch = 1 "prefetch",
+        /// A fetcher that makes a link preview for a message or a post.
+        Preview = 2 "preview",
+        /// A crawler, a monitor, a script.
+        Bot = 3 "bot",
+        /// A `HEAD` request.
+        Head = 4 "head",
     }
 }
 
@@ -113,14 +92,6 @@ mod tests {
         check("WhatsApp/2.23.20.0 A", Class::Preview);
         check("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", Class::Preview);
         check(&format!("{CHROME} {}", "x".repeat(70_000)), Class::Human);
-    }
-
-    #[test]
-    fn names() {
-        for (name, class) in Class::NAMES {
-            assert_eq!((class.name(), Class::from_name(name)), (name, Some(class)));
-        }
-        assert_eq!(Class::from_name("robot"), None);
     }
 
     #[test]

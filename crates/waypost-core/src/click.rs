@@ -120,7 +120,7 @@ impl Click<'_> {
         out.extend_from_slice(&[FORMAT, flags]);
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.clicked_at.as_micros().to_le_bytes());
-        out.push(source_code(self.source));
+        out.push(self.source.code());
         out.extend_from_slice(&self.country.unwrap_or_default());
         if let Some(visitor) = self.visitor {
             out.extend_from_slice(&visitor.to_le_bytes());
@@ -186,7 +186,7 @@ impl<'a> Click<'a> {
             clicked_at,
             status,
             is_head: flags & FLAG_HEAD != 0,
-            source: source_of(source).ok_or(CorruptClick)?,
+            source: Source::from_code(source).ok_or(CorruptClick)?,
             country: (country != [0; 2]).then_some(country),
             visitor,
             address,
@@ -224,47 +224,6 @@ pub fn country_letters(text: &str) -> Option<[u8; 2]> {
 /// The longest beginning of a text that has no more than `bytes_max` bytes and ends with a character.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
     if text.len() <= bytes_max { text } else { &text[..text.floor_char_boundary(bytes_max)] }
-}
-
-impl Source {
-    /// Every source with its name.
-    pub const NAMES: [(&'static str, Self); 6] = [
-        ("rule", Self::Rule),
-        ("evolution_rule", Self::EvolutionRule),
-        ("geo_rule", Self::GeoRule),
-        ("ab_test", Self::AbTest),
-        ("default", Self::Default),
-        ("expired", Self::Expired),
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
-    /// The source of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
-    }
-}
-
-const SOURCES: [Source; 6] =
-    [Source::Rule, Source::EvolutionRule, Source::GeoRule, Source::AbTest, Source::Default, Source::Expired];
-
-/// The number of a source in stored clicks; never changed.
-const fn source_code(source: Source) -> u8 {
-    match source {
-        Source::Rule => 0,
-        Source::EvolutionRule => 1,
-        Source::GeoRule => 2,
-        Source::AbTest => 3,
-        Source::Default => 4,
-        Source::Expired => 5,
-    }
-}
-
-fn source_of(code: u8) -> Option<Source> {
-    SOURCES.get(usize::from(code)).copied()
 }
 
 struct Reader<'a> {
@@ -331,11 +290,6 @@ mod tests {
         let ipv6 = Click { address: Some("2001:db8::".parse().unwrap()), ..click() };
         for click in [click(), empty, ipv6] {
             assert_eq!(Click::read(&written(&click)), Ok(click));
-        }
-        for source in SOURCES {
-            assert_eq!(source_of(source_code(source)), Some(source));
-            assert_eq!(Source::from_name(source.name()), Some(source));
-            assert_eq!(serde_json::to_value(source).unwrap(), source.name());
         }
     }
 

@@ -18,6 +18,7 @@ use std::cell::OnceCell;
 
 use serde::Serialize;
 
+use crate::coded::coded_enum;
 use crate::compact::{
     CompactId, CompactLink, CorruptRecord, LIMIT_REACHED, Reader, StepSource, condition, country_code,
 };
@@ -43,22 +44,22 @@ pub enum Action {
     MethodNotAllowed,
 }
 
-/// What supplied the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// A general rule.
-    Rule,
-    /// A destination for a time.
-    EvolutionRule,
-    /// A destination for a country.
-    GeoRule,
-    /// The link's split.
-    AbTest,
-    /// The link's own destination.
-    Default,
-    /// The destination of an expired link.
-    Expired,
+coded_enum! {
+    /// What supplied the destination.
+    pub enum Source {
+        /// A general rule.
+        Rule = 0 "rule",
+        /// A destination for a time.
+        EvolutionRule = 1 "evolution_rule",
+        /// A destination for a country.
+        GeoRule = 2 "geo_rule",
+        /// The link's split.
+        AbTest = 3 "ab_test",
+        /// The link's own destination.
+        Default = 4 "default",
+        /// The destination of an expired link.
+        Expired = 5 "expired",
+    }
 }
 
 /// How an answer may be kept by browsers and caches.

@@ -4,54 +4,45 @@
 //! full user-agent parser at ingest, not from here. An iPad that asks for desktop pages names itself a Mac and is read
 //! as one: nothing in the request says otherwise.
 
-use serde::Serialize;
+use crate::coded::coded_enum;
 
 use crate::token::TokenSet;
 
-/// The kind of device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Device {
-    /// A computer with a desktop system.
-    Desktop,
-    /// A phone.
-    Mobile,
-    /// A tablet.
-    Tablet,
-    /// A television, a console, a program, or unknown.
-    Other,
+coded_enum! {
+    /// The kind of device.
+    pub enum Device {
+        /// A computer with a desktop system.
+        Desktop = 0 "desktop",
+        /// A phone.
+        Mobile = 1 "mobile",
+        /// A tablet.
+        Tablet = 2 "tablet",
+        /// A television, a console, a program, or unknown.
+        Other = 3 "other",
+    }
 }
 
-/// The operating system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Os {
-    /// iOS and iPadOS.
-    Ios,
-    /// Android.
-    Android,
-    /// Windows for computers.
-    Windows,
-    /// macOS.
-    Macos,
-    /// Desktop Linux.
-    Linux,
-    /// ChromeOS.
-    Chromeos,
-    /// Anything else, or unknown.
-    Other,
+coded_enum! {
+    /// The operating system.
+    pub enum Os {
+        /// iOS and iPadOS.
+        Ios = 0 "ios",
+        /// Android.
+        Android = 1 "android",
+        /// Windows for computers.
+        Windows = 2 "windows",
+        /// macOS.
+        Macos = 3 "macos",
+        /// Desktop Linux.
+        Linux = 4 "linux",
+        /// ChromeOS.
+        Chromeos = 5 "chromeos",
+        /// Anything else, or unknown.
+        Other = 6 "other",
+    }
 }
 
 impl Device {
-    /// Every device with the name that rules use.
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("desktop", Self::Desktop), ("mobile", Self::Mobile), ("tablet", Self::Tablet), ("other", Self::Other)];
-
-    /// The name that rules use.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
     /// Its bit in a set of devices.
     pub(crate) const fn bit(self) -> u8 {
         1 << self as u8
@@ -59,22 +50,6 @@ impl Device {
 }
 
 impl Os {
-    /// Every system with the name that rules use.
-    pub const NAMES: [(&'static str, Self); 7] = [
-        ("ios", Self::Ios),
-        ("android", Self::Android),
-        ("windows", Self::Windows),
-        ("macos", Self::Macos),
-        ("linux", Self::Linux),
-        ("chromeos", Self::Chromeos),
-        ("other", Self::Other),
-    ];
-
-    /// The name that rules use.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize].0
-    }
-
     /// Its bit in a set of systems.
     pub(crate) const fn bit(self) -> u8 {
         1 << self as u8

@@ -11,6 +11,7 @@
 pub mod channel;
 pub mod class;
 pub mod click;
+mod coded;
 pub mod compact;
 pub mod decide;
 pub mod destination;

@@ -6,7 +6,7 @@
 
 use crate::cell_bytes::{CellsView, RowCell, push_cells};
 use crate::day::hour_of;
-use crate::schema::{Plain, class_code};
+use crate::schema::Plain;
 use crate::view::require;
 use crate::wire::{Reader, begin, open, push_sized, push_varint, seal};
 use crate::{ClickFacts, ClickKey, CorruptRollup};
@@ -51,13 +51,13 @@ impl LinkCell {
 impl LinksRollup {
     /// Counts a click of the link that the store has given this number.
     pub fn add(&mut self, link_number: u32, click: &ClickFacts<'_>) {
-        self.push(LinkCell::new(class_code(click.class), link_number, hour_of(click), 1));
+        self.push(LinkCell::new(click.class.code(), link_number, hour_of(click), 1));
     }
 
     /// Counts clicks of the link, all of the same day.
     pub fn add_keys(&mut self, link_number: u32, keys: &[ClickKey]) {
         for key in keys {
-            self.push(LinkCell::new(class_code(key.class()), link_number, key.hour(), 1));
+            self.push(LinkCell::new(key.class().code(), link_number, key.hour(), 1));
         }
     }
 

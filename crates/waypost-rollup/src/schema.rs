@@ -112,33 +112,8 @@ impl<'a> Said<'a> {
 
 /// In the order of [`Plain`].
 fn plain_of(click: &ClickFacts<'_>) -> [u8; 5] {
-    [class_code(click.class), click.channel as u8, click.device as u8, click.os as u8, source_code(click.source)]
+    [click.class.code(), click.channel.code(), click.device.code(), click.os.code(), click.source.code()]
 }
-
-/// The number of a class in stored bytes.
-pub(crate) const fn class_code(class: Class) -> u8 {
-    match class {
-        Class::Human => 0,
-        Class::Prefetch => 1,
-        Class::Preview => 2,
-        Class::Bot => 3,
-        Class::Head => 4,
-    }
-}
-
-const fn source_code(source: Source) -> u8 {
-    match source {
-        Source::Rule => 0,
-        Source::EvolutionRule => 1,
-        Source::GeoRule => 2,
-        Source::AbTest => 3,
-        Source::Default => 4,
-        Source::Expired => 5,
-    }
-}
-
-const CLASSES: [&str; 5] = ["human", "prefetch", "preview", "bot", "head"];
-const SOURCE_NAMES: [&str; 6] = ["rule", "evolution_rule", "geo_rule", "ab_test", "default", "expired"];
 
 const fn names_of<const N: usize, T: Copy>(pairs: [(&'static str, T); N]) -> [&'static str; N] {
     let mut names = [""; N];
@@ -153,9 +128,11 @@ const fn names_of<const N: usize, T: Copy>(pairs: [(&'static str, T); N]) -> [&'
 impl Plain {
     /// Its values; a value's place is its number in stored bytes.
     pub(crate) const fn names(self) -> &'static [&'static str] {
-        const CHANNELS: [&str; 8] = names_of(Channel::NAMES);
-        const DEVICES: [&str; 4] = names_of(Device::NAMES);
-        const SYSTEMS: [&str; 7] = names_of(Os::NAMES);
+        const CLASSES: [&str; Class::ALL.len()] = names_of(Class::NAMES);
+        const CHANNELS: [&str; Channel::ALL.len()] = names_of(Channel::NAMES);
+        const DEVICES: [&str; Device::ALL.len()] = names_of(Device::NAMES);
+        const SYSTEMS: [&str; Os::ALL.len()] = names_of(Os::NAMES);
+        const SOURCE_NAMES: [&str; Source::ALL.len()] = names_of(Source::NAMES);
         match self {
             Self::Class => &CLASSES,
             Self::Channel => &CHANNELS,

@@ -110,7 +110,7 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
         class: classified.class.name(),
         class_reason: classified.reason,
         language: visit.accept_language.map_or(Cow::Borrowed(""), language::primary),
-        source: source_name(source),
+        source: source.name(),
         rule_id: decision.rule_id.as_ref().map(CompactId::to_text),
         ab_test_id: decision.ab_test_id.as_ref().map(CompactId::to_text),
         ab_variant_id: decision.variant_id.as_ref().map(CompactId::to_text),
@@ -122,15 +122,4 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
         status: decision.status,
     };
     serde_json::to_writer(out, &event).expect("a click has nothing that JSON cannot hold");
-}
-
-const fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Rule => "rule",
-        Source::EvolutionRule => "evolution_rule",
-        Source::GeoRule => "geo_rule",
-        Source::AbTest => "ab_test",
-        Source::Default => "default",
-        Source::Expired => "expired",
-    }
 }

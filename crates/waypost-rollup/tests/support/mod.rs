@@ -14,8 +14,6 @@ pub const DAY: i64 = 24 * HOUR;
 const COUNTRIES: [Option<[u8; 2]>; 4] = [None, Some(*b"DE"), Some(*b"US"), Some(*b"AT")];
 const BROWSERS: [&str; 3] = ["", "Firefox", "Chrome"];
 const LANGUAGES: [&str; 3] = ["", "de", "en"];
-const SOURCES: [Source; 6] =
-    [Source::Rule, Source::EvolutionRule, Source::GeoRule, Source::AbTest, Source::Default, Source::Expired];
 const SOURCE_NAMES: [&str; 6] = ["rule", "evolution_rule", "geo_rule", "ab_test", "default", "expired"];
 const RULES: [&str; 3] = ["", "r1", "r2"];
 const SPLITS: [&str; 2] = ["", "beta"];
@@ -74,7 +72,7 @@ impl Raw {
             referrer: "",
             user_agent: "",
             language: self.pick(6, LANGUAGES),
-            source: self.pick(7, SOURCES),
+            source: self.pick(7, Source::ALL),
             rule_id: self.pick(8, RULES),
             ab_test_id: self.pick(9, SPLITS),
             variant_id: self.pick(10, VARIANTS),

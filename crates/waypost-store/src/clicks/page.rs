@@ -197,7 +197,7 @@ fn event(click: &ClickFacts<'_>, account_id: &AccountId, scope: &LinkScope) -> C
         class: click.class.name().to_owned(),
         class_reason: click.class_reason.to_owned(),
         language: click.language.to_owned(),
-        source: source_name(click.source).to_owned(),
+        source: click.source.name().to_owned(),
         rule_id: known(click.rule_id),
         ab_test_id: known(click.ab_test_id),
         ab_variant_id: known(click.variant_id),
@@ -207,17 +207,5 @@ fn event(click: &ClickFacts<'_>, account_id: &AccountId, scope: &LinkScope) -> C
         utm_term,
         utm_content,
         status: click.status,
-    }
-}
-
-/// A source as decisions name it.
-const fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Rule => "rule",
-        Source::EvolutionRule => "evolution_rule",
-        Source::GeoRule => "geo_rule",
-        Source::AbTest => "ab_test",
-        Source::Default => "default",
-        Source::Expired => "expired",
     }
 }

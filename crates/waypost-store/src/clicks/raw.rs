@@ -65,21 +65,6 @@ const FORMAT: u8 = 1;
 const DICTIONARIES: usize = 8;
 const CHECKSUM_BYTES: usize = 8;
 
-/// Codes are places in these lists; never changed, only added to.
-const CLASSES: [Class; 5] = [Class::Human, Class::Prefetch, Class::Preview, Class::Bot, Class::Head];
-const SOURCES: [Source; 6] =
-    [Source::Rule, Source::EvolutionRule, Source::GeoRule, Source::AbTest, Source::Default, Source::Expired];
-const CHANNELS: [Channel; 8] = [
-    Channel::Direct,
-    Channel::Search,
-    Channel::Social,
-    Channel::Email,
-    Channel::Assistant,
-    Channel::Messenger,
-    Channel::Paid,
-    Channel::Referral,
-];
-
 /// A block that is finished but for the numbers of its links.
 #[derive(Debug)]
 pub(crate) struct FinishedBlock {
@@ -262,9 +247,9 @@ impl BlockWriter {
         let [s0, s1] = click.status.to_le_bytes();
         put(&link.to_le_bytes(), &[click.slug]);
         put(&[click.device as u8, click.os as u8], &[click.browser, click.user_agent]);
-        put(&[class_code(click.class), c0, c1], &[click.class_reason]);
-        put(&[channel_code(click.channel)], &[click.referrer_host, click.referrer]);
-        put(&[s0, s1, source_code(click.source)], &[click.rule_id, click.ab_test_id, click.variant_id]);
+        put(&[click.class.code(), c0, c1], &[click.class_reason]);
+        put(&[click.channel.code()], &[click.referrer_host, click.referrer]);
+        put(&[s0, s1, click.source.code()], &[click.rule_id, click.ab_test_id, click.variant_id]);
         put(&[], &click.utm);
         put(&click.country.unwrap_or_default(), &[click.language]);
         put(&click.epoch.to_le_bytes(), &[click.edge_id]);
@@ -347,43 +332,6 @@ impl BlockWriter {
             + columns * 4
             + streams.iter().map(|stream| stream.capacity()).sum::<usize>()
             + self.event_ids.values.capacity()
-    }
-}
-
-/// The place in [`CLASSES`].
-const fn class_code(class: Class) -> u8 {
-    match class {
-        Class::Human => 0,
-        Class::Prefetch => 1,
-        Class::Preview => 2,
-        Class::Bot => 3,
-        Class::Head => 4,
-    }
-}
-
-/// The place in [`SOURCES`].
-const fn source_code(source: Source) -> u8 {
-    match source {
-        Source::Rule => 0,
-        Source::EvolutionRule => 1,
-        Source::GeoRule => 2,
-        Source::AbTest => 3,
-        Source::Default => 4,
-        Source::Expired => 5,
-    }
-}
-
-/// The place in [`CHANNELS`].
-const fn channel_code(channel: Channel) -> u8 {
-    match channel {
-        Channel::Direct => 0,
-        Channel::Search => 1,
-        Channel::Social => 2,
-        Channel::Email => 3,
-        Channel::Assistant => 4,
-        Channel::Messenger => 5,
-        Channel::Paid => 6,
-        Channel::Referral => 7,
     }
 }
 

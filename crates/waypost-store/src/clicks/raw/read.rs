@@ -11,10 +11,7 @@ use waypost_rollup::{Channel, ClickFacts};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bits::{column_bytes, get_bits, get_difference};
-use super::{
-    BLOCK_CLICKS_MAX, CHANNELS, CHECKSUM_BYTES, CLASSES, DICTIONARIES, DICTIONARY_BYTES_MAX, FORMAT, IPV6_MARK,
-    NO_ADDRESS, SOURCES,
-};
+use super::{BLOCK_CLICKS_MAX, CHECKSUM_BYTES, DICTIONARIES, DICTIONARY_BYTES_MAX, FORMAT, IPV6_MARK, NO_ADDRESS};
 
 /// Bytes that are not a block: damaged, cut short, or of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,13 +94,13 @@ impl Unpacked {
             Ok((device, os, entry.text()?, entry.text()?))
         })?;
         let verdicts = texts.entries(|entry| {
-            let class = entry.coded(&CLASSES)?;
+            let class = entry.coded(Class::from_code)?;
             Ok((class, u16::from_le_bytes(entry.array()?), entry.text()?))
         })?;
-        let origins = texts.entries(|entry| Ok((entry.coded(&CHANNELS)?, entry.text()?, entry.text()?)))?;
+        let origins = texts.entries(|entry| Ok((entry.coded(Channel::from_code)?, entry.text()?, entry.text()?)))?;
         let routes = texts.entries(|entry| {
             let status = u16::from_le_bytes(entry.array()?);
-            Ok((status, entry.coded(&SOURCES)?, [entry.text()?, entry.text()?, entry.text()?]))
+            Ok((status, entry.coded(Source::from_code)?, [entry.text()?, entry.text()?, entry.text()?]))
         })?;
         let campaigns =
             texts.entries(|entry| Ok([entry.text()?, entry.text()?, entry.text()?, entry.text()?, entry.text()?]))?;
@@ -244,9 +241,9 @@ impl<'a> Reader<'a> {
         if length <= max { Ok(length) } else { Err(CorruptBlock) }
     }
 
-    fn coded<T: Copy>(&mut self, list: &[T]) -> Result<T, CorruptBlock> {
+    fn coded<T>(&mut self, from_code: impl FnOnce(u8) -> Option<T>) -> Result<T, CorruptBlock> {
         let [code] = self.array()?;
-        list.get(usize::from(code)).copied().ok_or(CorruptBlock)
+        from_code(code).ok_or(CorruptBlock)
     }
 
     fn text(&mut self) -> Result<&'a str, CorruptBlock> {

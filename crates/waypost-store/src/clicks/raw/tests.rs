@@ -48,9 +48,9 @@ fn numbered(click: ClickFacts<'_>, sequence: u64) -> ClickFacts<'_> {
 fn colourful() -> Vec<ClickFacts<'static>> {
     let addresses = ["0.0.0.0", "192.0.2.0", "255.255.255.255", "::", "2001:db8:1::", "ffff::1"];
     let mut clicks = vec![PLAIN, ClickFacts { event_id: [7; 16], ..PLAIN }];
-    clicks.extend(CLASSES.map(|class| ClickFacts { class, class_reason: "curl/", classifier: u16::MAX, ..PLAIN }));
-    clicks.extend(SOURCES.map(|source| ClickFacts { source, rule_id: "r", variant_id: "v", status: 308, ..PLAIN }));
-    clicks.extend(CHANNELS.map(|channel| ClickFacts {
+    clicks.extend(Class::ALL.map(|class| ClickFacts { class, class_reason: "curl/", classifier: u16::MAX, ..PLAIN }));
+    clicks.extend(Source::ALL.map(|source| ClickFacts { source, rule_id: "r", variant_id: "v", status: 308, ..PLAIN }));
+    clicks.extend(Channel::ALL.map(|channel| ClickFacts {
         channel,
         referrer_host: "t.co",
         referrer: "https://t.co/",

@@ -1,0 +1,102 @@
+//! Enums whose values have a name and a stored number, each value written in one place.
+
+/// Declares an enum with, for each value, its number in stored bytes and its name in JSON, SQL and reports.
+///
+/// Numbers count from 0 without gaps, are never changed and only added to; the compiler checks the first. The enum gets
+/// `ALL`, `NAMES`, `name`, `from_name`, `code`, `from_code`, and is serialised as its name.
+macro_rules! coded_enum {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident {
+            $($(#[$about_value:meta])* $value:ident = $code:literal $text:literal,)+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[$about_value])* $value = $code,)+
+        }
+
+        impl $name {
+            /// Every value, in the order of the codes.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$value),+];
+
+            /// Every value with its name, in the order of the codes.
+            pub const NAMES: [(&'static str, Self); Self::ALL.len()] = [$(($text, Self::$value)),+];
+
+            /// The name in JSON, SQL and reports.
+            #[inline]
+            pub const fn name(self) -> &'static str {
+                Self::NAMES[self as usize].0
+            }
+
+            /// The value of this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+            }
+
+            /// The number in stored bytes.
+            #[inline]
+            pub const fn code(self) -> u8 {
+                self as u8
+            }
+
+            /// The value of this number.
+            #[inline]
+            pub fn from_code(code: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(code)).copied()
+            }
+        }
+
+        const _: () = {
+            let mut place = 0;
+            while place < $name::ALL.len() {
+                assert!($name::ALL[place] as usize == place, "codes count from 0 without gaps");
+                place += 1;
+            }
+        };
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+
+pub(crate) use coded_enum;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::channel::Channel;
+    use crate::class::Class;
+    use crate::decide::Source;
+    use crate::device::{Device, Os};
+
+    /// What is stored means the same for ever: a change here is a new format.
+    #[test]
+    fn stored_numbers_keep_their_names() {
+        assert_eq!(Class::NAMES.map(|(name, _)| name), ["human", "prefetch", "preview", "bot", "head"]);
+        assert_eq!(
+            Channel::NAMES.map(|(name, _)| name),
+            ["direct", "search", "social", "email", "assistant", "messenger", "paid", "referral"]
+        );
+        let sources = ["rule", "evolution_rule", "geo_rule", "ab_test", "default", "expired"];
+        assert_eq!(Source::NAMES.map(|(name, _)| name), sources);
+        assert_eq!(Device::NAMES.map(|(name, _)| name), ["desktop", "mobile", "tablet", "other"]);
+        let systems = ["ios", "android", "windows", "macos", "linux", "chromeos", "other"];
+        assert_eq!(Os::NAMES.map(|(name, _)| name), systems);
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_name_and_its_number() {
+        for class in Class::ALL {
+            assert_eq!((Class::from_name(class.name()), Class::from_code(class.code())), (Some(class), Some(class)));
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+        }
+        assert_eq!((Class::from_name("Human"), Class::from_code(5)), (None, None));
+    }
+}
