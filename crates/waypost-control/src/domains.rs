@@ -98,6 +98,16 @@ impl App {
         Ok(domain)
     }
 
+    /// Deletes a domain that has no links.
+    pub(crate) async fn delete_domain(&self, caller: &Caller, id: &str) -> Result<(), Problem> {
+        caller.require_operator()?;
+        let domain_id: DomainId = id.parse().map_err(|_| Problem::not_found("domain"))?;
+        let mut tx = self.store.begin("delete_domain").await?;
+        tx.delete_domain(None, &domain_id).await?;
+        tx.commit().await?;
+        self.refresh_edge_domains().await
+    }
+
     fn domain_input(
         &self,
         mut object: Map<String, Value>,

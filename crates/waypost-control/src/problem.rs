@@ -167,7 +167,10 @@ impl From<StoreError> for Problem {
             StoreError::SlugTaken { .. } => Self::new(ProblemCode::SlugTaken, error.to_string()),
             StoreError::SlugTooLong => Self::new(ProblemCode::SlugInvalid, error.to_string()),
             StoreError::DomainTaken { .. } => Self::new(ProblemCode::DomainTaken, error.to_string()),
-            StoreError::DomainInUse { .. } => Self::new(ProblemCode::DomainInUse, error.to_string()),
+            StoreError::DomainInUse { .. } | StoreError::DomainHasLinks { .. } => {
+                Self::new(ProblemCode::DomainInUse, error.to_string())
+            }
+            StoreError::DomainIsDefault { .. } => Self::new(ProblemCode::DomainIsDefault, error.to_string()),
             StoreError::EmailTaken { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::TooMany { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::CursorInvalid => Self::new(ProblemCode::BadRequest, error.to_string()),

@@ -69,7 +69,9 @@ problems! {
     DomainTaken = "domain_taken", 409, "The domain is taken",
         "The instance has this domain already.";
     DomainInUse = "domain_in_use", 409, "The domain has links",
-        "Whether letter case counts can only be changed while a domain has never had a link.";
+        "A domain can be deleted only while it has no links; `detail` says how many it has. Whether letter case counts can only be changed while a domain has never had a link.";
+    DomainIsDefault = "domain_is_default", 409, "The domain is the default domain",
+        "Links that name no domain live on it, so it cannot be deleted. `public_url` gives it another host.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
         "Within 24 hours an `Idempotency-Key` stands for one method, address and body. Nothing was done.";
     SecretShownOnce = "secret_shown_once", 409, "The key was made, and its secret is shown once only",

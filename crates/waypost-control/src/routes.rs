@@ -86,7 +86,7 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
         .route("/api/v1/keys/{id}", delete(keys::revoke_key))
         .route("/api/v1/domains", get(domains::list_domains).post(domains::create_domain))
-        .route("/api/v1/domains/{id}", patch(domains::update_domain))
+        .route("/api/v1/domains/{id}", patch(domains::update_domain).delete(domains::delete_domain))
 }
 
 /// What every answer carries: it is what it says it is, and nobody keeps it who was not told to.

@@ -13,6 +13,9 @@ use crate::tx::{ReadTx, Tx};
 /// The most domains that one list gives.
 pub(crate) const DOMAINS_MAX: i64 = 10_000;
 
+/// Up to how many links of a domain are counted.
+pub(crate) const LINKS_COUNTED_MAX: i64 = 100_000;
+
 /// A domain to be made.
 #[derive(Clone, Debug)]
 pub struct NewDomain {
@@ -90,12 +93,27 @@ pub(crate) fn read_domain(row: &AnyRow) -> Result<Domain, StoreError> {
     })
 }
 
+fn read_count(row: Option<&AnyRow>) -> Result<u64, StoreError> {
+    let links: i64 = row.map_or(Ok(0), |row| Columns::new(row, "count").get("links"))?;
+    Ok(u64::try_from(links).unwrap_or_default())
+}
+
 impl ReadTx {
     /// The domain with this id, whoever owns it.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn get_domain(&mut self, domain_id: &DomainId) -> Result<Option<Domain>, StoreError> {
+        let statement = Statement::new(
+            "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
+             WHERE id = $1 AND deleted_at IS NULL",
+        );
+        let row = self.fetch_optional(statement.bind(domain_number(domain_id))).await?;
+        row.as_ref().map(read_domain).transpose()
+    }
+
+    /// As [`ReadTx::get_domain`], also where the domain was deleted.
+    pub(crate) async fn get_domain_ever(&mut self, domain_id: &DomainId) -> Result<Option<Domain>, StoreError> {
         let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains WHERE id = $1",
         );
@@ -110,7 +128,7 @@ impl ReadTx {
     pub async fn get_domain_by_host(&mut self, host: &Hostname) -> Result<Option<Domain>, StoreError> {
         let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
-             WHERE host = $1",
+             WHERE host = $1 AND deleted_at IS NULL",
         );
         let row = self.fetch_optional(statement.bind(host.as_str())).await?;
         row.as_ref().map(read_domain).transpose()
@@ -123,7 +141,7 @@ impl ReadTx {
     pub async fn get_default_domain(&mut self) -> Result<Option<Domain>, StoreError> {
         let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
-             WHERE is_default = 1",
+             WHERE is_default = 1 AND deleted_at IS NULL",
         );
         let row = self.fetch_optional(statement).await?;
         row.as_ref().map(read_domain).transpose()
@@ -136,13 +154,34 @@ impl ReadTx {
     pub async fn list_domains(&mut self, account_id: &AccountId) -> Result<Vec<Domain>, StoreError> {
         let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
-             WHERE account_id = $1 OR account_id IS NULL ORDER BY host LIMIT $2",
+             WHERE (account_id = $1 OR account_id IS NULL) AND deleted_at IS NULL ORDER BY host LIMIT $2",
         );
         self.fetch_all(statement.bind(account_number(account_id)).bind(DOMAINS_MAX))
             .await?
             .iter()
             .map(read_domain)
             .collect()
+    }
+
+    /// How many links the domain has, of any account; more than 100,000 are counted as 100,001.
+    pub(crate) async fn count_links(&mut self, domain_id: &DomainId) -> Result<u64, StoreError> {
+        let statement = Statement::new(
+            "SELECT count(*) AS links FROM
+               (SELECT id FROM links WHERE domain_id = $1 AND deleted_at IS NULL LIMIT $2) AS counted",
+        );
+        let row = self.fetch_optional(statement.bind(domain_number(domain_id)).bind(LINKS_COUNTED_MAX + 1)).await?;
+        read_count(row.as_ref())
+    }
+
+    /// How many links the instance has, of any account and on any domain, counted up to `max`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn count_all_links(&mut self, max: u32) -> Result<u64, StoreError> {
+        let statement = Statement::new(
+            "SELECT count(*) AS links FROM (SELECT id FROM links WHERE deleted_at IS NULL LIMIT $1) AS counted",
+        );
+        read_count(self.fetch_optional(statement.bind(i64::from(max))).await?.as_ref())
     }
 
     /// Every domain of the instance in the order of [`Domain::key`], for the edges.
@@ -152,7 +191,7 @@ impl ReadTx {
     pub async fn list_all_domains(&mut self) -> Result<Vec<Domain>, StoreError> {
         let statement = Statement::new(
             "SELECT id, account_id, host, is_default, case_insensitive, root_url, created_at FROM domains
-             ORDER BY is_default DESC, host LIMIT $1",
+             WHERE deleted_at IS NULL ORDER BY is_default DESC, host LIMIT $1",
         );
         let rows = self.fetch_all(statement.bind(DOMAINS_MAX + 1)).await?;
         if rows.len() > usize::try_from(DOMAINS_MAX).unwrap_or(usize::MAX) {
@@ -163,13 +202,28 @@ impl ReadTx {
 }
 
 impl Tx {
-    /// Makes a domain.
+    /// Makes a domain. One that was deleted under this host comes back under its id: versions of its slugs go on where they stood.
     ///
     /// # Errors
     /// [`StoreError::DomainTaken`] where the instance has a domain with this host, [`StoreError::NotFound`] where there is no such
     /// account.
     pub async fn create_domain(&mut self, new: &NewDomain) -> Result<Domain, StoreError> {
-        self.insert_domain(new, false).await
+        let statement = Statement::new(
+            "UPDATE domains SET host = $1, account_id = $2, case_insensitive = $3, root_url = $4, created_at = $5, deleted_at = NULL
+             WHERE host IN ($1, $6) AND deleted_at IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM domains AS live WHERE live.host = $1 AND live.deleted_at IS NULL)
+             RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",
+        )
+        .bind(new.host.as_str())
+        .bind(new.account_id.as_ref().map(account_number))
+        .bind(i64::from(new.case_insensitive))
+        .bind(new.root_url.as_deref())
+        .bind(self.now().as_micros())
+        .bind(format!("{}.", new.host));
+        match self.fetch_optional(statement).await? {
+            Some(row) => read_domain(&row),
+            None => self.insert_domain(new, false).await,
+        }
     }
 
     pub(crate) async fn insert_domain(&mut self, new: &NewDomain, is_default: bool) -> Result<Domain, StoreError> {
@@ -226,8 +280,37 @@ impl Tx {
         read_domain(&row)
     }
 
+    /// Deletes a domain that has no links: `owner` is the account that owns it, `None` for a shared one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where that owner has no such domain; [`StoreError::DomainIsDefault`] and
+    /// [`StoreError::DomainHasLinks`] where it is needed.
+    pub async fn delete_domain(
+        &mut self,
+        owner: Option<&AccountId>,
+        domain_id: &DomainId,
+    ) -> Result<Domain, StoreError> {
+        let not_found = StoreError::NotFound { what: "domain" };
+        let domain = self.get_domain(domain_id).await?.filter(|domain| domain.account_id.as_ref() == owner);
+        let domain = domain.ok_or(not_found)?;
+        if domain.is_default {
+            return Err(StoreError::DomainIsDefault { host: domain.host.to_string() });
+        }
+        let links = self.count_links(domain_id).await?;
+        if links > 0 {
+            return Err(StoreError::DomainHasLinks { host: domain.host.to_string(), links });
+        }
+        // The row stays: what was deleted of its links keeps their versions, which new links of the same host go on from.
+        let statement = Statement::new("UPDATE domains SET deleted_at = $2 WHERE id = $1");
+        self.execute(statement.bind(domain_number(domain_id)).bind(self.now().as_micros())).await?;
+        Ok(domain)
+    }
+
     /// Gives the default domain another host.
     pub(crate) async fn rename_default_domain(&mut self, host: &Hostname) -> Result<Domain, StoreError> {
+        // A deleted domain leaves its host to the default domain, and is kept under the other form of it.
+        let freed = Statement::new("UPDATE domains SET host = $2 WHERE host = $1 AND deleted_at IS NOT NULL");
+        self.execute(freed.bind(host.as_str()).bind(format!("{host}."))).await?;
         let statement = Statement::new(
             "UPDATE domains SET host = $1 WHERE is_default = 1
              RETURNING id, account_id, host, is_default, case_insensitive, root_url, created_at",

@@ -74,8 +74,18 @@ impl ReadTx {
         &mut self,
         keys: impl Iterator<Item = (&'k DomainId, &'k str)>,
     ) -> Result<Vec<(DomainId, EdgeRecord)>, StoreError> {
-        let domains = self.list_all_domains().await?;
-        let domains: HashMap<&DomainId, &Domain> = domains.iter().map(|domain| (&domain.domain_id, domain)).collect();
+        let keys: Vec<_> = keys.collect();
+        let domains = self.list_all_domains().await?.into_iter();
+        let mut domains: HashMap<DomainId, Domain> = domains.map(|domain| (domain.domain_id.clone(), domain)).collect();
+        for (domain_id, _) in &keys {
+            // Who reads late has to hear of the links of a deleted domain that they are gone.
+            if !domains.contains_key(*domain_id)
+                && let Some(domain) = self.get_domain_ever(domain_id).await?
+            {
+                domains.insert((*domain_id).clone(), domain);
+            }
+        }
+        let keys = keys.into_iter();
         let slugs: BTreeSet<_> =
             keys.filter_map(|(domain_id, slug)| Some((domains.get(domain_id)?.key(), domain_id, slug))).collect();
         let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_number(domain_id), slug])).collect();

@@ -117,6 +117,20 @@ pub enum StoreError {
         /// The host.
         host: String,
     },
+    /// The domain has links, and cannot be deleted.
+    #[error("the domain {host} has {}, and is deleted only without any", count_of_links(*links))]
+    DomainHasLinks {
+        /// The host.
+        host: String,
+        /// How many; 100,001 where there are more than 100,000.
+        links: u64,
+    },
+    /// The default domain cannot be deleted.
+    #[error("{host} is the default domain, which cannot be deleted; public_url gives it another host")]
+    DomainIsDefault {
+        /// The host.
+        host: String,
+    },
     /// Another member of the account has this address.
     #[error("the account has a member {email}")]
     EmailTaken {
@@ -154,5 +168,14 @@ impl StoreError {
     /// Whether the same call may succeed later without any change: answer 503, not 500.
     pub const fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
+    }
+}
+
+/// A number that was counted up to a limit, as people say it.
+fn count_of_links(links: u64) -> String {
+    match links {
+        1 => "one link".to_owned(),
+        2..=100_000 => format!("{links} links"),
+        _ => "more than 100,000 links".to_owned(),
     }
 }

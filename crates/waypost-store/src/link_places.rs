@@ -119,7 +119,7 @@ impl Tx {
                CASE WHEN EXISTS (SELECT 1 FROM utm_templates AS t WHERE t.account_id = a.id)
                  THEN 1 ELSE 0 END AS has_templates,
                (SELECT coalesce(max(sequence), 0) FROM outbox) AS outbox_last
-             FROM accounts AS a CROSS JOIN domains AS d WHERE a.id = $1 AND d.id = $2",
+             FROM accounts AS a CROSS JOIN domains AS d WHERE a.id = $1 AND d.id = $2 AND d.deleted_at IS NULL",
         );
         let Some(row) = self.fetch_optional(statement.bind(key.0).bind(key.1)).await? else {
             return match self.get_account(&new.account_id).await? {

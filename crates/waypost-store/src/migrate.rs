@@ -84,6 +84,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
     5 "0005_sync",
     6 "0006_history",
 ];
+    7 "0007_deleted_domains",
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     1 "0001_clicks",

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Make, list, show, change and delete links
     #[command(subcommand)]
     Link(LinkCommand),
-    /// Make, list and change the domains that links live on
+    /// Make, list, change and delete the domains that links live on
     #[command(subcommand)]
     Domain(DomainCommand),
     /// Show how often links were followed, by time and by what is known of the visitors
@@ -278,6 +278,13 @@ pub(crate) enum DomainCommand {
         client: ClientArgs,
     },
 }
+    /// Delete a domain that has no links
+    Delete {
+        /// Its host, or its id
+        domain: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 
 /// Forms of a file of links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -44,3 +44,12 @@ pub(super) async fn update_domain(
     let domain = app.update_domain(&caller, &id, body).await?;
     Ok(json(StatusCode::OK, &DomainView::new(&domain)))
 }
+
+pub(super) async fn delete_domain(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<StatusCode, Problem> {
+    app.delete_domain(&caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

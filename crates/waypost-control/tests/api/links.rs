@@ -21,6 +21,7 @@ on_both_databases! {
     a_request_that_comes_twice_is_done_once,
     bulk_says_of_each_what_became_of_it,
     domains_and_letter_case,
+    a_domain_without_links_can_be_deleted,
 }
 
 async fn create_read_change_delete(app: &TestApp) {
@@ -320,4 +321,30 @@ async fn domains_and_letter_case(app: &TestApp) {
     let hosts = app.operator("GET", "/api/v1/domains").send().await.json();
     let hosts: Vec<_> = hosts["domains"].as_array().unwrap().iter().map(|d| d["host"].as_str().unwrap()).collect();
     assert_eq!(hosts, ["go.example", "kurz.example"]);
+}
+
+async fn a_domain_without_links_can_be_deleted(app: &TestApp) {
+    let domains = async || app.operator("GET", "/api/v1/domains").send().await.json()["domains"].clone();
+    let domain = app.operator("POST", "/api/v1/domains").json(&json!({"host": "gone.example"})).await.json();
+    let path = format!("/api/v1/domains/{}", domain["id"].as_str().unwrap());
+    let new = json!({"destination_url": URL, "domain": "gone.example", "slug": "a"});
+    let link = app.create_link(new.clone()).await;
+    let refused = app.operator("DELETE", &path).send().await;
+    refused.assert_problem(409, "domain_in_use");
+    assert_eq!(refused.json()["detail"], "the domain gone.example has one link, and is deleted only without any");
+    let link_path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    assert_eq!(app.operator("DELETE", &link_path).send().await.status, 204);
+    assert_eq!(app.operator("DELETE", &path).send().await.status, 204);
+    assert!(app.table.domains().by_host("gone.example").is_none(), "the edge does not know it any more");
+    assert_eq!(domains().await.as_array().unwrap().len(), 1);
+    app.operator("POST", "/api/v1/links").json(&new).await.assert_problem(422, "domain_unknown");
+    app.operator("DELETE", &path).send().await.assert_problem(404, "not_found");
+    app.operator("PATCH", &path).json(&json!({"root_url": null})).await.assert_problem(404, "not_found");
+
+    app.operator("POST", "/api/v1/domains").json(&json!({"host": "gone.example"})).await;
+    assert!(app.create_link(new).await["version"].as_u64() > link["version"].as_u64());
+    assert_eq!(app.destination("gone.example", "a").as_deref(), Some(URL), "newer than what the table had of it");
+    let default = format!("/api/v1/domains/{}", domains().await[0]["id"].as_str().unwrap());
+    app.operator("DELETE", &default).send().await.assert_problem(409, "domain_is_default");
+    app.operator("DELETE", "/api/v1/domains/x").send().await.assert_problem(404, "not_found");
 }

@@ -64,6 +64,7 @@ async fn foreign_things_are_not_there() {
     call("POST", "/api/v1/domains").json(&json!({"host": "x.example"})).await.assert_problem(403, "forbidden");
     let domain_path = format!("/api/v1/domains/{}", domain["id"].as_str().unwrap());
     call("PATCH", &domain_path).json(&json!({"root_url": null})).await.assert_problem(403, "forbidden");
+    call("DELETE", &domain_path).send().await.assert_problem(403, "forbidden");
 
     let id = link["id"].as_str().unwrap();
     for query in [format!("reports?link_id={id}"), format!("clicks?link_id={id}"), format!("clicks/live?link_id={id}")]

@@ -2,7 +2,9 @@
 
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::{Hostname, LinkRecord, Slug};
-use waypost_store::{Creation, DomainChange, LinkChange, LinkFilter, NewDomain, NewLink, SlugChoice, StoreError};
+use waypost_store::{
+    Creation, DomainChange, LinkChange, LinkFilter, NewDomain, NewLink, SlugChoice, StoreError, SyncKey,
+};
 
 use crate::testbed::{Testbed, counting_slugs, on_both_engines};
 
@@ -15,6 +17,7 @@ on_both_engines! {
     generated_slugs,
     dedupe,
     case_insensitive_domain,
+    a_domain_goes_and_comes_back,
     slug_too_long,
     unusual_text,
     owners_of_many,
@@ -223,6 +226,45 @@ async fn case_insensitive_domain(testbed: Testbed) {
     let change = DomainChange { case_insensitive: Some(false), ..DomainChange::default() };
     let changed = tx.update_domain(None, &domain.domain_id, &change).await;
     assert!(matches!(changed, Err(StoreError::DomainInUse { .. })));
+}
+
+/// Versions of a slug go on where they stood: an edge keeps the highest that it has seen.
+async fn a_domain_goes_and_comes_back(testbed: Testbed) {
+    let mut tx = testbed.store.begin("t").await.unwrap();
+    let host = Hostname::parse("gone.example").unwrap();
+    let new = NewDomain { account_id: None, host: host.clone(), case_insensitive: false, root_url: None };
+    let domain = tx.create_domain(&new).await.unwrap();
+    let link = NewLink { domain_id: domain.domain_id.clone(), ..testbed.new_link("a", "https://example.com/") };
+    let created = tx.create_link(&link, None).await.unwrap();
+    let refused = tx.delete_domain(None, &domain.domain_id).await;
+    assert!(matches!(refused, Err(StoreError::DomainHasLinks { links: 1, .. })), "{refused:?}");
+    let deleted = tx.delete_link(&created.account_id, &created.link_id, None, None).await.unwrap();
+    tx.delete_domain(None, &domain.domain_id).await.unwrap();
+    assert_eq!(tx.get_domain_by_host(&host).await.unwrap(), None);
+    assert_eq!(tx.list_all_domains().await.unwrap().len(), 1);
+    let missing = tx.create_link(&link, None).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { what: "domain" })), "{missing:?}");
+    let again = tx.delete_domain(None, &domain.domain_id).await;
+    assert!(matches!(again, Err(StoreError::NotFound { what: "domain" })), "{again:?}");
+
+    let key = SyncKey { domain_id: domain.domain_id.clone(), slug: "a".to_owned() };
+    let (_, record) = tx.edge_records_of(&[key]).await.unwrap().remove(0);
+    assert_eq!((record.domain_key.as_str(), record.version, record.record), ("gone.example", deleted, None));
+
+    tx.init(&host).await.unwrap();
+    assert_eq!(tx.get_default_domain().await.unwrap().unwrap().host, host, "its host is free");
+    tx.commit().await.unwrap();
+    let taken = testbed.store.write("t", async |tx| tx.create_domain(&new).await).await;
+    assert!(matches!(taken, Err(StoreError::DomainTaken { .. })), "{taken:?}");
+    let mut tx = testbed.store.begin("t").await.unwrap();
+    tx.init(&Hostname::parse("go.example").unwrap()).await.unwrap();
+    let new = NewDomain { case_insensitive: true, ..new };
+    let back = tx.create_domain(&new).await.unwrap();
+    assert_eq!((&back.domain_id, back.case_insensitive), (&domain.domain_id, true));
+    assert!(tx.create_link(&link, None).await.unwrap().version > deleted);
+    let default = tx.get_default_domain().await.unwrap().unwrap();
+    let refused = tx.delete_domain(None, &default.domain_id).await;
+    assert!(matches!(refused, Err(StoreError::DomainIsDefault { .. })), "{refused:?}");
 }
 
 async fn slug_too_long(testbed: Testbed) {

@@ -27,6 +27,7 @@ pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
         DomainCommand::Update { domain, case_insensitive, root_url, client } => {
             update(client, domain, &settings(*case_insensitive, root_url.as_deref())).await
         }
+        DomainCommand::Delete { domain, client } => delete(client, domain).await,
     }
 }
 
@@ -56,7 +57,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
         return Ok(domains.iter().try_for_each(print::json)?);
     }
     let rows: Vec<Vec<String>> = domains.iter().map(show_row).collect();
-    Ok(print::table(&["ID", "HOST", "DEFAULT", "CASE", "ROOT"], &rows, "There are no domains.")?)
+    Ok(print::list(&["ID", "HOST", "DEFAULT", "CASE", "ROOT"], &rows, "There are no domains.")?)
 }
 
 fn show_row(domain: &Value) -> Vec<String> {
@@ -69,15 +70,37 @@ async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> a
     anyhow::ensure!(!body.is_empty(), "nothing to change: give --case-insensitive or --root-url");
     let client = Client::connect(args).await?;
     let changed = with_client(client, async |client| {
-        let listed = client.call(Call::new(Method::GET, PATH)).await?;
-        let host = Hostname::parse(domain).ok();
-        let is_host = |item: &Value| host.as_ref().is_some_and(|host| text(item, "host") == host.as_str());
-        let wanted = |item: &&Value| text(item, "id") == domain || is_host(item);
-        let found = items(&listed, "domains").iter().find(wanted);
-        let id = text(found.with_context(|| format!("there is no domain {domain}"))?, "id");
-        client.call(Call::new(Method::PATCH, format!("{PATH}/{}", component(id))).body(body)).await
+        let found = find(client, domain).await?;
+        client.call(Call::new(Method::PATCH, path_of(&found)).body(body)).await
     });
     show(args, &changed.await?)
+}
+
+async fn delete(args: &ClientArgs, domain: &str) -> anyhow::Result<()> {
+    let client = Client::connect(args).await?;
+    let deleted = with_client(client, async |client| {
+        let found = find(client, domain).await?;
+        client.call(Call::new(Method::DELETE, path_of(&found))).await?;
+        Ok(found)
+    });
+    match deleted.await? {
+        domain if args.json => Ok(print::json(&serde_json::json!({ "deleted": domain["id"] }))?),
+        domain => Ok(print::line(&format!("Deleted the domain {}.", shown_host(&domain)))?),
+    }
+}
+
+/// The domain with this host, in any form, or with this id.
+async fn find(client: &Client, domain: &str) -> anyhow::Result<Value> {
+    let listed = client.call(Call::new(Method::GET, PATH)).await?;
+    let host = Hostname::parse(domain).ok();
+    let is_host = |item: &Value| host.as_ref().is_some_and(|host| text(item, "host") == host.as_str());
+    let wanted = |item: &&Value| text(item, "id") == domain || is_host(item);
+    let found = items(&listed, "domains").iter().find(wanted);
+    found.cloned().with_context(|| format!("there is no domain {domain}"))
+}
+
+fn path_of(domain: &Value) -> String {
+    format!("{PATH}/{}", component(text(domain, "id")))
 }
 
 /// The host, and as people read it where that differs.

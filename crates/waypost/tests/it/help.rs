@@ -18,6 +18,7 @@ fn help_texts() {
         "domain create",
         "domain list",
         "domain update",
+        "domain delete",
         "report",
         "clicks export",
         "clicks tail",
