@@ -33,6 +33,7 @@ mod outbox;
 #[cfg(test)]
 mod plans;
 mod record_json;
+mod rights;
 mod rows;
 mod settings;
 mod setup;

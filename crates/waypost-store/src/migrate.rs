@@ -11,6 +11,7 @@ use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 use crate::database::StoreOptions;
 use crate::dialect::{self, Address, Engine, FileSettings};
 use crate::error::StoreError;
+use crate::rights;
 use crate::sqlite_file;
 
 /// What one kind of database of ours holds, and what tells it apart.
@@ -83,8 +84,8 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
     4 "0004_requests",
     5 "0005_sync",
     6 "0006_history",
-];
     7 "0007_deleted_domains",
+];
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
     1 "0001_clicks",
@@ -131,7 +132,10 @@ impl Schema {
             Address::Postgres(_) => Ok(()),
         };
         let prepared = match checked {
-            Ok(()) => self.migrate(address, &mut connection, version).await,
+            Ok(()) => match self.migrate(address, &mut connection, version).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(rights::explain(error, address, &mut connection).await),
+            },
             Err(error) => Err(error),
         };
         let closed = connection.close().await.map_err(|error| dialect::failure("migrate", error));
