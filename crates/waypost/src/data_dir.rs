@@ -7,7 +7,7 @@
 //! spool/          clicks that wait to be counted
 //! visitor-salts   the salts of today's and yesterday's visitor keys
 //! country.mmdb    a database of countries, where its owner puts one
-//! other-database  says that the links are in PostgreSQL
+//! other-database  says that the links are in a database elsewhere
 //! lock            held by the one process that uses the folder; its process id as text
 //! control.sock    the running server's local socket, for commands on this machine
 //! ```
@@ -44,9 +44,13 @@ pub(crate) enum DataDirError {
     /// The links of its instance are in a database of their own, and none is named.
     #[error(
         "the links of {} are in another database, whose address is not given: say --database-url, or set it in the \
-         configuration; or, to begin anew with no links, remove {}/other-database", path.display(), path.display()
+         configuration; or, to {}, remove {}/other-database",
+        path.display(), if *has_own { "use those of its waypost.db" } else { "begin anew with no links" }, path.display()
     )]
-    OtherDatabase { path: PathBuf },
+    OtherDatabase { path: PathBuf, has_own: bool },
+    /// Links are in its own database, and the database that is named is new.
+    #[error("{}", own_links(path, *links))]
+    OwnLinks { path: PathBuf, links: u64 },
     /// Another process uses it.
     #[error("the data folder {} is in use by another instance{}", path.display(), show_process(*process_id))]
     InUse { path: PathBuf, process_id: Option<u32> },
@@ -54,6 +58,22 @@ pub(crate) enum DataDirError {
 
 fn show_process(process_id: Option<u32>) -> String {
     process_id.map(|id| format!(" (process {id})")).unwrap_or_default()
+}
+
+fn own_links(path: &Path, links: u64) -> String {
+    let (folder, links) = (path.display(), if links == 1 { "one link".to_owned() } else { format!("{links} links") });
+    format!(
+        "{folder}/waypost.db has {links}, and the database that database_url names has none: each of them would answer 404. \
+         To move them, write them to files first, without --database-url:
+  waypost export --data-dir {folder} -o links.ndjson
+  waypost export --data-dir {folder} --anonymous -o anonymous.ndjson
+then put the old database aside, and read the files into the new one:
+  mv {folder}/waypost.db {folder}/waypost.db.old
+  waypost import links.ndjson --data-dir {folder} --database-url URL
+  waypost import --anonymous anonymous.ndjson --data-dir {folder} --database-url URL
+To begin anew with no links, name another data folder, or only put waypost.db aside as above. What does not move (API keys, \
+domains, passwords of links, reports) is in docs/backup.md"
+    )
 }
 
 /// The folder used when none is named: `waypost` in the user's data folder (`XDG_DATA_HOME`, else `~/.local/share`).
@@ -103,11 +123,11 @@ impl DataDir {
     /// The embedded database, to be opened or made.
     ///
     /// # Errors
-    /// [`DataDirError::OtherDatabase`] where there is none and the links are in a database elsewhere: a new one would hide them.
+    /// [`DataDirError::OtherDatabase`] where the links are in a database elsewhere: this one would hide them.
     pub(crate) fn own_database(&self) -> Result<PathBuf, DataDirError> {
         let path = self.database();
-        if self.other_database_mark().exists() && !path.exists() {
-            return Err(DataDirError::OtherDatabase { path: self.path.clone() });
+        if self.other_database_mark().exists() {
+            return Err(DataDirError::OtherDatabase { path: self.path.clone(), has_own: path.exists() });
         }
         Ok(path)
     }

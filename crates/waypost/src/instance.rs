@@ -1,7 +1,7 @@
 //! An instance's own parts, opened in the data folder: database, link table and control plane. Both the server and
 //! commands that run without one are built on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use waypost_table::{Table, TableOptions};
 
 use crate::clock;
 use crate::config::Config;
-use crate::data_dir::{DataDir, InstanceLock};
+use crate::data_dir::{DataDir, DataDirError, InstanceLock};
 use crate::serve::heap;
 use crate::visitor_salts::VisitorSalts;
 
@@ -41,8 +41,8 @@ pub(crate) struct DatabasePlaces {
     links: String,
     /// Beside the links, unless these are in PostgreSQL.
     clicks_file: String,
-    /// What says in the data folder that the links are elsewhere.
-    mark: PathBuf,
+    /// The data folder, where the links are elsewhere.
+    left_folder: Option<DataDir>,
 }
 
 /// The open databases.
@@ -94,40 +94,61 @@ impl DatabasePlaces {
     /// # Errors
     /// Where a path is not UTF-8, or the folder's links are in a database that is not named.
     pub(crate) fn new(config: &Config, data_dir: &DataDir) -> anyhow::Result<Self> {
-        let links = match &config.database_url {
-            Some(address) => address.expose().to_owned(),
-            None => path_text(&data_dir.own_database()?)?,
+        let own = data_dir.database();
+        let (links, left_folder) = match config.database_url.as_ref().map(|address| address.expose()) {
+            Some(address) if !is_file(address, &own) => (address.to_owned(), Some(data_dir.clone())),
+            Some(address) => (address.to_owned(), None),
+            None => (path_text(&data_dir.own_database()?)?, None),
         };
-        Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())?, mark: data_dir.other_database_mark() })
+        Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())?, left_folder })
     }
 
     /// Opens both, bringing their schemas up to date.
     ///
     /// # Errors
-    /// Where one cannot be reached or is refused.
+    /// Where one cannot be reached or is refused, or is new while the data folder has links of its own.
     pub(crate) async fn open(self) -> anyhow::Result<Databases> {
         let store = Store::open(&self.links, StoreOptions::default()).await?;
         let clicks_address = match store.engine() {
             Engine::Postgres => &self.links,
             Engine::Sqlite => &self.clicks_file,
         };
-        if let Engine::Postgres = store.engine()
-            && let Err(error) = mark_as_elsewhere(&self.mark)
-        {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the data folder could not be marked as one whose links are in another database");
+        if let Some(folder) = &self.left_folder {
+            leave(folder, &store).await?;
         }
         let click_store = ClickStore::open(clicks_address, StoreOptions::default()).await?;
         Ok(Databases { store, click_store })
     }
 }
 
-/// Without the mark, a command that is not told the database would make a new, empty one.
-fn mark_as_elsewhere(mark: &Path) -> std::io::Result<()> {
-    match mark.try_exists()? {
-        true => Ok(()),
-        false => std::fs::write(mark, "The links of this folder are in the database that database_url names.\n"),
+/// Notes that the folder's links are elsewhere: without the mark, a command that is not told the database would make a new,
+/// empty one. Refuses to leave links behind for a database that has none.
+async fn leave(folder: &DataDir, elsewhere: &Store) -> anyhow::Result<()> {
+    let (mark, own) = (folder.other_database_mark(), folder.database());
+    if mark.exists() {
+        return Ok(());
     }
+    if own.exists() && elsewhere.read("count_links").await?.count_all_links(1).await? == 0 {
+        let own = Store::open(&path_text(&own)?, StoreOptions::default()).await.context("open waypost.db")?;
+        let links = own.read("count_links").await?.count_all_links(u32::MAX).await?;
+        own.close().await;
+        if links > 0 {
+            return Err(DataDirError::OwnLinks { path: folder.path().to_owned(), links }.into());
+        }
+    }
+    if let Err(error) = std::fs::write(&mark, "The links of this folder are in the database that database_url names.\n")
+    {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the data folder could not be marked as one whose links are in another database");
+    }
+    Ok(())
+}
+
+/// Whether an address of a database means this file.
+fn is_file(address: &str, file: &Path) -> bool {
+    let path = address.strip_prefix("sqlite:").map_or(address, |rest| rest.strip_prefix("//").unwrap_or(rest));
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    Path::new(path.as_ref()) == file || Path::new(path.as_ref()).canonicalize().is_ok_and(|path| path == file)
 }
 
 impl Instance {

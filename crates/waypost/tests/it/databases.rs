@@ -118,6 +118,69 @@ fn a_folder_whose_links_are_elsewhere_gets_no_new_database() {
     assert!(list.text().contains("kept"), "{list:?}");
 }
 
+/// The commands of the message are what moves the links.
+#[test]
+fn links_of_the_folder_are_not_left_behind_for_a_new_database() {
+    let Some(database) = test_database() else { return };
+    let folder = Folder::new();
+    let data_dir = folder.data_dir();
+    for slug in ["a", "b"] {
+        folder.run(&["link", "create", "https://example.com/", "--slug", slug]).text();
+    }
+    let elsewhere = format!("sqlite://{}", folder.file("elsewhere.db").display());
+    for url in [database.url(), &elsewhere] {
+        for arguments in [&["link", "list"][..], &["serve"]] {
+            let refused = folder.run(&[arguments, &["--database-url", url]].concat());
+            let said = refused.fault(2);
+            assert!(said.contains("waypost.db has 2 links") && said.contains("waypost import links.ndjson"), "{said}");
+        }
+    }
+    let server = folder.serve(&[]);
+    assert_eq!(get(&server, "/a").status, 302, "the links are there as before");
+    drop(server);
+
+    let file = folder.file("links.ndjson");
+    folder.run(&["export", "-o", file.to_str().unwrap()]).text();
+    std::fs::rename(data_dir.join("waypost.db"), data_dir.join("waypost.db.old")).unwrap();
+    folder.run(&["import", file.to_str().unwrap(), "--database-url", database.url()]).text();
+    let server = folder.serve(&["--database-url", database.url()]);
+    assert_eq!((get(&server, "/a").status, get(&server, "/b").status), (302, 302));
+    drop(server);
+    std::fs::rename(data_dir.join("waypost.db.old"), data_dir.join("waypost.db")).unwrap();
+    let refused = folder.run(&["link", "list"]);
+    assert!(refused.fault(2).contains("use those of its waypost.db"), "{refused:?}");
+}
+
+#[test]
+fn a_folder_without_links_may_go_to_a_new_database() {
+    let Some(database) = test_database() else { return };
+    let folder = Folder::new();
+    folder.make();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--database-url", database.url()]).text();
+    // The folder's own address is no other database.
+    let folder = Folder::new();
+    let own = format!("sqlite://{}", folder.data_dir().join("waypost.db").display());
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--database-url", &own]).text();
+    folder.run(&["link", "show", "a", "--database-url", &own]).text();
+    folder.run(&["link", "show", "a"]).text();
+}
+
+/// What the message says is what helps.
+#[test]
+fn a_user_without_rights_is_told_what_to_run() {
+    let Some(database) = test_database() else { return };
+    let user = format!("waypost_{}", std::process::id());
+    database.execute(&format!("CREATE ROLE {user} LOGIN; REVOKE ALL ON SCHEMA public FROM PUBLIC")).unwrap();
+    let url = database.url().replacen("postgres://postgres@", &format!("postgres://{user}@"), 1);
+    let folder = Folder::new();
+    let refused = folder.run(&["link", "create", "https://example.com/", "--database-url", &url]);
+    let grant = format!("GRANT CREATE, USAGE ON SCHEMA public TO {user};");
+    assert!(refused.fault(2).contains(&grant), "{refused:?}");
+    database.execute(&grant).unwrap();
+    folder.run(&["link", "create", "https://example.com/", "--database-url", &url]).text();
+    database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();
+}
+
 /// As where a first start died between the two, for want of room.
 #[test]
 fn a_table_without_a_database_is_no_reason_to_refuse() {
