@@ -71,11 +71,23 @@ pub(crate) fn terminal_columns() -> Option<usize> {
 /// # Errors
 /// As [`line()`].
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::Result<()> {
+    if rows.is_empty() {
+        return line(none);
+    }
+    let columns: Vec<Column<'_>> = headings.iter().copied().map(Column::whole).collect();
+    line(render(&columns, rows, terminal_columns()).trim_end_matches('\n'))
+}
+
+/// Writes a list that may be long: on a terminal as a table, elsewhere with a tab between cells, for programs.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn list(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::Result<()> {
     let whole: Vec<Column<'_>> = headings.iter().copied().map(Column::whole).collect();
     columns(&whole, rows, none)
 }
 
-/// As [`table`], with a say in what is cut on a narrow terminal.
+/// As [`list`], with a say in what is cut on a narrow terminal.
 ///
 /// # Errors
 /// As [`line()`].
@@ -83,7 +95,11 @@ pub(crate) fn columns(columns: &[Column<'_>], rows: &[Vec<String>], none: &str) 
     if rows.is_empty() {
         return line(none);
     }
-    line(render(columns, rows, terminal_columns()).trim_end_matches('\n'))
+    let text = match terminal_columns() {
+        Some(terminal_columns) => render(columns, rows, Some(terminal_columns)),
+        None => render_tabs(columns, rows),
+    };
+    line(text.trim_end_matches('\n'))
 }
 
 /// Writes names and values, one pair a line; pairs without a value are left out.
@@ -97,9 +113,19 @@ pub(crate) fn pairs(pairs: &[(&str, Option<String>)]) -> io::Result<()> {
     line(&text.join("\n"))
 }
 
+fn lines_of(columns: &[Column<'_>], rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    let headings = columns.iter().map(|column| column.heading.to_owned()).collect();
+    let rows = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect());
+    std::iter::once(headings).chain(rows).collect()
+}
+
+/// Nothing is cut or filled up. No cell has a tab or a line end: [`plain`] takes them away.
+fn render_tabs(columns: &[Column<'_>], rows: &[Vec<String>]) -> String {
+    lines_of(columns, rows).iter().map(|cells| cells.join("\t") + "\n").collect()
+}
+
 fn render(columns: &[Column<'_>], rows: &[Vec<String>], terminal_columns: Option<usize>) -> String {
-    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|column| column.heading.to_owned()).collect()];
-    lines.extend(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()));
+    let lines = lines_of(columns, rows);
     let width_of = |column: usize| lines.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
     let mut widths: Vec<usize> = (0..columns.len()).map(|column| width_of(column).unwrap_or(0)).collect();
     if let Some(terminal_columns) = terminal_columns {
@@ -188,6 +214,8 @@ mod tests {
         let expect = "SLUG   DESTINATION           V\ngröße  https://example.com/  1\na      evil\u{fffd}[2J\n";
         let columns = ["SLUG", "DESTINATION", "V"].map(Column::whole);
         assert_eq!(render(&columns, &rows, None), expect);
+        let expect = "SLUG\tDESTINATION\tV\ngröße\thttps://example.com/\t1\na\tevil\u{fffd}[2J\t\n";
+        assert_eq!(render_tabs(&columns, &rows), expect);
     }
 
     #[test]

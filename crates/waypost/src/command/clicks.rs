@@ -188,7 +188,7 @@ async fn refused(args: &ClientArgs, limit: u32, cursor: Option<&str>) -> anyhow:
     }
     let row = |event: &Value| ["received_at", "edge_id", "reason"].map(|field| text(event, field).to_owned()).to_vec();
     let rows: Vec<Vec<String>> = items(&page, "events").iter().map(row).collect();
-    print::table(&["RECEIVED", "EDGE", "REASON"], &rows, "No event was refused.")?;
+    print::list(&["RECEIVED", "EDGE", "REASON"], &rows, "No event was refused.")?;
     if let Some(cursor) = page["next_cursor"].as_str() {
         print::note(&format!("there are more: --cursor {cursor}"));
     }

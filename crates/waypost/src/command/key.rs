@@ -2,13 +2,14 @@
 
 use http::Method;
 use serde_json::{Map, Value};
-use waypost_core::Timestamp;
+use waypost_core::{Quoted, Timestamp};
 
 use crate::cli::{ClientArgs, KeyCommand};
 use crate::client::{Call, Client};
 use crate::clock;
 use crate::command::{component, items, text, with_client};
 use crate::print;
+use crate::problem::Problem;
 
 const PATH: &str = "/api/v1/keys";
 
@@ -47,7 +48,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
         return Ok(keys.iter().try_for_each(print::json)?);
     }
     let rows: Vec<Vec<String>> = keys.iter().map(show_row).collect();
-    Ok(print::table(&["ID", "NAME", "KEY", "CREATED", "LAST USED", "STATE"], &rows, "There are no API keys.")?)
+    Ok(print::list(&["ID", "NAME", "KEY", "CREATED", "LAST USED", "STATE"], &rows, "There are no API keys.")?)
 }
 
 fn show_row(key: &Value) -> Vec<String> {
@@ -70,9 +71,33 @@ fn has_passed(time: &str) -> bool {
 async fn revoke(args: &ClientArgs, id: &str) -> anyhow::Result<()> {
     let client = Client::connect(args).await?;
     let call = Call::new(Method::DELETE, format!("{PATH}/{}", component(id)));
-    let answer = with_client(client, async |client| client.call(call).await).await?;
+    let revoked = with_client(client, async |client| match client.call(call).await {
+        Err(error) if error.downcast_ref::<Problem>().is_some_and(|problem| problem.status == 404) => {
+            let listed = client.call(Call::new(Method::GET, PATH)).await?;
+            Err(no_such_key(items(&listed, "keys"), id).map_or(error, anyhow::Error::msg))
+        }
+        other => other,
+    });
+    let answer = revoked.await?;
     if args.json {
         return Ok(print::json(&answer)?);
     }
     Ok(print::line(&format!("Revoked {id}."))?)
+}
+
+/// What to say where no key has this id, but one or more have it as their name, or begin with it.
+fn no_such_key(keys: &[Value], wanted: &str) -> Option<String> {
+    let start = wanted.strip_prefix("wp_").unwrap_or(wanted).split(['_', '…']).next().unwrap_or_default();
+    let is_meant = |key: &&Value| text(key, "name") == wanted || (!start.is_empty() && text(key, "key_id") == start);
+    let mut meant: Vec<&Value> = keys.iter().filter(is_meant).collect();
+    // Names are not unique; whoever wants to revoke one means one that still opens something.
+    meant.sort_by_key(|key| key["revoked_at"].is_string());
+    let lines: Vec<String> = meant.into_iter().map(|key| format!("\n  {}", show_row(key).join("  "))).collect();
+    (!lines.is_empty()).then(|| {
+        format!(
+            "there is no API key with the id {}; keys are revoked by their id, which is first here:{}",
+            Quoted(wanted),
+            lines.concat()
+        )
+    })
 }

@@ -88,7 +88,7 @@ fn links_made_without_an_account_are_the_operators_to_see_and_delete() {
     assert_eq!(listed.iter().map(of_list).collect::<Vec<_>>(), expect);
     let table = folder.run(&["link", "list"]);
     let line_of = |slug: &str| table.text().lines().find(|line| line.contains(slug)).unwrap().to_owned();
-    assert!(line_of(&slug).ends_with("  anonymous") && !line_of("/own").contains("anonymous"), "{table:?}");
+    assert!(line_of(&slug).ends_with("\tanonymous") && !line_of("/own").contains("anonymous"), "{table:?}");
     assert_eq!(folder.run(&["link", "list", "--json", "--limit", "1"]).json()["slug"], "own");
     assert_eq!(folder.run(&["link", "list", "--json", "--anonymous"]).json()["slug"], slug);
     assert!(folder.run(&["link", "show", &slug]).fault(1).contains("name it with --anonymous"));
@@ -180,4 +180,47 @@ fn domains_and_rules_from_the_command_line() {
     let mut connection = waypost_testkit::http::Connection::open(server.address()).unwrap();
     connection.send(b"GET / HTTP/1.1\r\nHost: other.example\r\n\r\n").unwrap();
     assert_eq!(connection.read_response().unwrap().header("location"), Some("https://example.com/root"));
+}
+
+#[test]
+fn a_key_that_is_named_is_found_but_not_revoked() {
+    let folder = Folder::new();
+    let made = |name: &str| folder.run(&["key", "create", "--name", name, "--json"]).json();
+    let (first, second, other) = (made("ci"), made("ci"), made("other"));
+    let refused = folder.run(&["key", "revoke", "ci"]);
+    let said = refused.fault(1);
+    assert!(said.contains("no API key with the id \"ci\""), "{said}");
+    for (key, is_named) in [(&first, true), (&second, true), (&other, false)] {
+        assert_eq!(said.contains(key["id"].as_str().unwrap()), is_named, "{said}");
+    }
+    // As `key list` shows it.
+    let short = format!("wp_{}_…", other["key_id"].as_str().unwrap());
+    let refused = folder.run(&["key", "revoke", &short]);
+    assert!(refused.fault(1).contains(other["id"].as_str().unwrap()), "{refused:?}");
+    assert!(folder.run(&["key", "revoke", "nobody"]).fault(1).contains("no such api key"));
+    folder.run(&["key", "revoke", first["id"].as_str().unwrap()]).text();
+    assert!(
+        !folder
+            .run(&["key", "list", "--json"])
+            .json_lines()
+            .iter()
+            .any(|key| { key["id"] != first["id"] && !key["revoked_at"].is_null() })
+    );
+}
+
+#[test]
+fn a_domain_is_deleted_by_its_host() {
+    let folder = Folder::new();
+    folder.run(&["domain", "create", "kürz.example"]).text();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--domain", "kürz.example"]).text();
+    let refused = folder.run(&["domain", "delete", "KÜRZ.example"]);
+    assert!(refused.fault(1).contains("the domain xn--krz-hoa.example has one link"), "{refused:?}");
+    folder.run(&["link", "delete", "a", "--domain", "kürz.example", "--yes"]).text();
+    let deleted = folder.run(&["domain", "delete", "KÜRZ.example"]);
+    assert_eq!(deleted.text(), "Deleted the domain xn--krz-hoa.example (kürz.example).");
+    let left = folder.run(&["domain", "list", "--json"]).json_lines();
+    assert_eq!(left.len(), 1);
+    let refused = folder.run(&["domain", "delete", left[0]["host"].as_str().unwrap()]);
+    assert!(refused.fault(1).contains("default domain"), "{refused:?}");
+    assert!(folder.run(&["domain", "delete", "kürz.example"]).fault(1).contains("there is no domain"));
 }
