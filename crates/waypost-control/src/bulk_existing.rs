@@ -97,7 +97,9 @@ fn dedupe_key(fields: &Map<String, Value>) -> String {
 
 /// A digest of what a link does; of its password only whether there is one.
 fn digest_of(record: LinkRecord, has_password: bool) -> [u8; 32] {
-    let record = LinkRecord { password_hash: None, ..record };
+    // As a new link is stored; some that are there were stored otherwise.
+    let link_utms = record.link_utms.filter(|utms| utms.values().iter().any(Option::is_some));
+    let record = LinkRecord { password_hash: None, link_utms, ..record };
     let mut digest = Sha256::new_with_prefix([u8::from(has_password)]);
     digest.update(serde_json::to_vec(&record).unwrap_or_default());
     digest.finalize().into()

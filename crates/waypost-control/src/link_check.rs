@@ -128,6 +128,7 @@ impl Check<'_> {
         if let Some(hash) = &record.password_hash {
             self.require(is_usable_hash(hash), "password_hash", "an argon2 hash (PHC string) of reasonable cost");
         }
+        record.link_utms = record.link_utms.take().filter(|utms| utms.values().iter().any(Option::is_some));
         if let Some(utms) = &record.link_utms {
             self.utms("link_utms", utms);
         }

@@ -165,6 +165,12 @@ pub(crate) fn take_time(
 /// Reads a record and reports every field that means nothing, at any depth.
 fn read_record(mut object: Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<LinkRecord> {
     errors.extend(normalise_times(&mut object));
+    let lists = object.iter().flat_map(|(field, value)| lists_for_objects(field, value));
+    let before = errors.len();
+    errors.extend(lists.take(UNKNOWN_LISTED_MAX));
+    if errors.len() > before {
+        return None;
+    }
     let mut strangers = Vec::new();
     // Edges are told it; nobody sets it.
     if object.contains_key("limit_reached") {
@@ -187,6 +193,37 @@ fn read_record(mut object: Map<String, Value>, errors: &mut Vec<FieldError>) -> 
             None
         }
     }
+}
+
+/// Lists where an object belongs. The reader of JSON would take their entries for its fields in order, and `[]` for an object
+/// without any: a rule with `"when": []` would take every visitor.
+fn lists_for_objects(field: &str, value: &Value) -> Vec<FieldError> {
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let is_object = matches!(name, "when" | "to" | "ab_test" | "link_utms");
+    let is_list = matches!(name, "rules" | "evolution_rules" | "geo_rules" | "utm_templates" | "variants");
+    match value {
+        Value::Array(_) if name == "when" => vec![invalid(
+            field,
+            "an object of conditions such as {\"countries\": [\"DE\"]}; a rule that is to take every visitor has no `when`",
+        )],
+        Value::Array(_) if is_object => vec![invalid(field, "an object")],
+        Value::Array(entries) if is_list => {
+            let named = entries.iter().enumerate().map(|(index, entry)| (format!("{field}[{index}]"), entry));
+            named
+                .flat_map(|(field, entry)| match entry {
+                    Value::Array(_) => vec![invalid(field, "an object")],
+                    entry => lists_within(&field, entry),
+                })
+                .collect()
+        }
+        value if is_object => lists_within(field, value),
+        _ => Vec::new(),
+    }
+}
+
+fn lists_within(field: &str, value: &Value) -> Vec<FieldError> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.flat_map(|(name, value)| lists_for_objects(&format!("{field}.{name}"), value)).collect()
 }
 
 /// Keeps the first few: a record with a hundred thousand of them is not answered with as many errors.
@@ -265,6 +302,37 @@ mod tests {
             &[("utm_templates[0].utm_sauce", "unknown_field")],
         );
         check(json!({"destination_url": "x", "rules": [{"to": "y"}]}), &[("rules[0].to", "invalid_field")]);
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let to = json!({"url": "y"});
+        check(
+            json!({"destination_url": "x", "rules": [{"to": to}, {"when": {}, "to": to}, {"when": null, "to": to}]}),
+            &[],
+        );
+        check(
+            json!({"destination_url": "x", "rules": [{"when": [], "to": to}]}),
+            &[("rules[0].when", "invalid_field")],
+        );
+        check(
+            json!({"destination_url": "x", "link_utms": [], "ab_test": [1], "rules": [{"to": ["y"]}, ["r", {}, to]],
+                "geo_rules": [["r", "DE", "y"]], "utm_templates": [[["t.co"]]], "evolution_rules": [[]]}),
+            &[
+                ("ab_test", "invalid_field"),
+                ("evolution_rules[0]", "invalid_field"),
+                ("geo_rules[0]", "invalid_field"),
+                ("link_utms", "invalid_field"),
+                ("rules[0].to", "invalid_field"),
+                ("rules[1]", "invalid_field"),
+                ("utm_templates[0]", "invalid_field"),
+            ],
+        );
+        let split = json!({"ab_test": {"id": 1, "variants": [["v", null, "y", 1]]}});
+        check(
+            json!({"destination_url": "x", "rules": [{"to": split}]}),
+            &[("rules[0].to.ab_test.variants[0]", "invalid_field")],
+        );
     }
 
     #[test]

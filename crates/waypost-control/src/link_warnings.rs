@@ -1,5 +1,6 @@
 //! What is worth saying of a link that is taken as it is: whoever makes it may have meant something else.
 
+use waypost_core::record::{Conditions, Rule};
 use waypost_core::{LinkRecord, Timestamp};
 
 /// Proxies with their default buffers refuse answers with a longer `Location`: nginx takes 4 KB for all headers together.
@@ -19,6 +20,13 @@ pub(crate) fn warnings_of(record: &LinkRecord, now: Timestamp) -> Vec<String> {
     for (index, rule) in record.rules.iter().enumerate() {
         over(&format!("rules[{index}].when.until"), rule.when.until, now, &mut warnings);
     }
+    if let Some(index) = record.rules.iter().position(takes_everyone)
+        && index + 1 < record.rules.len() + record.evolution_rules.len() + record.geo_rules.len()
+    {
+        warnings.push(format!(
+            "rules[{index}].when: has no condition, so that this rule takes every visitor, and no rule after it applies"
+        ));
+    }
     if let Some((field, bytes)) = longest_destination(record)
         && bytes > LOCATION_BYTES_SAFE
     {
@@ -28,6 +36,11 @@ pub(crate) fn warnings_of(record: &LinkRecord, now: Timestamp) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// A rule without conditions; a split that is not at work takes nobody.
+fn takes_everyone(rule: &Rule) -> bool {
+    rule.when == Conditions::default() && rule.to.url.is_some()
 }
 
 fn over(field: &str, until: Option<Timestamp>, now: Timestamp, warnings: &mut Vec<String>) {
@@ -84,6 +97,9 @@ mod tests {
                 "rules": [{"when": {"until": "2025-01-01T00:00:00Z"}, "to": {"url": url}}]}),
             &["evolution_rules[0].ends_at", "rules[0].when.until"],
         );
+        let (all, some) = (json!({"to": {"url": url}}), json!({"when": {"os": ["ios"]}, "to": {"url": url}}));
+        check(json!({"destination_url": url, "rules": [some, all]}), &[]);
+        check(json!({"destination_url": url, "rules": [all, some]}), &["rules[0].when: has no condition"]);
         let long = |bytes: usize| format!("{url}{}", "x".repeat(bytes - url.len()));
         check(json!({"destination_url": long(3_500)}), &[]);
         check(json!({"destination_url": long(3_501)}), &["destination_url: of 3501 bytes"]);
