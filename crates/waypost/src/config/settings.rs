@@ -148,7 +148,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "public_url",
         value_name: "URL",
-        meaning: "Scheme and host of this instance as visitors reach it; every short URL begins with it. Once it is set, hosts that no domain is configured for are answered 404",
+        meaning: "Scheme and host of this instance as visitors reach it; every short URL begins with it. Once it is set, hosts that no domain is configured for are answered 404; `localhost` and bare IP addresses stay the default domain",
         default_note: Some("`http://localhost` and the port, or the listen address where that is a particular one"),
         is_for_commands: true,
         set: |config, values| {
