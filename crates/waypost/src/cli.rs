@@ -56,7 +56,8 @@ pub(crate) enum Command {
     ///
     /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,
     /// `domain` and any other field of a link; rules and other lists stand in their column as JSON. Columns are separated
-    /// by commas, semicolons or tabs, as the first line shows; those that are no field of a link are passed over with a note.
+    /// by commas, semicolons or tabs, as the first line shows; those that are no field of a link are passed over with a note. A
+    /// table without a column `slug` that has one like it (`keyword`, `slashtag`, `short_url`) is refused: see --slug-column.
     /// NDJSON has one link a line. A file named `.txt` has one URL a line. A line that is refused is reported and does not
     /// stop the others.
     ///
@@ -277,7 +278,6 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-}
     /// Delete a domain that has no links
     Delete {
         /// Its host, or its id
@@ -285,6 +285,7 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+}
 
 /// Forms of a file of links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -347,6 +348,12 @@ pub(crate) struct ImportArgs {
     /// Put all links on this host, whatever the file says
     #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
+    /// Take the slugs from the column with this heading, such as keyword; of a URL in it, what stands behind the host
+    #[arg(long, value_name = "HEADING", conflicts_with = "draw_slugs")]
+    pub(crate) slug_column: Option<String>,
+    /// Draw a slug for each link, although a column of the file looks like one of slugs
+    #[arg(long)]
+    pub(crate) draw_slugs: bool,
     /// Begin at this line of the file, to go on after a fault
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) from_line: u64,

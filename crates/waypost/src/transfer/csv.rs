@@ -8,6 +8,7 @@
 use std::io::{self, Read, Write};
 
 use serde_json::{Map, Value};
+use waypost_core::Quoted;
 use waypost_core::quoted::Unescaped;
 
 use crate::print::counted;
@@ -21,11 +22,47 @@ const FLAG_FIELDS: [&str; 3] = ["forward_query", "enabled", "has_password"];
 /// Fields whose cells are whole numbers.
 const NUMBER_FIELDS: [&str; 2] = ["redirect_status", "version"];
 /// Other names for the destination, as exports of other shorteners have them.
-const DESTINATION_NAMES: [&str; 5] = ["url", "long_url", "original_url", "longurl", "originalurl"];
+const DESTINATION_NAMES: [&str; 9] =
+    ["url", "long_url", "original_url", "longurl", "originalurl", "destination", "long_link", "target_url", "full_url"];
+/// Names under which other shorteners have what is a slug here, or a URL that ends in it.
+const SLUG_NAMES: [&str; 20] = [
+    "keyword",
+    "slashtag",
+    "back_half",
+    "backhalf",
+    "custom_back_half",
+    "short_code",
+    "shortcode",
+    "short_link",
+    "shortlink",
+    "short_url",
+    "shorturl",
+    "short_path",
+    "short",
+    "link",
+    "alias",
+    "custom_alias",
+    "code",
+    "path",
+    "hash",
+    "vanity",
+];
 
 /// Fields whose cells are texts.
-const TEXT_FIELDS: [&str; 8] =
-    ["destination_url", "slug", "domain", "starts_at", "expires_at", "expired_url", "password", "password_hash"];
+const TEXT_FIELDS: [&str; 9] = [
+    "destination_url",
+    "slug",
+    "domain",
+    "starts_at",
+    "expires_at",
+    "expired_url",
+    "password",
+    "password_hash",
+    "created_at",
+];
+/// What a cell of a flag can be.
+const FLAG_WORDS: [(&str, bool); 6] =
+    [("true", true), ("1", true), ("yes", true), ("false", false), ("0", false), ("no", false)];
 /// How alike two names must be for one to be offered instead of the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
 
@@ -53,31 +90,50 @@ pub(crate) const EXPORT_COLUMNS: [&str; 20] = [
     "updated_at",
 ];
 
+/// Where the slugs of a table come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SlugColumn<'a> {
+    /// From the column `slug`. Where there is none, no other may look like one.
+    #[default]
+    Own,
+    /// From the column with this heading: the cell, or what stands behind the host of the URL in it.
+    Named(&'a str),
+    /// From nowhere: each link gets one that is drawn.
+    Drawn,
+}
+
 /// Reads links from CSV, one record at a time, with the line each begins on.
 pub(crate) struct CsvReader<R> {
     records: Records<R>,
     /// The field of each column; empty for those that are passed over.
     columns: Vec<String>,
     passed_over: Vec<String>,
+    /// Whether slugs may stand as the URLs that end in them.
+    slugs_may_be_urls: bool,
 }
 
 impl<R: Read> CsvReader<R> {
     /// Reads the line that names the columns.
     ///
     /// # Errors
-    /// Where reading fails, or the first line does not name a destination column.
-    pub(crate) fn new(input: R) -> anyhow::Result<Self> {
-        let mut records = Records::new(input, |cell| read_heading(cell).is_some_and(|name| name == "destination_url"))?;
-        let columns = match records.next_record()? {
+    /// Where reading fails, or the first line does not name a destination column, or does not say which column has the slugs.
+    pub(crate) fn new(input: R, slug_column: SlugColumn<'_>) -> anyhow::Result<Self> {
+        let mut records = Records::new(input, |cell| read_heading(cell).is_some_and(|name| stands_for_url(&name)))?;
+        let headings = match records.next_record()? {
             None => anyhow::bail!("the file is empty; its first line names the columns, such as destination_url,slug"),
             Some(Record { is_too_long: true, .. }) => anyhow::bail!("the first line has too many or too long columns"),
             Some(record) => record.cells().map(read_heading).collect::<Option<Vec<_>>>(),
         };
-        let mut columns = columns.ok_or_else(|| anyhow::anyhow!("the first line is not UTF-8"))?;
+        let headings = headings.ok_or_else(|| anyhow::anyhow!("the first line is not UTF-8"))?;
+        let mut columns = headings.clone();
+        name_slugs(&mut columns, slug_column)?;
+        for column in columns.iter_mut().filter(|column| stands_for_url(column)) {
+            "destination_url".clone_into(column);
+        }
         if !columns.iter().any(|column| column == "destination_url") {
             anyhow::bail!(
                 "the first line names no column destination_url (or url, long_url, original_url): {}",
-                columns.join(",")
+                headings.join(",")
             );
         }
         let mut passed_over = Vec::new();
@@ -85,11 +141,9 @@ impl<R: Read> CsvReader<R> {
             // A column without a name is a left-over of a spreadsheet.
             passed_over.extend(Some(std::mem::take(column)).filter(|name| !name.is_empty()));
         }
-        let is_twice = |(index, column): &(usize, &String)| !column.is_empty() && columns[..*index].contains(*column);
-        if let Some((_, twice)) = columns.iter().enumerate().find(is_twice) {
-            anyhow::bail!("the first line names the column {twice} twice");
-        }
-        Ok(Self { records, columns, passed_over })
+        refuse_twins(&columns, &headings)?;
+        let slugs_may_be_urls = matches!(slug_column, SlugColumn::Named(_));
+        Ok(Self { records, columns, passed_over, slugs_may_be_urls })
     }
 
     /// What a person should know of the columns that are no fields of a link.
@@ -111,15 +165,77 @@ impl<R: Read> CsvReader<R> {
                 continue;
             }
             let line = record.line;
-            let body = if record.is_too_long { Err(Refusal::too_long()) } else { read_record(&self.columns, &record) };
+            let mut body =
+                if record.is_too_long { Err(Refusal::too_long()) } else { read_record(&self.columns, &record) };
+            if let (true, Ok(body)) = (self.slugs_may_be_urls, &mut body) {
+                cut_slug(body);
+            }
             return Ok(Some(Row { line, body }));
         }
     }
 }
 
 fn read_heading(cell: &[u8]) -> Option<String> {
-    let name = str::from_utf8(cell).ok()?.trim().to_ascii_lowercase().replace([' ', '-'], "_");
-    Some(if DESTINATION_NAMES.contains(&name.as_str()) { "destination_url".to_owned() } else { name })
+    Some(normalise(str::from_utf8(cell).ok()?))
+}
+
+fn normalise(heading: &str) -> String {
+    heading.trim().to_ascii_lowercase().replace([' ', '-'], "_")
+}
+
+fn stands_for_url(column: &str) -> bool {
+    column == "destination_url" || DESTINATION_NAMES.contains(&column)
+}
+
+/// Gives the column that has the slugs its name, and takes theirs from all that may not have them. A table whose slugs
+/// would be lost without a word is refused.
+fn name_slugs(columns: &mut [String], slug_column: SlugColumn<'_>) -> anyhow::Result<()> {
+    let has_slugs = columns.iter().any(|column| column == "slug");
+    match slug_column {
+        SlugColumn::Named(wanted) => {
+            let name = normalise(wanted);
+            let Some(place) = columns.iter().position(|column| *column == name) else {
+                anyhow::bail!("the first line names no column {wanted}: {}", columns.join(","));
+            };
+            "slug".clone_into(&mut columns[place]);
+        }
+        SlugColumn::Drawn => columns
+            .iter_mut()
+            .filter(|column| *column == "slug" || SLUG_NAMES.contains(&column.as_str()))
+            .for_each(|column| *column = format!("{column} (not taken)")),
+        SlugColumn::Own if !has_slugs => {
+            if let Some(name) = SLUG_NAMES.iter().find(|name| columns.iter().any(|column| column == *name)) {
+                anyhow::bail!(
+                    "the first line names no column slug, but {name}, which looks like one: give --slug-column {name} to take the \
+                     slugs from it (of a URL in it, what stands behind the host), or --draw-slugs to have a new slug drawn for each link"
+                );
+            }
+        }
+        SlugColumn::Own => {}
+    }
+    Ok(())
+}
+
+fn refuse_twins(columns: &[String], headings: &[String]) -> anyhow::Result<()> {
+    let is_twice = |(index, column): &(usize, &String)| !column.is_empty() && columns[..*index].contains(*column);
+    let Some((second, column)) = columns.iter().enumerate().find(is_twice) else { return Ok(()) };
+    let first = columns.iter().position(|other| other == column).unwrap_or(second);
+    let (first, second) = (&headings[first], &headings[second]);
+    anyhow::ensure!(first != second, "the first line names the column {column} twice");
+    anyhow::bail!(
+        "the first line has two columns for {column}: {first} and {second}; give the one that is not meant another name"
+    )
+}
+
+/// Of a short URL, what stands behind its host.
+fn cut_slug(body: &mut Map<String, Value>) {
+    let Some(Value::String(slug)) = body.get_mut("slug") else { return };
+    let behind =
+        slug.split_once("://").map_or(slug.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+    let behind = behind.trim_matches('/');
+    if !behind.is_empty() {
+        *slug = behind.to_owned();
+    }
 }
 
 fn fields() -> impl Iterator<Item = &'static str> {
@@ -134,7 +250,10 @@ fn is_field(column: &str) -> bool {
 /// The name of a column that is passed over, and the field that may have been meant.
 fn show_passed_over(name: &str) -> String {
     let name = crate::print::plain(name);
-    let near = fields().map(|field| (strsim::jaro_winkler(field, &name), field));
+    // Nobody means a field that a file cannot set.
+    let settable =
+        fields().filter(|field| !GIVEN_FIELDS.contains(field) && !["has_password", "password_hash"].contains(field));
+    let near = settable.map(|field| (strsim::jaro(field, &name), field));
     let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
     near.map_or(name.clone(), |(_, near)| format!("{name} (did you mean {near}?)"))
 }
@@ -163,14 +282,14 @@ fn read_cell(column: &str, text: &str) -> Result<Value, Refusal> {
             .map_err(|error| refusal(&format!("not JSON: {}", Unescaped(&error.to_string()))));
     }
     if FLAG_FIELDS.contains(&column) {
-        return match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" => Ok(Value::Bool(true)),
-            "false" | "0" | "no" => Ok(Value::Bool(false)),
-            _ => Err(refusal("neither true nor false")),
-        };
+        let word = FLAG_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
+        let wanted =
+            || refusal(&format!("{} is none of {}", Quoted(text), FLAG_WORDS.map(|(word, _)| word).join(", ")));
+        return word.map(|(_, flag)| Value::Bool(*flag)).ok_or_else(wanted);
     }
     if NUMBER_FIELDS.contains(&column) {
-        return text.trim().parse::<u64>().map(Value::from).map_err(|_| refusal("not a whole number"));
+        let number = text.trim().parse::<u64>().map(Value::from);
+        return number.map_err(|_| refusal(&format!("{} is not a whole number", Quoted(text))));
     }
     Ok(Value::from(text))
 }
@@ -271,6 +390,7 @@ mod tests {
         // One byte at a time, so that every state is met at the end of a buffer.
         let mut reader = CsvReader::new(
             text.chunks(1).fold(Box::new(io::empty()) as Box<dyn Read>, |read, chunk| Box::new(read.chain(chunk))),
+            SlugColumn::Own,
         )
         .unwrap();
         let mut rows = Vec::new();
@@ -296,7 +416,7 @@ mod tests {
                     "forward_query": true, "rules": []})),
             ),
             (4, Ok(json!({"destination_url": "https://b.example/?q=\"1\"", "slug": "b\r\nc"}))),
-            (6, Err("redirect_status: not a whole number".to_owned())),
+            (6, Err("redirect_status: \"x\" is not a whole number".to_owned())),
             (7, Err("has 1 cell where the first line names 6".to_owned())),
             (8, Err("slug: not UTF-8".to_owned())),
         ];
@@ -326,7 +446,7 @@ mod tests {
             [(2, Ok(json!({"destination_url": "https://a.example/?x;y"})))]
         );
         let utf16: Vec<u8> = "\u{feff}url\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(CsvReader::new(utf16.as_slice()).err().unwrap().to_string().contains("UTF-16"));
+        assert!(CsvReader::new(utf16.as_slice(), SlugColumn::Own).err().unwrap().to_string().contains("UTF-16"));
     }
 
     #[test]
@@ -337,19 +457,19 @@ mod tests {
             (6, Ok(json!({"destination_url": "https://b.example/"}))),
         ];
         assert_eq!(rows(text), expect);
-        let note = CsvReader::new(&text[..]).unwrap().note().unwrap();
+        let note = CsvReader::new(&text[..], SlugColumn::Own).unwrap().note().unwrap();
         assert!(
             note.starts_with("4 columns passed over") && note.contains("expires (did you mean expires_at?)"),
             "{note}"
         );
-        assert_eq!(CsvReader::new(&b"url,slug,\n"[..]).unwrap().note(), None);
+        assert_eq!(CsvReader::new(&b"url,slug,\n"[..], SlugColumn::Own).unwrap().note(), None);
     }
 
     #[test]
     fn a_cell_without_end_is_refused_in_bounded_memory() {
         let long = "x".repeat(RECORD_BYTES_MAX);
         let text = format!("url\n{long}y\nhttps://a.example/\n\"{long}{long}");
-        let mut reader = CsvReader::new(text.as_bytes()).unwrap();
+        let mut reader = CsvReader::new(text.as_bytes(), SlugColumn::Own).unwrap();
         let mut found = Vec::new();
         while let Some(row) = reader.next_row().unwrap() {
             found.push((row.line, row.body.is_ok()));
@@ -362,11 +482,49 @@ mod tests {
         for (text, expect) in [
             ("", "the file is empty"),
             ("slug,title\n", "names no column destination_url"),
-            ("url,long_url\n", "names the column destination_url twice"),
+            ("url,slug,slug\n", "names the column slug twice"),
+            ("url,long_url\n", "two columns for destination_url: url and long_url"),
+            ("Keyword,url,title\n", "no column slug, but keyword"),
+            ("slashtag,destination\n", "--slug-column slashtag"),
+            ("link,long_url\n", "--slug-column link"),
+            ("Short Link,Long URL\n", "--slug-column short_link"),
+            ("short_url,destination_url\n", "--slug-column short_url"),
         ] {
-            let error = CsvReader::new(text.as_bytes()).err().unwrap().to_string();
+            let error = CsvReader::new(text.as_bytes(), SlugColumn::Own).err().unwrap().to_string();
             assert!(error.contains(expect), "{error}");
         }
+    }
+
+    #[track_caller]
+    fn check_slugs(text: &str, slug_column: SlugColumn<'_>, expect: &[Option<&str>]) {
+        let mut reader = CsvReader::new(text.as_bytes(), slug_column).unwrap();
+        let mut found = Vec::new();
+        while let Some(row) = reader.next_row().unwrap() {
+            found.push(row.body.unwrap().get("slug").map(|slug| slug.as_str().unwrap().to_owned()));
+        }
+        assert_eq!(found, expect.iter().map(|slug| slug.map(str::to_owned)).collect::<Vec<_>>(), "{text}");
+    }
+
+    #[test]
+    fn slugs_come_from_the_column_that_is_named() {
+        let text = "Short-URL,destination\nhttps://sho.rt/abc/,https://a.example/\nx/y,https://b.example/\n,https://c.example/";
+        check_slugs(text, SlugColumn::Named("short url"), &[Some("abc"), Some("x/y"), None]);
+        check_slugs(text, SlugColumn::Drawn, &[None, None, None]);
+        // The short URLs stand where other tables have the destinations.
+        let text = "url,destination_url\nhttps://sho.rt/abc,https://a.example/";
+        check_slugs(text, SlugColumn::Named("url"), &[Some("abc")]);
+        let note = CsvReader::new(&b"link_name,url,slug\n"[..], SlugColumn::Own).unwrap().note().unwrap();
+        assert!(!note.contains("did you mean"), "{note}");
+        let missing = CsvReader::new(&b"a,url\n"[..], SlugColumn::Named("b")).err().unwrap().to_string();
+        assert!(missing.contains("names no column b"), "{missing}");
+    }
+
+    #[test]
+    fn what_a_flag_can_be_is_said() {
+        let rows = rows(b"url,enabled\nhttps://a.example/,WAHR\nhttps://a.example/, Yes");
+        let said = "enabled: \"WAHR\" is none of true, 1, yes, false, 0, no";
+        assert_eq!(rows[0], (2, Err(said.to_owned())));
+        assert_eq!(rows[1].1.as_ref().unwrap()["enabled"], true);
     }
 
     #[test]

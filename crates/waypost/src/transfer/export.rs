@@ -11,12 +11,14 @@ use serde_json::{Map, Value};
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::client::{Call, Client};
 use crate::command::with_query;
-use crate::print::counted;
+use crate::print::{self, counted, grouped};
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::progress::Progress;
 
 const LINKS_PATH: &str = "/api/v1/links";
 const PAGE_LINKS: &str = "1000";
+/// Up to about how many links are counted that an export leaves out.
+const LEFT_OUT_COUNTED_MAX: u64 = 20_000;
 
 /// Runs the command.
 ///
@@ -61,7 +63,40 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
             progress.rate(count)
         ));
     }
+    if let Some(note) = left_out(client, args).await? {
+        print::note(&note);
+    }
     Ok(())
+}
+
+/// What to say of the links that were made without an account, which an export of the others leaves out. Only the operator can
+/// see them.
+async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<String>> {
+    if client.is_anonymous() || !client.is_operator() {
+        return Ok(None);
+    }
+    let (mut count, mut cursor) = (0, None::<String>);
+    loop {
+        let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
+        let page = client.call_as_anonymous(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
+        count += page["links"].as_array().map_or(0, |links| links.len() as u64);
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() || count >= LEFT_OUT_COUNTED_MAX {
+            break;
+        }
+    }
+    let links = match cursor {
+        Some(_) => format!("more than {} links", grouped(count)),
+        None => counted(count, "link"),
+    };
+    let is_or_are = if count == 1 { "is" } else { "are" };
+    Ok((count > 0).then(|| {
+        format!(
+            "Note: {links} made without an account (on the page or by /api/url) {is_or_are} not in it: write {} to a second file with \
+             `waypost export --anonymous`, which `waypost import --anonymous` takes",
+            if count == 1 { "it" } else { "them" }
+        )
+    }))
 }
 
 /// The form that a file's name stands for.

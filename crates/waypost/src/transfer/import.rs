@@ -15,6 +15,7 @@ use crate::cli::{IfExists, ImportArgs};
 use crate::client::{Call, Client};
 use crate::print::{self, counted};
 use crate::problem::Problem;
+use crate::transfer::csv::SlugColumn;
 use crate::transfer::progress::Progress;
 use crate::transfer::report::Report;
 use crate::transfer::row::{Refusal, Row};
@@ -49,7 +50,12 @@ pub(crate) struct Summary {
 /// Where the file cannot be read, the report cannot be written, or the instance cannot be reached. Lines that are
 /// refused are no error.
 pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
-    let source = Source::open(&args.file, args.format)?;
+    let slugs = match &args.slug_column {
+        Some(name) => SlugColumn::Named(name),
+        None if args.draw_slugs => SlugColumn::Drawn,
+        None => SlugColumn::Own,
+    };
+    let source = Source::open(&args.file, args.format, slugs)?;
     let report = Report::open(args.report.as_deref())?;
     if let Some(note) = source.note() {
         print::note(&format!("Note: {note}"));

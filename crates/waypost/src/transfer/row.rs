@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// Fields of a link record that the instance gives itself. A file may carry them; they are passed over.
-pub(crate) const GIVEN_FIELDS: [&str; 7] =
-    ["id", "link_id", "account_id", "version", "short_url", "created_at", "updated_at"];
+pub(crate) const GIVEN_FIELDS: [&str; 6] = ["id", "link_id", "account_id", "version", "short_url", "updated_at"];
 
 /// One line.
 #[derive(Debug)]
@@ -56,7 +55,8 @@ fn prepare(mut body: Map<String, Value>, domain: Option<&str>) -> Result<Map<Str
     let has_hash = body.get("password_hash").is_some_and(|hash| !hash.is_null());
     // Without its password the link would be open to all.
     if (had_password || has_hash) && body.get("password").is_none_or(Value::is_null) {
-        let reason = "the link had a password, which no export carries; add a field password with a new one";
+        let reason = "the link had a password, which no file carries: give the line a password, or leave it out where the link is there \
+                      already and keeps its own";
         return Err(Refusal::new("password_missing", reason));
     }
     body.remove("password_hash");

@@ -12,7 +12,7 @@ use waypost_core::quoted::Unescaped;
 
 use crate::cli::Format;
 use crate::lines::{Line, Lines};
-use crate::transfer::csv::CsvReader;
+use crate::transfer::csv::{CsvReader, SlugColumn};
 use crate::transfer::row::{RECORD_BYTES_MAX, Refusal, Row};
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -39,7 +39,7 @@ impl Source {
     ///
     /// # Errors
     /// Where the file cannot be read, its form cannot be told by its name, or its first line does not fit the form.
-    pub(crate) fn open(path: &Path, format: Option<Format>) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, format: Option<Format>, slugs: SlugColumn<'_>) -> anyhow::Result<Self> {
         let is_stdin = path.as_os_str() == "-";
         let format = format.or_else(|| format_of(path));
         let format =
@@ -56,7 +56,10 @@ impl Source {
         let input: Input = Box::new(CountingReader { input, read_bytes: Arc::clone(&read_bytes) });
         let lines = |input| Lines::new(BufReader::with_capacity(BUFFER_BYTES, input), RECORD_BYTES_MAX);
         let rows = match format {
-            Format::Csv => Rows::Csv(Box::new(CsvReader::new(input)?)),
+            Format::Csv => Rows::Csv(Box::new(CsvReader::new(input, slugs)?)),
+            Format::Ndjson | Format::Urls if slugs != SlugColumn::Own => {
+                anyhow::bail!("--slug-column and --draw-slugs are for tables (CSV), and this file is none")
+            }
             Format::Ndjson => Rows::Ndjson(lines(input)),
             Format::Urls => Rows::Urls(lines(input)),
         };
@@ -158,7 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let mut source = Source::open(&path, None).unwrap();
+        let mut source = Source::open(&path, None, SlugColumn::Own).unwrap();
         let mut rows = Vec::new();
         while let Some(row) = source.next_row().unwrap() {
             rows.push((row.line, row.body.map(Value::Object).map_err(|refusal| refusal.code)));
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn an_unclear_form_is_asked_for() {
-        let error = Source::open(Path::new("links.dat"), None).err().unwrap().to_string();
+        let error = Source::open(Path::new("links.dat"), None, SlugColumn::Own).err().unwrap().to_string();
         assert!(error.contains("--format"), "{error}");
     }
 }

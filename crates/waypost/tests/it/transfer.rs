@@ -4,12 +4,17 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, location_of, run, run_with_input};
+use crate::support::{Folder, location_of, run, run_with_input, shorten};
 
 /// Links with every field that an export carries.
 fn rich_links() -> String {
     let links = [
-        json!({ "slug": "plain", "destination_url": "https://example.com/" }),
+        json!({ "slug": "plain", "destination_url": "https://example.com/", "created_at": "2020-01-31T10:30:00Z" }),
+        json!({ "slug": "empty", "destination_url": "https://example.com/", "rules": [], "geo_rules": null, "ab_test": null,
+            "link_utms": {}, "expired_url": "" }),
+        json!({ "slug": "blank", "destination_url": "https://example.com/", "link_utms": { "utm_source": "", "utm_term": null } }),
+        json!({ "slug": "everyone", "destination_url": "https://example.com/", "rules": [{ "to": { "url": "https://example.com/r" } }],
+            "link_utms": { "utm_source": "a", "utm_medium": "" } }),
         json!({ "slug": "-dash", "destination_url": "https://example.com/?q=a,b\"c" }),
         json!({ "slug": "größe/klein", "destination_url": "https://bücher.example/", "redirect_status": 308, "forward_query": true }),
         json!({ "slug": "timed", "destination_url": "https://example.com/t", "starts_at": "2026-01-01T00:00:00Z",
@@ -32,7 +37,7 @@ fn essence(export: &str) -> Vec<Value> {
     let mut links: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for link in &mut links {
         let link = link.as_object_mut().unwrap();
-        for given in ["id", "account_id", "version", "created_at", "updated_at", "short_url"] {
+        for given in ["id", "account_id", "version", "updated_at", "short_url"] {
             assert!(link.remove(given).is_some(), "{given}");
         }
     }
@@ -45,9 +50,9 @@ fn what_goes_out_comes_back_the_same() {
     let first = Folder::new();
     let file = first.write("links.ndjson", rich_links());
     let import = first.run(&["import", &file, "--json"]).json();
-    assert_eq!((&import["taken"], &import["refused"]), (&json!(5), &json!(0)));
+    assert_eq!((&import["taken"], &import["refused"]), (&json!(8), &json!(0)));
     let wanted = essence(first.run(&["export", "--format", "ndjson"]).text());
-    assert_eq!(wanted.len(), 5);
+    assert_eq!(wanted.len(), 8);
 
     for format in ["csv", "ndjson"] {
         let export = first.file(&format!("export.{format}"));
@@ -55,11 +60,45 @@ fn what_goes_out_comes_back_the_same() {
         let second = Folder::new();
         second.run(&["import", export.to_str().unwrap()]).text();
         assert_eq!(essence(second.run(&["export", "--format", "ndjson"]).text()), wanted, "{format}");
+        for folder in [&first, &second] {
+            let again = folder.run(&["import", export.to_str().unwrap(), "--json"]).json();
+            assert_eq!((&again["there"], &again["kept"]), (&json!(8), &json!(0)), "{format}");
+        }
         let text = fs::read_to_string(&export).unwrap();
         assert!(!text.contains("\n-dash") && !text.contains(",-dash"), "{text}");
         let again = first.run(&["export", "--output", export.to_str().unwrap()]);
         assert!(again.fault(1).contains("there already"), "{again:?}");
     }
+}
+
+#[test]
+fn an_export_says_what_it_leaves_out() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    folder.run(&["link", "create", "https://example.com/own", "--slug", "own"]).text();
+    assert_eq!(folder.run(&["export"]).stderr, "");
+    for url in ["https://example.com/1", "https://example.com/2"] {
+        shorten(&server, url);
+    }
+    let run = folder.run(&["export"]);
+    assert_eq!(run.text().lines().count(), 2);
+    assert!(run.stderr.starts_with("Note: 2 links made without an account"), "{run:?}");
+    assert!(run.stderr.contains("`waypost export --anonymous`"), "{run:?}");
+    let run = folder.run(&["export", "--anonymous"]);
+    assert_eq!((run.text().lines().count(), run.stderr.as_str()), (3, ""));
+}
+
+#[test]
+fn slugs_are_never_lost_without_a_word() {
+    let folder = Folder::new();
+    let file = folder.write("yourls.csv", "keyword,url,title\nabc,https://example.com/,A\n");
+    let refused = folder.run(&["import", &file]);
+    assert!(refused.fault(1).contains("--slug-column keyword"), "{refused:?}");
+    assert!(!folder.data_dir().exists(), "nothing was made");
+    folder.run(&["import", &file, "--slug-column", "Keyword"]).text();
+    assert_eq!(folder.run(&["link", "show", "abc", "--json"]).json()["destination_url"], "https://example.com/");
+    folder.run(&["import", &file, "--draw-slugs"]).text();
+    assert_eq!(folder.run(&["link", "list", "--json"]).json_lines().len(), 2);
 }
 
 #[test]
