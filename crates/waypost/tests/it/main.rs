@@ -14,6 +14,7 @@ mod memory;
 mod names;
 mod newcomer;
 mod real_input;
+mod rules_page;
 mod setup_notes;
 mod start;
 mod support;
