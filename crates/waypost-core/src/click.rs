@@ -28,7 +28,7 @@ pub use event::ClickEvent;
 pub use event_id::{event_id, event_id_text, read_event_id};
 pub use utm::{UTM_VALUE_BYTES_MAX, utm_pairs, utm_values};
 
-use crate::decide::Source;
+use crate::decide::{Decision, Source};
 use crate::time::Timestamp;
 
 /// The most bytes that a click has in compact form.
@@ -226,6 +226,29 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     if text.len() <= bytes_max { text } else { &text[..text.floor_char_boundary(bytes_max)] }
 }
 
+/// Room for what names a rule without an id: `#` and its place.
+pub type RuleNameRoom = [u8; 6];
+
+/// What names the rule of a decision in clicks and reports: its id, or where it has none its place among the link's rules, such as
+/// `#2`; empty where no rule supplied the destination.
+pub fn rule_name<'a>(decision: &'a Decision<'_>, room: &'a mut RuleNameRoom) -> Cow<'a, str> {
+    match (&decision.rule_id, decision.rule_place) {
+        (Some(id), _) => id.to_text(),
+        (None, None) => Cow::Borrowed(""),
+        (None, Some(mut place)) => {
+            let mut start = room.len();
+            while place > 0 && start > 1 {
+                start -= 1;
+                room[start] = b'0' + (place % 10) as u8;
+                place /= 10;
+            }
+            start -= 1;
+            room[start] = b'#';
+            Cow::Borrowed(str::from_utf8(&room[start..]).unwrap_or_default())
+        }
+    }
+}
+
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -252,6 +275,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[track_caller]
+    fn check_name(record: &str, expect: &str) {
+        let record = crate::LinkRecord::from_value(record.as_bytes()).unwrap();
+        let bytes = crate::compact::compile(&record, &crate::SchemePolicy::web()).unwrap();
+        let link = crate::CompactLink::read(&bytes).unwrap();
+        let visit = crate::Visit { country: Some("DE"), ..crate::Visit::at(Timestamp::from_micros(0)) };
+        let decision = crate::decide::decide(&link, &visit).unwrap();
+        assert_eq!(rule_name(&decision, &mut RuleNameRoom::default()), expect);
+        assert!(!serde_json::to_string(&decision).unwrap().contains("place"), "no part of what is shown");
+    }
+
+    #[test]
+    fn rules_without_ids_are_named_by_their_place() {
+        let no = r#"{"when":{"countries":["FR"]},"to":{"url":"https://a.example/"}}"#;
+        let yes = r#"{"when":{"countries":["DE"]},"to":{"url":"https://a.example/"}}"#;
+        let with = |rules: &str, rest: &str| {
+            format!(r#"{{"destination_url":"https://a.example/","rules":[{rules}],"geo_rules":[{rest}]}}"#)
+        };
+        let geo = r#"{"country_code":"DE","destination_url":"https://a.example/"}"#;
+        check_name("https://a.example/", "");
+        check_name(&with(no, ""), "");
+        check_name(&with(yes, ""), "#1");
+        check_name(&with(&format!("{no},{yes}"), ""), "#2");
+        check_name(&with(&format!("{no},{no}"), geo), "#3");
+        check_name(&with(&format!("{}{yes}", format!("{no},").repeat(99)), geo), "#100");
+        check_name(&with(&yes.replacen('{', r#"{"id":7,"#, 1), ""), "7");
+        let split = r#""ab_test":{"id":1,"status":"active","variants":[{"id":1,"destination_url":"https://a.example/","weight":1}]}"#;
+        check_name(&format!(r#"{{"destination_url":"https://a.example/",{split}}}"#), "");
+        check_name(&with(&format!(r#"{no},{{"to":{{{split}}}}}"#), ""), "#2");
+    }
 
     fn click() -> Click<'static> {
         Click {

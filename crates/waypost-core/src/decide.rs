@@ -103,6 +103,9 @@ pub struct Decision<'a> {
     pub source: Option<Source>,
     /// The rule that did, where it has an id.
     pub rule_id: Option<CompactId<'a>>,
+    /// The place of that rule among all of the link in the order in which they are asked, from 1. No part of what is shown.
+    #[serde(skip)]
+    pub rule_place: Option<u16>,
     /// The split that did.
     pub ab_test_id: Option<CompactId<'a>>,
     /// The variant of that split.
@@ -151,7 +154,15 @@ struct Supplied<'a> {
     destination: &'a str,
     source: Source,
     rule_id: Option<CompactId<'a>>,
+    rule_place: Option<u16>,
     variant: Option<Chosen<'a>>,
+}
+
+impl<'a> Supplied<'a> {
+    /// A destination that no rule supplied.
+    const fn by_link(destination: &'a str, source: Source) -> Self {
+        Self { destination, source, rule_id: None, rule_place: None, variant: None }
+    }
 }
 
 /// A variant of a split.
@@ -169,7 +180,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         }
         let supplied = match self.expired() {
             Some(None) => return Ok(answer(Action::Gone, 410)),
-            Some(Some(destination)) => Supplied { destination, source: Source::Expired, rule_id: None, variant: None },
+            Some(Some(destination)) => Supplied::by_link(destination, Source::Expired),
             None => match self.locked() {
                 Some(decision) => return Ok(decision),
                 None => self.destination()?,
@@ -184,6 +195,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
             location: Some(location),
             source: Some(supplied.source),
             rule_id: supplied.rule_id,
+            rule_place: supplied.rule_place,
             ab_test_id: supplied.variant.and_then(|chosen| chosen.test),
             variant_id: supplied.variant.and_then(|chosen| chosen.variant),
             cache_policy: if permanent && !self.link.varies() {
@@ -253,14 +265,15 @@ impl<'a> Evaluation<'_, 'a, '_> {
     /// The steps of the plan, then the link's own destination.
     fn destination(&mut self) -> Result<Supplied<'a>, CorruptRecord> {
         if let Some(mut steps) = self.link.steps()? {
-            for _ in 0..steps.u16()? {
+            for place in 1..=steps.u16()? {
                 if let Some(supplied) = self.step(steps.sized()?)? {
-                    return Ok(supplied);
+                    let rule_place = (supplied.source != Source::AbTest).then_some(place);
+                    return Ok(Supplied { rule_place, ..supplied });
                 }
             }
         }
         self.note("default", None, true, || (None, "nothing before it applied".into()));
-        Ok(Supplied { destination: self.link.destination(), source: Source::Default, rule_id: None, variant: None })
+        Ok(Supplied::by_link(self.link.destination(), Source::Default))
     }
 
     fn step(&mut self, mut step: Reader<'a>) -> Result<Option<Supplied<'a>>, CorruptRecord> {
@@ -281,7 +294,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         }
         if step.u8()? == 0 {
             self.note(name, rule_id, true, || (None, "every condition holds".into()));
-            return Ok(Some(Supplied { destination: step.text()?, source, rule_id, variant: None }));
+            return Ok(Some(Supplied { rule_id, ..Supplied::by_link(step.text()?, source) }));
         }
         let chosen = self.variant(&mut step)?;
         let shown = if source == Source::AbTest { chosen.ok().and_then(|chosen| chosen.test) } else { rule_id };
@@ -293,6 +306,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
             destination: chosen.destination,
             source,
             rule_id,
+            rule_place: None,
             variant: Some(chosen),
         }))
     }
@@ -470,6 +484,7 @@ const fn answer<'a>(action: Action, status: u16) -> Decision<'a> {
         location: None,
         source: None,
         rule_id: None,
+        rule_place: None,
         ab_test_id: None,
         variant_id: None,
         cache_policy: CachePolicy::NoStore,

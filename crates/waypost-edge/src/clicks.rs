@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use waypost_core::click::{Click, country_letters, referrer_without_query, utm_pairs};
+use waypost_core::click::{Click, RuleNameRoom, country_letters, referrer_without_query, rule_name, utm_pairs};
 use waypost_core::compact::{CompactId, CompactLink};
 use waypost_core::decide::{Action, Decision};
 use waypost_core::visit::{Method, Visit};
@@ -76,6 +76,7 @@ impl Recorder {
         let (Action::Redirect, Some(source)) = (decision.action, decision.source) else { return None };
         let user_agent = visit.user_agent.unwrap_or_default();
         let salt = (self.salt_of_day)(day_of(visit.now.as_micros()));
+        let mut rule_name_room = RuleNameRoom::default();
         let visitor = |(salt, address)| visitor_key(&salt, site.table_key, address, user_agent);
         let click = Click {
             clicked_at: visit.now,
@@ -90,7 +91,7 @@ impl Recorder {
             account_id: link.account_id().unwrap_or_default().into(),
             domain: site.table_key.into(),
             slug: slug.into(),
-            rule_id: id_text(decision.rule_id.as_ref()),
+            rule_id: rule_name(decision, &mut rule_name_room),
             ab_test_id: id_text(decision.ab_test_id.as_ref()),
             variant_id: id_text(decision.variant_id.as_ref()),
             purpose: visit.purpose.unwrap_or_default().into(),

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 use waypost_core::class::classify;
 use waypost_core::click::{
-    REFERRER_BYTES_MAX, USER_AGENT_BYTES_MAX, country_letters, cut, referrer_without_query, utm_pairs, utm_values,
+    REFERRER_BYTES_MAX, RuleNameRoom, USER_AGENT_BYTES_MAX, country_letters, cut, referrer_without_query, rule_name,
+    utm_pairs, utm_values,
 };
 use waypost_core::compact::{CompactId, CompactLink};
 use waypost_core::decide::{Decision, Source};
@@ -92,6 +93,7 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
     let classified = classify(visit);
     let (device, os) = device::device_and_os(user_agent);
     let country = visit.country.and_then(country_letters);
+    let mut rule_name_room = RuleNameRoom::default();
     let event = Event {
         event_id: told.event_id,
         edge_id: told.edge_id,
@@ -111,7 +113,7 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
         class_reason: classified.reason,
         language: visit.accept_language.map_or(Cow::Borrowed(""), language::primary),
         source: source.name(),
-        rule_id: decision.rule_id.as_ref().map(CompactId::to_text),
+        rule_id: Some(rule_name(decision, &mut rule_name_room)).filter(|name| !name.is_empty()),
         ab_test_id: decision.ab_test_id.as_ref().map(CompactId::to_text),
         ab_variant_id: decision.variant_id.as_ref().map(CompactId::to_text),
         utm_source,

@@ -109,7 +109,13 @@ fn read_row(row: &Value, query: &Value, on_terminal: bool) -> Row {
     let group = match (row["group"].as_str(), row["short_url"].as_str()) {
         (None, _) => String::new(),
         (Some(_), Some(short_url)) => short_url.to_owned(),
-        (Some(""), None) => "(unknown)".to_owned(),
+        (Some(""), None) => match text(query, "group_by") {
+            "rule" => "(no rule)",
+            "ab_test" => "(no test)",
+            "variant" => "(no variant)",
+            _ => "(unknown)",
+        }
+        .to_owned(),
         (Some(id), None) if text(query, "group_by") == "link" => format!("{id} (deleted)"),
         (Some(group), None) => group.to_owned(),
     };

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use waypost_testkit::http::{Connection, Response};
+use waypost_testkit::http::{Connection, Response, request};
 use waypost_testkit::wait_until;
 
 use crate::support::{Folder, command, get};
@@ -122,6 +122,35 @@ fn every_redirect_is_reported() {
     assert_eq!(report(&[])["clicks"], 0);
     assert_eq!(folder.run(&["clicks", "audit", "--json"]).json()["ok"], true, "erased is not lost");
     assert!(server.terminate().unwrap().success());
+}
+
+#[test]
+fn rules_without_ids_are_reported_by_their_place() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--trusted-proxies", "127.0.0.0/8", "--country-header", "cf-ipcountry"]);
+    let rules = json!({ "rules": [
+        { "id": "named", "when": { "query": { "a": "1" } }, "to": { "url": "https://example.com/" } },
+        { "when": { "query": { "a": "2" } }, "to": { "url": "https://example.com/" } }],
+        "geo_rules": [{ "country_code": "DE", "destination_url": "https://example.com/" }] });
+    let file = folder.write("rules.json", rules.to_string());
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--record", &file]).text();
+    for (target, country) in [("/a?a=1", "FR"), ("/a?a=2", "FR"), ("/a?a=2", "DE"), ("/a", "DE"), ("/a", "FR")] {
+        let headers = [("user-agent", BROWSER), ("cf-ipcountry", country)];
+        assert_eq!(request(server.address(), &format!("GET {target}"), &headers, b"").unwrap().status, 302);
+    }
+    let report = |arguments: &[&str]| folder.run(&[&["report", "--from", "1d", "--by", "rule"], arguments].concat());
+    wait_until(DEADLINE, "the clicks to be counted", || report(&["--json"]).json()["clicks"] == 5).unwrap();
+    let rows = report(&["--json"]).json()["rows"].clone();
+    let mut groups: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["group"].as_str().unwrap(), row["clicks"].as_u64().unwrap()))
+        .collect();
+    groups.sort_unstable();
+    assert_eq!(groups, [("", 1), ("#2", 2), ("#3", 1), ("named", 1)]);
+    let table = report(&[]);
+    assert!(table.text().contains("\n(no rule)       1") && !table.text().contains("unknown"), "{table:?}");
 }
 
 #[test]
