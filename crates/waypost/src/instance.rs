@@ -14,6 +14,7 @@ use waypost_table::{Table, TableOptions};
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::types::DatabaseAddress;
 use crate::data_dir::{DataDir, DataDirError, InstanceLock};
 use crate::serve::heap;
 use crate::visitor_salts::VisitorSalts;
@@ -95,7 +96,7 @@ impl DatabasePlaces {
     /// Where a path is not UTF-8, or the folder's links are in a database that is not named.
     pub(crate) fn new(config: &Config, data_dir: &DataDir) -> anyhow::Result<Self> {
         let own = data_dir.database();
-        let (links, left_folder) = match config.database_url.as_ref().map(|address| address.expose()) {
+        let (links, left_folder) = match config.database_url.as_ref().map(DatabaseAddress::expose) {
             Some(address) if !is_file(address, &own) => (address.to_owned(), Some(data_dir.clone())),
             Some(address) => (address.to_owned(), None),
             None => (path_text(&data_dir.own_database()?)?, None),
