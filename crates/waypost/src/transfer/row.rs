@@ -45,6 +45,12 @@ impl Row {
 }
 
 fn prepare(mut body: Map<String, Value>, domain: Option<&str>) -> Result<Map<String, Value>, Refusal> {
+    let says = |field| body.get(field).is_some_and(|value| !value.is_null());
+    if says("short_url") && !says("slug") {
+        let reason =
+            "a short_url without a slug: the link would get another one; give the line a slug, or leave short_url out";
+        return Err(Refusal::new("slug_missing", reason));
+    }
     for field in GIVEN_FIELDS {
         body.remove(field);
     }
@@ -89,6 +95,12 @@ mod tests {
         whole["has_password"] = json!(false);
         whole["password_hash"] = Value::Null;
         check(&whole, Ok(&plain));
+    }
+
+    #[test]
+    fn a_short_url_is_not_lost() {
+        check(&json!({"destination_url": "x", "short_url": "https://sho.rt/a"}), Err("slug_missing"));
+        check(&json!({"destination_url": "x", "short_url": null}), Ok(&json!({"destination_url": "x"})));
     }
 
     #[test]
