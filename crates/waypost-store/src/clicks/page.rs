@@ -1,9 +1,9 @@
 //! Raw clicks page by page, in the order of days and of counting within a day.
 
+use waypost_core::Timestamp;
 use waypost_core::click::ClickEvent;
 use waypost_core::id::AccountId;
 use waypost_core::visitor::day_of;
-use waypost_core::{Source, Timestamp};
 use waypost_rollup::ClickFacts;
 
 use crate::clicks::blocks::{BlockRow, read_block_row};

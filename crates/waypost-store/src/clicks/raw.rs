@@ -43,10 +43,8 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use waypost_core::Source;
-use waypost_core::class::Class;
 use waypost_core::click::event_id;
-use waypost_rollup::{Channel, ClickFacts};
+use waypost_rollup::ClickFacts;
 use xxhash_rust::xxh3::xxh3_64;
 
 use bits::{put_bits, put_difference};

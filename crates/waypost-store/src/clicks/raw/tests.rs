@@ -5,6 +5,10 @@
 use waypost_core::Timestamp;
 use waypost_core::device::{Device, Os};
 
+use waypost_core::Source;
+use waypost_core::class::Class;
+use waypost_rollup::Channel;
+
 use super::*;
 
 const PLAIN: ClickFacts<'static> = ClickFacts {
