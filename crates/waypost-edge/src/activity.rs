@@ -184,6 +184,11 @@ impl Activity {
         !self.is_body_unneeded.get()
     }
 
+    /// Since when it does what it is doing; while it is answered, about since its request came.
+    pub(crate) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
     /// Since when the peer lets us wait: for a request or the rest of one, or to take its answer. `None` while it waits for us.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         match self.phase.get() {

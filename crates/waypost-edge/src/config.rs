@@ -87,10 +87,11 @@ pub struct Limits {
     pub connection_age_max: Duration,
     /// Requests on one connection, after which it is closed. `None`: no limit.
     pub requests_per_connection_max: Option<u64>,
-    /// Connections open at once in the whole process. For another one the one that has been waited for longest is closed;
-    /// where all are being answered, the new one is told 503.
+    /// Connections open at once in the whole process. For another one the one that has been waited for longest is closed; where
+    /// all are being answered, one that pipelines requests, or else the one whose answer takes longest.
     pub connections_max: usize,
-    /// Connections open at once from one IPv4 address or IPv6 /64, in the same way. Neither loopback nor trusted proxies count.
+    /// Connections open at once from one IPv4 address or IPv6 /64, in the same way, but no answer is cut that is
+    /// waited for: the new one is told 503 then. Neither loopback nor trusted proxies count.
     pub connections_per_network_max: u32,
     /// How many links that do not exist one IPv4 address or IPv6 /64 may ask for; then 429 in place of 404. Links that exist
     /// are followed all the same. `None`: no limit.

@@ -6,13 +6,18 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::wire::Channel;
 
-/// Connections among which the one is found that has been waited for longest.
+/// Connections among which one is found that has been waited for long.
 const LOOKED_AT: usize = 64;
 /// Connections looked at where those are none, or of other networks.
 const LOOKED_AT_MAX: usize = 1024;
+/// What a peer may take to send its request, and a request to be answered, before it counts as slow.
+const YOUNG: Duration = Duration::from_secs(1);
 /// Gone connections that are not worth cleaning up.
 const GONE_MAX: usize = 64;
 
@@ -32,13 +37,15 @@ impl Crowd {
         all.push_back(Rc::downgrade(channel));
     }
 
-    /// Closes the connection, of this network where one is given, whose peer lets us wait for longest, and makes its place free
-    /// at once. `false` where there is none: every request that has come is being answered.
+    /// Closes the connection, of this network where one is given, that has the least claim to its place, and makes the place free
+    /// at once. `false` where there is none. For the share of a network, no request is cut whose peer waits for its answer.
     pub(crate) fn evict(&self, network: Option<IpAddr>) -> bool {
+        let now = Instant::now();
         let mut all = self.all.borrow_mut();
-        let mut oldest = None;
+        let mut least: Option<(Claim, Rc<Channel>)> = None;
         for number in 0..all.len().min(LOOKED_AT_MAX) {
-            if number >= LOOKED_AT && oldest.is_some() && network.is_none() {
+            let is_found = least.as_ref().is_some_and(|(claim, _)| claim.order == Order::LongIdle);
+            if number >= LOOKED_AT && is_found && network.is_none() {
                 break;
             }
             let Some(channel) = all.pop_front() else { break };
@@ -47,12 +54,51 @@ impl Crowd {
             if network.is_some_and(|network| !peer.is_from(network)) {
                 continue;
             }
-            if let Some(since) = peer.activity.waiting_since()
-                && oldest.as_ref().is_none_or(|(oldest, _)| since < *oldest)
-            {
-                oldest = Some((since, peer));
+            let claim = Claim::of(&peer, now);
+            if network.is_some() && claim.is_waiting_for_us {
+                continue;
+            }
+            if least.as_ref().is_none_or(|(least, _)| claim < *least) {
+                least = Some((claim, peer));
             }
         }
-        oldest.is_some_and(|(_, peer)| peer.evict())
+        least.is_some_and(|(_, peer)| peer.evict())
+    }
+}
+
+/// How much a connection has to be left alone: the least one goes first, among equals the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    order: Order,
+    since: Instant,
+    /// Whether its peer has said all and waits for an answer.
+    is_waiting_for_us: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Its peer has let us wait for some time.
+    LongIdle,
+    /// It asks for more before it has its answers, so that there is never a moment without one.
+    Pipelines,
+    /// It came or was answered just now, or its answer takes long.
+    Usual,
+    /// Its answer is on its way.
+    Answered,
+}
+
+impl Claim {
+    fn of(peer: &Channel, now: Instant) -> Self {
+        let waiting_since = peer.activity.waiting_since();
+        let since = waiting_since.unwrap_or_else(|| peer.activity.since());
+        let is_long = now.saturating_duration_since(since) >= YOUNG;
+        let is_waiting_for_us = waiting_since.is_none() && !peer.has_next_request();
+        let order = match (waiting_since, is_long) {
+            (Some(_), true) => Order::LongIdle,
+            (None, _) if !is_waiting_for_us => Order::Pipelines,
+            (Some(_), false) | (None, true) => Order::Usual,
+            (None, false) => Order::Answered,
+        };
+        Self { order, since, is_waiting_for_us }
     }
 }

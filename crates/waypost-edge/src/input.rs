@@ -113,6 +113,11 @@ impl Input {
         self.body.is_some_and(|body| !body.is_complete())
     }
 
+    /// Whether there are bytes behind those that the engine was granted.
+    pub(crate) fn has_next_request(&self) -> bool {
+        self.rest().len() > self.granted
+    }
+
     /// Takes bytes of a body that is awaited, and perhaps of what follows it. There is nothing left that came before.
     ///
     /// # Errors

@@ -156,6 +156,11 @@ impl Channel {
         input.awaits_body() || !input.rest().is_empty()
     }
 
+    /// Whether more has come behind the engine's request.
+    pub(crate) fn has_next_request(&self) -> bool {
+        self.input.borrow().has_next_request()
+    }
+
     /// Whether nothing has come that is to be answered. The beginning of a head counts where `with_heads` says so.
     pub(crate) fn is_silent(&self, with_heads: bool) -> bool {
         let input = self.input.borrow();

@@ -180,24 +180,6 @@ fn a_body_that_does_not_come_is_given_up() {
 }
 
 #[test]
-fn connections_that_are_all_busy_leave_no_room() {
-    let (control, go, asked) = patient();
-    let edge = Setup::new().plain_link("abc").control(control).limits(|limits| limits.connections_max = 2).start();
-    let mut busy = [edge.connect(), edge.connect()];
-    for connection in &mut busy {
-        connection.send(b"GET /api/slow HTTP/1.1\r\nHost: go.example\r\n\r\n").unwrap();
-    }
-    wait_until(LONG, "the requests", || asked.load(Ordering::SeqCst) == 2).unwrap();
-    let answer = String::from_utf8(edge.connect().read_to_close().unwrap()).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer:?}");
-    go.notify_waiters();
-    for connection in &mut busy {
-        assert_eq!(connection.read_response().unwrap().body, b"done", "those that are open go on");
-    }
-    assert_eq!(edge.get("/abc").status, 302, "now there are idle ones");
-}
-
-#[test]
 fn the_oldest_idle_connection_makes_room() {
     let (control, go, asked) = patient();
     let edge = Setup::new().plain_link("abc").control(control).limits(|limits| limits.connections_max = 4).start();

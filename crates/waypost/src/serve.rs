@@ -73,9 +73,8 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let bridge = Bridge::new(runtime.handle().clone(), Arc::clone(&local.table));
     let countries = countries::database(config.country_database.as_deref(), &data_dir);
     let mut edge_config = EdgeConfig { countries: Some(Arc::clone(&countries)), ..edge_config(config, &local) };
-    let limits = &mut edge_config.limits;
-    limits.connections_max =
-        descriptors::connections_max(limits.connections_max, descriptors, edge_config.threads.get());
+    let threads = edge_config.threads.get();
+    descriptors::fit_connections(&mut edge_config.limits, descriptors, threads);
     let edge = waypost_edge::start(edge_config, Arc::clone(&local.table), bridge.handler())?;
     let warmer = Warmer::start(Arc::clone(&local.table)).context("start the thread that reads the table ahead")?;
     runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));

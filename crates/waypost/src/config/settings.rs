@@ -565,7 +565,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_max",
         value_name: "N",
-        meaning: "Connections open at once, if there are descriptors for as many: the soft limit is raised to the hard one at the start, and some are kept for files. For one more the oldest idle one is closed; where there is none it is answered 503",
+        meaning: "Connections open at once, if there are descriptors for as many: the soft limit is raised to the hard one at the start, and some are kept for files. For one more the oldest idle one is closed; where there is none, one that pipelines requests, or else the one whose answer takes longest",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_max = number(values)?;
@@ -577,7 +577,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_per_network_max",
         value_name: "N",
-        meaning: "Connections open at once from one IPv4 address or IPv6 /64, in the same way; loopback and trusted proxies do not count",
+        meaning: "Connections open at once from one IPv4 address or IPv6 /64, in the same way, but no answer is cut that is waited for: the new one is answered 503 then. Where descriptors are short, at most a quarter of all connections. Loopback and trusted proxies do not count",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_per_network_max = number(values)?;

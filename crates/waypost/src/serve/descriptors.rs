@@ -5,6 +5,7 @@
 //! table's files while it is built anew, and connections that this process makes itself.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use waypost_edge::Limits;
 
 /// Descriptors kept for each thread that redirects: its listeners, its runtime, and segments of the click log.
 const KEPT_FOR_EACH_THREAD: u64 = 8;
@@ -12,6 +13,8 @@ const KEPT_FOR_EACH_THREAD: u64 = 8;
 const KEPT: u64 = 128;
 /// What connections get at least, as a part of all.
 const LEAST_PART_OF_CONNECTIONS: u64 = 4;
+/// How many networks it takes to have all connections, where there are fewer than were wanted.
+const NETWORKS_MIN: usize = 4;
 
 /// Raises the soft limit to the hard one. Gives how many descriptors there may be then; `None` for no limit.
 pub(super) fn raise_limit() -> Option<u64> {
@@ -28,18 +31,24 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// How many connections there may be at once, of as many as are wanted.
-pub(super) fn connections_max(wanted: usize, limit: Option<u64>, threads: usize) -> usize {
-    let Some(limit) = limit else { return wanted };
+/// Lowers these limits to the connections for which there are descriptors. Where those are short, one network gets a part of them
+/// only.
+pub(super) fn fit_connections(limits: &mut Limits, descriptors: Option<u64>, threads: usize) {
+    let Some(descriptors) = descriptors else { return };
     let kept = KEPT + KEPT_FOR_EACH_THREAD * threads as u64;
-    let room = limit.saturating_sub(kept).max(limit / LEAST_PART_OF_CONNECTIONS);
+    let room = descriptors.saturating_sub(kept).max(descriptors / LEAST_PART_OF_CONNECTIONS);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
-        tracing::info!(
-            "{room} connections may be open at once: the limit on open files is {limit}, of which {kept} are kept"
-        );
+    if room >= limits.connections_max {
+        return;
     }
-    wanted.min(room)
+    let share = u32::try_from(room / NETWORKS_MIN).unwrap_or(u32::MAX).max(1);
+    limits.connections_max = room;
+    limits.connections_per_network_max = limits.connections_per_network_max.min(share);
+    tracing::info!(
+        "{room} connections may be open at once, {} from one network: the limit on open files is {descriptors}, of which \
+         {kept} are kept",
+        limits.connections_per_network_max
+    );
 }
 
 #[cfg(test)]
@@ -48,11 +57,20 @@ mod tests {
 
     #[test]
     fn connections_get_what_is_left() {
-        assert_eq!(connections_max(100_000, None, 2), 100_000);
-        assert_eq!(connections_max(100_000, Some(1 << 20), 2), 100_000);
-        assert_eq!(connections_max(100_000, Some(1_024), 2), 880);
-        assert_eq!(connections_max(500, Some(1_024), 2), 500);
-        assert_eq!(connections_max(100_000, Some(160), 2), 40, "never next to none");
+        #[track_caller]
+        fn check(wanted: usize, descriptors: Option<u64>, expect: (usize, u32)) {
+            let mut limits = Limits { connections_max: wanted, ..Limits::default() };
+            fit_connections(&mut limits, descriptors, 2);
+            assert_eq!((limits.connections_max, limits.connections_per_network_max), expect);
+        }
+        check(100_000, None, (100_000, 256));
+        check(100_000, Some(1 << 20), (100_000, 256));
+        check(100_000, Some(4_096), (3_952, 256));
+        check(100_000, Some(1_024), (880, 220));
+        check(100_000, Some(256), (112, 28));
+        check(500, Some(1_024), (500, 256));
+        // Never next to none.
+        check(100_000, Some(160), (40, 10));
     }
 
     #[test]

@@ -83,6 +83,32 @@ fn held_connections_stop_nothing() {
     drop(held);
 }
 
+/// Sends as many requests as are taken, and reads no answer.
+fn pipeline(stream: &mut TcpStream, target: &str) {
+    stream.set_nonblocking(true).unwrap();
+    let requests = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(200);
+    while stream.write(requests.as_bytes()).is_ok_and(|count| count > 0) {}
+}
+
+#[test]
+fn peers_that_take_no_answers_stop_no_redirect() {
+    let folder = Folder::new();
+    let server = serve_with(&folder, "-n 256");
+    let link = shorten(&server, "https://example.com/a");
+    let path = path_of(link["shortUrl"].as_str().unwrap()).to_owned();
+    let mut held = Vec::new();
+    for number in 0..120_u8 {
+        let target = if number % 2 == 0 { "/docs/problems".to_owned() } else { format!("{path}+") };
+        let mut stream = connect_from(Ipv4Addr::new(127, 0, 0, 2 + number % 20), server.address()).unwrap();
+        pipeline(&mut stream, &target);
+        held.push((stream, target));
+    }
+    for (number, (stream, target)) in held.iter_mut().enumerate().take(100) {
+        pipeline(stream, target);
+        assert_eq!(get(server.address(), &path).unwrap().status, 302, "after {number}");
+    }
+}
+
 #[test]
 fn the_limit_on_open_files_is_raised() {
     let folder = Folder::new();
