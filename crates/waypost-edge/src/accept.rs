@@ -1,8 +1,8 @@
 //! Taking connections in: admit or turn away, and survive running out of descriptors.
 
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -26,6 +26,14 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 const OVERLOAD_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\
       retry-after: 1\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n";
 
+/// How many peers of one thread are read from at once that were turned away; descriptors are kept for them.
+const TURNED_AWAY_MAX: usize = 8;
+/// How long, and for how many bytes, one of them is.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+const TURN_AWAY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes read from it at once.
+const DISCARD_CHUNK_BYTES: usize = 2 * 1024;
+
 /// What the accept loops of one thread share.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
@@ -34,6 +42,8 @@ pub(crate) struct Acceptor {
     pub(crate) drain: Rc<Drain>,
     pub(crate) crowd: Rc<Crowd>,
     pub(crate) thread: Rc<Thread>,
+    /// One more for each peer that was turned away and is still read from.
+    pub(crate) turning_away: Rc<()>,
 }
 
 impl Acceptor {
@@ -87,8 +97,7 @@ impl Acceptor {
                 let permit = self.crowd.evict(network).then(|| self.admission.admit(counted).ok()).flatten();
                 let Some(permit) = permit else {
                     self.note_crowded(None, |crowded| crowded.refused += 1);
-                    // Whoever does not read this at once is not waited for.
-                    let _ = stream.try_write(OVERLOAD_ANSWER);
+                    self.turn_away(stream);
                     return Admitted::No;
                 };
                 self.note_crowded(None, |crowded| crowded.closed += 1);
@@ -97,6 +106,32 @@ impl Acceptor {
         };
         tokio::task::spawn_local(Connection::new(stream, peer, self, permit));
         admitted
+    }
+
+    /// Says that there is no room. Closing with a request unread would destroy the answer, so what the peer sends is read for a
+    /// while; for how many peers at once is bounded, and of one beyond those only what has come already is read.
+    fn turn_away(&self, stream: TcpStream) {
+        let Ok(mut stream) = stream.into_std() else { return };
+        // Whoever does not take this at once is not waited for.
+        let _ = stream.write(OVERLOAD_ANSWER);
+        let _ = stream.shutdown(Shutdown::Write);
+        if Rc::strong_count(&self.turning_away) <= TURNED_AWAY_MAX {
+            let place = self.turning_away.clone();
+            tokio::task::spawn_local(async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    let _ = tokio::time::timeout(TURN_AWAY_TIMEOUT, discard(stream)).await;
+                }
+                drop(place);
+            });
+        } else {
+            let mut chunk = [0; DISCARD_CHUNK_BYTES];
+            let mut bytes_left = TURN_AWAY_BYTES_MAX;
+            while bytes_left > 0
+                && let Ok(count @ 1..) = stream.read(&mut chunk)
+            {
+                bytes_left = bytes_left.saturating_sub(count);
+            }
+        }
     }
 
     fn note_crowded(&self, error: Option<&io::Error>, count: impl FnOnce(&mut Crowded)) {
@@ -111,6 +146,19 @@ impl Acceptor {
             "there is no room for more connections: old idle ones are closed for new ones, which are turned away where there \
              are none; the next minute is told in one line"
         );
+    }
+}
+
+/// Reads to the end, or to a bound.
+async fn discard(stream: TcpStream) {
+    let mut chunk = [0; DISCARD_CHUNK_BYTES];
+    let mut bytes_left = TURN_AWAY_BYTES_MAX;
+    while bytes_left > 0 && stream.readable().await.is_ok() {
+        match stream.try_read(&mut chunk) {
+            Ok(count @ 1..) => bytes_left = bytes_left.saturating_sub(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => break,
+        }
     }
 }
 

@@ -203,6 +203,7 @@ impl ThreadParts {
             admission: self.admission,
             drain: Rc::default(),
             crowd: Rc::default(),
+            turning_away: Rc::default(),
         };
         let _entered = runtime.handle().enter();
         let mut accept_loops = Vec::new();

@@ -4,6 +4,8 @@
 mod support;
 
 use std::future::pending;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -72,4 +74,36 @@ fn one_whose_request_is_answered_goes_when_there_is_no_other() {
         // In place of the one before, not of the one that is answered.
         assert_eq!(edge.get("/abc").status, 302);
     }
+}
+
+/// What somebody reads who sends a request with a body, or the error in its place.
+fn post(edge: &TestEdge) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(edge.address())?;
+    stream.set_read_timeout(Some(LONG))?;
+    let head = b"POST /api/v1/links HTTP/1.1\r\nHost: go.example\r\nContent-Length: 20000\r\n\r\n";
+    stream.write_all(&[&head[..], &[b'x'; 20_000]].concat())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn whoever_is_turned_away_can_read_why() {
+    let (edge, _) = silent_edge(0);
+    for _ in 0..4 {
+        let answer = post(&edge).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer:?}");
+    }
+}
+
+#[test]
+fn nobody_is_turned_away_for_long() {
+    let (edge, _) = silent_edge(0);
+    // More than are read from at once, and none of them leaves.
+    let mut staying: Vec<_> = (0..20).map(|_| edge.connect()).collect();
+    for connection in &mut staying {
+        assert_eq!(connection.read_response().unwrap().status, 503);
+        assert!(connection.is_closed().unwrap());
+    }
+    wait_until(LONG, "a place", || post(&edge).is_ok_and(|answer| answer.starts_with("HTTP/1.1 503 "))).unwrap();
 }

@@ -7,8 +7,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use waypost_edge::Limits;
 
-/// Descriptors kept for each thread that redirects: its listeners, its runtime, and segments of the click log.
-const KEPT_FOR_EACH_THREAD: u64 = 8;
+/// Descriptors kept for each thread that redirects: its listeners, its runtime, segments of the click log, and connections that
+/// are being turned away.
+const KEPT_FOR_EACH_THREAD: u64 = 16;
 /// Descriptors kept for everything else.
 const KEPT: u64 = 128;
 /// What connections get at least, as a part of all.
@@ -65,9 +66,9 @@ mod tests {
         }
         check(100_000, None, (100_000, 256));
         check(100_000, Some(1 << 20), (100_000, 256));
-        check(100_000, Some(4_096), (3_952, 256));
-        check(100_000, Some(1_024), (880, 220));
-        check(100_000, Some(256), (112, 28));
+        check(100_000, Some(4_096), (3_936, 256));
+        check(100_000, Some(1_024), (864, 216));
+        check(100_000, Some(256), (96, 24));
         check(500, Some(1_024), (500, 256));
         // Never next to none.
         check(100_000, Some(160), (40, 10));
