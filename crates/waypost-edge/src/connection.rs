@@ -38,6 +38,10 @@ use crate::wire::{Channel, Left, PlainLimits, Wire};
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Requests of one connection that are answered before the others of its thread have their turn. With answers of the usual size
+/// a turn ends earlier, with what is sent at once.
+const TURN_REQUESTS_MAX: u64 = 128;
+
 /// Tells the connections of one thread to finish, and counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
@@ -143,6 +147,7 @@ impl Connection {
 
     /// Lets plain requests and the engine take turns.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let turn_ends_at = self.channel.activity.requests() + TURN_REQUESTS_MAX;
         loop {
             let is_draining = self.drain.started.get();
             if is_draining {
@@ -164,7 +169,7 @@ impl Connection {
             // The engine knows how to say that an answer is the last.
             let is_engines = is_closing || !self.shared.plain_requests;
             let requests_max = if is_engines { 0 } else { requests_per_connection_max.unwrap_or(u64::MAX) };
-            let limits = PlainLimits { head_bytes_max, target_bytes_max, requests_max };
+            let limits = PlainLimits { head_bytes_max, target_bytes_max, requests_max, turn_ends_at };
             let service = &self.service;
             let answer = |request: &PlainRequest<'_>, to: &mut Vec<u8>| service.follow_plain(request, to);
             let outcome = match self.channel.poll_plain(cx, &self.thread, limits, answer) {
@@ -330,3 +335,6 @@ fn engine(limits: &Limits) -> http1::Builder {
         .writev(false);
     builder
 }
+
+#[cfg(test)]
+mod tests;

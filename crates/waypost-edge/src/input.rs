@@ -18,9 +18,18 @@ pub(crate) struct Input {
     granted: usize,
     /// What comes after those is for the engine up to here.
     body: Option<RequestBody>,
-    scan: HeadScan,
+    progress: Progress,
     /// The engine has bytes that the wire did not take.
     pub(crate) is_engine_blocked: bool,
+}
+
+/// What was done about the bytes that are not done with.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// How far the search for their first head has come.
+    pub(crate) scan: HeadScan,
+    /// In how many of them the requests are announced.
+    pub(crate) announced: usize,
 }
 
 /// A request for the engine.
@@ -54,14 +63,14 @@ impl Input {
         &self.bytes[self.taken..]
     }
 
-    /// The same, and how far the search for its first head has come.
-    pub(crate) fn rest_and_scan(&mut self) -> (&[u8], &mut HeadScan) {
-        (&self.bytes[self.taken..], &mut self.scan)
+    /// The same, and what was done about it.
+    pub(crate) fn rest_and_progress(&mut self) -> (&[u8], &mut Progress) {
+        (&self.bytes[self.taken..], &mut self.progress)
     }
 
     /// Whether a head has begun and has no end so far.
     pub(crate) fn is_in_head(&self) -> bool {
-        self.scan.is_begun()
+        self.progress.scan.is_begun()
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) {
@@ -70,6 +79,7 @@ impl Input {
 
     pub(crate) fn take(&mut self, count: usize) {
         self.taken += count;
+        self.progress.announced = self.progress.announced.saturating_sub(count);
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.bytes.shrink_to(IDLE_CAPACITY_BYTES_MAX);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config::Limits;
 use crate::framing;
-use crate::input::{Grant, Input};
+use crate::input::{Grant, Input, Progress};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 8 * 1024;
@@ -33,7 +33,7 @@ impl<S> StrictStream<S> {
     /// Grants what comes next. `false` where it is not complete.
     fn grant_next(&mut self) -> bool {
         let bytes_max = Limits::default().head_bytes_max;
-        let (bytes, scan) = self.input.rest_and_scan();
+        let (bytes, Progress { scan, .. }) = self.input.rest_and_progress();
         let checked = match scan.advance(bytes) {
             Ok(None) if bytes.len() < bytes_max => return false,
             Ok(Some(head_bytes)) if head_bytes <= bytes_max => {

@@ -23,7 +23,7 @@ use waypost_core::page::Page;
 use crate::activity::Activity;
 use crate::admission::Permit;
 use crate::framing::{self, HeadScan};
-use crate::input::{Grant, IDLE_CAPACITY_BYTES_MAX, Input, Refusal};
+use crate::input::{Grant, IDLE_CAPACITY_BYTES_MAX, Input, Progress, Refusal};
 use crate::plain::{self, Begins, PlainRequest};
 use crate::thread::Thread;
 
@@ -60,6 +60,8 @@ pub(crate) struct PlainLimits {
     pub(crate) target_bytes_max: usize,
     /// The engine answers the one with this number and all after it.
     pub(crate) requests_max: u64,
+    /// After so many the other connections of the thread have their turn.
+    pub(crate) turn_ends_at: u64,
 }
 
 /// What is to come after some bytes were looked at.
@@ -69,6 +71,8 @@ enum After {
     Read,
     /// The peer must take its answers first.
     Wait,
+    /// The other connections have their turn.
+    Yield,
     /// The engine gets a request.
     Grant(Grant),
     Refuse(Refusal),
@@ -228,12 +232,16 @@ impl Channel {
         limits: PlainLimits,
         answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
     ) -> io::Result<Option<Left>> {
-        let (bytes, scan) = input.rest_and_scan();
-        let (count, after) = self.answer_plain(cx, bytes, scan, thread, limits, answer)?;
+        let (bytes, progress) = input.rest_and_progress();
+        let (count, after) = self.answer_plain(cx, bytes, progress, thread, limits, answer)?;
         input.take(count);
         Ok(match after {
             After::Read => None,
             After::Wait => Some(Left::Nothing),
+            After::Yield => {
+                cx.waker().wake_by_ref();
+                Some(Left::Nothing)
+            }
             After::Close => Some(Left::Done),
             After::Refuse(refusal) => Some(Left::Refused(refusal)),
             After::Grant(grant) => {
@@ -294,22 +302,26 @@ impl Channel {
         &self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        scan: &mut HeadScan,
+        progress: &mut Progress,
         thread: &Thread,
         limits: PlainLimits,
         answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
     ) -> io::Result<(usize, After)> {
+        let Progress { scan, announced } = progress;
         let mut done = 0;
-        let mut announced = 0;
         while done < bytes.len() {
             let rest = &bytes[done..];
-            if done > announced {
+            if done > *announced {
                 // Only the first one was announced when it came; few peers send more at a time.
-                announced = done + thread.announce_all(rest);
+                *announced = done + thread.announce_all(rest);
                 thread.links.approach();
             }
-            if self.held.borrow().rest().len() > HELD_BYTES_MAX && self.poll_send_held(cx)?.is_pending() {
-                return Ok((done, After::Wait));
+            if self.held.borrow().rest().len() > HELD_BYTES_MAX {
+                let is_sent = self.poll_send_held(cx)?.is_ready();
+                return Ok((done, if is_sent { After::Yield } else { After::Wait }));
+            }
+            if self.activity.requests() >= limits.turn_ends_at {
+                return Ok((done, After::Yield));
             }
             if scan.is_begun() {
                 if scan.advance(rest).is_ok_and(|end| end.is_some()) {
