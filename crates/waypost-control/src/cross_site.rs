@@ -4,16 +4,18 @@
 //! Browsers say where a request comes from, by `Sec-Fetch-Site` on HTTPS and by `Origin` on every form; what says neither is
 //! no browser. `POST /api/url` is open to pages of other sites (`cors.rs`).
 
-use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
+use axum::extract::Request;
+use axum::http::header::ORIGIN;
+use axum::http::{HeaderMap, Uri};
 
 use crate::app::App;
+use crate::asked_host::authority_of;
 use crate::problem::{Problem, ProblemCode};
 
 impl App {
     /// # Errors
     /// 403 where a page of another site has sent the form.
-    pub(crate) fn refuse_cross_site(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn refuse_cross_site<B>(&self, request: &Request<B>) -> Result<(), Problem> {
         let is_own = |origin: &str| {
             self.settings.public_url.origin() == origin
                 || self
@@ -22,7 +24,7 @@ impl App {
                     .iter()
                     .any(|domain| self.short_url(domain.host.as_str(), "") == format!("{origin}/"))
         };
-        if is_cross_site(headers, is_own) {
+        if is_cross_site(request.uri(), request.headers(), is_own) {
             let detail =
                 "a page of another site has sent this form; open the short link itself, and send it from there";
             return Err(Problem::new(ProblemCode::CrossSite, detail));
@@ -31,13 +33,13 @@ impl App {
     }
 }
 
-fn is_cross_site(headers: &HeaderMap, is_own: impl Fn(&str) -> bool) -> bool {
+fn is_cross_site(uri: &Uri, headers: &HeaderMap, is_own: impl Fn(&str) -> bool) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some("same-origin" | "none") = text(axum::http::HeaderName::from_static("sec-fetch-site")) {
         return false;
     }
     let Some(origin) = text(ORIGIN) else { return headers.contains_key("sec-fetch-site") };
-    let asked = text(HOST).unwrap_or_default();
+    let asked = authority_of(uri, headers).unwrap_or_default();
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     !(authority.is_some_and(|authority| authority.eq_ignore_ascii_case(asked)) || is_own(origin))
 }
@@ -55,7 +57,11 @@ mod tests {
             let pairs = headers.iter().chain(&[("host", "Go.example:8080")]);
             let headers: HeaderMap =
                 pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-            assert_eq!(is_cross_site(&headers, |origin| origin == "https://own.example"), expect, "{headers:?}");
+            assert_eq!(
+                is_cross_site(&Uri::from_static("/"), &headers, |origin| origin == "https://own.example"),
+                expect,
+                "{headers:?}"
+            );
         }
         check(&[], false);
         for (site, expect) in [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true)] {

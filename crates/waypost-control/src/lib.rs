@@ -10,6 +10,7 @@ mod accept;
 mod anonymous;
 mod api_key;
 mod app;
+mod asked_host;
 mod assets;
 mod bulk;
 mod bulk_existing;

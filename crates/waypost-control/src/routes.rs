@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
@@ -107,16 +107,6 @@ async fn method_not_allowed(uri: OriginalUri) -> Response {
 
 fn is_api(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/") || path.starts_with("/webhooks/")
-}
-
-/// The host a request asks for, in lower case, without port or trailing dot. Only ever compared with known hosts.
-fn host_of(headers: &HeaderMap) -> Option<String> {
-    let host = headers.get(HOST)?.to_str().ok()?;
-    let host = match host.strip_prefix('[') {
-        Some(literal) => &host[..literal.find(']')? + 2],
-        None => host.split(':').next().unwrap_or(host),
-    };
-    Some(host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase())
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -16,7 +16,7 @@ pub(super) async fn show_landing(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn shorten_url(State(app): State<Arc<App>>, address: AddressKey, request: Request) -> Response {
-    if let Err(problem) = app.refuse_cross_site(request.headers()) {
+    if let Err(problem) = app.refuse_cross_site(&request) {
         return pages::problem(&problem);
     }
     let body = match read_body(request, BodyOf::Anyone, app.settings.anonymous_body_bytes_max).await {

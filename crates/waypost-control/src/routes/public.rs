@@ -7,8 +7,9 @@ use axum::http::header::{ACCEPT, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::{host_of, is_api};
+use super::is_api;
 use crate::app::App;
+use crate::asked_host::host_of;
 use crate::pages;
 use crate::preview::Preview;
 use crate::problem::{Problem, ProblemCode};
@@ -28,7 +29,7 @@ pub(super) async fn public_path(State(app): State<Arc<App>>, address: AddressKey
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let wants_json = wants_json(request.headers());
     let response = match path.strip_suffix('+') {
-        Some(slug_path) if is_get => preview(&app, host_of(request.headers()).as_deref(), slug_path).await,
+        Some(slug_path) if is_get => preview(&app, host_of(&request).as_deref(), slug_path).await,
         None if request.method() == Method::POST => unlock(&app, address, request).await,
         Some(_) | None if is_get => pages::not_found(),
         Some(_) | None => Problem::method_not_allowed("GET, HEAD").into_response(),
@@ -57,10 +58,10 @@ async fn preview(app: &App, host: Option<&str>, path: &str) -> Response {
 }
 
 async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
-    if let Err(problem) = app.refuse_cross_site(request.headers()) {
+    if let Err(problem) = app.refuse_cross_site(&request) {
         return pages::problem(&problem);
     }
-    let (host, uri) = (host_of(request.headers()), request.uri().clone());
+    let (host, uri) = (host_of(&request), request.uri().clone());
     let body = match read_body(request, BodyOf::Anyone, UNLOCK_BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(problem) => return pages::problem(&problem),

@@ -208,3 +208,24 @@ async fn guessing_is_slowed() {
     assert!(throttled.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
     assert_eq!(post("192.0.2.2", "password=right").await.status, 303, "another visitor is not held up");
 }
+
+#[tokio::test]
+async fn the_host_in_the_target_decides() {
+    let app = TestApp::new().await;
+    let domain = app.operator("POST", "/api/v1/domains").json(&json!({"host": "other.example"})).await;
+    assert_eq!(domain.status, 201, "{}", domain.text());
+    for (host, destination) in [("go.example", "https://here.example/"), ("other.example", "https://there.example/")] {
+        app.create_link(json!({"slug": "same", "domain": host, "destination_url": destination})).await;
+        let locked = json!({"slug": "geheim", "domain": host, "destination_url": destination, "password": host});
+        app.create_link(locked).await;
+    }
+    let preview = |path: &'static str| app.call("GET", path).send();
+    assert!(preview("/same+").await.text().contains("here.example"));
+    assert!(preview("http://go.example/same+").await.text().contains("here.example"));
+    assert!(preview("http://other.example/same+").await.text().contains("there.example"));
+    let unlock = |path: &'static str, origin: &str| app.call("POST", path).header("origin", origin);
+    let form = "password=other.example";
+    assert_eq!(unlock("/geheim", "http://go.example").body(form).await.status, 401);
+    assert_eq!(unlock("http://other.example/geheim", "http://other.example").body(form).await.status, 303);
+    assert_eq!(unlock("http://other.example/geheim", "http://go.example:1").body(form).await.status, 403);
+}
