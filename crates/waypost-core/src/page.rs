@@ -49,6 +49,8 @@ pub enum Page {
     TooManyMisses,
     /// 404: a host that no domain has.
     UnknownHost,
+    /// 413: a body that nobody could take, going by its length.
+    BodyTooLarge,
 }
 
 struct Text {
@@ -114,7 +116,7 @@ const UNKNOWN_HOST: &Text = &text!(
 
 impl Page {
     /// All pages. The Worker's script names those it knows by their place here.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotFound,
         Self::Gone,
         Self::MethodNotAllowed,
@@ -129,6 +131,7 @@ impl Page {
         Self::HeadTooLarge,
         Self::TooManyMisses,
         Self::UnknownHost,
+        Self::BodyTooLarge,
     ];
 
     /// The HTTP status the page comes with.
@@ -211,7 +214,9 @@ impl Page {
                 "Enter it to go on.",
                 concat!("<p class=\"fault\" role=\"alert\">Too many attempts. Try again in a minute.</p>\n", form!())
             ),
-            Self::RequestTimeout | Self::HeadTooLarge | Self::TooManyMisses => self.text_of_refusal(),
+            Self::RequestTimeout | Self::HeadTooLarge | Self::BodyTooLarge | Self::TooManyMisses => {
+                self.text_of_refusal()
+            }
         }
     }
 
@@ -231,6 +236,13 @@ impl Page {
                 "Request Header Fields Too Large",
                 "This request is too large",
                 "Its headers, cookies among them, are over the size limit."
+            ),
+            Self::BodyTooLarge => &text!(
+                413,
+                "body_too_large",
+                "Content Too Large",
+                "This request is too large",
+                "Its body is over the size limit."
             ),
             _ => &text!(
                 429,

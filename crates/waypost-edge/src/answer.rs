@@ -210,7 +210,7 @@ pub(crate) fn page_parts(
         Page::MethodNotAllowed => header(ALLOW, "GET, HEAD"),
         Page::Unavailable => header(RETRY_AFTER, "1"),
         Page::TooManyMisses => header(RETRY_AFTER, "10"),
-        Page::BadRequest | Page::TargetTooLong | Page::RequestTimeout | Page::HeadTooLarge => {
+        Page::BadRequest | Page::TargetTooLong | Page::RequestTimeout | Page::HeadTooLarge | Page::BodyTooLarge => {
             header(CONNECTION, "close");
         }
         Page::NotFound
