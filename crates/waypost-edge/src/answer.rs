@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use waypost_core::decide::CachePolicy;
 use waypost_core::page::{self, Page};
 
 use crate::client::ClientFacts;
+use crate::peer_body::PeerBody;
 use crate::wire::Channel;
 
 /// Any error of a control answer's body: it ends the connection in the middle of the answer.
@@ -31,7 +33,7 @@ pub type ControlBody = UnsyncBoxBody<Bytes, BoxError>;
 pub type ControlFuture = Pin<Box<dyn Future<Output = Response<ControlBody>> + Send>>;
 /// What answers every request that is not a redirect. It is called on the edge's thread and must return at once; the
 /// future is polled there too, so it only waits for work done elsewhere. A panic in it costs the connection.
-pub type ControlHandler = Arc<dyn Fn(Request<Incoming>, ClientFacts) -> ControlFuture + Send + Sync>;
+pub type ControlHandler = Arc<dyn Fn(Request<PeerBody>, ClientFacts) -> ControlFuture + Send + Sync>;
 
 /// Every header that a redirect or a page of the edge may carry, in lower case. `date`, `content-length` and
 /// `connection` are written by the HTTP engine; control answers choose their own.
@@ -114,6 +116,8 @@ pub(crate) enum Answering {
     Control {
         future: ControlFuture,
         channel: Rc<Channel>,
+        /// Whether the body of the request has been read to its end. `None` where there is none.
+        is_read: Option<Arc<AtomicBool>>,
         misses: Option<MissedPreview>,
     },
 }
@@ -153,7 +157,7 @@ impl Future for Answering {
                 }
                 Poll::Ready(Ok(answer))
             }
-            Self::Control { future, channel, misses } => {
+            Self::Control { future, channel, is_read, misses } => {
                 let response = ready!(future.as_mut().poll(cx));
                 channel.activity.answer_made();
                 let end = EndOfAnswer(channel.clone());
@@ -164,7 +168,12 @@ impl Future for Answering {
                     Some(answer) => answer,
                     None => response.map(|body| AnswerBody::Control { body, _end: end }),
                 };
-                if channel.is_closing.get() {
+                let is_read = is_read.as_ref().is_none_or(|is_read| is_read.load(Ordering::Acquire));
+                let leaves_input = !is_read && !channel.drains_body();
+                if leaves_input {
+                    channel.activity.leave_input();
+                }
+                if leaves_input || channel.is_closing.get() {
                     close_after(&mut answer);
                 }
                 Poll::Ready(Ok(answer))

@@ -123,6 +123,11 @@ impl Input {
         self.body.is_some_and(|body| !body.is_complete())
     }
 
+    /// Whether it has got all of it, and the body is not in chunks, of which it takes one at a time.
+    pub(crate) fn is_all_given_in_one(&self) -> bool {
+        self.is_all_given() && !matches!(self.body, Some(RequestBody::Chunks(_)))
+    }
+
     /// Whether there are bytes behind those that the engine was granted.
     pub(crate) fn has_next_request(&self) -> bool {
         self.rest().len() > self.granted

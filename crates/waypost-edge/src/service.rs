@@ -39,6 +39,7 @@ use crate::grant::GrantKey;
 use crate::host::Site;
 use crate::misses::Misses;
 use crate::notices::Notices;
+use crate::peer_body::PeerBody;
 use crate::plain::{self, PlainRequest};
 use crate::redirect::{Asked, Redirect};
 use crate::target::{BadTarget, Target};
@@ -147,8 +148,10 @@ impl Service<Request<Incoming>> for RequestService {
             Route::Control { host, domain } => {
                 let client = self.client(&request, host, domain);
                 let misses = self.missed_preview(&request, client.address);
+                let request = request.map(PeerBody::new);
+                let is_read = request.body().is_read();
                 let future = (self.shared.control)(request, client);
-                Answering::Control { future, channel: self.channel.clone(), misses }
+                Answering::Control { future, channel: self.channel.clone(), is_read, misses }
             }
             Route::Here(outcome) => {
                 let (parts, body) = request.into_parts();

@@ -160,6 +160,11 @@ impl Channel {
         input.awaits_body() || !input.rest().is_empty()
     }
 
+    /// Whether the engine reads the body of its request to the end although nobody wants it: all of it has come, and in one piece.
+    pub(crate) fn drains_body(&self) -> bool {
+        self.input.borrow().is_all_given_in_one()
+    }
+
     /// Whether more has come behind the engine's request.
     pub(crate) fn has_next_request(&self) -> bool {
         self.input.borrow().has_next_request()
