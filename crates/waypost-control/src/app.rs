@@ -1,11 +1,10 @@
 //! The control plane as one value: the store, the link table and the jobs that keep the table and Workers KV current, with
 //! the settings. Use cases are methods of [`App`], each in the file of the noun it serves; handlers call nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 use waypost_core::id::AccountId;
 use waypost_core::{Hostname, SchemePolicy, Timestamp};
 use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
@@ -14,6 +13,7 @@ use waypost_table::{Table, TableError};
 use crate::click_feed::Feeds;
 use crate::clicks::Clicks;
 use crate::create_queue::CreateQueue;
+use crate::jobs::{Job, Jobs};
 use crate::kv::{KvClient, KvSetupError};
 use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
@@ -57,8 +57,7 @@ pub struct App {
     pub(crate) unlock_limits: UnlockLimits,
     /// What became of signed deliveries.
     pub(crate) webhooks: WebhookCounts,
-    /// The jobs. A std mutex: held to take the handles, never across an await.
-    jobs: Mutex<Vec<JoinHandle<()>>>,
+    jobs: Jobs,
 }
 
 /// Why the control plane did not start.
@@ -113,11 +112,14 @@ impl App {
         let outbox = kv
             .clone()
             .map(|kv| Arc::new(OutboxWorker::new(store.clone(), kv, OutboxOptions::new(settings.sync_poll_ms))));
-        let mut jobs = vec![tokio::spawn({
+        let jobs = Jobs::default();
+        jobs.start("the job that keeps the link table current", {
             let sync = Arc::clone(&sync);
             async move { sync.run().await }
-        })];
-        jobs.extend(outbox.clone().map(|outbox| tokio::spawn(async move { outbox.run().await })));
+        });
+        if let Some(outbox) = outbox.clone() {
+            jobs.start("the job that keeps Workers KV current", async move { outbox.run().await });
+        }
         Ok(Arc::new(Self {
             anonymous_throttle: settings.anonymous_rate.map(Throttle::new),
             api_throttle: settings.api_rate.map(Throttle::new),
@@ -130,7 +132,7 @@ impl App {
                 settings.on_large_request.clone(),
             )),
             webhooks: WebhookCounts::default(),
-            jobs: Mutex::new(jobs),
+            jobs,
             outbox,
             kv,
             store,
@@ -150,6 +152,13 @@ impl App {
         self.sync.wait_until_caught_up(wait).await.is_ok()
     }
 
+    /// What has ended although it must not before [`App::stop`], of this and of the clicks: then something is not done any more,
+    /// and only a new start does it again.
+    pub fn ended_job(&self) -> Option<&'static str> {
+        let queue = || self.create_queue.has_ended().then_some("the job that makes links");
+        self.jobs.ended().or_else(queue).or_else(|| self.clicks.ended_job())
+    }
+
     /// Ends the jobs, having let them finish what they are writing, and all live feeds. Requests that change links fail
     /// from then on.
     pub async fn stop(&self) {
@@ -159,10 +168,9 @@ impl App {
         if let Some(outbox) = &self.outbox {
             outbox.stop();
         }
-        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
-        for job in jobs {
-            if let Err(error) = job.await {
-                tracing::error!(%error, "a job that brings links to the edges broke down");
+        for Job { name, task } in self.jobs.take() {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "{name} broke down");
             }
         }
     }

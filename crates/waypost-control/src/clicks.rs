@@ -20,11 +20,10 @@ mod tests;
 mod user_agents;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
 use waypost_core::Hostname;
 use waypost_core::click::ClickEvent;
 use waypost_rollup::ClickFacts;
@@ -36,6 +35,7 @@ pub(crate) use events::{CheckedEvent, check as check_event};
 pub use settings::ClickSettings;
 pub use status::IngestStatus;
 
+use crate::jobs::{Job, Jobs};
 use ingest::Ingest;
 use source::SpoolSource;
 
@@ -48,8 +48,7 @@ pub struct Clicks {
     store: ClickStore,
     ingest: Arc<Ingest>,
     has_spool: bool,
-    /// The jobs. A std mutex: held to take the handles, never across an await.
-    jobs: Mutex<Vec<JoinHandle<()>>>,
+    jobs: Jobs,
 }
 
 /// What became of an event from elsewhere.
@@ -69,26 +68,27 @@ impl Clicks {
     pub fn start(store: ClickStore, spool: Option<Spool>, settings: ClickSettings) -> Arc<Self> {
         let retention_days = settings.retention_days;
         let ingest = Arc::new(Ingest::new(settings));
-        let mut jobs = vec![tokio::spawn({
+        let jobs = Jobs::default();
+        jobs.start("the job that deletes old clicks", {
             let (store, ingest) = (store.clone(), Arc::clone(&ingest));
             async move { retention::run(store, retention_days, &ingest).await }
-        })];
-        jobs.push(tokio::spawn({
+        });
+        jobs.start("the job that sums up months", {
             let (store, ingest) = (store.clone(), Arc::clone(&ingest));
             async move { months::run(store, &ingest).await }
-        }));
+        });
         let source = spool.map(SpoolSource::new);
         let has_spool = source.is_some();
         match source {
             Some(Some(source)) => {
                 let filler = ingest.filler(Box::new(source));
                 let (store, ingest) = (store.clone(), Arc::clone(&ingest));
-                jobs.push(tokio::spawn(async move { ingest.run(store, filler).await }));
+                jobs.start("the job that counts clicks", async move { ingest.run(store, filler).await });
             }
             Some(None) => ingest.refuse("the click spool is being read by somebody else"),
             None => {}
         }
-        Arc::new(Self { store, ingest, has_spool, jobs: Mutex::new(jobs) })
+        Arc::new(Self { store, ingest, has_spool, jobs })
     }
 
     /// Says what the host of the default domain is: visitors that come from its pages come from nowhere else.
@@ -96,20 +96,24 @@ impl Clicks {
         self.ingest.set_default_host(host.as_str());
     }
 
+    /// What of it has ended although it must not before [`Clicks::stop`].
+    pub fn ended_job(&self) -> Option<&'static str> {
+        self.jobs.ended()
+    }
+
     /// Counts what is there, as far as that works within a few seconds, and ends the jobs. What is left waits in the spool.
     pub async fn stop(&self) {
         self.ingest.stop();
-        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap_or_else(PoisonError::into_inner));
         let deadline = tokio::time::Instant::now() + STOP_WAIT;
-        for mut job in jobs {
-            match tokio::time::timeout_at(deadline, &mut job).await {
+        for Job { name, mut task } in self.jobs.take() {
+            match tokio::time::timeout_at(deadline, &mut task).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "a job of the clicks broke down"),
+                Ok(Err(error)) => tracing::error!(%error, "{name} broke down"),
                 Err(_) => {
                     tracing::warn!(
                         "a transaction on the clicks takes long: what it does not commit waits in the spool"
                     );
-                    job.abort();
+                    task.abort();
                 }
             }
         }

@@ -73,6 +73,11 @@ impl CreateQueue {
         Self { orders }
     }
 
+    /// Whether the task that makes the links is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.orders.is_closed()
+    }
+
     /// Makes at most [`LINKS_PER_CALL_MAX`] links, all committed or none.
     pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, changed_by: String) -> Result<Made, Problem> {
         let (reply, made) = oneshot::channel();

@@ -33,6 +33,7 @@ mod domains;
 mod fresh;
 mod health;
 mod idempotency;
+mod jobs;
 mod json_weight;
 mod keys;
 mod kv;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use waypost_spool::SpoolError;
 use waypost_table::Table;
@@ -20,7 +21,6 @@ use crate::answer::ControlHandler;
 use crate::clicks::Recorder;
 use crate::client::Proxies;
 use crate::config::EdgeConfig;
-use crate::connection::Drain;
 use crate::listen::Listeners;
 use crate::misses::Misses;
 use crate::notices::Notices;
@@ -126,6 +126,12 @@ impl Edge {
         &self.addresses
     }
 
+    /// What of it has ended although it was not told to: a thread, or one of its accept loops, with which the thread ends. Its
+    /// connections are cut then, and new ones come to the other threads, as long as there are any.
+    pub fn ended_thread(&self) -> Option<&'static str> {
+        self.threads.iter().any(JoinHandle::is_finished).then_some("a thread that redirects")
+    }
+
     /// Stops accepting, closes idle connections at once, lets running requests finish, and cuts what is left after
     /// `deadline`. Blocks the calling thread that long at most.
     pub fn shutdown(mut self, deadline: Duration) -> DrainReport {
@@ -206,36 +212,74 @@ impl ThreadParts {
             turning_away: Rc::default(),
         };
         let _entered = runtime.handle().enter();
-        let mut accept_loops = Vec::new();
-        for socket in self.sockets {
-            let listener = tokio::net::TcpListener::from_std(socket)?;
-            accept_loops.push(runtime.spawn_local(acceptor.clone().run(listener, self.stop.clone())));
-        }
-        Ok(Started { accept_loops, drain: acceptor.drain, stop: self.stop })
+        let listeners = self.sockets.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
+        Ok(Started { listeners, acceptor, stop: self.stop })
     }
 }
 
-/// One thread that accepts.
+/// One thread that listens.
 struct Started {
-    accept_loops: Vec<tokio::task::JoinHandle<()>>,
-    drain: Rc<Drain>,
+    listeners: Vec<tokio::net::TcpListener>,
+    acceptor: Acceptor,
     stop: watch::Receiver<Option<Stop>>,
 }
 
 impl Started {
-    async fn serve(mut self) -> DrainReport {
-        let cut_at = match self.stop.wait_for(Option::is_some).await {
-            Ok(stop) => stop.map_or_else(Instant::now, |stop| stop.cut_at),
-            // The edge is gone without a word.
-            Err(_) => Instant::now(),
-        };
-        for accept_loop in self.accept_loops {
-            let _ = accept_loop.await;
+    async fn serve(self) -> DrainReport {
+        let Self { listeners, acceptor, mut stop } = self;
+        let drain = acceptor.drain.clone();
+        let mut accept_loops = JoinSet::new();
+        for listener in listeners {
+            accept_loops.spawn_local(acceptor.clone().run(listener, stop.clone()));
         }
-        let open = self.drain.open();
-        self.drain.start();
-        let _ = tokio::time::timeout_at(cut_at, self.drain.until_done()).await;
-        let cut = self.drain.open();
+        drop(acceptor);
+        let order = until_told(&mut stop, &mut accept_loops).await;
+        let Some(Stop { cut_at }) = order else { return DrainReport::default() };
+        while accept_loops.join_next().await.is_some() {}
+        let open = drain.open();
+        drain.start();
+        let _ = tokio::time::timeout_at(cut_at, drain.until_done()).await;
+        let cut = drain.open();
         DrainReport { finished: open - cut, cut }
+    }
+}
+
+/// Waits for the order to stop. `None` where a loop ends that should go on until then.
+async fn until_told(stop: &mut watch::Receiver<Option<Stop>>, loops: &mut JoinSet<()>) -> Option<Stop> {
+    tokio::select! {
+        biased;
+        order = stop.wait_for(Option::is_some) => {
+            // Without a word, the edge is gone.
+            Some(order.ok().and_then(|order| *order).unwrap_or_else(|| Stop { cut_at: Instant::now() }))
+        }
+        _ = loops.join_next() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn until_told_beside(work: impl Future<Output = ()> + 'static, is_told: bool) -> Option<Stop> {
+        let runtime =
+            Builder::new_current_thread().enable_time().build_local(LocalOptions::default()).expect("a runtime");
+        runtime.block_on(async {
+            let (order, mut stop) = watch::channel(is_told.then(|| Stop { cut_at: Instant::now() }));
+            let mut loops = JoinSet::new();
+            loops.spawn_local(pending());
+            loops.spawn_local(work);
+            let ended = tokio::time::timeout(Duration::from_secs(10), until_told(&mut stop, &mut loops)).await;
+            drop(order);
+            ended.expect("it does not wait for the order alone")
+        })
+    }
+
+    #[test]
+    fn a_thread_ends_with_any_of_its_accept_loops() {
+        assert!(until_told_beside(async {}, false).is_none());
+        assert!(until_told_beside(async { panic!("on purpose") }, false).is_none());
+        assert!(until_told_beside(pending(), true).is_some());
     }
 }

@@ -219,6 +219,11 @@ impl Spool {
         }
     }
 
+    /// The background thread that has ended although it must not before [`Spool::close`]: nothing is flushed then, or no segment made.
+    pub fn ended_thread(&self) -> Option<&'static str> {
+        lock(&self.handle.threads).iter().any(JoinHandle::is_finished).then_some("a background thread of the spool")
+    }
+
     /// Ends the background threads and flushes. Writers that are still open go on without them: what they append from
     /// here on survives a kill, but a power loss only after another call. Also done when the last clone, writer and reader
     /// are gone.

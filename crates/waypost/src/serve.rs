@@ -9,6 +9,7 @@ mod descriptors;
 pub(crate) mod heap;
 mod local_socket;
 mod opening;
+mod vital;
 mod warm;
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use url::Url;
 use waypost_control::PublicUrl;
 use waypost_core::visitor::day_of;
@@ -32,7 +34,8 @@ use crate::instance::{DatabasePlaces, LocalParts};
 use crate::print;
 use crate::serve::bridge::Bridge;
 use crate::serve::local_socket::LocalSocket;
-use crate::serve::opening::Opening;
+use crate::serve::opening::{ControlPlane, Opening};
+use crate::serve::vital::Vital;
 use crate::serve::warm::Warmer;
 use crate::visitor_salts::VisitorSalts;
 
@@ -77,12 +80,15 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     descriptors::fit_connections(&mut edge_config.limits, descriptors, threads);
     let edge = waypost_edge::start(edge_config, Arc::clone(&local.table), bridge.handler())?;
     let warmer = Warmer::start(Arc::clone(&local.table)).context("start the thread that reads the table ahead")?;
-    runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));
-    runtime.spawn(destroy_old_salts(Arc::clone(&local.visitor_salts)));
+    let vital = Arc::new(Vital::default());
+    let countries = runtime.spawn(countries::keep_current(countries, config.country_database.is_some()));
+    vital.watch_task("the task that reads the country database", &countries);
+    let salts = runtime.spawn(destroy_old_salts(Arc::clone(&local.visitor_salts)));
+    vital.watch_task("the task that destroys old salts", &salts);
     let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
-    let (mut control, waiting) = match opening {
+    let (control, waiting) = match opening {
         Ok(databases) => {
-            let started = opening::start(databases, local.clone(), config, public_url.clone(), &bridge);
+            let started = opening::start(databases, local.clone(), config, public_url.clone(), (&bridge, &vital));
             (Some(runtime.block_on(started)?), None)
         }
         Err(opening) => {
@@ -90,40 +96,86 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
             if let Err(error) = local.table.trust() {
                 tracing::error!(error = &error as &dyn std::error::Error, "the link table cannot be read");
             }
-            let work = opening.start_when_open(local.clone(), config.clone(), public_url.clone(), bridge.clone());
-            (None, Some(runtime.spawn(work)))
+            let parts = (bridge.clone(), Arc::clone(&vital));
+            let work = opening.start_when_open(local.clone(), config.clone(), public_url.clone(), parts);
+            let waiting = runtime.spawn(work);
+            let (task, bridge) = (waiting.abort_handle(), bridge.clone());
+            vital
+                .watch(move || (task.is_finished() && !bridge.is_open()).then_some("the task that opens the database"));
+            (None, Some(waiting))
         }
     };
     let socket = runtime.block_on(async { LocalSocket::open(&data_dir, bridge.router()) })?;
     announce(&edge, &public_url, config.public_url.is_none(), &data_dir)?;
 
-    let name = runtime.block_on(signals.wait());
-    tracing::info!("{name}: stopping");
-    if let Some(waiting) = waiting {
-        waiting.abort();
-        // `None` where the database never came.
-        control = runtime.block_on(waiting).ok();
-    }
-    // They would be waited for as long as somebody listens.
-    if let Some(control) = &control {
-        control.app.close_feeds();
-    }
-    drop(warmer);
-    let report = edge.shutdown(config.drain_timeout);
-    tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
-    runtime.block_on(async {
-        socket.close().await;
-        match control {
-            Some(control) => {
-                control.app.stop().await;
-                control.instance.close().await;
+    let spool = local.spool.clone();
+    vital.watch(move || spool.ended_thread());
+    let look = || edge.ended_thread().or_else(|| warmer.ended_thread()).or_else(|| socket.ended_task());
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            name = signals.wait() => {
+                tracing::info!("{name}: stopping");
+                None
             }
-            None => local.close().await,
+            name = vital.ends(look) => Some(name),
         }
     });
+    if let Some(name) = ended {
+        tracing::error!("{name} has ended, which it must not: stopping, to be started again");
+        vital::end_for_certain(config.drain_timeout);
+    }
+    drop(vital);
+    Running { edge, warmer, control, waiting, socket, local }.stop(runtime, config.drain_timeout);
+    if ended.is_some() {
+        return Err(BrokenDown.into());
+    }
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Everything that has to be stopped.
+struct Running {
+    edge: Edge,
+    warmer: Warmer,
+    control: Option<ControlPlane>,
+    /// The way to a control plane that waits for its database.
+    waiting: Option<JoinHandle<ControlPlane>>,
+    socket: LocalSocket,
+    local: LocalParts,
+}
+
+impl Running {
+    fn stop(self, runtime: &Runtime, drain_timeout: Duration) {
+        let Self { edge, warmer, mut control, waiting, socket, local } = self;
+        if let Some(waiting) = waiting {
+            waiting.abort();
+            // `None` where the database never came.
+            control = runtime.block_on(waiting).ok();
+        }
+        // They would be waited for as long as somebody listens.
+        if let Some(control) = &control {
+            control.app.close_feeds();
+        }
+        drop(warmer);
+        let report = edge.shutdown(drain_timeout);
+        tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
+        runtime.block_on(async {
+            socket.close().await;
+            match control {
+                Some(control) => {
+                    control.app.stop().await;
+                    control.instance.close().await;
+                }
+                None => local.close().await,
+            }
+        });
+    }
+}
+
+/// A part has ended that must not.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the server broke down")]
+struct BrokenDown;
 
 /// Finds a port that is taken before anything is opened or made. The edge's own binding is what counts.
 fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {

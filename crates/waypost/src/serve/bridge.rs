@@ -54,6 +54,11 @@ impl Bridge {
         let _ = self.shared.router.set(router);
     }
 
+    /// Whether the control plane is there.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.router.get().is_some()
+    }
+
     /// The same for those who do not come through the edge: every request, whichever path it names.
     pub(crate) fn router(&self) -> Router {
         let shared = Arc::clone(&self.shared);

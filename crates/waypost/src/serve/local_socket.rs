@@ -74,6 +74,11 @@ impl LocalSocket {
         Ok(Self { path, stop, server })
     }
 
+    /// The task that serves it, where that has ended although it must not before [`LocalSocket::close`].
+    pub(crate) fn ended_task(&self) -> Option<&'static str> {
+        self.server.is_finished().then_some("the task that serves the local socket")
+    }
+
     /// Stops accepting, lets running commands finish, and removes the socket.
     pub(crate) async fn close(self) {
         // Nobody listens where the server has already ended.

@@ -14,6 +14,7 @@ use waypost_store::StoreError;
 use crate::config::Config;
 use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts};
 use crate::serve::bridge::Bridge;
+use crate::serve::vital::Vital;
 
 /// How long the listeners wait for the databases: what is there answers by then.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
@@ -67,13 +68,13 @@ impl Opening {
         local: LocalParts,
         config: Config,
         public_url: PublicUrl,
-        bridge: Bridge,
+        (bridge, vital): (Bridge, Arc<Vital>),
     ) -> ControlPlane {
         let mut pause = BACK_OFF.0;
         loop {
             let reason = match (&mut self.attempt).await {
                 Ok(Ok(databases)) => {
-                    match start(databases, local.clone(), &config, public_url.clone(), &bridge).await {
+                    match start(databases, local.clone(), &config, public_url.clone(), (&bridge, &vital)).await {
                         Ok(started) => {
                             tracing::info!("the database answers; everything is at work");
                             return started;
@@ -110,7 +111,7 @@ fn may_pass(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable))
 }
 
-/// Starts the control plane on open databases, and sends it the requests that come.
+/// Starts the control plane on open databases, has its jobs looked after, and sends it the requests that come.
 ///
 /// # Errors
 /// Where a database fails.
@@ -119,7 +120,7 @@ pub(crate) async fn start(
     local: LocalParts,
     config: &Config,
     public_url: PublicUrl,
-    bridge: &Bridge,
+    (bridge, vital): (&Bridge, &Vital),
 ) -> anyhow::Result<ControlPlane> {
     let instance = Instance::join(local, databases, config).await?;
     let app = match instance.start_app(config, public_url).await {
@@ -130,6 +131,8 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
+    let jobs = Arc::downgrade(&app);
+    vital.watch(move || jobs.upgrade()?.ended_job());
     bridge.open(waypost_control::router(Arc::clone(&app)));
     tokio::spawn(log_readiness(Arc::clone(&app)));
     Ok(ControlPlane { app, instance })

@@ -28,6 +28,12 @@ impl Warmer {
         let thread = thread::Builder::new().name("table-warm".to_owned()).spawn(move || keep_warm(&table, &stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
+
+    /// The thread, where it has ended although it must not before this is dropped.
+    pub(crate) fn ended_thread(&self) -> Option<&'static str> {
+        let has_ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        has_ended.then_some("the thread that checks the link table")
+    }
 }
 
 impl Drop for Warmer {
