@@ -2,8 +2,8 @@
 //!
 //! Two readers that disagree on where a request ends can be made to see different requests, so whatever could be read in two
 //! ways is refused: a bare CR or LF, a folded line, a space before the colon, control characters, two lengths (equal ones, too),
-//! a length beside a transfer coding, any transfer coding but a single `chunked`. The engine gets a request's own bytes and none
-//! of the next.
+//! a length beside a transfer coding, a tab beside either, any transfer coding but a single `chunked`. The engine gets a request's
+//! own bytes and none of the next.
 
 use std::ops::Range;
 
@@ -173,14 +173,15 @@ pub(crate) fn check(head: &[u8]) -> Result<CheckedHead, Page> {
     for line in lines.take_while(|line| !line.is_empty()) {
         fields += 1;
         let (name, value) = field(line).ok_or(Page::BadRequest)?;
-        let once = if name.eq_ignore_ascii_case(b"content-length") {
-            length.replace(value)
+        let framing = if name.eq_ignore_ascii_case(b"content-length") {
+            &mut length
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            coding.replace(value)
+            &mut coding
         } else {
-            None
+            continue;
         };
-        if once.is_some() {
+        // Not everybody takes a tab for a blank.
+        if framing.replace(value).is_some() || line.contains(&b'\t') {
             return Err(Page::BadRequest);
         }
     }
@@ -394,6 +395,9 @@ mod tests {
             "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
             "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
             "Content-Length:\r\n",
+            "Content-Length:\t4\r\n",
+            "Content-Length: 4\t\r\n",
+            "Transfer-Encoding: \tchunked\r\n",
             "Content-Length: +4\r\n",
             "Content-Length: -4\r\n",
             "Content-Length: 4 4\r\n",

@@ -196,6 +196,8 @@ impl RequestService {
     fn route(&self, request: &Request<Incoming>) -> Route {
         let method = request.method();
         if *method == Method::CONNECT {
+            // Whoever asks for a tunnel may send what is not meant for us.
+            self.channel.is_closing.set(true);
             return Route::Here(Outcome::Page(Page::MethodNotAllowed));
         }
         if *method == Method::OPTIONS && request.uri().path() == "*" {

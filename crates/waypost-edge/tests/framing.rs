@@ -220,6 +220,9 @@ fn http_1_0_needs_no_host() {
 #[test]
 fn every_form_of_a_target_is_answered() {
     let edge = Setup::new().plain_link("abc").start();
+    let next = "GET /abc HTTP/1.1\r\nHost: go.example\r\n\r\n";
+    let tunnel = format!("CONNECT go.example:80 HTTP/1.1\r\nHost: go.example\r\n\r\n{next}");
+    check_refused(&edge, &tunnel, 405);
     let options = edge.ask("OPTIONS *", &[]);
     assert_eq!((options.status, options.header("allow").is_some()), (204, true));
     assert_eq!(
