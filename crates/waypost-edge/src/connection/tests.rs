@@ -1,3 +1,5 @@
+//! How many requests a connection answers in one turn of its thread.
+
 #![allow(clippy::unwrap_used)]
 
 use std::future::{pending, poll_fn};
