@@ -49,6 +49,7 @@ mod outbox;
 mod own_hosts;
 mod pages;
 mod password;
+mod password_lane;
 mod permission;
 mod preview;
 mod problem;

@@ -1,21 +1,27 @@
 //! Passwords of links: hashing and checking with argon2id, off the async threads and only a few at once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
-use tokio::sync::Semaphore;
+
+use crate::password_lane::{Lane, Place, Share};
+use crate::throttle::AddressKey;
 
 /// The most bytes of a link's password.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 256;
 /// Hashes that run at once for owners, and for visitors; each takes 19 MiB and some 20 ms of a core.
 const HASHES_AT_ONCE: usize = 2;
 /// Requests that wait for their turn; past them the answer is "too busy".
-const HASHES_WAITING_MAX: usize = 32;
+const HASHES_WAITING_MAX: usize = 64;
 /// How far apart passwords are checked for links on which too many wrong ones were tried, and how many wait for that.
 const SLOW_STEP: Duration = Duration::from_secs(1);
-const SLOW_WAITING_MAX: usize = 16;
+const SLOW_WAITING_MAX: usize = 32;
+/// Places of the lanes of visitors that one address, and one network, may hold: some tens of addresses leave room for others.
+const VISITORS_SHARE: Share = Share { address: 3, network: 12 };
+const SLOW_SHARE: Share = Share { address: 2, network: 6 };
+/// Owners are known by their keys.
+const OWNERS_SHARE: Share = Share { address: usize::MAX, network: usize::MAX };
 /// The most memory (KiB) and passes that a hash made elsewhere may ask of us.
 const MEMORY_KIB_MAX: u32 = 64 << 10;
 const PASSES_MAX: u32 = 6;
@@ -32,13 +38,6 @@ pub(crate) struct Passwords {
     slow_step: Duration,
 }
 
-/// Those whose passwords are checked in turn.
-#[derive(Clone, Debug)]
-struct Lane {
-    running: Arc<Semaphore>,
-    admitted: Arc<Semaphore>,
-}
-
 /// How soon a password is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -46,6 +45,13 @@ pub(crate) enum Pace {
     Usual,
     /// One a second, and all links that are slow together.
     Slow,
+}
+
+/// Who asks whether a password is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) address: AddressKey,
+    pub(crate) pace: Pace,
 }
 
 /// Why no hash was made and no password checked.
@@ -61,43 +67,45 @@ pub(crate) enum PasswordError {
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        let usual = || Lane::new(HASHES_AT_ONCE, HASHES_WAITING_MAX);
-        Self { owners: usual(), visitors: usual(), slow: Lane::new(1, SLOW_WAITING_MAX), slow_step: SLOW_STEP }
+        let usual = |share| Lane::new(HASHES_AT_ONCE, HASHES_WAITING_MAX, share);
+        Self {
+            owners: usual(OWNERS_SHARE),
+            visitors: usual(VISITORS_SHARE),
+            slow: Lane::new(1, SLOW_WAITING_MAX, SLOW_SHARE),
+            slow_step: SLOW_STEP,
+        }
     }
 
     /// The PHC string of a password, with a fresh salt.
     pub(crate) async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.owners
-            .run(move || {
-                let mut salt = [0; 16];
-                getrandom::fill(&mut salt).map_err(|error| PasswordError::Failed(error.to_string()))?;
-                let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
-                hash.map(|hash| hash.to_string()).map_err(|error| PasswordError::Failed(error.to_string()))
-            })
-            .await
+        run_in(&self.owners, self.owners.enter(None)?, move || {
+            let mut salt = [0; 16];
+            getrandom::fill(&mut salt).map_err(|error| PasswordError::Failed(error.to_string()))?;
+            let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
+            hash.map(|hash| hash.to_string()).map_err(|error| PasswordError::Failed(error.to_string()))
+        })
+        .await
     }
 
-    /// Whether the password is the one that was hashed.
-    pub(crate) async fn is_right(&self, password: String, hash: String, pace: Pace) -> Result<bool, PasswordError> {
-        match pace {
+    /// Whether the password is the one that was hashed. Holds a place of the share of `asker` until that is known.
+    pub(crate) async fn is_right(&self, password: String, hash: String, asker: Asker) -> Result<bool, PasswordError> {
+        match asker.pace {
             Pace::Usual => {}
-            Pace::Slow => self.wait_for_slow_turn().await?,
+            Pace::Slow => self.wait_for_slow_turn(asker.address).await?,
         }
-        self.visitors
-            .run(move || {
-                if !is_usable_hash(&hash) {
-                    return Err(PasswordError::Failed("the link holds no usable hash".to_owned()));
-                }
-                Ok(Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok())
-            })
-            .await
+        run_in(&self.visitors, self.visitors.enter(Some(asker.address))?, move || {
+            if !is_usable_hash(&hash) {
+                return Err(PasswordError::Failed("the link holds no usable hash".to_owned()));
+            }
+            Ok(Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok())
+        })
+        .await
     }
 
     /// Waits for a turn in the slow lane, and takes it up for a step.
-    async fn wait_for_slow_turn(&self) -> Result<(), PasswordError> {
-        let _admitted = self.slow.admitted.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let turn = Arc::clone(&self.slow.running).acquire_owned().await;
-        let turn = turn.map_err(|error| PasswordError::Failed(error.to_string()))?;
+    async fn wait_for_slow_turn(&self, address: AddressKey) -> Result<(), PasswordError> {
+        let _place = self.slow.enter(Some(address))?;
+        let turn = self.slow.turn().await?;
         let step = self.slow_step;
         tokio::spawn(async move {
             tokio::time::sleep(step).await;
@@ -107,25 +115,19 @@ impl Passwords {
     }
 }
 
-impl Lane {
-    fn new(at_once: usize, waiting_max: usize) -> Self {
-        Self { running: Arc::new(Semaphore::new(at_once)), admitted: Arc::new(Semaphore::new(at_once + waiting_max)) }
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let failed = |error: &dyn std::fmt::Display| PasswordError::Failed(error.to_string());
-        let _admitted = self.admitted.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|error| failed(&error))?;
-        // The permit moves along: a caller that goes away leaves the work running, and it still counts.
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        done.await.map_err(|error| failed(&error))?
-    }
+/// Does the work off the async threads when it is its turn.
+async fn run_in<T: Send + 'static>(
+    lane: &Lane,
+    place: Place,
+    work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+) -> Result<T, PasswordError> {
+    let turn = lane.turn().await?;
+    // Turn and place move along: a caller that goes away leaves the work running, and it still counts.
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = (turn, place);
+        work()
+    });
+    done.await.map_err(|error| PasswordError::Failed(error.to_string()))?
 }
 
 /// Whether a text is an argon2 hash that can be checked at a reasonable cost.
@@ -144,13 +146,20 @@ pub(crate) fn is_usable_hash(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// Someone behind the nth address, each in a network of its own.
+    fn asker(number: u8, pace: Pace) -> Asker {
+        Asker { address: AddressKey::of(Some([198, 51, number, 1].into())), pace }
+    }
+
     #[tokio::test]
     async fn hashes_and_checks() {
         let passwords = Passwords::new();
         let hash = passwords.hash("secret".to_owned()).await.expect("hash");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(is_usable_hash(&hash));
-        let check = |password: &str, hash: &str| passwords.is_right(password.to_owned(), hash.to_owned(), Pace::Usual);
+        let check = |password: &str, hash: &str| {
+            passwords.is_right(password.to_owned(), hash.to_owned(), asker(0, Pace::Usual))
+        };
         assert!(check("secret", &hash).await.expect("check"));
         assert!(!check("Secret", &hash).await.expect("check"));
         assert!(check("secret", "plain").await.is_err());
@@ -160,20 +169,33 @@ mod tests {
     async fn slow_links_take_turns_and_owners_do_not_wait_for_them() {
         let passwords = Passwords { slow_step: Duration::from_secs(3_600), ..Passwords::new() };
         let hash = passwords.hash("secret".to_owned()).await.expect("hash");
-        let slow = || passwords.is_right("secret".to_owned(), hash.clone(), Pace::Slow);
-        assert!(slow().await.expect("the first does not wait"));
-        let waiting: Vec<_> = (0..=SLOW_WAITING_MAX).map(|_| slow()).collect();
+        let slow = |number| passwords.is_right("secret".to_owned(), hash.clone(), asker(number, Pace::Slow));
+        assert!(slow(0).await.expect("the first does not wait"));
+        let waiting: Vec<_> = (0..=SLOW_WAITING_MAX as u8).map(slow).collect();
         let mut waiting = futures_util::future::join_all(waiting.into_iter().map(Box::pin));
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
-        assert!(matches!(slow().await, Err(PasswordError::Busy)));
-        assert!(passwords.is_right("secret".to_owned(), hash.clone(), Pace::Usual).await.expect("check"));
-        let visitors = futures_util::future::join_all(
-            (0..100).map(|_| Box::pin(passwords.is_right("x".to_owned(), hash.clone(), Pace::Usual))),
-        );
+        assert!(matches!(slow(200).await, Err(PasswordError::Busy)));
+        let usual = |number| passwords.is_right("x".to_owned(), hash.clone(), asker(number, Pace::Usual));
+        assert!(!usual(200).await.expect("check"));
+        let visitors = futures_util::future::join_all((0..100).map(|number| Box::pin(usual(number))));
         let mut visitors = Box::pin(visitors);
         assert!(futures_util::FutureExt::now_or_never(&mut visitors).is_none());
-        assert!(passwords.is_right("x".to_owned(), hash.clone(), Pace::Usual).await.is_err(), "visitors are many");
+        assert!(usual(201).await.is_err(), "visitors are many");
         assert!(passwords.hash("secret".to_owned()).await.is_ok(), "owners are not held up");
+    }
+
+    #[tokio::test]
+    async fn one_address_fills_no_lane() {
+        let passwords = Passwords { slow_step: Duration::from_secs(3_600), ..Passwords::new() };
+        let hash = passwords.hash("secret".to_owned()).await.expect("hash");
+        let check = |asker| Box::pin(passwords.is_right("secret".to_owned(), hash.clone(), asker));
+        for pace in [Pace::Usual, Pace::Slow] {
+            let mut flood: Vec<_> = (0..100).map(|_| check(asker(1, pace))).collect();
+            let asked = flood.iter_mut().map(futures_util::FutureExt::now_or_never);
+            assert!(asked.filter(|answer| matches!(answer, Some(Err(PasswordError::Busy)))).count() > 90);
+            let mut other = check(asker(2, pace));
+            assert!(futures_util::FutureExt::now_or_never(&mut other).is_none(), "{pace:?}: waits for its turn");
+        }
     }
 
     #[test]

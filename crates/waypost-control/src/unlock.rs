@@ -68,8 +68,8 @@ impl App {
             Ok(attempt) => attempt,
             Err(seconds) => return Ok(Unlocked::Throttled(seconds)),
         };
-        match self.passwords.is_right(password, locked.password_hash, attempt.pace).await {
-            Ok(true) => self.unlock_limits.give_back(attempt),
+        match self.passwords.is_right(password, locked.password_hash, attempt.asker).await {
+            Ok(true) => self.unlock_limits.note_right(attempt),
             Ok(false) => {
                 self.unlock_limits.note_wrong(attempt, monotonic_now());
                 return Ok(Unlocked::Refused);

@@ -1,5 +1,6 @@
 //! What people see: the landing page, previews, the password form, and what is not there.
 
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use crate::harness::{Reply, TestApp};
@@ -228,4 +229,25 @@ async fn the_host_in_the_target_decides() {
     assert_eq!(unlock("/geheim", "http://go.example").body(form).await.status, 401);
     assert_eq!(unlock("http://other.example/geheim", "http://other.example").body(form).await.status, 303);
     assert_eq!(unlock("http://other.example/geheim", "http://go.example:1").body(form).await.status, 403);
+}
+
+/// Few addresses that send right passwords again and again, many at once, on links of their own.
+#[tokio::test]
+async fn a_few_addresses_leave_room_for_everyone_else() {
+    let app = TestApp::new().await;
+    for number in 0..6 {
+        let slug = format!("mine{number}");
+        app.create_link(json!({"slug": slug, "destination_url": "https://example.com/", "password": "right"})).await;
+    }
+    app.create_link(json!({"slug": "theirs", "destination_url": "https://example.com/", "password": "right"})).await;
+    let post = |path: &str, address: &str| app.call("POST", path).address(address).body("password=right");
+    let flood = (0..150).map(|number| post(&format!("/mine{}", number / 5 % 6), &format!("192.0.2.{}", number % 3)));
+    let mut flood: futures_util::stream::FuturesUnordered<_> = flood.collect();
+    while let Some(reply) = flood.next().await {
+        if reply.status == 429 {
+            break;
+        }
+    }
+    let (_, reply) = futures_util::future::join(flood.collect::<Vec<_>>(), post("/theirs", "198.51.100.1")).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
 }
