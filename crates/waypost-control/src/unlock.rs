@@ -4,7 +4,6 @@
 
 use waypost_core::decide::{Action, decide};
 use waypost_core::slug::{from_request_path, without_closing_mark};
-use waypost_core::visit::Method;
 use waypost_core::{CompactLink, DomainSettings, Visit};
 
 use crate::app::{App, monotonic_now, wall_clock_now};
@@ -107,7 +106,8 @@ impl App {
 
     /// What the link of this slug says of its password; `None` where there is none.
     fn read_locked(&self, table_key: &str, slug: &str) -> Result<Option<Result<Locked, Unlocked>>, Problem> {
-        let visit = Visit { method: Method::Post, ..Visit::at(wall_clock_now()) };
+        // As a GET is decided, so that nobody learns more from posting.
+        let visit = Visit::at(wall_clock_now());
         let read = self.table.get(table_key, slug, |bytes| {
             let link = CompactLink::read(bytes)?;
             Ok::<_, waypost_core::compact::CorruptRecord>(match decide(&link, &visit)?.action {

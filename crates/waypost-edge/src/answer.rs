@@ -118,12 +118,12 @@ pub(crate) enum Answering {
         channel: Rc<Channel>,
         /// Whether the body of the request has been read to its end. `None` where there is none.
         is_read: Option<Arc<AtomicBool>>,
-        misses: Option<MissedPreview>,
+        misses: Option<MissedAtControl>,
     },
 }
 
 /// What to do where a control answer says that there is no such link.
-pub(crate) type MissedPreview = Box<dyn Fn() -> Option<Answer>>;
+pub(crate) type MissedAtControl = Box<dyn Fn() -> Option<Answer>>;
 
 impl Answering {
     pub(crate) fn ignoring(body: Incoming, answer: Answer, channel: Rc<Channel>) -> Self {

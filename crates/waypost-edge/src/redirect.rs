@@ -146,24 +146,27 @@ impl Shared {
         if self.table.knows_all() { Page::NotFound } else { Page::Unavailable }
     }
 
-    /// Whether a POST to this path is for the control plane, because the link there takes a password. Where that cannot
-    /// be read, the control plane says so.
+    /// Whether something is to be posted to this path, because a GET would show the password form there; the control plane then
+    /// answers. It does so, too, where that cannot be read, and says what is wrong.
     ///
     /// # Errors
-    /// The page to show where nothing is known of the link yet.
-    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader) -> Result<bool, Page> {
+    /// The page that a GET would get where nothing is there or nothing is known of it yet, and "method not allowed" where a GET
+    /// would lead somewhere.
+    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader, now: Timestamp) -> Result<(), Page> {
         let Asked { target, site, .. } = asked;
-        let read = |bytes: &[u8]| Some(CompactLink::read(bytes).ok()?.password_hash().is_some());
+        let read = |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &Visit::at(now)).ok()?.action);
         for slug_in in [from_request_path, without_closing_mark] {
             let Some(slug) = slug_in(target.path, site.case_insensitive) else { continue };
             match links.get(site.table_key, &slug, read) {
-                Ok(Some(takes)) => return Ok(takes),
+                Ok(Some(Action::Unlock)) | Err(_) => return Ok(()),
+                Ok(Some(Action::NotFound)) => return Err(Page::NotFound),
+                Ok(Some(Action::Gone)) => return Err(Page::Gone),
+                Ok(Some(Action::Redirect | Action::MethodNotAllowed)) => return Err(Page::MethodNotAllowed),
                 Ok(None) if !self.table.knows_all() => return Err(Page::Unavailable),
                 Ok(None) => {}
-                Err(_) => return Ok(true),
             }
         }
-        Ok(false)
+        Err(self.not_found())
     }
 
     /// Whether the request brings a grant of this link, which asks for a password.

@@ -30,7 +30,7 @@ use waypost_core::slug::reserved_word;
 use waypost_core::visit;
 use waypost_table::Table;
 
-use crate::answer::{self, Answer, Answering, ControlHandler, MissedPreview};
+use crate::answer::{self, Answer, Answering, ControlHandler, MissedAtControl};
 use crate::client::{ClientFacts, Proxies};
 use crate::config::{HostPolicy, Limits};
 use crate::country::CountryDatabase;
@@ -147,7 +147,7 @@ impl Service<Request<Incoming>> for RequestService {
         match self.route(&request) {
             Route::Control { host, domain } => {
                 let client = self.client(&request, host, domain);
-                let misses = self.missed_preview(&request, client.address);
+                let misses = self.missed_at_control(&request, client.address);
                 let request = request.map(PeerBody::new);
                 let is_read = request.body().is_read();
                 let future = (self.shared.control)(request, client);
@@ -257,14 +257,17 @@ impl RequestService {
             let visitor = self.visitor(headers);
             let followed = self.shared.follow(asked, headers, visitor, &self.thread, Outcome::redirect);
             followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, visitor.address)))
-        } else if *method == Method::POST {
-            match self.shared.takes_password(asked, &self.thread.links) {
-                Ok(true) => Outcome::Control,
-                Ok(false) => Outcome::Page(Page::MethodNotAllowed),
-                Err(page) => Outcome::Page(page),
-            }
         } else {
-            Outcome::Page(Page::MethodNotAllowed)
+            let visitor = self.visitor(request.headers());
+            match self.shared.takes_password(asked, &self.thread.links, visitor.now) {
+                Ok(()) if *method == Method::POST => Outcome::Control,
+                Ok(()) => Outcome::Page(Page::MethodNotAllowed),
+                Err(page) => Outcome::Page(match self.missed(page, visitor.address) {
+                    // Whether nothing is there or a link without a form is not to be told from this answer.
+                    Page::NotFound | Page::Gone => Page::MethodNotAllowed,
+                    page => page,
+                }),
+            }
         }
     }
 
@@ -310,9 +313,11 @@ impl RequestService {
         }
     }
 
-    /// The preview of a link says as well as the link whether there is one, so that it counts as much.
-    fn missed_preview(&self, request: &Request<Incoming>, address: IpAddr) -> Option<MissedPreview> {
-        if !request.uri().path().ends_with('+') || self.shared.misses.is_none() {
+    /// The preview of a link, and the answer to its form, say as well as the link whether there is one, so that they count as much.
+    fn missed_at_control(&self, request: &Request<Incoming>, address: IpAddr) -> Option<MissedAtControl> {
+        let path = request.uri().path();
+        let is_of_link = path.ends_with('+') || *request.method() == Method::POST && path != "/" && is_link_path(path);
+        if !is_of_link || self.shared.misses.is_none() {
             return None;
         }
         let service = self.clone();

@@ -45,6 +45,42 @@ fn a_scanner_is_told_to_wait_and_nobody_else() {
 }
 
 #[test]
+fn a_miss_counts_whatever_its_method() {
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
+        let edge = edge(true);
+        let ask = |path: &str| edge.ask(&format!("{method} {path}"), &[("X-Forwarded-For", "192.0.2.1")]).status;
+        for number in 0..10 {
+            assert_eq!(ask(&format!("/none{number}")), 405, "{method}");
+            assert_eq!(ask("/abc"), 405, "{method}: links that exist cost nothing");
+        }
+        assert_eq!(ask("/none"), 429, "{method}");
+        assert_eq!(ask("/abc"), 405, "{method}");
+        assert_eq!(edge.ask("GET /none", &[("X-Forwarded-For", "192.0.2.1")]).status, 429, "{method}: one limit");
+    }
+}
+
+#[test]
+fn posting_tells_no_more_than_asking() {
+    let hidden =
+        r#""destination_url": "https://example.com/", "password_hash": "$argon2id$v=19$m=8,t=1,p=1$YWJj$YWJj""#;
+    let edge = Setup::new()
+        .plain_link("open")
+        .link("off", &format!("{{{hidden}, \"enabled\": false}}"))
+        .link("early", &format!("{{{hidden}, \"starts_at\": \"2999-01-01T00:00:00Z\"}}"))
+        .link("ended", &format!("{{{hidden}, \"expires_at\": \"2020-01-01T00:00:00Z\"}}"))
+        .start();
+    let answer = |path: &str| {
+        let reply = edge.ask(&format!("POST {path}"), &[]);
+        (reply.status, reply.text())
+    };
+    let missing = answer("/missing");
+    assert_eq!(missing.0, 405);
+    for path in ["/open", "/off", "/early", "/ended"] {
+        assert_eq!(answer(path), missing, "{path}");
+    }
+}
+
+#[test]
 fn a_preview_of_no_link_is_a_miss() {
     let control: waypost_edge::ControlHandler = std::sync::Arc::new(|_, _| {
         Box::pin(async {

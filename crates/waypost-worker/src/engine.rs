@@ -10,7 +10,7 @@ use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantedLink, subject};
 use waypost_core::page::{Page, leave_page, prefers_json};
 use waypost_core::query;
 use waypost_core::slug::{RESERVED, key_from_request_path, reserved_word, without_closing_mark};
-use waypost_core::visit::{Method, Unlock, Visit};
+use waypost_core::visit::{Unlock, Visit};
 
 use crate::anonymous::shorten;
 use crate::clicks::{Clicks, write_signature};
@@ -277,14 +277,13 @@ impl Engine {
             Ok(link) => link,
             Err(shown) => return page(shown),
         };
-        let visit = Visit { method: Method::Post, ..Visit::at(now) };
+        // As a GET is decided, so that nobody learns more from posting.
+        let visit = Visit::at(now);
         let (action, hash) = match decide(&link, &visit) {
             Ok(decision) => (decision.action, link.password_hash()),
             Err(_) => return page(Page::BadRecord),
         };
         let shown = match (action, hash) {
-            (Action::NotFound, _) => Page::NotFound,
-            (Action::Gone, _) => Page::Gone,
             (Action::Unlock, Some(hash)) if !password.is_empty() => {
                 return match password::is_right(password, hash) {
                     Some(true) => self.text(200, b""),
@@ -293,7 +292,10 @@ impl Engine {
                 };
             }
             (Action::Unlock, Some(_)) => Page::UnlockRefused,
-            (Action::Unlock | Action::Redirect | Action::MethodNotAllowed, _) => Page::MethodNotAllowed,
+            // Whether nothing is there or a link without a form is not to be told from this answer.
+            (Action::Unlock | Action::Redirect | Action::MethodNotAllowed | Action::NotFound | Action::Gone, _) => {
+                Page::MethodNotAllowed
+            }
         };
         page(shown)
     }
