@@ -68,6 +68,8 @@ pub(crate) struct Sync {
     caught_up: watch::Sender<bool>,
     /// Whether the last round failed.
     is_failing: AtomicBool,
+    /// Whether the table is known to lack something, since a round that could not bring it in.
+    is_behind: AtomicBool,
     /// Records that could not be compiled since the start.
     refused: AtomicU64,
     /// Parts of records that could not.
@@ -110,6 +112,7 @@ impl Sync {
             domains: watch::Sender::new((0, Arc::default())),
             caught_up: watch::Sender::new(false),
             is_failing: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
             refused: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             mended: AtomicU64::new(0),
@@ -128,7 +131,9 @@ impl Sync {
     /// Waits until the table holds everything up to this outbox sequence.
     pub(crate) async fn wait_for_links(&self, sequence: u64, wait_ms: u64) -> Result<(), NotSynced> {
         self.want(sequence);
-        reached(self.cursor.subscribe(), |cursor| *cursor >= sequence, wait_ms).await
+        let waited = reached(self.cursor.subscribe(), |cursor| *cursor >= sequence, wait_ms).await;
+        // Whoever asks for the link is not to be told that there is none.
+        waited.inspect_err(|NotSynced| self.table.doubt())
     }
 
     fn want(&self, sequence: u64) {
@@ -233,12 +238,7 @@ impl Sync {
     /// Keeps what became of a round, and logs when that changed.
     fn note(&self, outcome: Result<(), SyncError>) {
         let was_failing = self.is_failing.swap(outcome.is_err(), Ordering::SeqCst);
-        if let (Err(SyncError::Store(_)), false) = (&outcome, *self.caught_up.borrow()) {
-            // Nobody can say what the table lacks. Links of one that was complete once are more than none.
-            if let Err(error) = self.table.trust() {
-                tracing::error!(error = %Chain(&error), "the link table cannot be read");
-            }
-        }
+        self.judge_table(&outcome);
         match outcome {
             // The table has said what is wrong with it, and the next round fills it anew.
             Err(SyncError::Table(TableError::Damaged { .. })) => {}
@@ -248,6 +248,27 @@ impl Sync {
             }
             Ok(()) if was_failing => tracing::info!(cursor = self.table.cursor(), "the link table is up to date again"),
             Ok(()) => {}
+        }
+    }
+
+    /// Whether a link that is not in the table is said not to exist. Not where a change is known that the table did not take, as
+    /// on a full disk: that ends with the round that brings it in.
+    fn judge_table(&self, outcome: &Result<(), SyncError>) {
+        let lacks = match outcome {
+            Ok(()) => false,
+            Err(SyncError::Table(_) | SyncError::Join(_)) => true,
+            Err(SyncError::Store(_)) => {
+                self.is_behind.load(Ordering::SeqCst) || self.table.cursor() < self.wanted.load(Ordering::SeqCst)
+            }
+        };
+        self.is_behind.store(lacks, Ordering::SeqCst);
+        if lacks {
+            self.table.doubt();
+        } else if outcome.is_err() && !*self.caught_up.borrow() {
+            // Nobody can say what the table lacks. Links of one that was complete once are more than none.
+            if let Err(error) = self.table.trust() {
+                tracing::error!(error = %Chain(&error), "the link table cannot be read");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::http::{Response, request};
 use waypost_testkit::server::Server;
@@ -44,6 +44,10 @@ impl World {
     fn create(&self, slug: &str) -> Response {
         let body = json!({ "destination_url": "https://example.com/", "slug": slug }).to_string();
         self.call("POST /api/v1/links", &body)
+    }
+
+    fn readiness(&self) -> Value {
+        serde_json::from_slice(&self.call("GET /readyz", "").body).unwrap()
     }
 
     fn follow(&self, slug: &str) -> u16 {
@@ -101,6 +105,32 @@ fn a_full_disk_that_gets_room_again() {
     assert_eq!(world.follow("after"), 302);
     wait_until(SECONDS, "the clicks to be counted", || world.clicks() == 8).unwrap();
     wait_until(SECONDS, "the server to be ready", || get(&world.server, "/readyz").status == 200).unwrap();
+}
+
+/// The database has room, the table's file has none: what was saved is not known to redirects, and they say so.
+#[test]
+fn a_link_that_the_table_cannot_take_is_not_said_to_be_missing() {
+    let world = World::new();
+    assert_eq!(world.create("before").status, 201);
+    assert_eq!(world.follow("none"), 404);
+    world.arm(Calls::AnyWrite, Failure::NoSpace, "data.mdb", (1, u64::MAX));
+    let saved = world.create("during");
+    assert!(saved.status == 201 || saved.status == 503, "{}", saved.text());
+    for slug in ["during", "none"] {
+        let answer = get(&world.server, &format!("/{slug}"));
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{slug}");
+    }
+    assert_eq!(world.follow("before"), 302);
+    let ready = world.readiness();
+    let table = &ready["checks"]["table"];
+    assert_eq!((&ready["ready"], &ready["degraded"]), (&json!(true), &json!(true)), "{ready}");
+    assert_eq!((&table["ok"], &table["complete"]), (&json!(false), &json!(false)), "{ready}");
+    assert!(table["behind"].as_u64() >= Some(1), "{ready}");
+    world.faults.disarm().unwrap();
+    wait_until(SECONDS, "the link to be followed", || world.follow("during") == 302).unwrap();
+    wait_until(SECONDS, "the table to know all", || world.follow("none") == 404).unwrap();
+    let ready = world.readiness();
+    assert_eq!((&ready["degraded"], &ready["checks"]["table"]["behind"]), (&json!(false), &json!(0)), "{ready}");
 }
 
 #[test]
