@@ -61,13 +61,19 @@ pub(crate) struct TableCheck {
 /// and clicks wait in the spool, which no other instance could count.
 #[derive(Debug, Serialize)]
 struct ClicksCheck {
+    /// Whether clicks are recorded and counted: the database answers and takes writes, the last attempt to count did not
+    /// fail, and none is being lost.
     ok: bool,
+    /// Whether the database takes writes, as the last one says, or one that was committed to find out.
+    writable: bool,
     /// Clicks that wait to be counted.
     pending: u64,
     /// How long the oldest of them has waited, in seconds.
     pending_age_s: f64,
     /// Clicks lost since the start, also those that are not declared in the database yet.
     lost: u64,
+    /// Why clicks are being lost now; `null` where they are not.
+    losing: Option<String>,
     /// Why the last attempt to count failed; `null` where it did not.
     last_error: Option<String>,
     /// Why raw clicks are not deleted by what the clock shows; absent where they are.
@@ -132,15 +138,17 @@ impl App {
     }
 
     async fn clicks_check(&self) -> ClicksCheck {
-        let ping = self.click_store().ping().await;
+        let (ping, writable) = tokio::join!(self.click_store().ping(), self.click_store().is_writable());
         // The ingest knows what it has seen; the spool knows also what has come since, and before the first look.
         let spool = self.settings.spool_stats.as_ref().map(|read| read()).unwrap_or_default();
         let status = self.clicks.status();
         ClicksCheck {
-            ok: ping.is_ok() && !status.is_failing,
+            ok: ping.is_ok() && writable && !status.is_failing && spool.losing.is_none(),
+            writable,
             pending: status.pending.max(spool.pending),
             pending_age_s: status.pending_age_s,
             lost: status.lost_by_now(&spool),
+            losing: spool.losing.map(|no_room| no_room.to_string()),
             last_error: status.last_error.or_else(|| ping.err().map(|error| error.to_string())),
             retention_held: status.retention_held,
         }

@@ -211,6 +211,7 @@ impl Page {
     fn spool(&mut self, stats: &SpoolStats) {
         self.counter("spool_appended", "Clicks numbered since the start, stored or lost", stats.appended);
         self.counter("spool_lost", "Clicks that found no room since the start", stats.lost);
+        self.flag("spool_losing", "Whether clicks are being lost for want of room", stats.losing.is_some());
         self.counter("spool_damaged", "Clicks found damaged since the start", stats.damaged);
         self.gauge("spool_bytes", "Bytes of the spool's files", stats.bytes_on_disk);
         self.gauge("spool_segments", "Files of the spool that hold clicks", stats.segments);

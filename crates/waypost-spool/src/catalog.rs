@@ -92,6 +92,8 @@ pub(crate) struct State {
 pub(crate) struct Sums {
     pub(crate) appended: u64,
     pub(crate) lost: u64,
+    /// Writers that lose what is appended now.
+    pub(crate) losing: u64,
     pub(crate) pending: u64,
     /// What earlier runs lost for want of room and nobody has taken yet.
     pub(crate) lost_before: u64,
@@ -229,6 +231,7 @@ impl Catalog {
                 Life::Live(live) => {
                     sums.appended += live.progress.next_sequence() - 1;
                     sums.lost += live.progress.lost();
+                    sums.losing += u64::from(live.loses());
                     sums.writers += u64::from(!live.is_finished.load(Ordering::Acquire));
                 }
                 Life::Earlier(Earlier { losses: Some(run), .. }) => {

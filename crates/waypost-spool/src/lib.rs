@@ -63,5 +63,5 @@ pub use files::{FileSystem, SpoolFile};
 pub use format::RECORD_BYTES_MAX;
 pub use mapping::{Mapping, Populate};
 pub use reader::{Position, ReadLimit, Reader};
-pub use spool::{Spool, SpoolOptions, SpoolStats};
+pub use spool::{NoRoom, Spool, SpoolOptions, SpoolStats};
 pub use writer::{Appended, Writer};

@@ -23,6 +23,8 @@ pub(crate) struct LiveWriter {
     pub(crate) progress: Progress,
     /// The writer is in its first segment: set before it says how far, unset with the next.
     pub(crate) is_in_first: AtomicBool,
+    /// The writer loses sequences for want of room: set by its first loss, unset when it has a segment again.
+    pub(crate) is_losing: AtomicBool,
     /// A segment waits in `spare`.
     pub(crate) is_ready: AtomicBool,
     /// The number of a segment that should take no more records, since it could not be synced; 0 for none.
@@ -81,6 +83,7 @@ impl LiveWriter {
                 lost: AtomicU64::new(0),
             },
             is_in_first: AtomicBool::new(false),
+            is_losing: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             retire: AtomicU64::new(0),
             marked: AtomicU64::new(1),
@@ -89,6 +92,15 @@ impl LiveWriter {
             unflushed: Mutex::new(Vec::new()),
             unmapped: Mutex::new(Vec::new()),
         }
+    }
+}
+
+impl LiveWriter {
+    /// Whether what is appended now is lost. A writer that has lost sequences and finds a segment ready loses no more.
+    pub(crate) fn loses(&self) -> bool {
+        self.is_losing.load(Ordering::Acquire)
+            && !self.is_ready.load(Ordering::Acquire)
+            && !self.is_finished.load(Ordering::Acquire)
     }
 }
 

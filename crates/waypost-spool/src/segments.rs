@@ -50,7 +50,7 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     let segment = SegmentId { epoch: live.epoch, number: spare.last_number + 1 };
     let name = segment.file_name();
     let bytes = shared.options.bytes_of_segment(segment.number);
-    let file = obtain(shared, (&name, bytes), populate)?;
+    let file = obtain(shared, (&name, bytes), populate).inspect_err(|error| shared.note_no_room(error))?;
     // The number is used from here on, whatever happens, and the file has an owner that disposes of it.
     spare.last_number = segment.number;
     shared.catalog.add_segment(segment, bytes);

@@ -11,7 +11,7 @@ use crate::files::FileSystem;
 use crate::identity::{Identity, edge_name};
 use crate::losses::Losses;
 use crate::marks::Marks;
-use crate::spool::SpoolOptions;
+use crate::spool::{NoRoom, SpoolOptions};
 use crate::sync::lock;
 
 pub(crate) struct Shared {
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) flushed: Flushed,
     /// Sequences that the reader found damaged.
     pub(crate) damaged: AtomicU64,
+    /// Whether the last attempt to make a segment failed at the limit of the spool, and not at the disk.
+    is_at_limit: AtomicBool,
     /// Names have changed since the folder was synced.
     is_folder_dirty: AtomicBool,
     signals: Mutex<Signals>,
@@ -77,6 +79,7 @@ impl Shared {
             is_reader_out: AtomicBool::new(false),
             flushed: Flushed::default(),
             damaged: AtomicU64::new(0),
+            is_at_limit: AtomicBool::new(false),
             is_folder_dirty: AtomicBool::new(false),
             signals: Mutex::new(Signals::default()),
             signalled: Condvar::new(),
@@ -85,6 +88,19 @@ impl Shared {
 
     pub(crate) fn take_epoch(&self) -> Result<u64, SpoolError> {
         lock(&self.identity).take_epoch(&*self.files)
+    }
+
+    /// Takes in why there is no segment.
+    pub(crate) fn note_no_room(&self, error: &SpoolError) {
+        self.is_at_limit.store(matches!(error, SpoolError::Full { .. }), Ordering::Release);
+    }
+
+    /// Why that many writers lose what is appended.
+    pub(crate) fn no_room(&self, losing: u64) -> Option<NoRoom> {
+        (losing > 0).then(|| match self.is_at_limit.load(Ordering::Acquire) {
+            true => NoRoom::Limit { bytes_max: self.options.bytes_max },
+            false => NoRoom::Disk,
+        })
     }
 
     pub(crate) fn mark_folder_dirty(&self) {

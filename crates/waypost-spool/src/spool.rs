@@ -76,6 +76,27 @@ impl SpoolOptions {
     }
 }
 
+/// Why there is no room for another segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The spool has as many bytes as it may.
+    Limit {
+        /// [`SpoolOptions::bytes_max`].
+        bytes_max: u64,
+    },
+    /// The disk gives no file of that size; the log says why.
+    Disk,
+}
+
+impl std::fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Limit { bytes_max } => write!(f, "the click spool is at its limit of {bytes_max} bytes"),
+            Self::Disk => f.write_str("the disk has no room for the click spool"),
+        }
+    }
+}
+
 /// Numbers for metrics, read without I/O.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpoolStats {
@@ -83,6 +104,8 @@ pub struct SpoolStats {
     pub appended: u64,
     /// Those of them that were lost (no room, or too long a payload).
     pub lost: u64,
+    /// Why what is appended now is lost, by some writer at least; `None` where there is room.
+    pub losing: Option<NoRoom>,
     /// Sequences that no release has covered yet. What earlier runs left is counted from headers at first; the reader
     /// makes it exact as it goes.
     pub pending: u64,
@@ -205,6 +228,7 @@ impl Spool {
         SpoolStats {
             appended: sums.appended,
             lost: sums.lost,
+            losing: shared.no_room(sums.losing),
             pending: sums.pending,
             damaged: shared.damaged.load(Ordering::Relaxed),
             first_epoch: shared.first_epoch,

@@ -155,6 +155,7 @@ impl Writer {
             self.seal(full, sequence);
         }
         self.run = Run { first_sequence: sequence, count: 0 };
+        self.live.is_losing.store(false, Ordering::Release);
         self.live.progress.set_place(place);
         true
     }
@@ -171,6 +172,7 @@ impl Writer {
         if self.run.count == 0 {
             self.run.first_sequence = sequence;
             self.live.progress.start_losing(sequence);
+            self.live.is_losing.store(true, Ordering::Release);
         }
         self.run.count += 1;
         self.losses.store(self.run);

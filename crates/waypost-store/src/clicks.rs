@@ -194,6 +194,11 @@ impl ClickStore {
         self.database.ping().await
     }
 
+    /// Whether the database takes writes, known as by [`crate::Store::is_writable`].
+    pub async fn is_writable(&self) -> bool {
+        self.database.is_writable(self.probe_writing()).await
+    }
+
     /// Waits for the running transactions, then closes every connection.
     pub async fn close(&self) {
         self.database.close().await;

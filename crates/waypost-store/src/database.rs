@@ -15,7 +15,7 @@ use crate::dialect::{self, Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::Schema;
 use crate::tx::{ReadTx, Tx};
-use crate::write_health::WriteHealth;
+use crate::write_health::{Known, WriteHealth};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -147,8 +147,13 @@ impl Database {
         Wait { deadline: since + self.wait, busy_step: busy_step(self.wait), statement_max: self.statement_max }
     }
 
-    pub(crate) const fn health(&self) -> &WriteHealth {
-        &self.health
+    /// Whether the database takes writes: as the last one says, where that is enough, else as `probe` says, which commits one.
+    pub(crate) async fn is_writable(&self, probe: impl Future<Output = Result<(), StoreError>>) -> bool {
+        let _turn = match self.health.ask() {
+            Known::Writable(is_writable) => return is_writable,
+            Known::Try(turn) => turn,
+        };
+        probe.await.inspect_err(|error| tracing::debug!(%error, "the database takes no writes")).is_ok()
     }
 
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {

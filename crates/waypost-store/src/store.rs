@@ -8,7 +8,6 @@ use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::LINKS;
 use crate::tx::{ReadTx, Tx};
-use crate::write_health::Known;
 
 /// The setting that a try of whether the database takes writes sets.
 const WRITE_PROBE_SETTING: &str = "write_probe";
@@ -116,18 +115,13 @@ impl Store {
     /// Whether the database takes writes. Known from the last one, where that succeeded within ten seconds; else a write is
     /// committed to find out, after a failure at most once a second.
     pub async fn is_writable(&self) -> bool {
-        let _turn = match self.database.health().ask() {
-            Known::Writable(is_writable) => return is_writable,
-            Known::Try(turn) => turn,
-        };
-        let at = self.now().as_micros().to_string();
-        let written = async {
+        let probe = async {
             let mut tx = self.begin("write_probe").await?;
+            let at = tx.now().as_micros().to_string();
             tx.set_setting(WRITE_PROBE_SETTING, &at).await?;
             tx.commit().await
         };
-        let written: Result<(), StoreError> = written.await;
-        written.inspect_err(|error| tracing::debug!(%error, "the database takes no writes")).is_ok()
+        self.database.is_writable(probe).await
     }
 
     /// Waits for the running transactions, then closes every connection.

@@ -1,14 +1,19 @@
 //! Every refusal of the API: its status, its code, and what else must come with it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use waypost_spool::{Appended, Position, ReadLimit, Spool, SpoolOptions};
 use waypost_store::{NewApiKey, StoreOptions};
 
 use crate::harness::TestApp;
 use crate::tenants::sibling;
 
 const URL: &str = "https://example.com/";
+const WAIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn fields_of_links() {
@@ -209,6 +214,40 @@ async fn a_database_that_is_gone_is_503() {
     assert_eq!(app.call("GET", "/healthz").send().await.text(), "ok");
     assert_eq!(app.call("GET", "/x+").send().await.status, 503);
     assert_eq!(app.destination("", "x").as_deref(), Some(URL), "the edge goes on");
+}
+
+/// A spool at its limit, as where the database of clicks is away for long: what is lost is no small matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn clicks_that_find_no_room_are_a_reason_to_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        SpoolOptions { segment_bytes: 8192, first_segment_bytes: 8192, bytes_max: 16_384, ..SpoolOptions::default() };
+    let spool = Spool::open(folder.path(), options).unwrap();
+    let mut writer = spool.writer().unwrap();
+    let stats = spool.clone();
+    let app = TestApp::with(|settings| settings.spool_stats = Some(Arc::new(move || stats.stats()))).await;
+    let look = async || app.operator("GET", "/readyz").send().await.json();
+    let well = look().await;
+    assert_eq!((&well["degraded"], &well["checks"]["clicks"]["ok"]), (&json!(false), &json!(true)), "{well}");
+    while let Appended::Stored { .. } = writer.append(&[0; 1000]) {}
+    assert!(matches!(writer.append(&[0; 1000]), Appended::Lost { .. }));
+    let ready = look().await;
+    let clicks = &ready["checks"]["clicks"];
+    assert_eq!((&ready["ready"], &ready["degraded"], &clicks["ok"]), (&json!(true), &json!(true), &json!(false)));
+    assert_eq!(
+        (&clicks["lost"], &clicks["losing"]),
+        (&json!(2), &json!("the click spool is at its limit of 16384 bytes"))
+    );
+
+    let all = Position { epoch: writer.epoch(), next_sequence: spool.stats().appended + 1 };
+    let mut reader = spool.reader().unwrap();
+    while reader.next(ReadLimit::default()).unwrap().is_some() {}
+    reader.release(&[all]).unwrap();
+    let has_room = || spool.stats().losing.is_none();
+    tokio::task::block_in_place(|| waypost_testkit::wait_until(WAIT, "room for clicks", has_room)).unwrap();
+    let well = look().await;
+    let clicks = &well["checks"]["clicks"];
+    assert_eq!((&well["degraded"], &clicks["losing"], &clicks["lost"]), (&json!(false), &json!(null), &json!(2)));
 }
 
 #[tokio::test]

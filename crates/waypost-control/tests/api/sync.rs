@@ -199,7 +199,8 @@ async fn readiness_tells_how_far_the_table_is() {
         ready,
         json!({"ready": true, "degraded": false, "checks": {"store": {"ok": true, "writable": true},
             "table": {"ok": true, "cursor": 1, "behind": 0, "refused": 0, "complete": true, "damage": null, "mended": 0},
-            "clicks": {"ok": true, "pending": 0, "pending_age_s": 0.0, "lost": 0, "last_error": null}}})
+            "clicks": {"ok": true, "writable": true, "pending": 0, "pending_age_s": 0.0, "lost": 0, "losing": null,
+                "last_error": null}}})
     );
 }
 

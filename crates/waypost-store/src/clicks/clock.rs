@@ -67,6 +67,18 @@ impl Believed {
 }
 
 impl ClickStore {
+    /// Commits a write that changes nothing: a row beside the record, which nobody reads.
+    pub(super) async fn probe_writing(&self) -> Result<(), StoreError> {
+        let mut tx = self.database.begin("write_probe").await?;
+        let put = Statement::new(
+            "INSERT INTO click_clock (id, believed_at, shown_at, in_step_us) VALUES (2, 0, $1, 0)
+             ON CONFLICT (id) DO UPDATE SET shown_at = excluded.shown_at",
+        );
+        let now = tx.now().as_micros();
+        tx.execute(put.bind(now)).await?;
+        tx.commit().await
+    }
+
     /// Looks at the clock, and keeps what is to be known of it. `ran`: for how long this process has run since it last looked;
     /// zero at its first look.
     ///

@@ -128,3 +128,11 @@ pub(crate) async fn all_pages(store: &ClickStore, mut query: RawQuery) -> ClickP
         }
     }
 }
+
+#[tokio::test]
+async fn writing_is_tried_where_nothing_was_written() {
+    let testbed = crate::testbed::ClickTestbed::sqlite().await;
+    assert!(testbed.store.is_writable().await, "a database without a clock yet");
+    let clock = testbed.store.retention_clock(std::time::Duration::ZERO).await.unwrap();
+    assert_eq!(clock.held, None, "the row of the try is not the clock's");
+}

@@ -160,8 +160,12 @@ async fn clicks_on_a_failing_disk(faults: &Faults) {
     for fault in WRITE_FAULTS {
         with_each_call_failing(faults, fault, async |_| {
             let counted = count_from(store, next).await;
+            if counted.is_err() {
+                assert!(!store.is_writable().await, "{fault:?}: the last write failed");
+            }
             faults.disarm().unwrap();
             next = go_on(store, next).await;
+            assert!(store.is_writable().await, "{fault:?}");
             counted
         })
         .await;
