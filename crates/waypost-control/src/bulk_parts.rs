@@ -4,13 +4,11 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use waypost_core::quoted::kept;
 use waypost_store::LINKS_PER_CALL_MAX;
 
 use crate::problem::{Problem, ProblemCode};
 use crate::request::UNKNOWN_LISTED_MAX;
-
-/// Bytes of a field's name that are shown.
-const NAME_BYTES_MAX: usize = 100;
 
 /// What a body is made of. Of a field that comes twice the last counts.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl<'b> Visitor<'b> for Fields<'_, 'b> {
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                     if self.0.strangers.len() < UNKNOWN_LISTED_MAX {
-                        self.0.strangers.push(name.chars().take(NAME_BYTES_MAX).collect());
+                        self.0.strangers.push(kept(&name));
                     }
                 }
             }

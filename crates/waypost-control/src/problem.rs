@@ -6,6 +6,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use waypost_core::quoted::Shown;
 use waypost_store::StoreError;
 
 pub use crate::problem_catalogue::ProblemCode;
@@ -47,6 +48,13 @@ struct Document<'a> {
     errors: &'a [FieldError],
 }
 
+impl FieldError {
+    /// The same, with a name of a field that somebody else chose cut as all such texts are.
+    fn shown(self) -> Self {
+        Self { field: Shown(&self.field).to_string(), ..self }
+    }
+}
+
 impl Problem {
     /// A problem of this kind; `detail` says what happened this time.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
@@ -55,6 +63,7 @@ impl Problem {
 
     /// A problem with fields. It has the code of the first; `errors` must not be empty.
     pub(crate) fn of_fields(errors: Vec<FieldError>) -> Self {
+        let errors: Vec<FieldError> = errors.into_iter().map(FieldError::shown).collect();
         let code = errors.first().map_or(ProblemCode::InvalidField, |error| error.code);
         let detail = match errors.as_slice() {
             [one] if one.field.is_empty() => one.detail.clone(),
@@ -66,7 +75,7 @@ impl Problem {
 
     /// The same problem, with these fields named.
     pub(crate) fn with_errors(self, errors: Vec<FieldError>) -> Self {
-        Self { errors, ..self }
+        Self { errors: errors.into_iter().map(FieldError::shown).collect(), ..self }
     }
 
     /// Tells the caller to come back after this many seconds.

@@ -4,6 +4,7 @@
 
 use jiff::tz::TimeZone;
 use waypost_core::class::Class;
+use waypost_core::quoted::kept;
 use waypost_core::{Hostname, Quoted, Timestamp};
 use waypost_rollup::{Dimension, FILTER_VALUES_MAX, Filter, GROUPS_MAX, Interval, QueryError};
 
@@ -123,7 +124,7 @@ impl Fields {
     /// Refuses the parameters that nothing has read, and whatever was refused before.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in std::mem::take(&mut self.pairs) {
-            let shown: String = name.chars().take(50).collect();
+            let shown = kept(&name);
             let near = self.known.iter().map(|known| (strsim::jaro_winkler(known, &shown), known));
             let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
             let detail = match near {
@@ -264,7 +265,7 @@ pub(crate) fn query_problem(error: &QueryError) -> Problem {
 
 fn one_of<T: Copy>(what: &str, text: &str, names: &[(&str, T)]) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    let shown: String = text.chars().take(50).collect();
+    let shown = kept(text);
     found.ok_or_else(|| format!("{} is no {what}; there are {}", Quoted(&shown), names_of(names)))
 }
 
@@ -278,7 +279,7 @@ fn read_limit(text: &str) -> Result<usize, String> {
 }
 
 fn near_dimension(name: &str) -> Option<&'static str> {
-    let name: String = name.chars().take(50).collect();
+    let name = kept(name);
     let near = Dimension::ALL.map(Dimension::name).map(|known| (strsim::jaro_winkler(known, &name), known));
     let near = near.into_iter().filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     Some(near.1)

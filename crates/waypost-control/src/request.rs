@@ -260,8 +260,7 @@ fn bad_parameter(detail: &str) -> Problem {
 }
 
 fn unknown_parameter(name: &str) -> Problem {
-    let shown: String = name.chars().take(50).collect();
-    bad_parameter(&format!("there is no query parameter {} here", waypost_core::Quoted(&shown)))
+    bad_parameter(&format!("there is no query parameter {} here", waypost_core::Quoted(name)))
 }
 
 /// Takes a text field out of an object. `null` and absence are `None`; NUL is refused, which no database takes.

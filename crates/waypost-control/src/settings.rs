@@ -181,7 +181,7 @@ impl PublicUrl {
     /// # Errors
     /// Says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
-        let error = |reason| PublicUrlError { text: text.chars().take(200).collect(), reason };
+        let error = |reason| PublicUrlError { text: waypost_core::quoted::kept(text), reason };
         let url = Url::parse(text.trim()).map_err(|_| error("it is no absolute URL"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(error("its scheme is neither http nor https"));

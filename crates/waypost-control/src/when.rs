@@ -7,6 +7,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, ToSpan as _, Zoned};
+use waypost_core::quoted::kept;
 use waypost_core::{Quoted, Timestamp, WrittenTime};
 
 /// What can be given for an instant.
@@ -26,7 +27,7 @@ pub(crate) fn read_time_zone(name: &str) -> Result<TimeZone, String> {
     if let Ok(zone) = TimeZone::get(name) {
         return Ok(zone);
     }
-    let shown: String = name.chars().take(64).collect();
+    let shown = kept(name);
     let advice = match near_zone(&shown) {
         Some(near) => format!("did you mean {near}?"),
         None => "give an IANA name such as Europe/Berlin or UTC".to_owned(),
@@ -158,7 +159,7 @@ fn zoned(instant: Timestamp, zone: &TimeZone) -> Option<Zoned> {
 }
 
 fn refuse(text: &str, more: &str) -> String {
-    let shown: String = text.chars().take(64).collect();
+    let shown = kept(text);
     format!("{} is no time: give {EXPECTED}{more}", Quoted(&shown))
 }
 

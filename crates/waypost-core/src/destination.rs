@@ -15,6 +15,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::domain::HOST_BYTES_MAX;
+use crate::quoted::{Shown, kept};
 
 pub use bare_host::is_bare_host;
 pub use typed::typed;
@@ -98,7 +99,7 @@ pub enum DestinationError {
         reason: &'static str,
     },
     /// A scheme that is not allowed here.
-    #[error("destinations with the scheme `{scheme}` are not allowed")]
+    #[error("destinations with the scheme `{}` are not allowed", Shown(scheme))]
     Scheme {
         /// The scheme found.
         scheme: String,
@@ -149,7 +150,7 @@ impl Destination {
         }
         let url = Url::parse(text).map_err(|error| DestinationError::NotAUrl { reason: reason(error) })?;
         if !schemes.allows(url.scheme()) {
-            return Err(DestinationError::Scheme { scheme: url.scheme().chars().take(32).collect() });
+            return Err(DestinationError::Scheme { scheme: kept(url.scheme()) });
         }
         if let Some(scheme) = wrapped_scheme(&url) {
             return Err(DestinationError::Wrapped { scheme });

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::quoted::Quoted;
+use crate::quoted::{Quoted, kept};
 
 /// The most bytes of a host name (RFC 1035 section 2.3.4, without the trailing dot).
 pub const HOST_BYTES_MAX: usize = 253;
@@ -27,7 +27,7 @@ impl Hostname {
     /// # Errors
     /// Where the text is no host name.
     pub fn parse(text: &str) -> Result<Self, HostnameError> {
-        let error = || HostnameError { text: text.chars().take(HOST_BYTES_MAX).collect() };
+        let error = || HostnameError { text: kept(text) };
         if text.len() > HOST_BYTES_MAX * 4 {
             return Err(error());
         }

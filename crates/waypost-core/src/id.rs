@@ -25,7 +25,7 @@ fn check(text: &str, prefix: &'static str) -> Result<(), IdError> {
         {
             Ok(())
         }
-        _ => Err(IdError { text: text.chars().take(ID_BYTES_MAX).collect(), prefix }),
+        _ => Err(IdError { text: crate::quoted::kept(text), prefix }),
     }
 }
 

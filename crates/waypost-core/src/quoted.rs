@@ -2,31 +2,80 @@
 
 use std::fmt::{self, Write as _};
 
-/// A text between quotation marks. Unlike Rust's own form for debugging it escapes nothing, so that no backslash stands
-/// before a quote; what could steer a terminal or hide (controls, marks of direction) is shown as U+FFFD.
+/// The most characters of a text that a message shows. What is longer ends in an ellipsis.
+pub const SHOWN_CHARS_MAX: usize = 100;
+/// The most characters of a message that a library wrote, which may list what it expected.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// A text between quotation marks, cut as [`Shown`]. Unlike Rust's own form for debugging it escapes nothing, so that no
+/// backslash stands before a quote; what could steer a terminal or hide (controls, marks of direction) is shown as U+FFFD.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'t>(pub &'t str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        write_harmless(self.0, f)?;
-        f.write_char('"')
+        write!(f, "\"{}\"", Shown(self.0))
     }
 }
 
-/// A message of a library, which escapes the texts that it quotes, without these escapes.
+/// A text as messages show it, without quotation marks: its first [`SHOWN_CHARS_MAX`] characters, and an ellipsis where there
+/// are more. Whoever sends a megabyte is not sent it back.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'t>(pub &'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_cut(self.0, SHOWN_CHARS_MAX, f)
+    }
+}
+
+/// As much of a text as an error has to keep, so that [`Quoted`] and [`Shown`] show it as they would show the whole.
+pub fn kept(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX + 1).collect()
+}
+
+/// A message of a library, which escapes the texts that it quotes, without these escapes. The texts in it are cut as [`Shown`].
 #[derive(Clone, Copy, Debug)]
 pub struct Unescaped<'t>(pub &'t str);
 
 impl fmt::Display for Unescaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_harmless(&self.0.replace("\\\"", "\"").replace("\\'", "'"), f)
+        let mut message = String::new();
+        let mut rest = self.0;
+        while let Some((before, mark, after)) = split_at_mark(rest) {
+            let (quoted, next) = after.split_at(end_of_quoted(after, mark));
+            let quoted = quoted.replace("\\\"", "\"").replace("\\'", "'");
+            write!(message, "{before}{mark}{}", Shown(&quoted))?;
+            rest = next.strip_prefix(mark).inspect(|_| message.push(mark)).unwrap_or(next);
+        }
+        message.push_str(&rest.replace("\\\"", "\"").replace("\\'", "'"));
+        write_cut(&message, MESSAGE_CHARS_MAX, f)
     }
 }
 
-fn write_harmless(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    text.chars().try_for_each(|letter| f.write_char(if is_harmless(letter) { letter } else { '\u{fffd}' }))
+/// What is before the first mark that begins a quoted text, the mark, and what is behind it.
+fn split_at_mark(message: &str) -> Option<(&str, char, &str)> {
+    let (at, mark) = message.char_indices().find(|(_, letter)| matches!(letter, '"' | '`'))?;
+    Some((&message[..at], mark, &message[at + mark.len_utf8()..]))
+}
+
+/// Where the text ends that was begun by this mark.
+fn end_of_quoted(text: &str, mark: char) -> usize {
+    let mut is_escaped = false;
+    let end = text.char_indices().find(|(_, letter)| {
+        let ends = *letter == mark && !is_escaped;
+        is_escaped = *letter == '\\' && !is_escaped;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at)
+}
+
+fn write_cut(text: &str, chars_max: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut letters = text.chars();
+    for letter in letters.by_ref().take(chars_max) {
+        f.write_char(if is_harmless(letter) { letter } else { '\u{fffd}' })?;
+    }
+    if letters.next().is_some() { f.write_char('…') } else { Ok(()) }
 }
 
 /// Whether a letter says nothing to a terminal and does not turn the text around.
@@ -46,5 +95,24 @@ mod tests {
             Unescaped("invalid type: string \"a\\\"b\", don\\'t").to_string(),
             r#"invalid type: string "a"b", don't"#
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "ü\"".repeat(450_000);
+        assert_eq!(Quoted(&long).to_string(), format!("\"{}…\"", "ü\"".repeat(50)));
+        assert_eq!(Quoted(&kept(&long)).to_string(), Quoted(&long).to_string());
+        let fits = "ü".repeat(SHOWN_CHARS_MAX);
+        assert_eq!(Shown(&fits).to_string(), fits);
+        let message = format!("invalid type: string {long:?}, expected a boolean at line 1 column 900000");
+        let shown = "ü\"".repeat(50);
+        let expected = format!("invalid type: string \"{shown}…\", expected a boolean at line 1 column 900000");
+        assert_eq!(Unescaped(&message).to_string(), expected);
+        let message = format!("unknown field `{}`, expected one of `a`, `b`", "x".repeat(900_000));
+        let expected = format!("unknown field `{}…`, expected one of `a`, `b`", "x".repeat(100));
+        assert_eq!(Unescaped(&message).to_string(), expected);
+        for many in ["`a".repeat(450_000), "\"a".repeat(450_000), "a".repeat(900_000)] {
+            assert_eq!(Unescaped(&many).to_string().chars().count(), MESSAGE_CHARS_MAX + 1);
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::{NumberOrText, null_as_default, null_as_true};
 use crate::lenient::{self, Skipped};
+use crate::quoted::Unescaped;
 use crate::time::Timestamp;
 
 /// The most bytes of a record's JSON that are read. A record of the largest links stays far below.
@@ -295,7 +296,7 @@ pub enum RecordError {
     #[error("a link record is UTF-8")]
     NotUtf8,
     /// Not the JSON of a record.
-    #[error("not a link record: {field}: {fault}")]
+    #[error("not a link record: {field}: {}", Unescaped(&fault.to_string()))]
     Json {
         /// The field, as a path; `.` for the whole.
         field: String,

@@ -39,7 +39,7 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text.as_bytes()).map(Self).ok_or_else(|| TimestampError { text: text.chars().take(64).collect() })
+        parse(text.as_bytes()).map(Self).ok_or_else(|| TimestampError { text: crate::quoted::kept(text) })
     }
 }
 

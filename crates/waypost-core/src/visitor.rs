@@ -121,7 +121,7 @@ impl FromStr for AddressPolicy {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let policies = [Self::Full, Self::Truncated, Self::None];
         let found = policies.into_iter().find(|policy| policy.name() == text);
-        found.ok_or_else(|| AddressPolicyError { text: text.chars().take(64).collect() })
+        found.ok_or_else(|| AddressPolicyError { text: crate::quoted::kept(text) })
     }
 }
 

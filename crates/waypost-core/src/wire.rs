@@ -11,6 +11,7 @@ use crate::compact::{CompactLink, compile_stored};
 use crate::decide::{Decision, decide, explain};
 use crate::destination::SchemePolicy;
 use crate::lenient::Skipped;
+use crate::quoted::Unescaped;
 use crate::record::LinkRecord;
 use crate::time::Timestamp;
 use crate::trace::TraceStep;
@@ -162,7 +163,8 @@ fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<Str
         return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
     }
     let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| format!("not a record and a visit: {error}"))?;
+    let line: Line<'_> = serde_json::from_slice(line)
+        .map_err(|error| format!("not a record and a visit: {}", Unescaped(&error.to_string())))?;
     // The record as an object, or as a string for a bare URL; in any other form it is a mistake, not a URL.
     if !line.record.get().starts_with(['{', '"']) {
         return Err("record: an object, or a string for a bare URL".to_owned());

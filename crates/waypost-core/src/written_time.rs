@@ -13,7 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::quoted::Quoted;
+use crate::quoted::{Quoted, kept};
 use crate::time::Timestamp;
 
 /// The forms that are taken, for messages.
@@ -54,7 +54,7 @@ impl FromStr for WrittenTime {
     type Err = WrittenTimeError;
 
     fn from_str(text: &str) -> Result<Self, WrittenTimeError> {
-        read(text.trim_ascii()).ok_or_else(|| WrittenTimeError { text: text.chars().take(TEXT_BYTES_MAX).collect() })
+        read(text.trim_ascii()).ok_or_else(|| WrittenTimeError { text: kept(text) })
     }
 }
 

@@ -263,3 +263,89 @@ async fn a_locked_database_is_503_in_time() {
     assert!(other.begin("db_free").await.is_ok());
     let _: Value = app.create_link(json!({"destination_url": URL})).await;
 }
+
+/// Whoever sends much is not sent it back: a value stands in a message with its first hundred characters.
+#[tokio::test]
+async fn values_are_not_echoed_at_length() {
+    let app = TestApp::new().await;
+    let link = app.create_link(json!({"destination_url": URL})).await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    let long = "ü`\"".repeat(30_000);
+    let fields = [
+        "destination_url",
+        "slug",
+        "domain",
+        "password",
+        "enabled",
+        "redirect_status",
+        "forward_query",
+        "starts_at",
+        "expires_at",
+        "expired_url",
+        "created_at",
+        "rules",
+        "geo_rules",
+        "evolution_rules",
+        "ab_test",
+        "link_utms",
+        "utm_templates",
+        "id",
+        "limit_reached",
+    ];
+    let mut bodies: Vec<Value> = fields
+        .iter()
+        .flat_map(|field| [json!({*field: long}), json!({*field: {long.as_str(): 1}}), json!({*field: [long]})])
+        .collect();
+    let when = |field: &str, value: Value| json!({"rules": [{"when": {field: value}, "to": {"url": URL}}]});
+    for field in ["countries", "devices", "os", "languages", "referrers", "query", "from", "until", long.as_str()] {
+        bodies.extend([
+            when(field, json!(long)),
+            when(field, json!([long])),
+            when(field, json!({long.as_str(): [long]})),
+        ]);
+    }
+    bodies.extend([
+        json!({long.as_str(): 1}),
+        json!({"geo_rules": [{"country_code": long, "destination_url": URL}]}),
+        json!({"geo_rules": [{"country_code": "DE", "destination_url": format!("{}:x", "a".repeat(50_000))}]}),
+        json!({"ab_test": {"status": long, "variants": [{"name": long, "destination_url": long}]}}),
+        json!({"utm_templates": [{"platform_domains": [long], "utm_source": long}]}),
+        json!({"destination_url": format!("https://{long}/")}),
+        json!({"destination_url": format!("{}:x", "a".repeat(50_000))}),
+        json!({"destination_url": format!("https://u:{long}@example.com/")}),
+    ]);
+    let mut replies = Vec::new();
+    for mut body in bodies {
+        replies.push((body.to_string(), app.operator("PATCH", &path).json(&body).await));
+        replies.push((body.to_string(), app.operator("POST", "/api/v1/keys").json(&body).await));
+        replies.push((body.to_string(), app.operator("POST", "/api/v1/domains").json(&json!({"host": body})).await));
+        if body.get("destination_url").is_none() {
+            body["destination_url"] = json!(URL);
+        }
+        replies.push((body.to_string(), app.operator("POST", "/api/v1/links").json(&body).await));
+        replies.push((body.to_string(), app.operator("POST", "/api/v1/decide").json(&json!({"record": body})).await));
+        replies
+            .push((body.to_string(), app.operator("POST", "/api/v1/links/bulk").json(&json!({"links": [body]})).await));
+    }
+    for field in ["name", "scopes", "expires_at", "account_id", "host", "case_insensitive", "root_url", long.as_str()] {
+        for body in [json!({field: long}), json!({field: [long]})] {
+            replies.push((body.to_string(), app.operator("POST", "/api/v1/keys").json(&body).await));
+            replies.push((body.to_string(), app.operator("POST", "/api/v1/domains").json(&body).await));
+            replies.push((body.to_string(), app.operator("POST", "/api/v1/decide").json(&body).await));
+            replies.push((body.to_string(), app.operator("POST", "/api/v1/links/bulk").json(&body).await));
+        }
+    }
+    let query = "%C3%BC%22".repeat(500);
+    for parameter in ["group_by", "class", "from", "interval", "time_zone", "country", "limit", "slug", query.as_str()]
+    {
+        for path in ["links", "reports", "clicks", "links/x/report", "sync"] {
+            let path = format!("/api/v1/{path}?{parameter}={query}");
+            replies.push((path.clone(), app.operator("GET", &path).send().await));
+        }
+    }
+    assert!(replies.iter().filter(|(_, reply)| reply.status == 422).count() > 100);
+    for (asked, reply) in replies {
+        let (bytes, asked): (_, String) = (reply.text().len(), asked.chars().take(60).collect());
+        assert!(reply.status.is_success() || bytes < 3_000, "{bytes} bytes, {}: {asked}", reply.status);
+    }
+}

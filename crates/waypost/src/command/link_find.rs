@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::Value;
+use waypost_core::quoted::Shown;
 
 use crate::cli::LinkChoice;
 use crate::client::{Call, Client};
@@ -56,7 +57,7 @@ pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result
         }
         _ => String::new(),
     };
-    bail!("there is no link {} on {domain}{advice}", choice.link)
+    bail!("there is no link {} on {domain}{advice}", Shown(&choice.link))
 }
 
 /// The host of links that name none.

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 
 use serde_json::{Map, Value};
 use waypost_core::Quoted;
-use waypost_core::quoted::Unescaped;
+use waypost_core::quoted::{Shown, Unescaped};
 
 use crate::print::counted;
 use crate::transfer::csv_records::{Record, Records};
@@ -65,6 +65,8 @@ const FLAG_WORDS: [(&str, bool); 6] =
     [("true", true), ("1", true), ("yes", true), ("false", false), ("0", false), ("no", false)];
 /// How alike two names must be for one to be offered instead of the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
+/// Columns that are passed over and named.
+const NAMED_MAX: usize = 20;
 
 /// The columns of an export, in order.
 pub(crate) const EXPORT_COLUMNS: [&str; 20] = [
@@ -133,7 +135,7 @@ impl<R: Read> CsvReader<R> {
         if !columns.iter().any(|column| column == "destination_url") {
             anyhow::bail!(
                 "the first line names no column destination_url (or url, long_url, original_url): {}",
-                headings.join(",")
+                Shown(&headings.join(","))
             );
         }
         let mut passed_over = Vec::new();
@@ -148,8 +150,9 @@ impl<R: Read> CsvReader<R> {
 
     /// What a person should know of the columns that are no fields of a link.
     pub(crate) fn note(&self) -> Option<String> {
-        let names: Vec<String> = self.passed_over.iter().map(|name| show_passed_over(name)).collect();
-        let count = counted(names.len() as u64, "column");
+        let shown = self.passed_over.iter().take(NAMED_MAX).map(|name| show_passed_over(name));
+        let names: Vec<String> = shown.chain((self.passed_over.len() > NAMED_MAX).then(|| "…".to_owned())).collect();
+        let count = counted(self.passed_over.len() as u64, "column");
         (!names.is_empty())
             .then(|| format!("{count} passed over, because links have no such field: {}", names.join(", ")))
     }
@@ -249,7 +252,7 @@ fn is_field(column: &str) -> bool {
 
 /// The name of a column that is passed over, and the field that may have been meant.
 fn show_passed_over(name: &str) -> String {
-    let name = crate::print::plain(name);
+    let name = Shown(&crate::print::plain(name)).to_string();
     // Nobody means a field that a file cannot set.
     let settable =
         fields().filter(|field| !GIVEN_FIELDS.contains(field) && !["has_password", "password_hash"].contains(field));
