@@ -239,8 +239,11 @@ impl App {
         if all_made || !looks {
             return Ok(made.outcomes.into_iter().map(|outcome| (outcome, None)).collect());
         }
-        let mut tx = self.store.read("existing_links").await?;
-        with_existing(&mut tx, caller, made.outcomes, domains, looks).await
+        let found = async {
+            let mut tx = self.store.read("existing_links").await?;
+            with_existing(&mut tx, caller, made.outcomes, domains, looks).await
+        };
+        found.await.map_err(Problem::after_change)
     }
 
     async fn settle(

@@ -156,9 +156,12 @@ impl App {
             return Ok(answer);
         }
         let answer = work.await?;
-        let mut tx = self.store.begin("remember_answer").await?;
-        request.remember(&mut tx, answer.status, &answer.body).await?;
-        tx.commit().await?;
+        let remembered = async {
+            let mut tx = self.store.begin("remember_answer").await?;
+            request.remember(&mut tx, answer.status, &answer.body).await?;
+            Ok(tx.commit().await?)
+        };
+        remembered.await.map_err(Problem::after_change)?;
         Ok(answer)
     }
 

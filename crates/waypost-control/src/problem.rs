@@ -83,6 +83,21 @@ impl Problem {
         Self { retry_after_s: Some(seconds), ..self }
     }
 
+    /// 503 where the database could not be reached any longer after something may have been changed.
+    fn unavailable_after(what: &str) -> Self {
+        let detail =
+            format!("the database was lost, and {what}: send it again with the same Idempotency-Key, or look first");
+        Self::new(ProblemCode::Unavailable, detail).retry_after(1)
+    }
+
+    /// This problem where a part of what was asked for is committed already.
+    pub(crate) fn after_change(self) -> Self {
+        match self.code {
+            ProblemCode::Unavailable => Self::unavailable_after("the request was carried out at least in part"),
+            _ => self,
+        }
+    }
+
     /// 429: come back after this many seconds.
     pub(crate) fn rate_limited(seconds: u32) -> Self {
         let detail = format!("too many requests; try again in {seconds} s");
@@ -187,6 +202,10 @@ impl From<StoreError> for Problem {
                 tracing::error!(error = %Chain(&error), "the database is not available");
                 Self::new(ProblemCode::Unavailable, "the database cannot be reached just now; nothing was changed")
                     .retry_after(1)
+            }
+            StoreError::CommitUnknown { .. } => {
+                tracing::error!(error = %Chain(&error), "a change may have been made or not");
+                Self::unavailable_after("it is not known whether the change was made")
             }
             StoreError::Address { .. }
             | StoreError::Refused { .. }

@@ -137,7 +137,7 @@ problems! {
     Busy = "busy", 503, "The server is busy",
         "Other requests take all the memory that there is for requests. Nothing was done: send it again after `Retry-After` seconds.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
-        "Nothing was changed, unless the connection broke at the very end: send the request again, with the same `Idempotency-Key`.";
+        "The `detail` says that nothing was changed, or that it is not known: send the request again, with the same `Idempotency-Key`, or look first.";
     WebhooksOff = "webhooks_off", 503, "Deliveries are not taken here",
         "`webhooks.secrets` is not set, so nobody's signature could be right. Senders that keep what was not taken lose nothing until it is.";
     NotAtEdge = "not_at_edge", 503, "Saved, but the edge has not taken it yet",

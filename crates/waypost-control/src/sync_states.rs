@@ -146,7 +146,7 @@ impl App {
             tx.commit().await?;
         }
         self.wake_outbox();
-        self.link_sync(caller, id).await
+        self.link_sync(caller, id).await.map_err(Problem::after_change)
     }
 
     /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links. Answers

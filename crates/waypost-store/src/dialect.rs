@@ -478,6 +478,28 @@ pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError
     }
 }
 
+/// The store's error for a failure of the driver while it committed the transaction `operation`.
+pub(crate) fn commit_failure(operation: &'static str, error: sqlx::Error) -> StoreError {
+    match error.as_database_error() {
+        Some(refusal) if is_refused_commit(refusal) => failure(operation, error),
+        Some(_) | None => StoreError::CommitUnknown { operation, source: Box::new(error) },
+    }
+}
+
+/// Whether the engine says by this error that it has not committed, and never will.
+fn is_refused_commit(error: &(dyn DatabaseError + 'static)) -> bool {
+    match sqlite_code(error) {
+        // BUSY, LOCKED, READONLY, FULL, CONSTRAINT come before the record that makes the transaction durable. A sync that fails
+        // comes after it.
+        Some(code) => matches!(code & 0xff, SQLITE_BUSY | 6 | 8 | 13 | SQLITE_CONSTRAINT),
+        // Constraints, states of the transaction, conflicts (but for statement_completion_unknown), resources, the transaction's
+        // own statements. A server that is shut down or breaks may have committed.
+        None => error.code().is_some_and(|code| {
+            code != "40003" && ["23", "25", "40", "53", "54", "55"].iter().any(|class| code.starts_with(class))
+        }),
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Unavailable,

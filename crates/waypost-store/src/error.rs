@@ -35,10 +35,17 @@ pub enum StoreError {
         /// The cause.
         source: Box<sqlx::Error>,
     },
-    /// The database could not be reached, or was busy for too long. Trying again later may help. Where this comes from
-    /// a commit over a network, whether it took place is unknown.
+    /// The database could not be reached, or was busy for too long. Trying again later may help.
     #[error("the database is not available for {operation}")]
     Unavailable {
+        /// The transaction's name.
+        operation: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
+    /// The connection was lost, or the disk failed, while the transaction was being committed: whether it took place is not known.
+    #[error("it is not known whether {operation} was committed")]
+    CommitUnknown {
         /// The transaction's name.
         operation: &'static str,
         /// The cause.
@@ -167,7 +174,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without any change: answer 503, not 500.
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
+        matches!(self, Self::Unavailable { .. } | Self::CommitUnknown { .. } | Self::Conflict { .. })
     }
 }
 

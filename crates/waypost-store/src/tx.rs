@@ -95,10 +95,11 @@ impl Tx {
     /// Makes everything durable and visible.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the connection was lost: whether the transaction took place is then unknown.
+    /// [`StoreError::CommitUnknown`] where the connection was lost or the disk failed: whether the transaction took place is then
+    /// not known. After any other error it did not.
     pub async fn commit(self) -> Result<(), StoreError> {
         let Self { read: ReadTx { connection, name, .. }, began } = self;
-        connection.commit().await.map_err(|error| dialect::failure(name, error))?;
+        connection.commit(name).await?;
         tracing::debug!(tx.name = name, took_us = began.elapsed().as_micros(), "transaction {name} committed");
         Ok(())
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::database::{Wait, within};
 use crate::dialect;
+use crate::error::StoreError;
 use crate::write_health::WriteHealth;
 
 /// The connection. Dropping it undoes what was not committed.
@@ -82,7 +83,7 @@ impl TxConnection {
         statement: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         if self.state != State::Open {
-            return Err(sqlx::Error::Protocol("the transaction was given up after an error".to_owned()));
+            return Err(given_up());
         }
         // Whoever drops the future of the statement leaves it at that.
         self.state = State::Unknown;
@@ -97,16 +98,23 @@ impl TxConnection {
     }
 
     /// Commits.
-    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), StoreError> {
+        if self.state != State::Open {
+            return Err(dialect::failure(operation, given_up()));
+        }
         let committed = self.run(async |connection| connection.execute("COMMIT").await.map(drop)).await;
         // Whatever else it says, the transaction is over, or nobody knows.
         self.state = if committed.is_ok() { State::Ended } else { State::Unknown };
-        committed
+        committed.map_err(|error| dialect::commit_failure(operation, error))
     }
 
     fn raw(&mut self) -> &mut AnyConnection {
         self.connection.as_mut().expect("the connection is there until the drop")
     }
+}
+
+fn given_up() -> sqlx::Error {
+    sqlx::Error::Protocol("the transaction was given up after an error".to_owned())
 }
 
 impl Drop for TxConnection {

@@ -6,6 +6,7 @@ mod anonymous;
 mod as_written;
 mod browsers;
 mod bulk_existing;
+mod commits;
 mod harness;
 mod idempotency;
 mod kv_bench;

@@ -270,7 +270,7 @@ async fn values_are_not_echoed_at_length() {
     let app = TestApp::new().await;
     let link = app.create_link(json!({"destination_url": URL})).await;
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
-    let long = "ü`\"".repeat(30_000);
+    let long = "ü`\"".repeat(2_000);
     let fields = [
         "destination_url",
         "slug",
@@ -307,11 +307,11 @@ async fn values_are_not_echoed_at_length() {
     bodies.extend([
         json!({long.as_str(): 1}),
         json!({"geo_rules": [{"country_code": long, "destination_url": URL}]}),
-        json!({"geo_rules": [{"country_code": "DE", "destination_url": format!("{}:x", "a".repeat(50_000))}]}),
+        json!({"geo_rules": [{"country_code": "DE", "destination_url": format!("{}:x", "a".repeat(7_000))}]}),
         json!({"ab_test": {"status": long, "variants": [{"name": long, "destination_url": long}]}}),
         json!({"utm_templates": [{"platform_domains": [long], "utm_source": long}]}),
         json!({"destination_url": format!("https://{long}/")}),
-        json!({"destination_url": format!("{}:x", "a".repeat(50_000))}),
+        json!({"destination_url": format!("{}:x", "a".repeat(7_000))}),
         json!({"destination_url": format!("https://u:{long}@example.com/")}),
     ]);
     let mut replies = Vec::new();

@@ -88,8 +88,9 @@ async fn links_on_a_failing_disk(faults: &Faults) {
             let slug = format!("c{case}n{first}");
             let made = testbed.create(&slug, "https://example.com/").await.map(drop);
             faults.disarm().unwrap();
-            if made.is_ok() {
-                acknowledged.push(slug.clone());
+            match &made {
+                Ok(()) => acknowledged.push(slug.clone()),
+                Err(error) => drop(assert_known(&testbed, &slug, error).await),
             }
             // The very next one, on a disk that is well.
             let after = format!("{slug}after");
@@ -106,6 +107,14 @@ async fn links_on_a_failing_disk(faults: &Faults) {
     }
     nothing_is_lost_or_there_by_half(&testbed, &acknowledged).await;
     assert_eq!(testbed.db_execute("PRAGMA integrity_check").await, "ok");
+}
+
+/// Expects that the error says so where a link may have been made in spite of it. Gives whether it was made.
+async fn assert_known(testbed: &Testbed, slug: &str, error: &StoreError) -> bool {
+    let mut tx = testbed.store.read("t").await.unwrap();
+    let is_there = tx.get_link_by_slug(testbed.domain(), slug).await.unwrap().is_some();
+    assert!(!is_there || matches!(error, StoreError::CommitUnknown { .. }), "{slug} is there after {error:?}");
+    is_there
 }
 
 async fn nothing_is_lost_or_there_by_half(testbed: &Testbed, acknowledged: &[String]) {
@@ -223,6 +232,7 @@ async fn openings_on_a_full_disk(faults: &Faults) {
 async fn links_over_a_connection_that_is_cut() {
     let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
     let mut acknowledged = Vec::new();
+    let mut unknown = 0;
     for cut in [Cut::Before, Cut::After] {
         let mut message = 0;
         loop {
@@ -235,7 +245,10 @@ async fn links_over_a_connection_that_is_cut() {
             proxy.cut_nothing();
             match made {
                 Ok(_) => acknowledged.push(slug.clone()),
-                Err(error) => assert!(has_cut && error.is_unavailable(), "{cut:?} at message {message}: {error:?}"),
+                Err(error) => {
+                    assert!(has_cut && error.is_unavailable(), "{cut:?} at message {message}: {error:?}");
+                    unknown += u64::from(assert_known(&testbed, &slug, &error).await);
+                }
             }
             let after = format!("{slug}after");
             testbed.create(&after, "https://example.com/").await.unwrap_or_else(|error| panic!("{after}: {error:?}"));
@@ -246,6 +259,7 @@ async fn links_over_a_connection_that_is_cut() {
         }
         assert!(message > 10, "{message}");
     }
+    assert!(unknown >= 1, "no link was made by a commit whose answer was cut off");
     nothing_is_lost_or_there_by_half(&testbed, &acknowledged).await;
 }
 
