@@ -3,8 +3,10 @@
 use waypost_core::compact::compile_stored;
 use waypost_core::lenient::Skipped;
 use waypost_core::{LinkRecord, SchemePolicy};
-use waypost_store::EdgeRecord;
+use waypost_store::{EdgeRecord, StoreError};
 use waypost_table::{Change, RECORD_BYTES_MAX};
+
+use crate::problem::Chain;
 
 /// Changes for the table, with the bytes they borrow.
 #[derive(Debug, Default)]
@@ -74,6 +76,14 @@ pub(crate) fn compile_records(records: Vec<EdgeRecord>, schemes: &SchemePolicy) 
         }
     }
     batch
+}
+
+/// Logs the links that cannot be read from the store. Like those that cannot be compiled they are left out, and hold up no other.
+pub(crate) fn leave_out(unreadable: &[StoreError]) -> LeftOut {
+    for error in unreadable {
+        tracing::error!(error = %Chain(error), "a link cannot be served because it cannot be read");
+    }
+    LeftOut { refused: unreadable.len() as u64, skipped: 0 }
 }
 
 fn log_skipped(record: &LinkRecord, skipped: &[Skipped]) {

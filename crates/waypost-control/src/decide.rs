@@ -105,7 +105,7 @@ impl App {
             version: link.version,
         };
         let records = self.store.read("decide_link").await?.edge_records(&[entry]).await?;
-        let record = records.into_iter().find_map(|record| record.record).unwrap_or(link.record);
+        let record = records.records.into_iter().find_map(|record| record.record).unwrap_or(link.record);
         self.decide_record(&RecordDecideInput { record, skipped: Vec::new(), input })
     }
 

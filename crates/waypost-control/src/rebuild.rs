@@ -7,7 +7,7 @@ use waypost_core::SchemePolicy;
 use waypost_store::{EdgeRecord, Store};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::{LeftOut, compile_records};
+use crate::compiled::{LeftOut, compile_records, leave_out};
 use crate::sync::SyncError;
 
 /// Links read from the store at once.
@@ -28,7 +28,8 @@ pub(crate) async fn rebuild(
     let (pages, receiver) = mpsc::channel(PAGES_AHEAD);
     let (table, schemes) = (Arc::clone(table), schemes.clone());
     let writing = tokio::task::spawn_blocking(move || write_pages(&table, &schemes, receiver, cursor));
-    let read = send_pages(store, &pages).await;
+    let mut left_out = LeftOut::default();
+    let read = send_pages(store, &pages, &mut left_out).await;
     // Only a walk that came to its end says so; otherwise the writer gives up what it has.
     if read.is_ok() {
         // Fails only where the writer has failed, which says why below.
@@ -37,7 +38,8 @@ pub(crate) async fn rebuild(
     drop(pages);
     let written = writing.await?;
     read?;
-    Ok((written?, cursor))
+    left_out += written?;
+    Ok((left_out, cursor))
 }
 
 enum Page {
@@ -45,13 +47,14 @@ enum Page {
     End,
 }
 
-async fn send_pages(store: &Store, pages: &mpsc::Sender<Page>) -> Result<(), SyncError> {
+async fn send_pages(store: &Store, pages: &mpsc::Sender<Page>, left_out: &mut LeftOut) -> Result<(), SyncError> {
     let mut after = None;
     loop {
         // Each page has a transaction of its own: one over the whole walk would keep the database from tidying up.
         let mut tx = store.read("rebuild_page").await?;
         let page = tx.edge_records_page(after.as_ref(), PAGE_LINKS).await?;
         drop(tx);
+        *left_out += leave_out(&page.unreadable);
         let is_writing = pages.send(Page::Records(page.records)).await.is_ok();
         match page.next {
             Some(next) if is_writing => after = Some(next),

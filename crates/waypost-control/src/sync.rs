@@ -19,7 +19,7 @@ use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
 use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::{LeftOut, compile_records};
+use crate::compiled::{LeftOut, compile_records, leave_out};
 use crate::fresh::{FreshQueue, FreshRecords};
 use crate::problem::Chain;
 use crate::rebuild::rebuild;
@@ -355,8 +355,9 @@ impl Sync {
                 continue;
             }
             // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
-            let records = self.store.read("sync_records").await?.edge_records(&entries).await?;
-            self.apply(records, newest).await?;
+            let read = self.store.read("sync_records").await?.edge_records(&entries).await?;
+            self.count_left_out(leave_out(&read.unreadable));
+            self.apply(read.records, newest).await?;
         }
     }
 

@@ -284,7 +284,10 @@ impl App {
             version: link.version,
         };
         let records = tx.edge_records(&[entry]).await?;
-        let record = records.first().and_then(|record| record.record.as_ref());
+        if let Some(error) = records.unreadable.first() {
+            return Ok(Some(error.to_string()));
+        }
+        let record = records.records.first().and_then(|record| record.record.as_ref());
         Ok(record.and_then(|record| compile_record(record, self.schemes()).err()))
     }
 }

@@ -30,6 +30,15 @@ pub struct EdgeRecord {
     pub record: Option<LinkRecord>,
 }
 
+/// What is true now of some slugs. A link that cannot be read keeps no other from being told.
+#[derive(Debug)]
+pub struct EdgeRecords {
+    /// The records, ordered as the edges' tables order their keys.
+    pub records: Vec<EdgeRecord>,
+    /// The links that cannot be read, each with the reason: always [`StoreError::Corrupt`].
+    pub unreadable: Vec<StoreError>,
+}
+
 /// Where a walk over all links stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeCursor {
@@ -38,10 +47,12 @@ pub struct EdgeCursor {
 }
 
 /// A part of all live links.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct EdgePage {
     /// The records, ordered as the edges' tables order their keys: by domain key, then slug, byte by byte.
     pub records: Vec<EdgeRecord>,
+    /// As [`EdgeRecords::unreadable`].
+    pub unreadable: Vec<StoreError>,
     /// Where the next page begins; absent after the last.
     pub next: Option<EdgeCursor>,
 }
@@ -50,30 +61,39 @@ pub struct EdgePage {
 type Templates = HashMap<AccountId, Vec<UtmTemplate>>;
 
 impl ReadTx {
-    /// What is true now of each slug in these entries, once each, ordered as the edges' tables order their keys.
+    /// What is true now of each slug in these entries, once each.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn edge_records(&mut self, entries: &[OutboxEntry]) -> Result<Vec<EdgeRecord>, StoreError> {
+    pub async fn edge_records(&mut self, entries: &[OutboxEntry]) -> Result<EdgeRecords, StoreError> {
         let keys = entries.iter().map(|entry| (&entry.domain_id, entry.slug.as_str()));
-        Ok(self.records_of(keys).await?.into_iter().map(|(_, record)| record).collect())
+        let mut read = EdgeRecords { records: Vec::new(), unreadable: Vec::new() };
+        for (_, record) in self.records_of(keys).await? {
+            match record {
+                Ok(record) => read.records.push(record),
+                Err(error) => read.unreadable.push(error),
+            }
+        }
+        Ok(read)
     }
 
     /// What is true now of each of these keys, once each, in the same order. A key whose domain is not known is left out.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Where the database fails, or one of the links cannot be read.
     pub async fn edge_records_of(&mut self, keys: &[SyncKey]) -> Result<Vec<(SyncKey, EdgeRecord)>, StoreError> {
         let records = self.records_of(keys.iter().map(|key| (&key.domain_id, key.slug.as_str()))).await?;
-        let keyed =
-            records.into_iter().map(|(domain_id, record)| (SyncKey { domain_id, slug: record.slug.clone() }, record));
-        Ok(keyed.collect())
+        let keyed = records
+            .into_iter()
+            .map(|(domain_id, record)| record.map(|record| (SyncKey { domain_id, slug: record.slug.clone() }, record)));
+        keyed.collect()
     }
 
+    /// Of each key the record, or why it cannot be read.
     async fn records_of<'k>(
         &mut self,
         keys: impl Iterator<Item = (&'k DomainId, &'k str)>,
-    ) -> Result<Vec<(DomainId, EdgeRecord)>, StoreError> {
+    ) -> Result<Vec<(DomainId, Result<EdgeRecord, StoreError>)>, StoreError> {
         let keys: Vec<_> = keys.collect();
         let domains = self.list_all_domains().await?.into_iter();
         let mut domains: HashMap<DomainId, Domain> = domains.map(|domain| (domain.domain_id.clone(), domain)).collect();
@@ -100,8 +120,8 @@ impl ReadTx {
         let mut records = Vec::with_capacity(slugs.len());
         for (domain_key, domain_id, slug) in slugs {
             if let Some(row) = found.get(&(domain_id.clone(), slug.to_owned())) {
-                let record = self.edge_record(row, (domain_key, slug), &mut templates).await?;
-                records.push((domain_id.clone(), record));
+                let record = self.edge_record(row, (domain_key, slug), &mut templates).await;
+                records.push((domain_id.clone(), damage_apart(record)?));
             }
         }
         Ok(records)
@@ -131,10 +151,11 @@ impl ReadTx {
     pub async fn edge_records_page(&mut self, after: Option<&EdgeCursor>, limit: u32) -> Result<EdgePage, StoreError> {
         let limit = limit.max(1) as usize;
         let mut templates = Templates::new();
-        let mut records: Vec<EdgeRecord> = Vec::new();
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        let mut last: Option<EdgeCursor> = None;
         let after_domain = after.map_or("", |cursor| cursor.domain_key.as_str());
         for domain in self.list_all_domains().await?.iter().filter(|domain| domain.key() >= after_domain) {
-            let room = limit - records.len();
+            let room = limit - records.len() - unreadable.len();
             if room == 0 {
                 break;
             }
@@ -142,17 +163,19 @@ impl ReadTx {
             let statement = Statement::new(EDGE_PAGE_SQL).bind(domain_number(&domain.domain_id)).bind(after_slug);
             let room = i64::try_from(room).unwrap_or(i64::MAX);
             for row in self.fetch_all(statement.bind(room)).await? {
-                let record = self.full_record(&row, &mut templates).await?;
-                let slug = record.slug.clone().unwrap_or_default();
+                let slug: String = Columns::new(&row, "link").get("slug")?;
                 let domain_key = domain.key().to_owned();
-                records.push(EdgeRecord { domain_key, slug, version: record.version, record: Some(record) });
+                last = Some(EdgeCursor { domain_key: domain_key.clone(), slug: slug.clone() });
+                match damage_apart(self.full_record(&row, &mut templates).await)? {
+                    Ok(record) => {
+                        records.push(EdgeRecord { domain_key, slug, version: record.version, record: Some(record) });
+                    }
+                    Err(error) => unreadable.push(error),
+                }
             }
         }
-        let next = records
-            .last()
-            .filter(|_| records.len() == limit)
-            .map(|last| EdgeCursor { domain_key: last.domain_key.clone(), slug: last.slug.clone() });
-        Ok(EdgePage { records, next })
+        let next = last.filter(|_| records.len() + unreadable.len() == limit);
+        Ok(EdgePage { records, unreadable, next })
     }
 
     async fn full_record(&mut self, row: &AnyRow, templates: &mut Templates) -> Result<LinkRecord, StoreError> {
@@ -164,6 +187,15 @@ impl ReadTx {
         let mut record = link.record;
         record.utm_templates.extend_from_slice(&templates[&link.account_id]);
         Ok(record)
+    }
+}
+
+/// Parts what is wrong with one link from what is wrong with the database.
+fn damage_apart<T>(read: Result<T, StoreError>) -> Result<Result<T, StoreError>, StoreError> {
+    match read {
+        Err(error @ StoreError::Corrupt { .. }) => Ok(Err(error)),
+        Err(error) => Err(error),
+        Ok(read) => Ok(Ok(read)),
     }
 }
 

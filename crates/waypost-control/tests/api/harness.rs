@@ -45,6 +45,11 @@ impl Data {
         Some(Self { database: Some(database), ..Self::embedded() })
     }
 
+    /// Runs SQL text on PostgreSQL past the store.
+    pub(crate) fn db_execute(&self, sql: &str) {
+        self.database.as_ref().unwrap().execute(sql).unwrap();
+    }
+
     pub(crate) fn database_address(&self) -> String {
         match &self.database {
             Some(database) => database.url().to_owned(),

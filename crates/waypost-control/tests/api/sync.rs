@@ -286,3 +286,24 @@ async fn a_full_table_is_said_and_redirects_go_on() {
     let app = TestApp::over(data, |_| {}).await;
     assert_eq!(app.destination("", "large-399").as_deref(), Some(large.as_str()), "with room it catches up");
 }
+
+/// What guards a link is damaged in the database, and its table is filled anew: all others are served.
+#[tokio::test]
+async fn a_link_that_cannot_be_read_holds_no_other_up() {
+    let Some(app) = TestApp::on_postgres().await else { return };
+    for slug in ["one", "two", "three"] {
+        app.create_link(json!({"destination_url": "https://example.com/", "slug": slug})).await;
+    }
+    let data = app.stop().await;
+    data.db_execute("UPDATE links SET record = '{\"expires_at\": 5}' WHERE slug = 'two'");
+    std::fs::remove_dir_all(data.folder.path().join("table")).unwrap();
+    let app = TestApp::over(data, |_| {}).await;
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "four"})).await;
+    for slug in ["one", "three", "four"] {
+        assert!(app.destination("", slug).is_some(), "{slug}");
+    }
+    assert_eq!(app.destination("", "two"), None);
+    let ready = app.operator("GET", "/readyz").send().await.json();
+    let table = &ready["checks"]["table"];
+    assert_eq!((&table["ok"], &table["behind"], &table["refused"]), (&json!(true), &json!(0), &json!(1)), "{ready}");
+}

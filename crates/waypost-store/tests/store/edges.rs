@@ -62,7 +62,7 @@ async fn entries_coalesce(testbed: Testbed) {
     let entries = testbed.outbox().await;
     assert_eq!(entries.len(), 7);
     let mut tx = testbed.store.read("t").await.unwrap();
-    let records = tx.edge_records(&entries).await.unwrap();
+    let records = tx.edge_records(&entries).await.unwrap().records;
     let expect = [
         ("", "again", 3, Some("https://example.com/2")),
         ("", "b", 1, Some("https://example.com/b")),
@@ -70,7 +70,7 @@ async fn entries_coalesce(testbed: Testbed) {
         ("a.example", "b", 1, Some("https://example.com/c")),
     ];
     assert_eq!(summary(&records), expect);
-    assert_eq!(tx.edge_records(&[]).await.unwrap(), []);
+    assert_eq!(tx.edge_records(&[]).await.unwrap().records, []);
     let record = records[3].record.as_ref().unwrap();
     assert_eq!((record.domain.as_deref(), record.slug.as_deref(), record.version), (Some("a.example"), Some("b"), 1));
     assert!(record.link_id.is_some() && record.account_id.is_some() && record.created_at.is_some());
@@ -146,7 +146,7 @@ async fn utm_templates_reach_all_links(testbed: Testbed) {
     let entries = tx.outbox_after(before, 100).await.unwrap();
     let seen: Vec<_> = entries.iter().map(|entry| (entry.slug.as_str(), entry.version)).collect();
     assert_eq!(seen, [("a", 2), ("b", 2), ("a", 3), ("b", 3), ("a", 4), ("b", 4)], "one entry for each live link");
-    let records = tx.edge_records(&entries).await.unwrap();
+    let records = tx.edge_records(&entries).await.unwrap().records;
     assert_eq!(records[0].record.as_ref().unwrap().utm_templates, [own, template("uno"), template("two")]);
     assert_eq!(records[1].record.as_ref().unwrap().utm_templates, [template("uno"), template("two")]);
     let versions = tx.link_versions(account, &link.link_id, None, 10).await.unwrap();
@@ -195,7 +195,7 @@ async fn what_was_made_need_not_be_read(testbed: Testbed) {
     let entries = tx.outbox_after(before, 10).await.unwrap();
     assert_eq!(entries.len(), made.len());
     made.sort_by(|a, b| (&a.domain_key, &a.slug).cmp(&(&b.domain_key, &b.slug)));
-    assert_eq!(made, tx.edge_records(&entries).await.unwrap());
+    assert_eq!(made, tx.edge_records(&entries).await.unwrap().records);
     assert_eq!((made[0].slug.as_str(), made[0].version), ("again", 3));
     assert_eq!(made[1].record.as_ref().unwrap().utm_templates.len(), 2, "its own and the account's");
 }
