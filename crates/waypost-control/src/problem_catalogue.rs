@@ -45,7 +45,7 @@ problems! {
     BadJson = "bad_json", 400, "The body is not JSON",
         "The body is empty, cut short, nested too deeply, or not a JSON object. Nothing of it was read.";
     BadRequest = "bad_request", 400, "The request cannot be understood",
-        "It is not one that HTTP allows, or could be read in two ways: two `Content-Length`, one beside a `Transfer-Encoding`, lines that do not end in CR LF, not exactly one `Host`. Or a header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is no version.";
+        "It is not one that HTTP allows, or could be read in two ways: two `Content-Length`, one beside a `Transfer-Encoding`, lines that do not end in CR LF, not exactly one `Host`. Or a header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is neither `*` nor a list of entity tags.";
     UrlInvalid = "url_invalid", 400, "The URL cannot be shortened",
         "`originalUrl` is missing, not a string, not an absolute `http` or `https` URL, too long, carries a user name or password, or is itself one of our short links. `errors` says which.";
     Unauthorized = "unauthorized", 401, "An API key is needed",
@@ -83,7 +83,7 @@ problems! {
     Gone = "gone", 410, "The link has expired",
         "It no longer leads anywhere.";
     StaleVersion = "stale_version", 412, "The link has changed meanwhile",
-        "`If-Match` names another version than the link has. Read it again, and decide again.";
+        "`If-Match` does not name the version that the link has. Read it again, and decide again.";
     BodyTooLarge = "body_too_large", 413, "The body is too large",
         "It has more bytes, or more parts, than a body here can have. Nothing was done. `detail` names the limit.";
     TooManyEvents = "too_many_events", 413, "The delivery has too many events",

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequestParts, Path, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
@@ -133,31 +133,20 @@ pub(crate) enum Precondition {
 }
 
 impl Precondition {
-    /// Reads `If-Match`: absent, `*`, or entity tags as this API gives them. A weak tag matches nothing, as the
-    /// standard demands.
+    /// Reads `If-Match`: absent, `*`, or a list of entity tags. A weak tag matches nothing, as the standard demands, and so does a
+    /// tag that this API never gives.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut versions = Vec::new();
-        let mut is_present = false;
-        for value in headers.get_all(IF_MATCH) {
-            is_present = true;
-            let text = value.to_str().unwrap_or("?");
-            if text.trim() == "*" {
-                return Ok(Self::None);
-            }
-            for tag in text.split(',').map(str::trim) {
-                let version =
-                    tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-                let Some(version) = version else {
-                    let detail = "If-Match must be the link's ETag, such as \"7\" with its quotes, or *";
-                    return Err(Problem::new(ProblemCode::BadRequest, detail));
-                };
-                // A tag that is no version of ours is a tag that does not match.
-                if let (false, Ok(version)) = (tag.starts_with("W/"), version.parse()) {
-                    versions.push(version);
-                }
-            }
+        let mut lines = headers.get_all(IF_MATCH).iter().map(HeaderValue::as_bytes);
+        let Some(first) = lines.next() else { return Ok(Self::None) };
+        let list = lines.fold(first.to_vec(), |list, line| [&list, line].join(&b','));
+        if list.trim_ascii() == b"*" {
+            return Ok(Self::None);
         }
-        Ok(if is_present { Self::OneOf(versions) } else { Self::None })
+        let versions = versions_of_tags(&list).ok_or_else(|| {
+            let detail = "If-Match must be the link's ETag, such as \"7\" with its quotes, a list of such, or *";
+            Problem::new(ProblemCode::BadRequest, detail)
+        })?;
+        Ok(Self::OneOf(versions))
     }
 
     pub(crate) fn check(&self, version: u64) -> Result<(), Problem> {
@@ -168,6 +157,39 @@ impl Precondition {
             Self::OneOf(_) | Self::None => Ok(()),
         }
     }
+}
+
+/// The versions that a list of entity tags names; `None` where it is no such list, or one without a member.
+fn versions_of_tags(list: &[u8]) -> Option<Vec<u64>> {
+    let mut versions = Vec::new();
+    let mut rest = list.trim_ascii();
+    let mut is_empty = true;
+    while !rest.is_empty() {
+        // A member may be missing: the standard has recipients take that.
+        if let Some(next) = rest.strip_prefix(b",") {
+            rest = next.trim_ascii_start();
+            continue;
+        }
+        let (is_weak, tag) = rest.strip_prefix(b"W/").map_or((false, rest), |tag| (true, tag));
+        let tag = tag.strip_prefix(b"\"")?;
+        let (tag, next) = tag.split_at(tag.iter().position(|byte| *byte == b'"')?);
+        if !tag.iter().all(|byte| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..)) {
+            return None;
+        }
+        versions.extend(version_of_tag(tag).filter(|_| !is_weak));
+        is_empty = false;
+        rest = next[1..].trim_ascii_start();
+        if !rest.is_empty() && !rest.starts_with(b",") {
+            return None;
+        }
+    }
+    (!is_empty).then_some(versions)
+}
+
+/// The version of a tag, written as this API writes it: neither `+1` nor `01`.
+fn version_of_tag(tag: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(tag).ok()?;
+    text.parse::<u64>().ok().filter(|version| version.to_string() == text)
 }
 
 /// A field of an urlencoded form. Bytes that are no UTF-8 read as replacement characters, which match nothing.
@@ -294,8 +316,6 @@ pub(crate) fn unknown(field: impl Into<String>) -> FieldError {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -304,7 +324,7 @@ mod tests {
         fn check(values: &[&str], expect: Option<&Precondition>) {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(IF_MATCH, HeaderValue::from_str(value).expect("a header value"));
+                headers.append(IF_MATCH, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
             }
             assert_eq!(Precondition::read(&headers).ok().as_ref(), expect, "{values:?}");
         }
@@ -314,8 +334,19 @@ mod tests {
         check(&["\"7\", \"8\"", "\"9\""], Some(&Precondition::OneOf(vec![7, 8, 9])));
         check(&["W/\"7\""], Some(&Precondition::OneOf(vec![])));
         check(&["\"abc\""], Some(&Precondition::OneOf(vec![])));
-        check(&["7"], None);
-        check(&[""], None);
+        for none_of_ours in
+            ["\"01\"", "\"+1\"", "\"-1\"", "\" 1\"", "\"\"", "\"1,7\"", "\"é\"", "\"99999999999999999999\""]
+        {
+            let expect = (none_of_ours != "\" 1\"").then_some(Precondition::OneOf(vec![]));
+            check(&[none_of_ours], expect.as_ref());
+        }
+        check(&["\"x\", \"7\""], Some(&Precondition::OneOf(vec![7])));
+        check(&["\"7\",W/\"8\""], Some(&Precondition::OneOf(vec![7])));
+        check(&[", \"7\" ,, \"8\","], Some(&Precondition::OneOf(vec![7, 8])));
+        for bad in ["7", "", ",", "\"7", "7\"", "w/\"7\"", "\"7\" \"8\"", "\"7\"8", "\"7\", *", "\"7\", 8", "**"] {
+            check(&[bad], None);
+        }
+        check(&["*", "\"7\""], None);
         assert!(Precondition::OneOf(vec![7]).check(8).is_err());
         assert!(Precondition::OneOf(vec![7]).check(7).is_ok());
     }

@@ -104,12 +104,15 @@ async fn if_match(app: &TestApp) {
     let link = app.create_link(json!({"destination_url": URL})).await;
     let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
     let patch = json!({"enabled": false});
-    for stale in ["\"2\"", "\"0\"", "W/\"1\"", "\"x\"", "\"7\", \"8\""] {
+    for stale in ["\"2\"", "\"0\"", "\"01\"", "\"+1\"", "W/\"1\"", "\"x\"", "\"7\", \"8\"", "\"7,1\""] {
         let reply = app.operator("PATCH", &path).header("if-match", stale).json(&patch).await;
         reply.assert_problem(412, "stale_version");
         app.operator("DELETE", &path).header("if-match", stale).send().await.assert_problem(412, "stale_version");
     }
-    app.operator("PATCH", &path).header("if-match", "1").json(&patch).await.assert_problem(400, "bad_request");
+    for malformed in ["1", "\"1", "\"1\" \"2\"", "\"1\", *", ","] {
+        let reply = app.operator("PATCH", &path).header("if-match", malformed).json(&patch).await;
+        reply.assert_problem(400, "bad_request");
+    }
     assert_eq!(app.operator("GET", &path).send().await.json()["version"], 1);
     assert_eq!(app.operator("PATCH", &path).header("if-match", "\"9\", \"1\"").json(&patch).await.status, 200);
     assert_eq!(app.operator("PATCH", &path).header("if-match", "*").json(&json!({"enabled": true})).await.status, 200);
