@@ -4,6 +4,7 @@
 //! toolchain's business (`cargo xtask lint`).
 
 mod architecture;
+mod circles;
 mod edges;
 mod floor;
 mod functions;
@@ -40,6 +41,7 @@ pub(crate) fn tidy(arguments: &[String]) -> anyhow::Result<()> {
         findings.extend(purity::check(file));
     }
     findings.extend(functions::check(&tree, &read_ratchet()?));
+    findings.extend(circles::check(&tree));
     findings.extend(edges::check(&metadata));
     findings.extend(edges::check_reach(edges::reachable)?);
     findings.extend(licences::check(&metadata));

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use crate::admission::{Admission, Crowded, NoRoom};
 use crate::connection::{Connection, Drain};
 use crate::crowd::Crowd;
-use crate::server::Stop;
 use crate::service::{Peer, Shared};
 use crate::thread::Thread;
 
@@ -33,6 +32,12 @@ const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 const TURN_AWAY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes read from it at once.
 const DISCARD_CHUNK_BYTES: usize = 2 * 1024;
+
+/// The order to stop, which all threads see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    pub(crate) cut_at: Instant,
+}
 
 /// What the accept loops of one thread share.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::clicks::ClickRecording;
 use crate::country::CountryDatabase;
 use crate::grant::GrantKey;
+use crate::host::HostPolicy;
 
 /// Everything [`start`](crate::start) needs beside the table and the control handler.
 #[derive(Clone, Debug)]
@@ -54,16 +55,6 @@ impl EdgeConfig {
             grant_key,
         }
     }
-}
-
-/// What to do with a request for a host that no domain is configured for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostPolicy {
-    /// Serve it as the default domain. For an instance that has not been told its public URL.
-    AnyIsDefault,
-    /// Answer 404, except that address literals and `localhost` are the default domain, and that health probes are
-    /// answered on any host.
-    Strict,
 }
 
 /// Sizes, times and numbers at which the edge says no.

@@ -6,7 +6,15 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use waypost_core::domain::{DomainSettings, HOST_BYTES_MAX};
 use waypost_table::Domains;
 
-use crate::config::HostPolicy;
+/// What to do with a request for a host that no domain is configured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// Serve it as the default domain. For an instance that has not been told its public URL.
+    AnyIsDefault,
+    /// Answer 404, except that address literals and `localhost` are the default domain, and that health probes are
+    /// answered on any host.
+    Strict,
+}
 
 /// The domain that a request is for, as the table knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

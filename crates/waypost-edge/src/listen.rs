@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::server::EdgeError;
+use crate::error::EdgeError;
 
 /// Connections that wait to be accepted, for each socket.
 const BACKLOG: i32 = 4096;

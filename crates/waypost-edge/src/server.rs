@@ -12,15 +12,15 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use waypost_spool::SpoolError;
 use waypost_table::Table;
 
-use crate::accept::Acceptor;
+use crate::accept::{Acceptor, Stop};
 use crate::admission::Admission;
 use crate::answer::ControlHandler;
 use crate::clicks::Recorder;
 use crate::client::Proxies;
 use crate::config::EdgeConfig;
+use crate::error::EdgeError;
 use crate::listen::Listeners;
 use crate::misses::Misses;
 use crate::notices::Notices;
@@ -43,41 +43,6 @@ pub struct DrainReport {
     pub finished: usize,
     /// Cut at the deadline.
     pub cut: usize,
-}
-
-/// Why an edge did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum EdgeError {
-    /// No address to listen on was given.
-    #[error("no address to listen on is configured")]
-    NoAddress,
-    /// Somebody else listens there.
-    #[error("{address} is already in use")]
-    AddressInUse {
-        /// The address that was asked for.
-        address: SocketAddr,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The system refuses a thread or what its runtime needs.
-    #[error("cannot start an edge thread")]
-    Thread(#[source] io::Error),
-    /// There is no place to record clicks in.
-    #[error("cannot record clicks")]
-    Clicks(#[from] SpoolError),
-}
-
-/// The order to stop, which all threads see.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stop {
-    cut_at: Instant,
 }
 
 /// Starts an edge: when this returns, every address is being listened on. Requests that are not redirects go to `control`.

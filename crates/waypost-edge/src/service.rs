@@ -32,11 +32,11 @@ use waypost_table::Table;
 
 use crate::answer::{self, Answer, Answering, ControlHandler, MissedAtControl};
 use crate::client::{ClientFacts, Proxies};
-use crate::config::{HostPolicy, Limits};
+use crate::config::Limits;
 use crate::country::CountryDatabase;
 use crate::fields::{Fields, Headers};
 use crate::grant::GrantKey;
-use crate::host::Site;
+use crate::host::{HostPolicy, Site};
 use crate::misses::Misses;
 use crate::notices::Notices;
 use crate::peer_body::PeerBody;

@@ -1,6 +1,7 @@
 //! The `waypost` program: reads what it is told, wires the parts, and hands over. It holds no rule of the product; those
 //! are in the crates it wires.
 
+mod api_path;
 mod cli;
 mod client;
 mod clock;

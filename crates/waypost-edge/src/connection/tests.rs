@@ -15,7 +15,7 @@ use waypost_table::{Change, Table, TableOptions};
 use super::*;
 use crate::admission::Admission;
 use crate::client::Proxies;
-use crate::config::HostPolicy;
+use crate::host::HostPolicy;
 use crate::notices::Notices;
 use crate::redirect::FaultLog;
 

@@ -7,12 +7,13 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::api_path::{component, with_query};
 use crate::cli::{ClicksCommand, ClientArgs, ExportFormat, LinkChoice, LinkId, RangeArgs};
 use crate::client::{Call, Client};
 use crate::command::link_find::find_id;
 use crate::command::report::range_pairs;
 use crate::command::server_events::{EventReader, ServerEvent};
-use crate::command::{component, confirm, items, text, with_client, with_query};
+use crate::command::{confirm, items, text, with_client};
 use crate::print::{self, counted, grouped};
 use crate::transfer::export::{Target, format_of};
 

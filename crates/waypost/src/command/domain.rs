@@ -5,9 +5,10 @@ use http::Method;
 use serde_json::{Map, Value};
 use waypost_core::Hostname;
 
+use crate::api_path::component;
 use crate::cli::{ClientArgs, DomainCommand};
 use crate::client::{Call, Client};
-use crate::command::{component, items, text, with_client};
+use crate::command::{items, text, with_client};
 use crate::print;
 
 const PATH: &str = "/api/v1/domains";

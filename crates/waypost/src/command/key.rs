@@ -4,10 +4,11 @@ use http::Method;
 use serde_json::{Map, Value};
 use waypost_core::{Quoted, Timestamp};
 
+use crate::api_path::component;
 use crate::cli::{ClientArgs, KeyCommand};
 use crate::client::{Call, Client};
 use crate::clock;
-use crate::command::{component, items, text, with_client};
+use crate::command::{items, text, with_client};
 use crate::print;
 use crate::problem::Problem;
 

@@ -4,18 +4,14 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::{Map, Value};
 
+use crate::api_path::component;
 use crate::cli::{ClientArgs, LinkChoice, LinkCommand};
 use crate::client::{Call, Client};
 use crate::command::fields::read_fields;
-use crate::command::link_find::find;
+use crate::command::link_find::{PATH, find};
 use crate::command::link_list::list;
-use crate::command::{component, confirm, items, text, with_client};
+use crate::command::{confirm, items, text, with_client};
 use crate::print;
-
-/// Where links are in the API.
-pub(crate) const PATH: &str = "/api/v1/links";
-/// Links of one page of a list.
-pub(crate) const PAGE_LINKS: u64 = 1_000;
 
 /// Runs the command.
 ///

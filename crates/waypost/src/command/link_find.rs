@@ -5,12 +5,14 @@ use http::Method;
 use serde_json::Value;
 use waypost_core::quoted::Shown;
 
+use crate::api_path::{component, with_query};
 use crate::cli::LinkChoice;
 use crate::client::{Call, Client};
-use crate::command::link::PATH;
-use crate::command::{component, items, text, with_query};
+use crate::command::{items, text};
 use crate::problem::Problem;
 
+/// Where links are in the API.
+pub(crate) const PATH: &str = "/api/v1/links";
 const DOMAINS_PATH: &str = "/api/v1/domains";
 
 /// The id of the link that is meant. One that looks like an id stands for itself where no such link exists: clicks outlive

@@ -6,12 +6,15 @@ use std::collections::VecDeque;
 use http::Method;
 use serde_json::Value;
 
+use crate::api_path::with_query;
 use crate::cli::ClientArgs;
 use crate::client::{Call, Client};
-use crate::command::link::{PAGE_LINKS, PATH};
-use crate::command::{items, text, with_client, with_query};
+use crate::command::link_find::PATH;
+use crate::command::{items, text, with_client};
 use crate::print::{self, Column};
 
+/// Links of one page of a list.
+const PAGE_LINKS: u64 = 1_000;
 /// What a link is marked with that nobody signed in for.
 const ANONYMOUS: &str = "anonymous";
 

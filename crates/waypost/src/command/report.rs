@@ -3,11 +3,12 @@
 use anyhow::Context as _;
 use http::Method;
 
+use crate::api_path::with_query;
 use crate::cli::{LinkChoice, LinkFilter, RangeArgs, ReportArgs, ReportFormat};
 use crate::client::{Call, Client};
 use crate::command::link_find::find_id;
 use crate::command::report_table::show_report;
-use crate::command::{with_client, with_query};
+use crate::command::with_client;
 use crate::print;
 
 const PATH: &str = "/api/v1/reports";

@@ -6,11 +6,12 @@ use anyhow::{Context as _, bail};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::api_path::component;
 use crate::cli::{ClientArgs, LinkChoice, SomeLink, SyncCommand};
 use crate::client::{Call, Client};
 use crate::command::link_find::find_id;
 use crate::command::sync_progress::SyncProgress;
-use crate::command::{component, confirm, items, text, with_client};
+use crate::command::{confirm, items, text, with_client};
 use crate::print::{self, grouped};
 
 const PATH: &str = "/api/v1/sync";

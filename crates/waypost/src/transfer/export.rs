@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value};
 
+use crate::api_path::with_query;
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::client::{Call, Client};
-use crate::command::with_query;
 use crate::print::{self, counted, grouped};
 use crate::transfer::csv::CsvWriter;
 use crate::transfer::progress::Progress;
