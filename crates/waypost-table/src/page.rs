@@ -21,7 +21,7 @@ pub(crate) const LEVELS_MAX: usize = 32;
 pub(crate) const HEAD_BYTES: usize = 16;
 const NODE_HEAD_BYTES: usize = 8;
 const BRANCH: u16 = 0x01;
-const LEAF: u16 = 0x02;
+pub(crate) const LEAF: u16 = 0x02;
 const OVERFLOW: u16 = 0x04;
 /// A node whose value has pages of its own.
 const LONG: u16 = 0x01;

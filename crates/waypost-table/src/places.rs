@@ -10,9 +10,11 @@
 //!   before the write returns. A place can be remembered only by a look-up whose snapshot is as new as the last such call
 //!   ([`Places::changes`]). So while a place is remembered, its link has not changed since it was found.
 //! - The tree moves nodes when it changes their neighbours, and uses freed pages again. What is written to any page later
-//!   is of a later state of the tree, so a node of this key found there says what the tree says. A copy taken while
-//!   the page is being overwritten, or that has another node's bytes in its later part, fails the record's own checksum, of
-//!   64 bits, by which the caller judges it.
+//!   is of a later state of the tree, so a node of this key found there says what the tree says. That holds for nodes, not for
+//!   a page's free space: LMDB fills that with whatever its buffer held before, which may be an earlier image of the same page,
+//!   whole nodes of it at their old places. So a node counts only behind the free space of a leaf, by the page's head as it is
+//!   before and after the copy. A copy taken while the page is being overwritten, or that has another node's bytes in its
+//!   later part, fails the record's own checksum, of 64 bits, by which the caller judges it.
 //!
 //! # The unsafe calls, and why they are sound
 //!
@@ -25,11 +27,13 @@
 
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, TryLockError};
 
 use memmap2::{Advice, MmapMut};
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::page;
 
 /// Slots that share a cache line. A key is in its own, or, where that was full, in the other one of the pair.
 const LINE_SLOTS: usize = 8;
@@ -49,6 +53,8 @@ const NEAR_LINES: usize = 8;
 /// Bytes of a node in front of its key: the size of its value in two halves, flags, the size of its key. As LMDB 0.9 has it;
 /// were it otherwise, no node would pass for one and every look-up would ask the tree.
 const NODE_HEAD_BYTES: usize = 8;
+/// Bytes of a page's number, which comes first.
+const PAGE_NUMBER_BYTES: usize = 8;
 
 /// The hash of a stored key, by which places are remembered.
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
@@ -112,6 +118,7 @@ impl Places {
             prefetch(own.as_ptr() as usize);
         }
         for node in hashes.iter().filter_map(|hash| self.place(*hash)) {
+            prefetch(self.page_of(node));
             for line in 0..NEAR_LINES {
                 prefetch(node + line * CACHE_LINE_BYTES);
             }
@@ -207,6 +214,12 @@ impl Places {
         if page_left < NODE_HEAD_BYTES {
             return false;
         }
+        let page = self.page_of(node);
+        // SAFETY: see the head of this file; a page has more bytes than its head.
+        let kind = unsafe { read_kind(page) };
+        if !kind.has_node_at(node - page) {
+            return false;
+        }
         // SAFETY: see the head of this file; eight bytes are left in the page.
         let head = unsafe { read_head(node) };
         let bytes = head.key_bytes + head.value_bytes;
@@ -222,7 +235,16 @@ impl Places {
             ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), bytes);
             copy.set_len(bytes);
         }
-        copy[..key.len()] == *key
+        // What was copied is not read before this, nor the page's head after it.
+        fence(Ordering::Acquire);
+        // SAFETY: as above.
+        copy[..key.len()] == *key && unsafe { read_kind(page) } == kind
+    }
+
+    /// The address of the page that an address is in.
+    #[inline]
+    fn page_of(&self, node: usize) -> usize {
+        node - node % self.page_bytes
     }
 }
 
@@ -258,6 +280,29 @@ struct NodeHead {
     key_bytes: usize,
 }
 
+/// What LMDB writes in front of a page's nodes, without its number: another number, its kind, where its free space begins, and
+/// where it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PageKind(u64);
+
+impl PageKind {
+    /// Whether a leaf has nodes, not free space, so many bytes behind its beginning.
+    #[inline]
+    fn has_node_at(self, place: usize) -> bool {
+        self.0 >> 16 & 0xffff == u64::from(page::LEAF) && place >= (self.0 >> 48) as usize
+    }
+}
+
+/// Reads the head of a page.
+///
+/// # Safety
+/// A page of a map that is open begins at this address.
+#[inline]
+unsafe fn read_kind(page: usize) -> PageKind {
+    // SAFETY: as the caller says; any eight bytes are a number. Volatile, as the page may change between two looks.
+    PageKind(u64::from_le(unsafe { ptr::read_volatile(ptr::with_exposed_provenance::<u64>(page + PAGE_NUMBER_BYTES)) }))
+}
+
 /// Reads the head of a node, or whatever is there.
 ///
 /// # Safety
@@ -288,7 +333,11 @@ mod tests {
     impl Page {
         fn with(key: &[u8], value: &[u8], at: usize) -> Page {
             let mut bytes = vec![0xee; 3 * PAGE];
-            let node = bytes.as_ptr().align_offset(PAGE) + at;
+            let page = bytes.as_ptr().align_offset(PAGE);
+            let node = page + at;
+            bytes[page + 10..][..2].copy_from_slice(&page::LEAF.to_le_bytes());
+            // Nothing of it is free.
+            bytes[page + 12..][..4].copy_from_slice(&[16, 0, 16, 0]);
             let head = (value.len() as u64 | (key.len() as u64) << 48).to_le_bytes();
             bytes[node..node + 8].copy_from_slice(&head);
             bytes[node + 8..][..key.len()].copy_from_slice(key);
@@ -348,6 +397,25 @@ mod tests {
             }
         }
         assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
+    }
+
+    /// LMDB leaves in it what its buffer held before, so whole nodes of earlier versions.
+    #[test]
+    fn free_space_and_other_pages_have_no_nodes() {
+        let (key, value) = (b"\0key", b"the value");
+        let mut page = Page::with(key, value, 64);
+        let places = Places::new(10, PAGE as u64);
+        places.remember(hash_of(key), key, page.value(key, value), 0);
+        let head = page.node - 64;
+        for (free_end, is_found) in [(16, true), (64, true), (66, false), (512, false)] {
+            page.bytes[head + 14..][..2].copy_from_slice(&u16::to_le_bytes(free_end));
+            assert_eq!(read(&places, key).is_some(), is_found, "{free_end}");
+        }
+        page.bytes[head + 14..][..2].copy_from_slice(&[16, 0]);
+        for (kind, is_found) in [(1, false), (2, true), (4, false), (0x12, false), (0xffff, false)] {
+            page.bytes[head + 10..][..2].copy_from_slice(&u16::to_le_bytes(kind));
+            assert_eq!(read(&places, key).is_some(), is_found, "{kind}");
+        }
     }
 
     #[test]
