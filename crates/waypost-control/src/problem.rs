@@ -85,8 +85,9 @@ impl Problem {
 
     /// 503 where the database could not be reached any longer after something may have been changed.
     fn unavailable_after(what: &str) -> Self {
-        let detail =
-            format!("the database was lost, and {what}: send it again with the same Idempotency-Key, or look first");
+        let detail = format!(
+            "the database was lost, and {what}: look first, or send a POST again with the same Idempotency-Key"
+        );
         Self::new(ProblemCode::Unavailable, detail).retry_after(1)
     }
 

@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use heed::{CompactionOption, Env, EnvFlags, EnvInfo, EnvOpenOptions, RoTxn, RwTxn, WithTls};
+use heed::{CompactionOption, Env, EnvFlags, EnvInfo, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 use memmap2::{Advice, Mmap, MmapOptions};
 
 /// Map sizes are multiples of this, which is a multiple of every page size in use.
@@ -41,7 +41,7 @@ pub(crate) enum SyncMode {
 /// An open LMDB environment. Not cloneable, so that `&mut` really is the only access.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    env: Env<WithTls>,
+    env: Env<WithoutTls>,
 }
 
 impl Environment {
@@ -54,7 +54,9 @@ impl Environment {
             SyncMode::DataOnly => EnvFlags::NO_META_SYNC,
             SyncMode::OnRequest => EnvFlags::NO_SYNC,
         };
-        let mut options = EnvOpenOptions::new();
+        // A reader's slot is its transaction's, not its thread's: that LMDB gives back at the thread's end, in a destructor which writes
+        // to the lock file's map and which closing the environment does not wait for. It then writes to memory that is gone.
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(rounded_map_bytes(map_bytes)).max_readers(readers_max);
         // SAFETY: see the head of this file.
         let env = unsafe { options.flags(EnvFlags::NO_READ_AHEAD | sync_flags).open(path)? };
@@ -62,11 +64,11 @@ impl Environment {
     }
 
     /// The environment for everything that is safe.
-    pub(crate) fn env(&self) -> &Env<WithTls> {
+    pub(crate) fn env(&self) -> &Env<WithoutTls> {
         &self.env
     }
 
-    pub(crate) fn read_txn(&self) -> heed::Result<RoTxn<'_, WithTls>> {
+    pub(crate) fn read_txn(&self) -> heed::Result<RoTxn<'_, WithoutTls>> {
         self.env.read_txn()
     }
 

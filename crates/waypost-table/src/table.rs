@@ -46,7 +46,7 @@ pub struct TableOptions {
     pub map_size_bytes: usize,
     /// Growth ends here, in bytes.
     pub map_size_max_bytes: usize,
-    /// Threads alive at one time that have looked links up; each takes 64 bytes of LMDB's lock file.
+    /// Look-ups that ask the tree at one time; each takes 64 bytes of LMDB's lock file.
     pub readers_max: u32,
     /// What a commit survives.
     pub durability: Durability,
@@ -180,11 +180,11 @@ impl Table {
     /// Looks a link up and hands its record to `read`, in place in the map. `None`: no such link, or a deleted one.
     ///
     /// `domain` is empty for the default domain. Keep `read` short: while it runs, the space of records replaced
-    /// meanwhile is not reused, and a replaced generation stays open. It must not call the table again.
+    /// meanwhile is not reused, and a replaced generation stays open.
     ///
     /// # Errors
-    /// [`TableError::DamagedEntry`], or [`TableError::Lmdb`] where the file cannot be read, `read` calls the table, or
-    /// more threads than [`TableOptions::readers_max`] have looked links up. Never "absent" for a failure.
+    /// [`TableError::DamagedEntry`], or [`TableError::Lmdb`] where the file cannot be read, or more
+    /// look-ups than [`TableOptions::readers_max`] ask the tree at one time. Never "absent" for a failure.
     #[inline]
     pub fn get<R>(&self, domain: &str, slug: &str, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
         match Key::new(domain, slug) {

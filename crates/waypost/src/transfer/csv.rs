@@ -7,6 +7,7 @@
 
 use std::io::{self, Read, Write};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use waypost_core::Quoted;
 use waypost_core::quoted::{Shown, Unescaped};
@@ -168,8 +169,13 @@ impl<R: Read> CsvReader<R> {
                 continue;
             }
             let line = record.line;
-            let mut body =
-                if record.is_too_long { Err(Refusal::too_long()) } else { read_record(&self.columns, &record) };
+            let mut body = if let Some(lines) = record.unclosed_lines {
+                Err(Refusal::unclosed(lines))
+            } else if record.is_too_long {
+                Err(Refusal::too_long())
+            } else {
+                read_record(&self.columns, &record)
+            };
             if let (true, Ok(body)) = (self.slugs_may_be_urls, &mut body) {
                 cut_slug(body);
             }
@@ -230,15 +236,27 @@ fn refuse_twins(columns: &[String], headings: &[String]) -> anyhow::Result<()> {
     )
 }
 
-/// Of a short URL, what stands behind its host.
+/// Of a short URL, with or without its scheme, what stands behind its host, decoded.
 fn cut_slug(body: &mut Map<String, Value>) {
     let Some(Value::String(slug)) = body.get_mut("slug") else { return };
-    let behind =
-        slug.split_once("://").map_or(slug.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
-    let behind = behind.trim_matches('/');
+    let given = slug.trim();
+    let behind = match given.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => match given.split_once('/') {
+            Some((host, path)) if is_host_like(host) => path,
+            _ => return,
+        },
+    };
+    let behind = percent_decode_str(behind.trim_matches('/')).decode_utf8_lossy();
     if !behind.is_empty() {
-        *slug = behind.to_owned();
+        *slug = behind.into_owned();
     }
+}
+
+/// Whether this in front of a `/` is rather a host than the beginning of a slug: its last label has letters only, as in `bit.ly`.
+fn is_host_like(text: &str) -> bool {
+    let last = text.rsplit_once('.').map(|(_, last)| last.split(':').next().unwrap_or(last));
+    last.is_some_and(|last| last.len() > 1 && last.chars().all(char::is_alphabetic))
 }
 
 fn fields() -> impl Iterator<Item = &'static str> {
@@ -513,6 +531,10 @@ mod tests {
         let text = "Short-URL,destination\nhttps://sho.rt/abc/,https://a.example/\nx/y,https://b.example/\n,https://c.example/";
         check_slugs(text, SlugColumn::Named("short url"), &[Some("abc"), Some("x/y"), None]);
         check_slugs(text, SlugColumn::Drawn, &[None, None, None]);
+        let text = "link,destination\nbit.ly/abd,https://a.example/\nrb.gy:443/x/y/,https://b.example/\nv1.2/notes,https://c.example/";
+        check_slugs(text, SlugColumn::Named("link"), &[Some("abd"), Some("x/y"), Some("v1.2/notes")]);
+        let text = "link,destination\n https://go.example/%C3%A9x ,https://a.example/\n100%,https://b.example/";
+        check_slugs(text, SlugColumn::Named("link"), &[Some("\u{e9}x"), Some("100%")]);
         // The short URLs stand where other tables have the destinations.
         let text = "url,destination_url\nhttps://sho.rt/abc,https://a.example/";
         check_slugs(text, SlugColumn::Named("url"), &[Some("abc")]);
@@ -520,6 +542,18 @@ mod tests {
         assert!(!note.contains("did you mean"), "{note}");
         let missing = CsvReader::new(&b"a,url\n"[..], SlugColumn::Named("b")).err().unwrap().to_string();
         assert!(missing.contains("names no column b"), "{missing}");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_no_line() {
+        let rows = rows(b"url,title\nhttps://a.example/,ok\nhttps://b.example/,\"open\nhttps://c.example/,x\nhttps://d.example/,y\n");
+        assert_eq!((rows.len(), rows[1].0), (2, 3));
+        let said = rows[1].1.as_ref().unwrap_err();
+        assert!(said.contains("never closed") && said.contains("2 lines"), "{said}");
+        let long = format!("url,title\nhttps://b.example/,\"open\n{}", "https://c.example/,x\n".repeat(200));
+        assert!(self::rows(long.as_bytes())[0].1.as_ref().unwrap_err().contains("never closed"));
+        assert!(self::rows(b"url,title\nhttps://b.example/,\"closed\"")[0].1.is_ok());
+        assert!(self::rows(b"url,title\nhttps://b.example/,5\" screen")[0].1.is_ok());
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Record<'r> {
     pub(crate) ends: &'r [usize],
     /// It has more bytes or cells than is taken, and was passed over.
     pub(crate) is_too_long: bool,
+    /// A quote in it is still open at the end of the file, with so many lines behind the one that it begins on.
+    pub(crate) unclosed_lines: Option<u64>,
 }
 
 impl<'r> Record<'r> {
@@ -37,7 +39,7 @@ impl<'r> Record<'r> {
 
     /// Whether there is nothing in it but separators.
     pub(crate) fn is_blank(&self) -> bool {
-        !self.is_too_long && self.bytes.trim_ascii().is_empty()
+        !self.is_too_long && self.unclosed_lines.is_none() && self.bytes.trim_ascii().is_empty()
     }
 }
 
@@ -90,11 +92,32 @@ impl<R: Read> Records<R> {
         self.skip_line_ends()?;
         let line = self.line;
         let (mut bytes_count, mut ends_count, mut is_too_long) = (0, 0, false);
+        let (mut is_unclosed, mut is_at_line_start) = (false, false);
+        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
         loop {
             let input = self.input.fill_buf()?;
+            if input.is_empty() && !is_unclosed {
+                // A line end ends the last record, unless it is inside quotes.
+                let (result, _, written, ended) =
+                    self.reader.read_record(b"\n", &mut self.bytes[bytes_count..], &mut self.ends[ends_count..]);
+                bytes_count += written;
+                ends_count += ended;
+                match result {
+                    ReadRecordResult::Record | ReadRecordResult::End => break,
+                    ReadRecordResult::InputEmpty => is_unclosed = true,
+                    ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
+                        is_too_long = true;
+                        (bytes_count, ends_count) = (0, 0);
+                    }
+                }
+                continue;
+            }
             let (result, read, written, ended) =
                 self.reader.read_record(input, &mut self.bytes[bytes_count..], &mut self.ends[ends_count..]);
             self.line += memchr::memchr_iter(b'\n', &input[..read]).count() as u64;
+            is_at_line_start = input[..read].last().map_or(is_at_line_start, |byte| *byte == b'\n');
             self.input.consume(read);
             bytes_count += written;
             ends_count += ended;
@@ -108,7 +131,9 @@ impl<R: Read> Records<R> {
                 ReadRecordResult::End => return Ok(None),
             }
         }
-        Ok(Some(Record { line, bytes: &self.bytes[..bytes_count], ends: &self.ends[..ends_count], is_too_long }))
+        let unclosed_lines = is_unclosed.then(|| self.line - line - u64::from(is_at_line_start && self.line > line));
+        let (bytes, ends) = (&self.bytes[..bytes_count], &self.ends[..ends_count]);
+        Ok(Some(Record { line, bytes, ends, is_too_long, unclosed_lines }))
     }
 
     /// Passes over line ends, so that empty lines are counted before the record that follows them.

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::print::counted;
+
 /// The most bytes of one line or record. A link of the largest size stays below.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
@@ -29,6 +31,15 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(code: &str, reason: impl Into<String>) -> Self {
         Self { code: code.to_owned(), reason: reason.into() }
+    }
+
+    /// A record of a CSV file whose quote is open to the end of the file, with so many lines behind its own.
+    pub(crate) fn unclosed(lines: u64) -> Self {
+        let lines = counted(lines, "line");
+        let reason = format!(
+            "a quote (\") that begins a cell is never closed, so that the rest of the file, {lines}, is inside it; none of that is imported. Close or remove the quote"
+        );
+        Self::new("quote_unclosed", reason)
     }
 
     pub(crate) fn too_long() -> Self {
