@@ -226,10 +226,9 @@ async fn a_fault_in_the_middle_ends_the_answer_cleanly() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
     bench.create_many("page", 2_100).await;
     bench.settle().await;
-    bench.api.hold_next_call();
+    bench.api.set_latency(Duration::from_millis(300));
     let body = begin(&bench).await;
     bench.api.set_fault(Some(Fault::code(404, 10_013)));
-    bench.api.release_call();
     let rest = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let last: Value =
         serde_json::from_slice(rest.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap()).unwrap();
@@ -265,9 +264,9 @@ async fn a_stop_ends_a_comparison() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
     bench.create_many("page", 3_100).await;
     bench.settle().await;
-    // In the middle, until it is stopped.
-    bench.api.hold_next_call();
+    bench.api.set_latency(Duration::from_millis(200));
     let body = begin(&bench).await;
+    bench.api.set_fault(Some(Fault::rate_limited(Some("3000"))));
     bench.app.app.stop().await;
     let rest = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     assert!(String::from_utf8_lossy(&rest).ends_with("{\"error\":\"the server is stopping\"}\n"));
