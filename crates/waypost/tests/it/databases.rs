@@ -109,7 +109,9 @@ fn a_folder_whose_links_are_elsewhere_gets_no_new_database() {
     let Some(database) = test_database() else { return };
     let folder = Folder::new();
     folder.run(&["link", "create", "https://example.com/", "--slug", "kept", "--database-url", database.url()]).text();
-    for arguments in [&["link", "list"][..], &["link", "create", "https://example.com/lost"], &["serve"]] {
+    for arguments in
+        [&["link", "list"][..], &["link", "create", "https://example.com/lost"], &["serve", "--listen", "127.0.0.1:0"]]
+    {
         let refused = folder.run(arguments);
         assert!(refused.fault(2).contains("in another database"), "{refused:?}");
     }
@@ -129,7 +131,7 @@ fn links_of_the_folder_are_not_left_behind_for_a_new_database() {
     }
     let elsewhere = format!("sqlite://{}", folder.file("elsewhere.db").display());
     for url in [database.url(), &elsewhere] {
-        for arguments in [&["link", "list"][..], &["serve"]] {
+        for arguments in [&["link", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
             let refused = folder.run(&[arguments, &["--database-url", url]].concat());
             let said = refused.fault(2);
             assert!(said.contains("waypost.db has 2 links") && said.contains("waypost import links.ndjson"), "{said}");
@@ -170,8 +172,11 @@ fn a_folder_without_links_may_go_to_a_new_database() {
 fn a_user_without_rights_is_told_what_to_run() {
     let Some(database) = test_database() else { return };
     let user = format!("waypost_{}", std::process::id());
-    database.execute(&format!("CREATE ROLE {user} LOGIN; REVOKE ALL ON SCHEMA public FROM PUBLIC")).unwrap();
-    let url = database.url().replacen("postgres://postgres@", &format!("postgres://{user}@"), 1);
+    database
+        .execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'word'; REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+        .unwrap();
+    let (_, server) = database.url().split_once('@').unwrap();
+    let url = format!("postgres://{user}:word@{server}");
     let folder = Folder::new();
     let refused = folder.run(&["link", "create", "https://example.com/", "--database-url", &url]);
     let grant = format!("GRANT CREATE, USAGE ON SCHEMA public TO {user};");
