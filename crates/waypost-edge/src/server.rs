@@ -211,14 +211,14 @@ impl Started {
 
 /// Waits for the order to stop. `None` where a loop ends that should go on until then.
 async fn until_told(stop: &mut watch::Receiver<Option<Stop>>, loops: &mut JoinSet<()>) -> Option<Stop> {
-    tokio::select! {
+    let is_gone = tokio::select! {
         biased;
-        order = stop.wait_for(Option::is_some) => {
-            // Without a word, the edge is gone.
-            Some(order.ok().and_then(|order| *order).unwrap_or_else(|| Stop { cut_at: Instant::now() }))
-        }
-        _ = loops.join_next() => None,
-    }
+        order = stop.wait_for(Option::is_some) => order.is_err(),
+        _ = loops.join_next() => false,
+    };
+    // The loops may hear of the order first. Without a word, the edge is gone.
+    let order = *stop.borrow();
+    order.or_else(|| is_gone.then(|| Stop { cut_at: Instant::now() }))
 }
 
 #[cfg(test)]
@@ -246,5 +246,6 @@ mod tests {
         assert!(until_told_beside(async {}, false).is_none());
         assert!(until_told_beside(async { panic!("on purpose") }, false).is_none());
         assert!(until_told_beside(pending(), true).is_some());
+        assert!(until_told_beside(async {}, true).is_some(), "a loop that has heard of the order");
     }
 }
