@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::files::{FileSystem, SpoolFile};
 use crate::mapping::{Mapping, Populate};
 
+/// Files of fewer bytes are not segments and are always made.
+const SEGMENT_BYTES_LEAST: u64 = 128 * 1024;
+/// Room that segments leave on a disk, at most: a sixteenth of it, up to this.
+const DATABASE_ROOM_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes written at a time where a file system cannot allocate.
 static ZEROES: [u8; 65536] = [0; 65536];
 
@@ -59,6 +63,7 @@ impl FileSystem for Disk {
         let path = self.path(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         let made = match populate {
+            _ if bytes >= SEGMENT_BYTES_LEAST && !leaves_room(&file, bytes) => Err(Errno::NOSPC.into()),
             Populate::Lazily => allocate(&file, bytes),
             Populate::Now => {
                 allocate(&file, bytes).and_then(|()| write_zeroes(&file, bytes)).and_then(|()| file.sync_data())
@@ -89,6 +94,14 @@ impl FileSystem for Disk {
     fn sync_folder(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// Whether the disk has room for a file of so many bytes and for what the databases need to count the clicks in it: a spool that took
+/// the last block would never get any back. Where the file system does not say, it has.
+fn leaves_room(file: &File, bytes: u64) -> bool {
+    let Ok(disk) = fstatvfs(file) else { return true };
+    let (free, all) = (disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize));
+    free >= bytes.saturating_add((all / 16).min(DATABASE_ROOM_BYTES_MAX))
 }
 
 /// Gives a new file its blocks, so that a store to its map can never find the disk full.
