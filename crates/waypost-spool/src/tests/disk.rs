@@ -168,3 +168,18 @@ fn a_disk_that_is_really_full_costs_only_counted_clicks() {
     consumer.drain(&mut reader);
     assert!(consumer.fates == answered);
 }
+
+/// A database beside the spool must be able to write what frees it.
+#[test]
+fn a_spool_that_fills_a_disk_leaves_room_for_the_databases() {
+    const DISK_BYTES: u64 = 8 << 20;
+    let Some(disk) = SmallDisk::mount(DISK_BYTES) else {
+        eprintln!("skipped: a small tmpfs cannot be mounted here");
+        return;
+    };
+    let options = SpoolOptions { segment_bytes: 256 << 10, ..SpoolOptions::default() };
+    let spool = Spool::open(&disk.path().join("spool"), options).unwrap();
+    let (_, fates) = append_all(spool.writer().unwrap(), 80_000);
+    assert!(matches!(fates.last(), Some(Fate::Lost(LossCause::Full))), "the disk is full for it");
+    std::fs::write(disk.path().join("database"), vec![1; DISK_BYTES as usize / 16]).unwrap();
+}
