@@ -19,7 +19,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use serde_json::json;
 use tower::ServiceExt as _;
-use waypost_control::{App, ClickSettings, Clicks, ControlSettings, Principal, PublicUrl, router};
+use waypost_control::{App, ControlSettings, Principal, PublicUrl, router};
+use waypost_ingest::{ClickSettings, Clicks};
 use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 

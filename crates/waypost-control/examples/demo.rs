@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use tower::ServiceExt as _;
-use waypost_control::{App, ClickSettings, Clicks, ControlSettings, Principal, PublicUrl, router};
+use waypost_control::{App, ControlSettings, Principal, PublicUrl, router};
+use waypost_ingest::{ClickSettings, Clicks};
 use waypost_store::{ClickStore, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 

@@ -6,22 +6,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use waypost_core::id::AccountId;
-use waypost_core::{Hostname, SchemePolicy, Timestamp};
+use waypost_core::{Hostname, SchemePolicy};
+use waypost_ingest::Clicks;
+use waypost_jobs::{Job, Jobs};
 use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
+use waypost_sync::{KvClient, KvSetupError, NotSynced, OutboxOptions, OutboxWorker, TableSync};
 use waypost_table::{Table, TableError};
 
 use crate::click_feed::Feeds;
-use crate::clicks::Clicks;
 use crate::create_queue::CreateQueue;
-use crate::jobs::{Job, Jobs};
-use crate::kv::{KvClient, KvSetupError};
-use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
 use crate::problem::{Problem, ProblemCode};
 use crate::request_memory::RequestMemory;
 use crate::settings::ControlSettings;
-use crate::sync::{NotSynced, Sync};
 use crate::throttle::{AddressKey, Throttle};
 use crate::unlock_limits::UnlockLimits;
 use crate::verify::Verifier;
@@ -39,7 +37,7 @@ pub struct App {
     pub(crate) feeds: Feeds,
     /// Counts changes of API keys, for answers that go on only while their key opens.
     pub(crate) key_changes: watch::Sender<u64>,
-    pub(crate) sync: Arc<Sync>,
+    pub(crate) sync: Arc<TableSync>,
     pub(crate) verifier: Verifier,
     /// The job that keeps Workers KV current, where there is one.
     pub(crate) outbox: Option<Arc<OutboxWorker>>,
@@ -107,7 +105,7 @@ impl App {
         }
         let (of_table, instance_id) = (Arc::clone(&table), setup.instance_id.clone());
         tokio::task::spawn_blocking(move || of_table.belong_to(&instance_id)).await??;
-        let sync = Sync::new(store.clone(), Arc::clone(&table), settings.schemes.clone(), settings.sync_poll_ms);
+        let sync = TableSync::new(store.clone(), Arc::clone(&table), settings.schemes.clone(), settings.sync_poll_ms);
         let sync = Arc::new(sync);
         let outbox = kv
             .clone()
@@ -242,12 +240,6 @@ impl App {
 /// Now, for throttles.
 pub(crate) fn monotonic_now() -> Instant {
     Instant::now()
-}
-
-/// Now, for what is shown and decided outside a transaction.
-pub(crate) fn wall_clock_now() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
 fn not_at_edge(_: NotSynced) -> Problem {

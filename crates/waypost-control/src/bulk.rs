@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use waypost_core::id::{DomainId, LinkId};
 use waypost_store::{CreateOutcome, Domain, LINKS_PER_CALL_MAX, Link, NewLink, ReadTx};
 
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::bulk_existing::{ExistingOutcome, IfExists, Wanted, find_existing};
 use crate::bulk_parts::{BulkParts, Links};
 use crate::caller::Caller;
@@ -162,7 +162,7 @@ impl App {
         let BulkInput { links, dry_run, if_exists } = input;
         let parsed: Vec<_> = links.into_iter().map(parse_item).collect();
         let domains = self.domains_of(caller, &parsed).await;
-        let now = wall_clock_now();
+        let now = waypost_jobs::now();
         let (mut checked, mut new_links) = (Vec::with_capacity(parsed.len()), Vec::with_capacity(parsed.len()));
         for item in parsed {
             let new = item.and_then(|(input, text)| Ok((self.check_item(caller, input, &domains)?, text)));

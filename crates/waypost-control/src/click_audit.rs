@@ -154,7 +154,7 @@ impl LostView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clicks::IngestStatus;
+    use waypost_ingest::IngestStatus;
 
     fn audit(received: &[(u64, u64)], stored: u64, lost_full: u64, missing: u64) -> ClickAudit {
         let at = Timestamp::from_micros(0);

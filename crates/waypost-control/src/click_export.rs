@@ -10,13 +10,14 @@ use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
 use waypost_core::Timestamp;
 use waypost_core::click::ClickEvent;
+use waypost_jobs::Chain;
 use waypost_store::{ClickPage, PAGE_CLICKS_MAX, RawQuery, StoreError};
 
 use crate::accept::Format;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::csv::CsvText;
-use crate::problem::{Chain, FieldError, Problem, ProblemCode};
+use crate::problem::{FieldError, Problem, ProblemCode};
 use crate::report_query::Fields;
 use crate::request::QueryPairs;
 use crate::when::{read_end, read_start, read_time_zone};

@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_core::Timestamp;
 use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
+use waypost_sync::{FreshRecords, TableSync};
 
-use crate::fresh::FreshRecords;
 use crate::problem::{Problem, ProblemCode};
-use crate::sync::Sync;
 
 /// Orders that wait. Past them callers wait before they are taken in.
 const ORDERS_WAITING_MAX: usize = 256;
@@ -67,7 +66,7 @@ struct Part {
 
 impl CreateQueue {
     /// Starts the task that makes the links; it ends with the last clone of the queue.
-    pub(crate) fn start(store: Store, sync: Arc<Sync>) -> Self {
+    pub(crate) fn start(store: Store, sync: Arc<TableSync>) -> Self {
         let (orders, receiver) = mpsc::channel(ORDERS_WAITING_MAX);
         tokio::spawn(run(store, sync, receiver));
         Self { orders }
@@ -89,7 +88,7 @@ impl CreateQueue {
     }
 }
 
-async fn run(store: Store, sync: Arc<Sync>, mut receiver: mpsc::Receiver<Order>) {
+async fn run(store: Store, sync: Arc<TableSync>, mut receiver: mpsc::Receiver<Order>) {
     let mut waiting = Vec::new();
     while receiver.recv_many(&mut waiting, ORDERS_WAITING_MAX).await > 0 {
         let mut batch = Batch::default();
@@ -104,7 +103,7 @@ async fn run(store: Store, sync: Arc<Sync>, mut receiver: mpsc::Receiver<Order>)
 }
 
 /// Makes a batch. A panic in there is answered by 500 to those who wait for it, and the next batch goes on.
-async fn make(batch: Batch, store: &Store, sync: &Sync) {
+async fn make(batch: Batch, store: &Store, sync: &TableSync) {
     if AssertUnwindSafe(batch.make(store, sync)).catch_unwind().await.is_err() {
         tracing::error!("making links broke down; the next ones are tried");
     }
@@ -120,7 +119,7 @@ impl Batch {
 
     /// Makes all orders together; where that fails for another reason than an absent database, each on its own, so
     /// that nobody pays for another's order.
-    async fn make(self, store: &Store, sync: &Sync) {
+    async fn make(self, store: &Store, sync: &TableSync) {
         let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), part.changed_by.as_str())).collect();
         let since = self.orders.iter().map(|part| part.since).min().unwrap_or_else(Instant::now);
         match make_together(store, since, &self.links, &parts).await {

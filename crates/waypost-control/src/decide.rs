@@ -7,7 +7,7 @@ use waypost_core::quoted::Unescaped;
 use waypost_core::wire::{VisitFacts, decide_record};
 use waypost_store::OutboxEntry;
 
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::caller::Caller;
 use crate::link_times::{normalise, normalise_times};
 use crate::problem::{FieldError, Problem, ProblemCode};
@@ -51,7 +51,7 @@ impl DecideInput {
         if let Value::Object(visit) = &mut visit {
             let now = visit.entry("now").or_insert(Value::Null);
             if now.is_null() {
-                *now = Value::String(wall_clock_now().to_string());
+                *now = Value::String(waypost_jobs::now().to_string());
             }
             normalise(visit, "now", "visit.now", errors);
         }

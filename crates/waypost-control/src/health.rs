@@ -1,12 +1,11 @@
 //! Whether this instance can do its work.
 
 use serde::Serialize;
-
+use waypost_jobs::Chain;
 use waypost_store::RestReason;
+use waypost_sync::PENDING_AGE_S_MAX;
 
 use crate::app::App;
-use crate::outbox::PENDING_AGE_S_MAX;
-use crate::problem::Chain;
 
 /// What `/readyz` tells those whose instance it is. Everybody else is told `ready`.
 #[derive(Debug, Serialize)]

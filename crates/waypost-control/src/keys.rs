@@ -7,14 +7,15 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
+use waypost_jobs::Chain;
 use waypost_store::{ApiKey, NewApiKey, StoreError};
 
 use crate::api_key::ApiKeyText;
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::{Answer, Repeatable};
 use crate::link_input::take_time;
-use crate::problem::{Chain, Problem, ProblemCode};
+use crate::problem::{Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest, take_text};
 
 /// Bytes of a key's name.
@@ -104,7 +105,7 @@ impl App {
         body: Map<String, Value>,
         request: &Repeatable,
     ) -> Result<(ApiKey, ApiKeyText), Problem> {
-        let input = ApiKeyInput::parse(body, wall_clock_now())?;
+        let input = ApiKeyInput::parse(body, waypost_jobs::now())?;
         for _ in 0..DRAWS_MAX {
             let text = ApiKeyText::generate().map_err(|error| Problem::internal("drawing an API key", &error))?;
             let new = NewApiKey {

@@ -20,8 +20,6 @@ mod click_audit;
 mod click_erasure;
 mod click_export;
 mod click_feed;
-mod clicks;
-mod compiled;
 mod compression;
 mod condition_check;
 mod cors;
@@ -30,13 +28,10 @@ mod cross_site;
 mod csv;
 mod decide;
 mod domains;
-mod fresh;
 mod health;
 mod idempotency;
-mod jobs;
 mod json_weight;
 mod keys;
-mod kv;
 mod link_check;
 mod link_input;
 mod link_list;
@@ -45,7 +40,6 @@ mod link_view;
 mod link_warnings;
 mod links;
 mod metrics;
-mod outbox;
 mod own_hosts;
 mod pages;
 mod password;
@@ -54,14 +48,12 @@ mod permission;
 mod preview;
 mod problem;
 mod problem_catalogue;
-mod rebuild;
 mod report_query;
 mod reports;
 mod request;
 mod request_memory;
 mod routes;
 mod settings;
-mod sync;
 mod sync_states;
 mod sync_view;
 mod throttle;
@@ -73,17 +65,9 @@ mod when;
 
 pub use app::{App, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
-pub use clicks::{ClickEnricher, ClickOrigin, ClickSettings, Clicks, EventResult, IngestStatus};
-pub use kv::{
-    BULK_BYTES_MAX, BULK_PAIRS_MAX, KvClient, KvFault, KvKeys, KvLimits, KvSetupError, ListPage, ListedKey, Metadata,
-    Pair, PairFault, RetryAfter,
-};
-pub use outbox::{Chance, FaultCounts, OutboxOptions, OutboxStatus, OutboxWorker, Pause};
 pub use problem::{FieldError, Problem, ProblemCode};
 pub use problem_catalogue::problems_markdown;
 pub use request_memory::OnLargeRequest;
 pub use routes::router;
-pub use settings::{
-    ControlSettings, GrantRequest, IssueGrant, KvSettings, PublicUrl, PublicUrlError, Rate, ReadSpoolStats, Secret,
-};
+pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};
 pub use webhooks::WebhookSettings;

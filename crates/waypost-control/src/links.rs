@@ -8,7 +8,7 @@ use waypost_core::id::LinkId;
 use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::Repeatable;
 use crate::link_check::{Rules, check_record};
@@ -198,7 +198,7 @@ impl App {
 
     /// A link as it is shown to whoever has just written it.
     pub(crate) fn view_written<'a>(&self, link: &'a Link) -> LinkView<'a> {
-        self.view(link).with_warnings(warnings_of(&link.record, wall_clock_now()))
+        self.view(link).with_warnings(warnings_of(&link.record, waypost_jobs::now()))
     }
 
     /// The domain a link was asked to live on.

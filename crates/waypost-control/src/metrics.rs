@@ -10,14 +10,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use waypost_ingest::IngestStatus;
+use waypost_jobs::Chain;
 use waypost_spool::SpoolStats;
 use waypost_store::{ClickAudit, RestReason};
+use waypost_sync::OutboxStatus;
 
 use crate::app::App;
-use crate::clicks::IngestStatus;
 use crate::health::{SyncCheck, SyncCheckState};
-use crate::outbox::OutboxStatus;
-use crate::problem::{Chain, Problem};
+use crate::problem::Problem;
 use crate::webhooks::{DeliveryLabels, ResultLabel, WebhookCounts};
 
 /// The media type of what [`App::metrics`] writes.

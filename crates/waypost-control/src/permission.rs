@@ -13,10 +13,10 @@ use axum::body::{Body, Bytes};
 use futures_util::Stream;
 use futures_util::stream::poll_fn;
 use tokio::sync::{oneshot, watch};
+use waypost_jobs::Chain;
 
 use crate::app::{App, monotonic_now};
 use crate::caller::{Caller, KeyProof};
-use crate::problem::Chain;
 
 /// How often a key is looked up.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

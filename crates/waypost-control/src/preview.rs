@@ -6,7 +6,7 @@ use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::{CompactLink, Hostname, LinkRecord, Timestamp, Visit, compact};
 use waypost_store::Link;
 
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::problem::Problem;
 
 /// What a preview has to say.
@@ -63,7 +63,7 @@ impl App {
             let mut tx = self.store.read("preview").await?;
             if let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? {
                 drop(tx);
-                return self.preview_of(&link, wall_clock_now());
+                return self.preview_of(&link, waypost_jobs::now());
             }
         }
         Ok(Preview::NotFound)

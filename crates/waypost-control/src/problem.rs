@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use waypost_core::quoted::Shown;
+use waypost_jobs::Chain;
 use waypost_store::StoreError;
 
 pub use crate::problem_catalogue::ProblemCode;
@@ -218,20 +219,5 @@ impl From<StoreError> for Problem {
             | StoreError::OutboxGap { .. }
             | StoreError::ClicksMoved { .. } => Self::internal("a request to the database", &Chain(&error)),
         }
-    }
-}
-
-/// An error with all its causes, for the log.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_spool::SpoolStats;
+use waypost_sync::KvSettings;
 
 use crate::request_memory::OnLargeRequest;
 use crate::webhooks::WebhookSettings;
@@ -40,46 +41,6 @@ pub struct GrantRequest<'a> {
 
 /// Makes the whole `Set-Cookie` value of a grant.
 pub type IssueGrant = Arc<dyn Fn(GrantRequest<'_>) -> String + Send + Sync>;
-
-/// A text that nobody may read by accident: it shows itself as `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a secret.
-    pub const fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret, for using it only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// The Workers KV namespace that links are pushed to, and how it is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KvSettings {
-    /// Where Cloudflare's API is, without `/` at the end.
-    pub api_url: String,
-    /// The Cloudflare account's id.
-    pub account_id: String,
-    /// The namespace's id.
-    pub namespace_id: String,
-    /// A token that may edit Workers KV storage.
-    pub api_token: Secret,
-}
-
-impl KvSettings {
-    /// Where Cloudflare's API is.
-    pub const API_URL: &'static str = "https://api.cloudflare.com/client/v4";
-}
 
 /// Reads the numbers of the spool, without waiting for anything.
 pub type ReadSpoolStats = Arc<dyn Fn() -> SpoolStats + Send + Sync>;

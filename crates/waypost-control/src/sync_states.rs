@@ -10,10 +10,10 @@ use waypost_core::id::DomainId;
 use waypost_store::{
     Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState, SyncStatus, SyncTarget,
 };
+use waypost_sync::compile_record;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::compiled::compile_record;
 use crate::idempotency::{Answer, Repeatable};
 use crate::link_list::PAGE_LINKS;
 use crate::links::parse_link_id;

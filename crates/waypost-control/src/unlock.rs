@@ -6,7 +6,7 @@ use waypost_core::decide::{Action, decide};
 use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::{CompactLink, DomainSettings, Visit};
 
-use crate::app::{App, monotonic_now, wall_clock_now};
+use crate::app::{App, monotonic_now};
 use crate::links::hash_problem;
 use crate::password::PasswordError;
 use crate::problem::{Problem, ProblemCode};
@@ -107,7 +107,7 @@ impl App {
     /// What the link of this slug says of its password; `None` where there is none.
     fn read_locked(&self, table_key: &str, slug: &str) -> Result<Option<Result<Locked, Unlocked>>, Problem> {
         // As a GET is decided, so that nobody learns more from posting.
-        let visit = Visit::at(wall_clock_now());
+        let visit = Visit::at(waypost_jobs::now());
         let read = self.table.get(table_key, slug, |bytes| {
             let link = CompactLink::read(bytes)?;
             Ok::<_, waypost_core::compact::CorruptRecord>(match decide(&link, &visit)?.action {

@@ -22,11 +22,11 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 use waypost_core::Timestamp;
 use waypost_store::{StoreError, SyncKey, SyncTarget};
+use waypost_sync::{KvClient, KvFault};
 
 use self::compare::Difference;
 use self::repair::{Repair, Repaired};
 use crate::app::{App, monotonic_now};
-use crate::kv::{KvClient, KvFault};
 use crate::problem::{Problem, ProblemCode};
 use crate::request::{invalid, refuse_rest};
 

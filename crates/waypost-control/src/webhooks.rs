@@ -1,7 +1,7 @@
 //! What is sent here signed: clicks of edges elsewhere, and the passwords that visitors of theirs have typed.
 //!
 //! Nobody is believed for where a request comes from; a signature over the body's very bytes is all that counts, and nothing
-//! of a body is parsed before it holds. What is done with a click is [`crate::clicks`]' work, with a password
+//! of a body is parsed before it holds. What is done with a click is `waypost-ingest`' work, with a password
 //! [`crate::unlock`]'s.
 
 mod authentic;

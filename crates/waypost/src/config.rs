@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use waypost_control::{KvSettings, PublicUrl, Rate, Secret};
+use waypost_control::{PublicUrl, Rate};
 use waypost_core::SchemePolicy;
 use waypost_core::visitor::AddressPolicy;
 use waypost_core::webhook::WebhookKeys;
 use waypost_edge::Limits;
+use waypost_sync::{KvSettings, Secret};
 
 use crate::config::types::{ApiUrl, DatabaseAddress, LogFilter, RateLimit};
 use crate::data_dir::{DataDirError, default_data_dir};

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use waypost_control::{App, ClickSettings, Clicks, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
+use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
 use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
+use waypost_ingest::{ClickSettings, Clicks};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};

@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 14] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -56,9 +56,31 @@ const RULES: [Rule; 11] = [
         never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
     },
     Rule { name: "waypost-store", uses: &["waypost-core", "waypost-rollup"], never_direct: &[], never_below: HTTP },
+    Rule { name: "waypost-jobs", uses: &["waypost-core"], never_direct: &[], never_below: HTTP_AND_SQL },
+    Rule {
+        name: "waypost-ingest",
+        uses: &["waypost-core", "waypost-jobs", "waypost-rollup", "waypost-spool", "waypost-store"],
+        never_direct: &["sqlx", "rusqlite"],
+        never_below: HTTP,
+    },
+    Rule {
+        name: "waypost-sync",
+        uses: &["waypost-core", "waypost-jobs", "waypost-store", "waypost-table"],
+        never_direct: &["sqlx", "rusqlite"],
+        never_below: &["axum", "waypost-edge"],
+    },
     Rule {
         name: "waypost-control",
-        uses: &["waypost-core", "waypost-table", "waypost-rollup", "waypost-store", "waypost-spool"],
+        uses: &[
+            "waypost-core",
+            "waypost-ingest",
+            "waypost-jobs",
+            "waypost-rollup",
+            "waypost-spool",
+            "waypost-store",
+            "waypost-sync",
+            "waypost-table",
+        ],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &["waypost-edge"],
     },
@@ -70,7 +92,16 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         name: "waypost",
-        uses: &["waypost-core", "waypost-table", "waypost-spool", "waypost-edge", "waypost-store", "waypost-control"],
+        uses: &[
+            "waypost-core",
+            "waypost-table",
+            "waypost-spool",
+            "waypost-edge",
+            "waypost-store",
+            "waypost-ingest",
+            "waypost-sync",
+            "waypost-control",
+        ],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &[],
     },

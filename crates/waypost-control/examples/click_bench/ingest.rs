@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use waypost_control::{ClickSettings, Clicks};
+use waypost_ingest::{ClickSettings, Clicks};
 use waypost_spool::{Appended, Spool, SpoolOptions};
 use waypost_store::{ClickStore, StoreOptions};
 use waypost_testkit::clicks::ClickWorld;

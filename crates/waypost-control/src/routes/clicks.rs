@@ -9,7 +9,7 @@ use serde_json::json as json_value;
 
 use super::{json, typed};
 use crate::accept::{Format, accepted};
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::caller::Caller;
 use crate::click_export::AskedClicks;
 use crate::click_feed::AskedFeed;
@@ -24,7 +24,7 @@ pub(super) async fn list_clicks(
     headers: HeaderMap,
     pairs: QueryPairs,
 ) -> Result<Response, Problem> {
-    let asked = AskedClicks::read(pairs, wall_clock_now())?;
+    let asked = AskedClicks::read(pairs, waypost_jobs::now())?;
     let offered = [Format::Json, Format::Csv, Format::Ndjson];
     match asked.format.unwrap_or_else(|| accepted(&headers, &offered)) {
         Format::Json => {

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::{json, typed};
 use crate::accept::{Format, accepted};
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::report_query::AskedReport;
@@ -20,7 +20,7 @@ pub(super) async fn get_report(
     headers: HeaderMap,
     pairs: QueryPairs,
 ) -> Result<Response, Problem> {
-    let asked = AskedReport::read(pairs, wall_clock_now())?;
+    let asked = AskedReport::read(pairs, waypost_jobs::now())?;
     let format = asked.format.unwrap_or_else(|| accepted(&headers, &[Format::Json, Format::Csv]));
     let answer = app.report(&caller, asked).await?;
     Ok(match format {

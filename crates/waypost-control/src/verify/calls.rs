@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use waypost_core::Timestamp;
 use waypost_store::RestReason;
+use waypost_sync::{KvFault, RetryAfter};
 
 use super::{Stop, Verification};
-use crate::kv::{KvFault, RetryAfter};
 
 /// How often a call that failed is made in all.
 const TRIES_MAX: u32 = 6;

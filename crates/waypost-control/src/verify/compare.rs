@@ -2,8 +2,7 @@
 
 use waypost_core::Timestamp;
 use waypost_store::{SyncKey, SyncState, SyncStatus};
-
-use crate::kv::{KvKeys, ListedKey};
+use waypost_sync::{KvKeys, ListedKey};
 
 /// A way in which a key can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

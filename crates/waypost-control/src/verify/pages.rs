@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::json;
 use waypost_core::Timestamp;
 use waypost_store::{EdgeRecord, ReadTx, SyncKey, SyncTarget};
+use waypost_sync::{KvKeys, ListPage, ListedKey, Pair};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::compare::{Difference, Flight, Wanted, is_in_flight, judge, owner};
 use super::{Found, Stop, Verification, before};
-use crate::kv::{KvKeys, ListPage, ListedKey, Pair};
 
 /// How far lists are behind what was acknowledged, in microseconds.
 const LIST_DELAY_US: i64 = 60_000_000;

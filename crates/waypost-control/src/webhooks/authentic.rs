@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use waypost_core::Timestamp;
 use waypost_core::webhook::SignedMessage;
 
-use crate::app::{App, wall_clock_now};
+use crate::app::App;
 use crate::problem::{Problem, ProblemCode};
 use crate::request::{is_json, read_body};
 use crate::request_memory::BodyOf;
@@ -43,7 +43,7 @@ impl App {
             return Err(Problem::new(ProblemCode::BodyTooLarge, detail));
         }
         let head = SignedHead::read(request.headers()).ok_or_else(|| not_signed("a header is missing or malformed"))?;
-        if !head.is_current(wall_clock_now()) {
+        if !head.is_current(waypost_jobs::now()) {
             return Err(not_signed("the timestamp is too far from now"));
         }
         check_media(request.headers())?;

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use axum::extract::Request;
 use serde::Serialize;
 use waypost_core::id::LinkId;
+use waypost_ingest::CheckedEvent;
 use waypost_store::{EventOutcome, LinkOwner};
 
 use super::counts::{Endpoint, EventFate};
 use super::events::{Arrived, Refusal, read_events};
-use crate::app::{App, wall_clock_now};
-use crate::clicks::CheckedEvent;
+use crate::app::App;
 use crate::problem::Problem;
 
 /// The largest body of a delivery.
@@ -47,7 +47,7 @@ impl App {
 
     async fn take_delivery(&self, request: Request) -> Result<DeliveryResult, Problem> {
         let body = self.read_signed(request, BODY_BYTES_MAX).await?;
-        let now = wall_clock_now();
+        let now = waypost_jobs::now();
         // User agents are read, too: not on a thread that others wait for.
         let arrived = tokio::task::spawn_blocking(move || read_events(&body, now)).await;
         let mut arrived = arrived.map_err(|error| Problem::internal("reading a delivery", &error))??;

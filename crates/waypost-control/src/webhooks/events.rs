@@ -9,10 +9,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use waypost_core::Timestamp;
 use waypost_core::click::{ClickEvent, WORD_BYTES_MAX, cut};
+use waypost_ingest::{CheckedEvent, check_event};
 use waypost_store::RefusedEvent;
 
 use super::counts::EventFate;
-use crate::clicks::{CheckedEvent, check_event};
 use crate::problem::{FieldError, Problem, ProblemCode};
 
 /// The most events of a delivery.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use waypost_control::{KvSettings, Secret};
+use waypost_sync::{KvSettings, Secret};
 
 use crate::harness::{Reply, TestApp};
 

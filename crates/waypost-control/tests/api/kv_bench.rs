@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use waypost_control::{KvClient, KvSettings, Metadata, Pair, Secret};
 use waypost_core::Timestamp;
 use waypost_store::{Clock, StoreOptions};
+use waypost_sync::{KvClient, KvSettings, Metadata, Pair, Secret};
 use waypost_testkit::kv_api::{ACCOUNT, KvApi, NAMESPACE, TOKEN};
 
 use crate::harness::{Data, Reply, TestApp};

@@ -1,11 +1,11 @@
 //! Clicks for tests, counted by the clicks database itself.
 
 use serde_json::Value;
-use waypost_control::Clicks;
 use waypost_core::channel::Channel;
 use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 use waypost_core::{Source, Timestamp};
+use waypost_ingest::Clicks;
 use waypost_rollup::ClickFacts;
 use waypost_store::{ClickBatch, LossCause};
 

@@ -22,3 +22,4 @@ mod sync_states;
 mod tenants;
 mod unlock_limits;
 mod verify;
+mod whole;

@@ -121,7 +121,7 @@ async fn an_edge_with_a_log_speaks_for_itself() {
     let spool = Spool::open(&data.folder.path().join("spool"), SpoolOptions::default()).unwrap();
     let address = data.folder.path().join("clicks.db").display().to_string();
     let store = ClickStore::open(&address, StoreOptions::default()).await.unwrap();
-    let local = waypost_control::Clicks::start(store, Some(spool.clone()), Default::default());
+    let local = waypost_ingest::Clicks::start(store, Some(spool.clone()), Default::default());
     assert!(local.wait_until_drained(std::time::Duration::from_secs(20)).await);
     let app = app_over(data, &[SECRET]).await;
     let link = link(&app).await;
@@ -159,7 +159,7 @@ async fn postgres_stops_and_starts_and_each_click_counts_once() {
     }
     let mut cluster = Cluster::start(&Programs::find().unwrap()).unwrap();
     let store = ClickStore::open(cluster.url(), StoreOptions::default()).await.unwrap();
-    let clicks = waypost_control::Clicks::start(store, None, Default::default());
+    let clicks = waypost_ingest::Clicks::start(store, None, Default::default());
     let with_keys = |settings: &mut waypost_control::ControlSettings| settings.webhooks.keys = keys(&[SECRET]);
     let app = TestApp::counting_with(Data::embedded(), clicks, with_keys).await;
     let link = link(&app).await;

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
-use waypost_control::{PublicUrl, Rate, Secret};
+use waypost_control::{PublicUrl, Rate};
 use waypost_core::visitor::AddressPolicyError;
 use waypost_core::webhook::WebhookKeys;
 use waypost_core::{Quoted, SchemePolicy};
 use waypost_edge::MissRate;
+use waypost_sync::Secret;
 
 use crate::config::types::RateLimit;
 use crate::config::{Config, SchemeList};

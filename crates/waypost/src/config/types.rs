@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
-use waypost_control::{KvSettings, Rate};
+use waypost_control::Rate;
+use waypost_sync::KvSettings;
 
 /// A database's address. Shows itself without its password.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,0 +1,62 @@
+//! The job that deletes raw clicks which have had their days. Totals stay for ever. It does not believe a clock that jumps.
+
+use std::time::{Duration, Instant};
+
+use waypost_jobs::{Chain, Waited};
+use waypost_store::{ClickStore, StoreError};
+
+use crate::ingest::Ingest;
+
+/// Looks at the clock, then deletes what had its days.
+async fn prune(
+    store: &ClickStore,
+    default_days: u32,
+    looked_at: &mut Option<Instant>,
+    ingest: &Ingest,
+) -> Result<u64, StoreError> {
+    let begun = Instant::now();
+    let clock = store.retention_clock(looked_at.map_or(Duration::ZERO, |at| begun - at)).await?;
+    *looked_at = Some(begun);
+    let held = clock.held.map(|shown| {
+        let now = clock.now;
+        format!(
+            "the clock shows {shown}, and by all that is known it is about {now}: raw clicks are deleted by the latter"
+        )
+    });
+    if let Some(reason) = &held {
+        tracing::warn!(
+            reason,
+            "the clock has jumped or the instance was off for long; see the documentation of retention"
+        );
+    }
+    ingest.hold_retention(held);
+    store.prune(default_days, clock.now).await
+}
+
+/// How often it looks.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// When it looks again after it could not.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Runs until it is stopped. What is being deleted then is deleted another time.
+pub(super) async fn run(store: ClickStore, default_days: u32, ingest: &Ingest) {
+    let mut looked_at = None;
+    loop {
+        let pruning = prune(&store, default_days, &mut looked_at, ingest);
+        let Some(pruned) = ingest.switch().unless_stopped(pruning).await else { return };
+        let pause = match pruned {
+            Ok(0) => PRUNE_EVERY,
+            Ok(clicks) => {
+                tracing::info!(clicks, default_days, "raw clicks that had their days are deleted; totals stay");
+                PRUNE_EVERY
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "old raw clicks were not deleted; trying again in a minute");
+                RETRY_AFTER
+            }
+        };
+        if ingest.switch().pause(pause, false).await == Waited::Stopped {
+            return;
+        }
+    }
+}

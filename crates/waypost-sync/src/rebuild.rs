@@ -1,0 +1,89 @@
+//! Filling the link table anew from all links, beside the live one, while redirects go on.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use waypost_core::SchemePolicy;
+use waypost_store::{EdgeRecord, Store};
+use waypost_table::{Table, TableError};
+
+use crate::compiled::{LeftOut, compile_records, leave_out};
+use crate::table::SyncError;
+
+/// Links read from the store at once.
+const PAGE_LINKS: u32 = 2_000;
+/// Pages read ahead of the writing.
+const PAGES_AHEAD: usize = 4;
+
+/// Fills the table from the store and gives what could not be compiled, and the cursor it is current up to.
+///
+/// Links that change meanwhile are in the outbox after that cursor; the caller goes on from there.
+pub(crate) async fn rebuild(
+    store: &Store,
+    table: &Arc<Table>,
+    schemes: &SchemePolicy,
+) -> Result<(LeftOut, u64), SyncError> {
+    // Read before the first page; see `edge_records_page`.
+    let cursor = store.read("rebuild_cursor").await?.outbox_last().await?;
+    let (pages, receiver) = mpsc::channel(PAGES_AHEAD);
+    let (table, schemes) = (Arc::clone(table), schemes.clone());
+    let writing = tokio::task::spawn_blocking(move || write_pages(&table, &schemes, receiver, cursor));
+    let mut left_out = LeftOut::default();
+    let read = send_pages(store, &pages, &mut left_out).await;
+    // Only a walk that came to its end says so; otherwise the writer gives up what it has.
+    if read.is_ok() {
+        // Fails only where the writer has failed, which says why below.
+        let _ = pages.send(Page::End).await;
+    }
+    drop(pages);
+    let written = writing.await?;
+    read?;
+    left_out += written?;
+    Ok((left_out, cursor))
+}
+
+enum Page {
+    Records(Vec<EdgeRecord>),
+    End,
+}
+
+async fn send_pages(store: &Store, pages: &mpsc::Sender<Page>, left_out: &mut LeftOut) -> Result<(), SyncError> {
+    let mut after = None;
+    loop {
+        // Each page has a transaction of its own: one over the whole walk would keep the database from tidying up.
+        let mut tx = store.read("rebuild_page").await?;
+        let page = tx.edge_records_page(after.as_ref(), PAGE_LINKS).await?;
+        drop(tx);
+        *left_out += leave_out(&page.unreadable);
+        let is_writing = pages.send(Page::Records(page.records)).await.is_ok();
+        match page.next {
+            Some(next) if is_writing => after = Some(next),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}
+
+fn write_pages(
+    table: &Table,
+    schemes: &SchemePolicy,
+    mut pages: mpsc::Receiver<Page>,
+    cursor: u64,
+) -> Result<LeftOut, TableError> {
+    let mut rebuild = table.rebuild()?;
+    let mut left_out = LeftOut::default();
+    loop {
+        match pages.blocking_recv() {
+            Some(Page::Records(records)) => {
+                let batch = compile_records(records, schemes);
+                left_out += batch.left_out;
+                batch.changes().into_iter().try_for_each(|change| rebuild.put(change))?;
+            }
+            Some(Page::End) => {
+                rebuild.finish(cursor)?;
+                return Ok(left_out);
+            }
+            // Dropping the rebuild leaves the live table as it is; the reader's failure is reported instead.
+            None => return Ok(left_out),
+        }
+    }
+}
