@@ -5,24 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
+use waypost_api::ProblemCode;
 use waypost_core::id::AccountId;
+use waypost_core::sync::SyncTarget;
+use waypost_core::webhook::WebhookKeys;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_ingest::Clicks;
 use waypost_jobs::{Job, Jobs};
-use waypost_store::{ClickStore, Domain, Setup, Store, StoreError, SyncTarget};
-use waypost_sync::{KvClient, KvSetupError, NotSynced, OutboxOptions, OutboxWorker, TableSync};
+use waypost_spool::SpoolStats;
+use waypost_store::{ClickStore, Domain, Setup, Store, StoreError};
+use waypost_sync::{KvClient, KvSetupError, NotSynced, OutboxOptions, OutboxStatus, OutboxWorker, TableSync, Verifier};
 use waypost_table::{Table, TableError};
 
-use crate::click_feed::Feeds;
 use crate::create_queue::CreateQueue;
+use crate::feeds::Feeds;
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
-use crate::problem::{Problem, ProblemCode};
-use crate::request_memory::RequestMemory;
+use crate::problem::Problem;
 use crate::settings::ControlSettings;
 use crate::throttle::{AddressKey, Throttle};
 use crate::unlock_limits::UnlockLimits;
-use crate::verify::Verifier;
 use crate::webhooks::WebhookCounts;
 
 /// Notes of the use of api keys that are written at one time.
@@ -48,8 +50,6 @@ pub struct App {
     pub(crate) passwords: Passwords,
     /// Room for notes of the use of api keys that are being written.
     pub(crate) use_notes: Arc<Semaphore>,
-    /// What bodies of requests may take.
-    pub(crate) request_memory: Arc<RequestMemory>,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_limits: UnlockLimits,
@@ -125,10 +125,6 @@ impl App {
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
-            request_memory: Arc::new(RequestMemory::new(
-                settings.request_memory_bytes_max,
-                settings.on_large_request.clone(),
-            )),
             webhooks: WebhookCounts::default(),
             jobs,
             outbox,
@@ -176,6 +172,42 @@ impl App {
     /// The clicks database.
     pub(crate) fn click_store(&self) -> &ClickStore {
         self.clicks.store()
+    }
+
+    /// The clicks of this instance.
+    pub const fn clicks(&self) -> &Arc<Clicks> {
+        &self.clicks
+    }
+
+    /// What the job that keeps Workers KV current has done, where there is one.
+    pub fn outbox_status(&self) -> Option<OutboxStatus> {
+        self.outbox.as_ref().map(|outbox| outbox.status())
+    }
+
+    /// How the spool of clicks is doing; `None` where this instance has none.
+    pub fn spool_stats(&self) -> Option<SpoolStats> {
+        self.settings.spool_stats.as_ref().map(|read| read())
+    }
+
+    /// Rules and other parts of links since the start that cannot be followed, so that their links do without.
+    pub fn skipped_parts(&self) -> u64 {
+        self.sync.skipped()
+    }
+
+    /// Live feeds that are open.
+    pub fn live_feeds(&self) -> usize {
+        self.feeds.count()
+    }
+
+    /// The keys that senders of signed deliveries may sign with.
+    pub const fn webhook_keys(&self) -> &WebhookKeys {
+        &self.settings.webhook_keys
+    }
+
+    /// Whether this is the origin, as browsers write it, of a domain of this instance.
+    pub fn is_own_origin(&self, origin: &str) -> bool {
+        let is_its = |domain: &Domain| self.short_url(domain.host.as_str(), "") == format!("{origin}/");
+        self.settings.public_url.origin() == origin || self.sync.domains().iter().any(is_its)
     }
 
     /// The client of Workers KV, where links are pushed to it.

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use waypost_api::ProblemCode;
 use waypost_core::Timestamp;
 use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
 use waypost_sync::{FreshRecords, TableSync};
 
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// Orders that wait. Past them callers wait before they are taken in.
 const ORDERS_WAITING_MAX: usize = 256;

@@ -1,105 +1,78 @@
-//! The domains that links live on. Only the operator makes or changes them; callers see those that they may use.
+//! What callers do with domains: the hosts that links live on.
 
-use axum::http::StatusCode;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use waypost_api::FieldError;
+use waypost_api::domain::{self as api, CreateDomain, DomainList, UpdateDomain};
 use waypost_core::id::DomainId;
-use waypost_core::{Hostname, Timestamp};
 use waypost_store::{Domain, DomainChange, NewDomain};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::idempotency::{Answer, Repeatable};
+use crate::idempotency::{Done, Repeatable};
 use crate::link_check::{Rules, check_destination};
-use crate::problem::{FieldError, Problem};
-use crate::request::{invalid, refuse_rest, take_text};
-
-/// A domain as it is shown.
-#[derive(Debug, Serialize)]
-pub(crate) struct DomainView<'a> {
-    id: &'a str,
-    host: &'a str,
-    /// The host as people read it.
-    host_unicode: String,
-    is_default: bool,
-    /// Whether links of every account may live here.
-    shared: bool,
-    case_insensitive: bool,
-    root_url: Option<&'a str>,
-    created_at: Timestamp,
-}
-
-impl<'a> DomainView<'a> {
-    pub(crate) fn new(domain: &'a Domain) -> Self {
-        Self {
-            id: domain.domain_id.as_str(),
-            host: domain.host.as_str(),
-            host_unicode: domain.host.to_unicode(),
-            is_default: domain.is_default,
-            shared: domain.account_id.is_none(),
-            case_insensitive: domain.case_insensitive,
-            root_url: domain.root_url.as_deref(),
-            created_at: domain.created_at,
-        }
-    }
-}
+use crate::problem::Problem;
 
 impl App {
     /// The domains that links of the caller may live on, by host.
-    pub(crate) async fn list_domains(&self, caller: &Caller) -> Result<Vec<Domain>, Problem> {
-        Ok(self.store.read("list_domains").await?.list_domains(&caller.account_id).await?)
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn list_domains(&self, caller: &Caller) -> Result<DomainList, Problem> {
+        let domains = self.store.read("list_domains").await?.list_domains(&caller.account_id).await?;
+        Ok(DomainList { domains: domains.into_iter().map(show).collect() })
     }
 
     /// Makes a domain that every account may use.
-    pub(crate) async fn create_domain(
+    ///
+    /// # Errors
+    /// Where the caller is not the operator, the host is taken, or the root URL cannot be led to.
+    pub async fn create_domain(
         &self,
         caller: &Caller,
-        body: Map<String, Value>,
+        asked: CreateDomain,
         request: &Repeatable,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Done<api::Domain>, Problem> {
         caller.require_operator()?;
-        let (host, change) = self.domain_input(body, true)?;
-        let host = host.ok_or_else(|| Problem::of_fields(vec![invalid("host", "a host name such as go.example")]))?;
+        let change = self.checked(asked.settings)?;
         let new = NewDomain {
             account_id: None,
-            host,
+            host: asked.host,
             case_insensitive: change.case_insensitive.unwrap_or(false),
             root_url: change.root_url.flatten(),
         };
         let mut tx = self.store.begin("create_domain").await?;
-        let answer = match request.answered(&mut tx).await? {
-            Some(answer) => answer,
+        let done = match request.answered(&mut tx).await? {
+            Some(before) => before,
             None => {
-                let domain = tx.create_domain(&new).await?;
-                let body = serde_json::to_vec(&DomainView::new(&domain)).unwrap_or_default();
-                request.remember(&mut tx, StatusCode::CREATED, &body).await?;
-                Answer::new(StatusCode::CREATED, body)
+                let domain = show(tx.create_domain(&new).await?);
+                request.remember(&mut tx, &domain).await?;
+                Done::now(domain)
             }
         };
         tx.commit().await?;
         self.refresh_edge_domains().await?;
-        Ok(answer)
+        Ok(done)
     }
 
     /// Changes a domain.
-    pub(crate) async fn update_domain(
-        &self,
-        caller: &Caller,
-        id: &str,
-        body: Map<String, Value>,
-    ) -> Result<Domain, Problem> {
+    ///
+    /// # Errors
+    /// Where the caller is not the operator, there is no such domain, or the root URL cannot be led to.
+    pub async fn update_domain(&self, caller: &Caller, id: &str, asked: UpdateDomain) -> Result<api::Domain, Problem> {
         caller.require_operator()?;
         let domain_id: DomainId = id.parse().map_err(|_| Problem::not_found("domain"))?;
-        let (_, change) = self.domain_input(body, false)?;
+        let change = self.checked(asked)?;
         let mut tx = self.store.begin("update_domain").await?;
         let domain = tx.update_domain(None, &domain_id, &change).await?;
         tx.commit().await?;
         self.refresh_edge_domains().await?;
-        Ok(domain)
+        Ok(show(domain))
     }
 
     /// Deletes a domain that has no links.
-    pub(crate) async fn delete_domain(&self, caller: &Caller, id: &str) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// Where the caller is not the operator, there is no such domain, or it has links.
+    pub async fn delete_domain(&self, caller: &Caller, id: &str) -> Result<(), Problem> {
         caller.require_operator()?;
         let domain_id: DomainId = id.parse().map_err(|_| Problem::not_found("domain"))?;
         let mut tx = self.store.begin("delete_domain").await?;
@@ -108,35 +81,13 @@ impl App {
         self.refresh_edge_domains().await
     }
 
-    fn domain_input(
-        &self,
-        mut object: Map<String, Value>,
-        is_new: bool,
-    ) -> Result<(Option<Hostname>, DomainChange), Problem> {
-        let mut errors = Vec::new();
-        let host = if is_new { take_host(&mut object, &mut errors) } else { None };
-        let case_insensitive = match object.remove("case_insensitive") {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(flag)) => Some(flag),
-            Some(_) => {
-                errors.push(invalid("case_insensitive", "true or false"));
-                None
-            }
+    /// The change, with its root URL as visitors are sent there.
+    fn checked(&self, asked: UpdateDomain) -> Result<DomainChange, Problem> {
+        let root_url = match asked.root_url {
+            Some(Some(url)) => Some(Some(self.check_root(&url).map_err(|error| Problem::of_fields(vec![error]))?)),
+            other => other,
         };
-        let names_root = object.contains_key("root_url");
-        let root_url = take_text(&mut object, "root_url", &mut errors);
-        let root_url = root_url.and_then(|url| match self.check_root(&url) {
-            Ok(url) => Some(url),
-            Err(error) => {
-                errors.push(error);
-                None
-            }
-        });
-        refuse_rest(&object, &mut errors);
-        if !errors.is_empty() {
-            return Err(Problem::of_fields(errors));
-        }
-        Ok((host, DomainChange { case_insensitive, root_url: names_root.then_some(root_url) }))
+        Ok(DomainChange { case_insensitive: asked.case_insensitive, root_url })
     }
 
     fn check_root(&self, url: &str) -> Result<String, FieldError> {
@@ -146,11 +97,15 @@ impl App {
     }
 }
 
-fn take_host(object: &mut Map<String, Value>, errors: &mut Vec<FieldError>) -> Option<Hostname> {
-    let host = take_text(object, "host", errors)?;
-    let parsed = Hostname::parse(&host);
-    if let Err(error) = &parsed {
-        errors.push(invalid("host", &format!("a host name: {error}")));
+/// A domain as the API shows it.
+fn show(domain: Domain) -> api::Domain {
+    api::Domain {
+        id: domain.domain_id,
+        host: domain.host.into(),
+        is_default: domain.is_default,
+        shared: domain.account_id.is_none(),
+        case_insensitive: domain.case_insensitive,
+        root_url: domain.root_url,
+        created_at: domain.created_at,
     }
-    parsed.ok()
 }

@@ -1,117 +1,15 @@
 //! Whether this instance can do its work.
 
-use serde::Serialize;
+use waypost_api::health::{Checks, ClicksCheck, Readiness, StoreCheck, SyncCheck, SyncCheckState, TableCheck};
+use waypost_core::sync::RestReason;
 use waypost_jobs::Chain;
-use waypost_store::RestReason;
 use waypost_sync::PENDING_AGE_S_MAX;
 
 use crate::app::App;
 
-/// What `/readyz` tells those whose instance it is. Everybody else is told `ready`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Readiness {
-    /// Whether redirects work. A balancer goes by it, so it says nothing of the rest.
-    pub(crate) ready: bool,
-    /// Whether something is not well that should be looked at.
-    pub(crate) degraded: bool,
-    pub(crate) checks: Checks,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Checks {
-    pub(crate) store: StoreCheck,
-    pub(crate) table: TableCheck,
-    clicks: ClicksCheck,
-    /// Absent where there is no target outside this process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sync: Option<SyncCheck>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct StoreCheck {
-    /// Whether the database answers and takes writes.
-    pub(crate) ok: bool,
-    /// Whether it takes writes, as the last one says, or one that was committed to find out.
-    pub(crate) writable: bool,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct TableCheck {
-    /// Whether the table has caught up since the start, is being kept current and is not damaged.
-    pub(crate) ok: bool,
-    /// The outbox sequence up to which the table is current.
-    pub(crate) cursor: u64,
-    /// Changes that it has not taken yet; `null` where the database cannot say.
-    pub(crate) behind: Option<u64>,
-    /// Links since the start that cannot be served as they are stored.
-    pub(crate) refused: u64,
-    /// Parts of links that are passed over; a metric, and no one's business here.
-    #[serde(skip)]
-    pub(crate) skipped: u64,
-    /// Whether a link that is not in the table is known not to exist; it is 503 otherwise.
-    pub(crate) complete: bool,
-    /// What is wrong with the table's file, which is being filled anew; `null` where nothing is.
-    pub(crate) damage: Option<String>,
-    /// Damaged tables since the start that were filled anew.
-    pub(crate) mended: u64,
-}
-
-/// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links work,
-/// and clicks wait in the spool, which no other instance could count.
-#[derive(Debug, Serialize)]
-struct ClicksCheck {
-    /// Whether clicks are recorded and counted: the database answers and takes writes, the last attempt to count did not
-    /// fail, and none is being lost.
-    ok: bool,
-    /// Whether the database takes writes, as the last one says, or one that was committed to find out.
-    writable: bool,
-    /// Clicks that wait to be counted.
-    pending: u64,
-    /// How long the oldest of them has waited, in seconds.
-    pending_age_s: f64,
-    /// Clicks lost since the start, also those that are not declared in the database yet.
-    lost: u64,
-    /// Why clicks are being lost now; `null` where they are not.
-    losing: Option<String>,
-    /// Why the last attempt to count failed; `null` where it did not.
-    last_error: Option<String>,
-    /// Why raw clicks are not deleted by what the clock shows; absent where they are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention_held: Option<String>,
-}
-
-/// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it answers
-/// redirects and takes changes, which wait for the target in the database.
-#[derive(Debug, Serialize)]
-pub(crate) struct SyncCheck {
-    /// Whether the job works, the target is not refused by its configuration, and no change has waited for 5 minutes.
-    pub(crate) ok: bool,
-    pub(crate) target: &'static str,
-    /// What is pending; `null` where the database cannot say.
-    #[serde(flatten)]
-    pub(crate) state: Option<SyncCheckState>,
-    /// Why the last round of the job failed; `null` where it did not.
-    last_error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct SyncCheckState {
-    /// Keys that the target is to be told of.
-    pub(crate) pending: u64,
-    /// Keys that it is just being told of.
-    pub(crate) syncing: u64,
-    /// Keys that failed.
-    pub(crate) failed: u64,
-    /// How long the oldest of those that are not given up has waited, in seconds.
-    pub(crate) pending_age_s: f64,
-    /// Why the target is not called just now; `null` where it is.
-    pub(crate) rest_reason: Option<&'static str>,
-    /// What the last call met; `null` where it succeeded.
-    error: Option<String>,
-}
-
 impl App {
-    pub(crate) async fn readiness(&self) -> Readiness {
+    /// How everything is doing. Asks the databases.
+    pub async fn readiness(&self) -> Readiness {
         let (last, writable, clicks, sync) =
             tokio::join!(self.outbox_last(), self.store.is_writable(), self.clicks_check(), self.sync_check());
         let (cursor, damage) = (self.table.cursor(), self.table.damage());
@@ -121,7 +19,6 @@ impl App {
             cursor,
             behind: last.map(|last| last.saturating_sub(cursor)),
             refused: self.sync.refused(),
-            skipped: self.sync.skipped(),
             complete: self.table.knows_all(),
             damage,
             mended: self.sync.mended(),
@@ -132,7 +29,7 @@ impl App {
 
     /// Whether links are redirected: the table was current once since the start, or is trusted where the database was away then.
     /// Without a database it goes on.
-    pub(crate) fn redirects(&self) -> bool {
+    pub fn redirects(&self) -> bool {
         self.sync.has_caught_up() || self.table.knows_all()
     }
 
@@ -159,26 +56,22 @@ impl App {
         let state = state.inspect_err(|error| tracing::warn!(error = %Chain(error), "the database does not answer"));
         let last_error = outbox.status().last_error;
         let is_well = |state: &SyncCheckState| {
-            state.pending_age_s <= PENDING_AGE_S_MAX as f64 && state.rest_reason != Some("configuration")
+            state.pending_age_s <= PENDING_AGE_S_MAX as f64 && state.rest_reason != Some(RestReason::Configuration)
         };
         let state = state.ok().map(|look| SyncCheckState {
             pending: look.counts.pending,
             syncing: look.counts.syncing,
             failed: look.counts.failed,
             pending_age_s: look.pending_age_s,
-            rest_reason: look.rest_reason.map(rest_name),
+            rest_reason: look.rest_reason,
             error: look.error,
         });
         let ok = last_error.is_none() && state.as_ref().is_some_and(is_well);
-        Some(SyncCheck { ok, target: outbox.target().name(), state, last_error })
+        Some(SyncCheck { ok, target: outbox.target(), state, last_error })
     }
 
     async fn outbox_last(&self) -> Option<u64> {
         let read = async { self.store.read("readyz").await?.outbox_last().await };
         read.await.inspect_err(|error| tracing::warn!(error = %Chain(error), "the database does not answer")).ok()
     }
-}
-
-fn rest_name(reason: RestReason) -> &'static str {
-    RestReason::NAMES.iter().find(|(_, named)| *named == reason).map_or("", |(name, _)| name)
 }

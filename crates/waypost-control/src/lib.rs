@@ -1,73 +1,59 @@
-//! The control plane: the REST API, the pages for visitors, and the job that brings every change of a link to the edge.
+//! Use cases: what is done with links, domains, keys, clicks and targets, and who may.
 //!
-//! [`App::start`] takes an open store and link table and begins to keep the table current; [`router`] is everything that
-//! the redirect server does not answer itself. A change that was acknowledged is in the store and in the table.
+//! [`App`] is an instance: [`App::start`] takes an open store and link table and begins to keep the table current. Each use case
+//! is one of its methods; it takes and gives the types of `waypost-api`, so that a page, the REST API and an import call the
+//! same. A change that was acknowledged is in the store and in the table.
 //!
-//! What it does not do: it writes no SQL (`waypost-store` does), decides no redirect (`waypost-core` does), listens on no
-//! address and reads no configuration (the binary does).
+//! What it does not do: it knows no HTTP and no page, writes no SQL (`waypost-store` does), decides no redirect (`waypost-core`
+//! does), listens on no address and reads no configuration (the binary does).
 
-mod accept;
 mod anonymous;
 mod api_key;
 mod app;
-mod asked_host;
-mod assets;
 mod bulk;
 mod bulk_existing;
-mod bulk_parts;
 mod caller;
 mod click_audit;
 mod click_erasure;
 mod click_export;
 mod click_feed;
-mod compression;
 mod condition_check;
-mod cors;
 mod create_queue;
-mod cross_site;
-mod csv;
 mod decide;
 mod domains;
+mod feeds;
 mod health;
 mod idempotency;
-mod json_weight;
 mod keys;
 mod link_check;
-mod link_input;
 mod link_list;
-mod link_times;
-mod link_view;
 mod link_warnings;
 mod links;
-mod metrics;
 mod own_hosts;
-mod pages;
 mod password;
 mod password_lane;
 mod permission;
 mod preview;
 mod problem;
-mod problem_catalogue;
-mod report_query;
 mod reports;
-mod request;
-mod request_memory;
-mod routes;
 mod settings;
 mod sync_states;
 mod sync_view;
 mod throttle;
 mod unlock;
 mod unlock_limits;
-mod verify;
 mod webhooks;
-mod when;
 
 pub use app::{App, StartError};
-pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
-pub use problem::{FieldError, Problem, ProblemCode};
-pub use problem_catalogue::problems_markdown;
-pub use request_memory::OnLargeRequest;
-pub use routes::router;
+pub use caller::{Caller, OperatorsAccount, key_refused};
+pub use click_export::ClickPages;
+pub use feeds::FeedEvent;
+pub use idempotency::{Done, Repeatable};
+pub use links::Precondition;
+pub use permission::Allowed;
+pub use preview::{FoundLink, Preview, PreviewedDestination, PreviewedVariant};
+pub use problem::Problem;
 pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};
-pub use webhooks::WebhookSettings;
+pub use throttle::AddressKey;
+pub use unlock::{AskedDomain, Unlocked};
+pub use webhooks::{Endpoint, WebhookCounts};

@@ -6,19 +6,17 @@
 
 use std::collections::HashSet;
 
+use waypost_api::{FieldError, ProblemCode};
 use waypost_core::compact::compile;
 use waypost_core::destination::{self, DestinationError, is_bare_host};
 use waypost_core::device::{Device, Os};
 use waypost_core::json::NumberOrText;
 use waypost_core::record::{AbTest, Conditions, UtmTemplate, Utms};
-use waypost_core::slug::SlugError;
 use waypost_core::{LinkRecord, SchemePolicy, Timestamp};
 
 use crate::condition_check::{check_country, check_language, check_site};
 use crate::own_hosts::OwnHosts;
 use crate::password::is_usable_hash;
-use crate::problem::{FieldError, ProblemCode};
-use crate::request::invalid;
 
 /// General rules of one link.
 pub(crate) const RULES_MAX: usize = 100;
@@ -84,19 +82,6 @@ const fn destination_code(error: &DestinationError) -> ProblemCode {
     }
 }
 
-/// What is wrong with a slug, as an error of its field.
-pub(crate) fn slug_error(error: &SlugError) -> FieldError {
-    let code = match error {
-        SlugError::Reserved { .. } => ProblemCode::SlugReserved,
-        SlugError::Empty
-        | SlugError::TooLong
-        | SlugError::Character { .. }
-        | SlugError::Segment
-        | SlugError::MixedScripts => ProblemCode::SlugInvalid,
-    };
-    FieldError { field: "slug".to_owned(), code, detail: error.to_string() }
-}
-
 struct Check<'a> {
     rules: &'a Rules<'a>,
     errors: Vec<FieldError>,
@@ -105,7 +90,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn require(&mut self, holds: bool, field: impl Into<String>, wanted: &str) {
         if !holds {
-            self.errors.push(invalid(field, wanted));
+            self.errors.push(FieldError::invalid(field, wanted));
         }
     }
 

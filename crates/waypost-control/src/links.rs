@@ -2,53 +2,61 @@
 //!
 //! Each change is one transaction of the store, and answered once the edge has it.
 
-use axum::http::StatusCode;
-use serde_json::{Map, Value};
+use waypost_api::link::{self as api, CreateLink, ListVersions, PasswordChange, UpdateLink, VersionPage};
+use waypost_api::{FieldError, ProblemCode};
 use waypost_core::id::LinkId;
 use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::idempotency::Repeatable;
+use crate::idempotency::{Done, Repeatable};
 use crate::link_check::{Rules, check_record};
-use crate::link_input::{LinkPatch, NewLinkInput, PasswordChange};
-use crate::link_view::LinkView;
 use crate::link_warnings::warnings_of;
 use crate::password::PasswordError;
-use crate::problem::{FieldError, Problem, ProblemCode};
-use crate::request::Precondition;
+use crate::problem::Problem;
 
-/// A link that was made, as it is answered: now, and again to the same request.
-#[derive(Clone, Debug)]
-pub(crate) struct CreatedLink {
-    pub(crate) id: String,
-    pub(crate) version: u64,
-    /// The link as JSON.
-    pub(crate) body: Vec<u8>,
-    /// Whether the request was answered before.
-    pub(crate) is_replayed: bool,
+/// What a change demands of the version that it meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    /// Any version will do.
+    None,
+    /// One of these.
+    OneOf(Vec<u64>),
+}
+
+impl Precondition {
+    fn check(&self, version: u64) -> Result<(), Problem> {
+        match self {
+            Self::OneOf(versions) if !versions.contains(&version) => {
+                Err(Problem::new(ProblemCode::StaleVersion, format!("the link is at version {version} by now")))
+            }
+            Self::OneOf(_) | Self::None => Ok(()),
+        }
+    }
 }
 
 impl App {
     /// Makes a link.
-    pub(crate) async fn create_link(
+    ///
+    /// # Errors
+    /// Every field that is at fault; where the slug is taken, or the database fails.
+    pub async fn create_link(
         &self,
         caller: &Caller,
-        body: Map<String, Value>,
+        asked: CreateLink,
         request: &Repeatable,
-    ) -> Result<CreatedLink, Problem> {
-        let input = NewLinkInput::parse(body).map_err(Problem::of_fields)?;
+    ) -> Result<Done<api::Link>, Problem> {
         let domain =
-            self.domain_of(caller, input.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
-        let mut new = self.new_link(caller, input, &domain).map_err(Problem::of_fields)?;
+            self.domain_of(caller, asked.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
+        let mut new = self.new_link(caller, asked, &domain).map_err(Problem::of_fields)?;
         self.hash_password(&mut new).await?;
-        let (created, sequence) = match request.has_key() {
+        let (done, sequence) = match request.has_key() {
             true => self.create_once(caller, &new.link, request).await?,
             false => self.create_queued(caller, new.link, &domain).await?,
         };
         self.wait_for_edge(sequence).await?;
-        Ok(created)
+        Ok(done)
     }
 
     /// Makes a link in one transaction with those that others ask for at the same time.
@@ -57,7 +65,7 @@ impl App {
         caller: &Caller,
         new: NewLink<'static>,
         domain: &Domain,
-    ) -> Result<(CreatedLink, u64), Problem> {
+    ) -> Result<(Done<api::Link>, u64), Problem> {
         let (record, created_at) = (new.record.clone(), new.created_at);
         let mut made = self.create_queue.create(vec![new], caller.changed_by.clone()).await?;
         match made.outcomes.pop() {
@@ -73,16 +81,11 @@ impl App {
                     updated_at: made.at,
                     record,
                 };
-                Ok((self.created(&link), made.sequence))
+                Ok((Done::now(self.show_written(link)), made.sequence))
             }
             Some(outcome) => Err(outcome_problem(&outcome)),
             None => Err(Problem::internal("making a link", &"its outcome is missing")),
         }
-    }
-
-    fn created(&self, link: &Link) -> CreatedLink {
-        let body = serde_json::to_vec(&self.view_written(link)).unwrap_or_default();
-        CreatedLink { id: link.link_id.as_str().to_owned(), version: link.version, body, is_replayed: false }
     }
 
     /// Makes a link unless this request was done before: then its answer is given again.
@@ -91,12 +94,12 @@ impl App {
         caller: &Caller,
         new: &NewLink<'_>,
         request: &Repeatable,
-    ) -> Result<(CreatedLink, u64), Problem> {
+    ) -> Result<(Done<api::Link>, u64), Problem> {
         let mut tx = self.store.begin("create_link_once").await?;
-        let created = self.create_within(&mut tx, caller, new, request).await?;
+        let done = self.create_within(&mut tx, caller, new, request).await?;
         let sequence = tx.outbox_last().await?;
         tx.commit().await?;
-        Ok((created, sequence))
+        Ok((done, sequence))
     }
 
     async fn create_within(
@@ -105,33 +108,53 @@ impl App {
         caller: &Caller,
         new: &NewLink<'_>,
         request: &Repeatable,
-    ) -> Result<CreatedLink, Problem> {
-        if let Some(answer) = request.answered(tx).await? {
-            return replayed(answer.body)
-                .ok_or_else(|| Problem::internal("reading a remembered answer", &"it is no link"));
+    ) -> Result<Done<api::Link>, Problem> {
+        if let Some(before) = request.answered(tx).await? {
+            return Ok(before);
         }
-        let created = self.created(&tx.create_link(new, Some(&caller.changed_by)).await?);
-        request.remember(tx, StatusCode::CREATED, &created.body).await?;
-        Ok(created)
+        let link = self.show_written(tx.create_link(new, Some(&caller.changed_by)).await?);
+        request.remember(tx, &link).await?;
+        Ok(Done::now(link))
     }
 
     /// The caller's link with this id.
-    pub(crate) async fn get_link(&self, caller: &Caller, id: &str) -> Result<Link, Problem> {
+    ///
+    /// # Errors
+    /// Where there is none, or the database fails.
+    pub async fn get_link(&self, caller: &Caller, id: &str) -> Result<api::Link, Problem> {
+        Ok(self.show(self.stored_link(caller, id).await?))
+    }
+
+    /// The caller's link with this id, as it is stored.
+    pub(crate) async fn stored_link(&self, caller: &Caller, id: &str) -> Result<Link, Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("get_link").await?;
         tx.get_link(&caller.account_id, &link_id).await?.ok_or_else(|| Problem::not_found("link"))
     }
 
     /// Applies a merge patch. A patch that changes nothing makes no version.
-    pub(crate) async fn update_link(
+    ///
+    /// # Errors
+    /// Every field that is at fault; where there is no such link, it has another version, or the database fails.
+    pub async fn update_link(
         &self,
         caller: &Caller,
         id: &str,
         precondition: &Precondition,
-        body: Map<String, Value>,
+        patch: UpdateLink,
+    ) -> Result<api::Link, Problem> {
+        Ok(self.show_written(self.update_stored(caller, id, precondition, &patch).await?))
+    }
+
+    /// As [`App::update_link`], giving the link as it is stored.
+    pub(crate) async fn update_stored(
+        &self,
+        caller: &Caller,
+        id: &str,
+        precondition: &Precondition,
+        patch: &UpdateLink,
     ) -> Result<Link, Problem> {
         let link_id = parse_link_id(id)?;
-        let patch = LinkPatch::parse(body)?;
         // Hashed before the transaction, which holds up all other writers.
         let password_hash = match &patch.password {
             PasswordChange::Set(password) => {
@@ -141,7 +164,7 @@ impl App {
         };
         let mut tx = self.store.begin("update_link").await?;
         let link = find_link(&mut tx, caller, &link_id, precondition).await?;
-        let record = self.patched(&link, &patch, password_hash.as_deref()).map_err(Problem::of_fields)?;
+        let record = self.patched(&link, patch, password_hash.as_deref()).map_err(Problem::of_fields)?;
         if record == own_record(&link) {
             return Ok(link);
         }
@@ -160,12 +183,10 @@ impl App {
     }
 
     /// Deletes a link; its slug is free from then on.
-    pub(crate) async fn delete_link(
-        &self,
-        caller: &Caller,
-        id: &str,
-        precondition: &Precondition,
-    ) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// Where there is no such link, it has another version, or the database fails.
+    pub async fn delete_link(&self, caller: &Caller, id: &str, precondition: &Precondition) -> Result<(), Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.begin("delete_link").await?;
         find_link(&mut tx, caller, &link_id, precondition).await?;
@@ -175,30 +196,49 @@ impl App {
         self.wait_for_edge(sequence).await
     }
 
-    /// The newest versions of a link, deleted or not, before this one where given.
-    pub(crate) async fn link_versions(
-        &self,
-        caller: &Caller,
-        id: &str,
-        before: Option<u64>,
-        limit: u32,
-    ) -> Result<Vec<LinkVersion>, Problem> {
+    /// The versions of a link, deleted or not, the newest first.
+    ///
+    /// # Errors
+    /// Where there is no such link, or the database fails.
+    pub async fn list_versions(&self, caller: &Caller, id: &str, asked: ListVersions) -> Result<VersionPage, Problem> {
+        let ListVersions { before, limit } = asked;
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("link_versions").await?;
         let versions = tx.link_versions(&caller.account_id, &link_id, before, limit).await?;
         if versions.is_empty() && before.is_none() {
             return Err(Problem::not_found("link"));
         }
-        Ok(versions)
+        let is_full = versions.len() == limit as usize;
+        let next_before = versions.last().map(|last| last.version).filter(|version| is_full && *version > 1);
+        let show = |version: LinkVersion| api::LinkVersion {
+            version: version.version,
+            changed_at: version.changed_at,
+            changed_by: version.changed_by,
+            link: version.record.map(Into::into),
+        };
+        Ok(VersionPage { versions: versions.into_iter().map(show).collect(), next_before })
     }
 
-    pub(crate) fn view<'a>(&self, link: &'a Link) -> LinkView<'a> {
-        LinkView::new(link, self.short_url(&link.host, &link.slug))
+    /// A link as the API shows it.
+    pub(crate) fn show(&self, link: Link) -> api::Link {
+        api::Link {
+            short_url: self.short_url(&link.host, &link.slug),
+            id: link.link_id,
+            account_id: link.account_id,
+            domain: link.host,
+            slug: link.slug,
+            version: link.version,
+            fields: link.record.into(),
+            created_at: link.created_at,
+            updated_at: link.updated_at,
+            warnings: Vec::new(),
+        }
     }
 
     /// A link as it is shown to whoever has just written it.
-    pub(crate) fn view_written<'a>(&self, link: &'a Link) -> LinkView<'a> {
-        self.view(link).with_warnings(warnings_of(&link.record, waypost_jobs::now()))
+    fn show_written(&self, link: Link) -> api::Link {
+        let warnings = warnings_of(&link.record, waypost_jobs::now());
+        api::Link { warnings, ..self.show(link) }
     }
 
     /// The domain a link was asked to live on.
@@ -213,26 +253,26 @@ impl App {
     pub(crate) fn new_link(
         &self,
         caller: &Caller,
-        input: NewLinkInput,
+        asked: CreateLink,
         domain: &Domain,
     ) -> Result<CheckedLink, Vec<FieldError>> {
-        let mut record = input.record;
+        let mut record = asked.record;
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
         let mut errors = check_record(&mut record, &rules);
-        errors.extend(input.slug.as_ref().and_then(|slug| self.check_first_segment(slug, domain)));
+        errors.extend(asked.slug.as_ref().and_then(|slug| self.check_first_segment(slug, domain)));
         if !errors.is_empty() {
             return Err(errors);
         }
         let link = NewLink {
             account_id: caller.account_id.clone(),
             domain_id: domain.domain_id.clone(),
-            slug: input.slug.map_or(SlugChoice::Generated(&generate_slug), SlugChoice::Chosen),
+            slug: asked.slug.map_or(SlugChoice::Generated(&generate_slug), SlugChoice::Chosen),
             record,
             dedupe_key: None,
-            created_at: input.created_at,
+            created_at: asked.created_at,
         };
-        Ok(CheckedLink { link, password: input.password })
+        Ok(CheckedLink { link, password: asked.password })
     }
 
     /// Refuses a slug of the default domain that begins with the host of a domain. Cloudflare's edge keeps links of the
@@ -260,10 +300,10 @@ impl App {
     pub(crate) fn patched(
         &self,
         link: &Link,
-        patch: &LinkPatch,
+        patch: &UpdateLink,
         password_hash: Option<&str>,
     ) -> Result<LinkRecord, Vec<FieldError>> {
-        let mut record = patch.apply(&link.record, &self.view(link).to_json())?;
+        let mut record = patch.apply(&link.record, &self.show(link.clone()))?;
         match patch.password {
             PasswordChange::Keep => {}
             PasswordChange::Clear => record.password_hash = None,
@@ -343,12 +383,6 @@ pub(crate) fn own_record(link: &Link) -> LinkRecord {
         updated_at: None,
         ..link.record.clone()
     }
-}
-
-fn replayed(body: Vec<u8>) -> Option<CreatedLink> {
-    let link: Value = serde_json::from_slice(&body).ok()?;
-    let (id, version) = (link.get("id")?.as_str()?.to_owned(), link.get("version")?.as_u64()?);
-    Some(CreatedLink { id, version, body, is_replayed: true })
 }
 
 pub(crate) fn hash_problem(error: &PasswordError) -> Problem {

@@ -8,8 +8,6 @@ use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use crate::password_lane::{Lane, Place, Share};
 use crate::throttle::AddressKey;
 
-/// The most bytes of a link's password.
-pub(crate) const PASSWORD_BYTES_MAX: usize = 256;
 /// Hashes that run at once for owners, and for visitors; each takes 19 MiB and some 20 ms of a core.
 const HASHES_AT_ONCE: usize = 2;
 /// Requests that wait for their turn; past them the answer is "too busy".

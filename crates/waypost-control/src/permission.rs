@@ -3,15 +3,11 @@
 //!
 //! A key that is revoked in this process is noticed at once, one that another process revoked when it is looked up next.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
-use futures_util::Stream;
-use futures_util::stream::poll_fn;
 use tokio::sync::{oneshot, watch};
 use waypost_jobs::Chain;
 
@@ -23,37 +19,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// For how long an answer goes on while the database cannot say whether the key still opens.
 const UNSURE_MAX: Duration = Duration::from_secs(30);
 
-/// How an answer ends whose key opens nothing any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// As if it were over: its readers expect no end of their own.
-    Quiet,
-    /// As a fault, so that nobody takes it for complete.
-    Cut,
+/// Holds for as long as a caller may have what it asked for. As a future it is ready once that is over; dropping it ends the
+/// watch.
+#[derive(Debug)]
+pub struct Allowed(oneshot::Receiver<()>);
+
+impl Future for Allowed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
 }
 
 impl App {
-    /// The same body, for as long as the caller may have it. The operator always may.
-    pub(crate) fn while_allowed(self: &Arc<Self>, caller: &Caller, body: Body, ending: Ending) -> Body {
-        let Some(proof) = caller.proof.clone() else { return body };
-        let (alive, mut ended) = oneshot::channel();
+    /// Watches whether the caller may still have what it asked for. `None` for the operator, who always may.
+    pub fn watch_permission(self: &Arc<Self>, caller: &Caller) -> Option<Allowed> {
+        let proof = caller.proof.clone()?;
+        let (alive, ended) = oneshot::channel();
         tokio::spawn(watch_key(Arc::clone(self), proof, self.key_changes.subscribe(), alive));
-        let mut stream = Box::pin(body.into_data_stream());
-        let mut is_over = false;
-        let next = move |cx: &mut Context<'_>| -> Poll<Option<io::Result<Bytes>>> {
-            if is_over {
-                return Poll::Ready(None);
-            }
-            if Pin::new(&mut ended).poll(cx).is_ready() {
-                is_over = true;
-                let revoked = || Err(io::Error::other("the key of this answer opens nothing any more"));
-                return Poll::Ready((ending == Ending::Cut).then(revoked));
-            }
-            let polled = stream.as_mut().poll_next(cx);
-            is_over = matches!(polled, Poll::Ready(None));
-            polled.map(|chunk| chunk.map(|chunk| chunk.map_err(io::Error::other)))
-        };
-        Body::from_stream(poll_fn(next))
+        Some(Allowed(ended))
     }
 
     /// Has the keys of all long answers looked up now.

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 
 /// What a preview has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Preview {
+pub enum Preview {
     /// There is no such link, or none that may be known of.
     NotFound,
     /// The link has ended.
@@ -22,39 +22,47 @@ pub(crate) enum Preview {
 
 /// A link for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FoundLink {
-    pub(crate) short_url: String,
-    pub(crate) created_at: Timestamp,
+pub struct FoundLink {
+    /// Where visitors find it.
+    pub short_url: String,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// `None` where a password hides it.
-    pub(crate) destination: Option<PreviewedDestination>,
+    pub destination: Option<PreviewedDestination>,
     /// Among what visitors are divided, where the link is an A/B test that runs.
-    pub(crate) variants: Vec<PreviewedVariant>,
+    pub variants: Vec<PreviewedVariant>,
 }
 
 /// One side of an A/B test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PreviewedVariant {
-    pub(crate) url: String,
+pub struct PreviewedVariant {
+    /// The destination.
+    pub url: String,
     /// Of all visitors, rounded.
-    pub(crate) percent: u64,
+    pub percent: u64,
 }
 
 /// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PreviewedDestination {
-    pub(crate) url: String,
-    pub(crate) host: String,
+pub struct PreviewedDestination {
+    /// The destination.
+    pub url: String,
+    /// Its host.
+    pub host: String,
     /// The host in Unicode, where that differs.
-    pub(crate) host_unicode: Option<String>,
+    pub host_unicode: Option<String>,
     /// What is odd about the host, for people.
-    pub(crate) warning: Option<String>,
+    pub warning: Option<String>,
     /// Whether some visitors are sent elsewhere.
-    pub(crate) varies: bool,
+    pub varies: bool,
 }
 
 impl App {
     /// Previews the link that this host and path (without the closing `+`) stand for.
-    pub(crate) async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
+    ///
+    /// # Errors
+    /// Where the link cannot be read, or the database fails.
+    pub async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
         let domains = self.sync.domains();
         let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host)).cloned();
         let domain = known.unwrap_or_else(|| self.default_domain());

@@ -1,86 +1,43 @@
-//! Errors as HTTP answers them: `application/problem+json` (RFC 9457), each from the one catalogue.
-//!
-//! What the caller reads (`detail`, `errors`) is kept apart from the cause, which only ever reaches the log.
+//! Why a use case refuses or fails. What the caller reads (`detail`, `errors`) is kept apart from the cause, which only ever
+//! reaches the log.
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use waypost_core::quoted::Shown;
+use waypost_api::{FieldError, Invalid, ProblemCode, ProblemDocument};
 use waypost_jobs::Chain;
 use waypost_store::StoreError;
 
-pub use crate::problem_catalogue::ProblemCode;
-
-/// Where the catalogue is shown; a problem's `type` is its place there.
-const TYPE_BASE: &str = "/docs/problems#";
-
-/// An error as it is answered.
-#[derive(Clone, Debug)]
+/// Why something was not done, for the one who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    code: ProblemCode,
-    detail: String,
-    errors: Vec<FieldError>,
+    invalid: Invalid,
     retry_after_s: Option<u32>,
-    allow: Option<&'static str>,
 }
 
-/// What is wrong with one field of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// The field, as a path: `rules[0].to.url`. Empty for the whole.
-    pub field: String,
-    /// The problem's code.
-    pub code: ProblemCode,
-    /// What is wrong, for people.
-    pub detail: String,
-}
-
-/// A problem document.
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'static str,
-    status: u16,
-    code: ProblemCode,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-}
-
-impl FieldError {
-    /// The same, with a name of a field that somebody else chose cut as all such texts are.
-    fn shown(self) -> Self {
-        Self { field: Shown(&self.field).to_string(), ..self }
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self { invalid, retry_after_s: None }
     }
 }
 
 impl Problem {
     /// A problem of this kind; `detail` says what happened this time.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after_s: None, allow: None }
+        Invalid::new(code, detail).into()
     }
 
     /// A problem with fields. It has the code of the first; `errors` must not be empty.
-    pub(crate) fn of_fields(errors: Vec<FieldError>) -> Self {
-        let errors: Vec<FieldError> = errors.into_iter().map(FieldError::shown).collect();
-        let code = errors.first().map_or(ProblemCode::InvalidField, |error| error.code);
-        let detail = match errors.as_slice() {
-            [one] if one.field.is_empty() => one.detail.clone(),
-            [one] => format!("{}: {}", one.field, one.detail),
-            more => format!("{} fields cannot be taken as they are", more.len()),
-        };
-        Self { errors, ..Self::new(code, detail) }
+    pub fn of_fields(errors: Vec<FieldError>) -> Self {
+        Invalid::of_fields(errors).into()
     }
 
     /// The same problem, with these fields named.
-    pub(crate) fn with_errors(self, errors: Vec<FieldError>) -> Self {
-        Self { errors: errors.into_iter().map(FieldError::shown).collect(), ..self }
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { invalid: self.invalid.with_errors(errors), ..self }
     }
 
     /// Tells the caller to come back after this many seconds.
-    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
 
@@ -94,91 +51,48 @@ impl Problem {
 
     /// This problem where a part of what was asked for is committed already.
     pub(crate) fn after_change(self) -> Self {
-        match self.code {
+        match self.code() {
             ProblemCode::Unavailable => Self::unavailable_after("the request was carried out at least in part"),
             _ => self,
         }
     }
 
     /// 429: come back after this many seconds.
-    pub(crate) fn rate_limited(seconds: u32) -> Self {
+    pub fn rate_limited(seconds: u32) -> Self {
         let detail = format!("too many requests; try again in {seconds} s");
         Self::new(ProblemCode::RateLimited, detail).retry_after(seconds)
     }
 
-    /// 405: only these methods.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = format!("this address takes {allow}");
-        Self { allow: Some(allow), ..Self::new(ProblemCode::MethodNotAllowed, detail) }
-    }
-
     /// 404 for a thing of the API.
-    pub(crate) fn not_found(what: &str) -> Self {
+    pub fn not_found(what: &str) -> Self {
         Self::new(ProblemCode::NotFound, format!("there is no such {what}"))
     }
 
     /// 500: the cause goes to the log.
-    pub(crate) fn internal(doing: &'static str, cause: &dyn std::fmt::Display) -> Self {
+    pub fn internal(doing: &'static str, cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "{doing} failed");
         Self::new(ProblemCode::Internal, "the request could not be answered; the fault is on this side")
     }
 
     /// Which problem it is.
     pub const fn code(&self) -> ProblemCode {
-        self.code
+        self.invalid.code
     }
 
     /// What happened this time.
     pub fn detail(&self) -> &str {
-        &self.detail
-    }
-
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.status()).expect("the catalogue holds HTTP statuses")
+        &self.invalid.detail
     }
 
     /// When to come back, in seconds.
-    pub(crate) const fn retry_after_s(&self) -> Option<u32> {
+    pub const fn retry_after_s(&self) -> Option<u32> {
         self.retry_after_s
     }
 
-    /// The problem as a JSON value, as it stands in the results of a bulk request.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self.document()).unwrap_or_default()
-    }
-
-    fn document(&self) -> Document<'_> {
-        Document {
-            kind: format!("{TYPE_BASE}{}", self.code.name()),
-            title: self.code.title(),
-            status: self.code.status(),
-            code: self.code,
-            detail: &self.detail,
-            errors: &self.errors,
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self.document()).unwrap_or_default();
-        let mut response = (self.status(), body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after_s {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        if self.code == ProblemCode::SignatureInvalid {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("StandardWebhooks"));
-        }
-        if self.code == ProblemCode::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"waypost\""));
-        }
-        response
+    /// As the API answers it.
+    pub fn document(&self) -> ProblemDocument {
+        let Invalid { code, detail, errors } = self.invalid.clone();
+        ProblemDocument::new(code, detail, errors)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Reports as the API answers them: whose link or domain is asked about, what the clicks database says, and what links
-//! are called. What a question means is in `report_query.rs`, how it is counted in `waypost-rollup`.
+//! Reports: whose link or domain is asked about, what the clicks database says, and what links are called. What a question
+//! means is in `waypost-api`, how it is counted in `waypost-rollup`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use waypost_api::read::{show_instant, zone_name};
+use waypost_api::report::{self as api, AskedScope, GetReport, LinkName, OtherGroups, query_problem};
+use waypost_api::{FieldError, ProblemCode};
 use waypost_core::class::Class;
 use waypost_core::domain::HostnameError;
 use waypost_core::id::{AccountId, LinkId};
@@ -14,79 +16,15 @@ use waypost_store::{Link, ReportError};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::csv::CsvText;
 use crate::links::parse_link_id;
-use crate::problem::{FieldError, Problem, ProblemCode};
-use crate::report_query::{AskedReport, AskedScope, query_problem};
-use crate::when::{show, zone_name};
-
-/// A report's answer.
-#[derive(Debug, Serialize)]
-pub(crate) struct ReportAnswer {
-    query: QueryView,
-    clicks: u64,
-    visitors: u64,
-    visitors_estimated: bool,
-    rows: Vec<RowView>,
-    other: OtherView,
-    #[serde(skip)]
-    group_by: Option<Dimension>,
-}
-
-/// The question as it was understood.
-#[derive(Debug, Serialize)]
-struct QueryView {
-    scope: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    domain: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link_id: Option<String>,
-    /// Where the link still exists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    short_url: Option<String>,
-    from: String,
-    to: String,
-    time_zone: String,
-    interval: &'static str,
-    classes: Vec<&'static str>,
-    filters: BTreeMap<&'static str, Vec<String>>,
-    group_by: Option<Dimension>,
-    limit: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct RowView {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    starts_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    #[serde(flatten)]
-    link: Option<LinkName>,
-    clicks: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visitors: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visitors_estimated: Option<bool>,
-}
-
-/// Groups beyond the limit.
-#[derive(Debug, Serialize)]
-struct OtherView {
-    groups: u64,
-    clicks: u64,
-}
-
-/// How a link that still exists is called.
-#[derive(Clone, Debug, Serialize)]
-struct LinkName {
-    domain: String,
-    slug: String,
-    short_url: String,
-}
+use crate::problem::Problem;
 
 impl App {
     /// Answers a question about the caller's clicks.
-    pub(crate) async fn report(&self, caller: &Caller, asked: AskedReport) -> Result<ReportAnswer, Problem> {
+    ///
+    /// # Errors
+    /// Where there is no such link or domain, the question has no answer, or the database fails.
+    pub async fn report(&self, caller: &Caller, asked: GetReport) -> Result<api::Report, Problem> {
         let (scope, mut view) = self.resolve(caller, &asked).await?;
         let query = ReportQuery {
             scope,
@@ -112,13 +50,14 @@ impl App {
             Some(Dimension::Link) => self.link_names(&caller.account_id, &report.rows).await?,
             Some(_) | None => HashMap::new(),
         };
-        view.filters = query.filters.into_iter().map(|filter| (filter.dimension.name(), filter.values)).collect();
-        Ok(ReportAnswer::new(view, report, &query.time_zone, &names))
+        view.filters =
+            query.filters.into_iter().map(|filter| (filter.dimension.name().to_owned(), filter.values)).collect();
+        Ok(show(view, report, &query.time_zone, &names))
     }
 
     /// What is asked about, if it is the caller's.
-    async fn resolve(&self, caller: &Caller, asked: &AskedReport) -> Result<(Scope, QueryView), Problem> {
-        let mut view = QueryView::of(asked);
+    async fn resolve(&self, caller: &Caller, asked: &GetReport) -> Result<(Scope, api::ReportQuery), Problem> {
+        let mut view = understood(asked);
         let account_id = caller.account_id.clone();
         let scope = match &asked.scope {
             AskedScope::Account => Scope::Account(account_id),
@@ -181,96 +120,56 @@ impl App {
     }
 }
 
-impl QueryView {
-    fn of(asked: &AskedReport) -> Self {
-        let classes = match asked.classes.as_slice() {
-            [] => Class::NAMES.iter().map(|(name, _)| *name).collect(),
-            some => some.iter().map(|class| class.name()).collect(),
-        };
-        Self {
-            scope: match asked.scope {
-                AskedScope::Account => "account",
-                AskedScope::Domain(_) => "domain",
-                AskedScope::Link(_) => "link",
-            },
-            domain: None,
-            link_id: None,
-            short_url: None,
-            from: show(asked.from, &asked.time_zone),
-            to: show(asked.to, &asked.time_zone),
-            time_zone: zone_name(&asked.time_zone).to_owned(),
-            interval: asked.interval.name(),
-            classes,
-            filters: BTreeMap::new(),
-            group_by: asked.group_by,
-            limit: asked.groups_max,
-        }
+/// The question as it was understood, as far as it is known before it is answered.
+fn understood(asked: &GetReport) -> api::ReportQuery {
+    let classes = match asked.classes.as_slice() {
+        [] => Class::ALL.map(|class| class.name().to_owned()).to_vec(),
+        some => some.iter().map(|class| class.name().to_owned()).collect(),
+    };
+    let scope = match asked.scope {
+        AskedScope::Account => "account",
+        AskedScope::Domain(_) => "domain",
+        AskedScope::Link(_) => "link",
+    };
+    api::ReportQuery {
+        scope: scope.to_owned(),
+        domain: None,
+        link_id: None,
+        short_url: None,
+        from: show_instant(asked.from, &asked.time_zone),
+        to: show_instant(asked.to, &asked.time_zone),
+        time_zone: zone_name(&asked.time_zone).to_owned(),
+        interval: asked.interval.name().to_owned(),
+        classes,
+        filters: BTreeMap::new(),
+        group_by: asked.group_by.map(|dimension| dimension.name().to_owned()),
+        limit: asked.groups_max,
     }
 }
 
-impl ReportAnswer {
-    fn new(query: QueryView, report: Report, zone: &TimeZone, names: &HashMap<String, LinkName>) -> Self {
-        let starts_at = |instant: Timestamp| show(instant, zone);
-        let rows = report.rows.into_iter().map(|row| RowView {
-            starts_at: row.starts_at.map(starts_at),
-            link: row.group.as_ref().and_then(|id| names.get(id).cloned()),
-            group: row.group,
-            clicks: row.clicks,
-            visitors: row.visitors,
-            visitors_estimated: row.visitors.map(|_| row.visitors_are_estimated),
-        });
-        Self {
-            group_by: query.group_by,
-            query,
-            clicks: report.clicks,
-            visitors: report.visitors,
-            visitors_estimated: report.visitors_are_estimated,
-            rows: rows.collect(),
-            other: OtherView { groups: report.other_groups, clicks: report.other_clicks },
-        }
+fn show(query: api::ReportQuery, report: Report, zone: &TimeZone, names: &HashMap<String, LinkName>) -> api::Report {
+    let starts_at = |instant: Timestamp| show_instant(instant, zone);
+    let rows = report.rows.into_iter().map(|row| api::ReportRow {
+        starts_at: row.starts_at.map(starts_at),
+        link: row.group.as_ref().and_then(|id| names.get(id).cloned()),
+        group: row.group,
+        clicks: row.clicks,
+        visitors: row.visitors,
+        visitors_estimated: row.visitors.map(|_| row.visitors_are_estimated),
+    });
+    api::Report {
+        query,
+        clicks: report.clicks,
+        visitors: report.visitors,
+        visitors_estimated: report.visitors_are_estimated,
+        rows: rows.collect(),
+        other: OtherGroups { groups: report.other_groups, clicks: report.other_clicks },
     }
-
-    /// The rows as CSV, in columns that depend on the question alone; the totals in one line where it asks for no rows.
-    pub(crate) fn to_csv(&self) -> Vec<u8> {
-        let has_intervals = self.query.interval != Interval::None.name();
-        let group_columns: &[&str] = match self.group_by {
-            None => &[],
-            Some(Dimension::Link) => &["link_id", "domain", "slug", "short_url"],
-            Some(dimension) => &[dimension.name()],
-        };
-        let columns = has_intervals.then_some("starts_at").into_iter().chain(group_columns.iter().copied());
-        let mut csv = CsvText::new();
-        csv.line(columns.chain(["clicks", "visitors", "visitors_estimated"]));
-        if !has_intervals && self.group_by.is_none() {
-            csv.number(self.clicks).number(self.visitors).text(flag(self.visitors_estimated)).end_line();
-            return csv.into_bytes();
-        }
-        for row in &self.rows {
-            if has_intervals {
-                csv.text(row.starts_at.as_deref().unwrap_or_default());
-            }
-            if self.group_by.is_some() {
-                csv.text(row.group.as_deref().unwrap_or_default());
-            }
-            if self.group_by == Some(Dimension::Link) {
-                let name = row.link.as_ref();
-                csv.text(name.map_or("", |name| &name.domain)).text(name.map_or("", |name| &name.slug));
-                csv.text(name.map_or("", |name| &name.short_url));
-            }
-            csv.number(row.clicks).optional_number(row.visitors);
-            csv.text(row.visitors_estimated.map_or("", flag)).end_line();
-        }
-        csv.into_bytes()
-    }
-}
-
-const fn flag(flag: bool) -> &'static str {
-    if flag { "true" } else { "false" }
 }
 
 fn report_problem(error: ReportError) -> Problem {
     match error {
-        ReportError::Query(error) => query_problem(&error),
+        ReportError::Query(error) => query_problem(&error).into(),
         ReportError::Store(error) => error.into(),
     }
 }

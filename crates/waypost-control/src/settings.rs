@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
+use waypost_core::webhook::WebhookKeys;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_spool::SpoolStats;
 use waypost_sync::KvSettings;
-
-use crate::request_memory::OnLargeRequest;
-use crate::webhooks::WebhookSettings;
 
 /// What a path of a short URL must escape; slugs have nothing else that does.
 const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
@@ -56,22 +54,10 @@ pub struct ControlSettings {
     pub anonymous_links: bool,
     /// Whether links made without a key may lead to hosts that are addresses or `localhost`.
     pub anonymous_address_hosts: bool,
-    /// The origins whose pages may call `/api/v1` from a browser, as browsers write them: `https://app.example`.
-    pub cors_origins: Vec<String>,
     /// Links that one address may make without a key.
     pub anonymous_rate: Option<Rate>,
     /// API requests that one key may make.
     pub api_rate: Option<Rate>,
-    /// The largest body of `POST /api/url` and of the landing page's form, in bytes.
-    pub anonymous_body_bytes_max: usize,
-    /// The largest body of an API request on one thing, in bytes.
-    pub body_bytes_max: usize,
-    /// The largest body of a bulk request, in bytes.
-    pub bulk_body_bytes_max: usize,
-    /// Memory that bodies of requests, and what is made of them, may take altogether, in bytes.
-    pub request_memory_bytes_max: usize,
-    /// Called after a request that took much memory: a good moment to give some back to the system.
-    pub on_large_request: Option<OnLargeRequest>,
     /// How long a request that changed links waits for the link table to take the change, in milliseconds.
     pub sync_wait_ms: u64,
     /// How often the outbox is looked at without being told to, in milliseconds.
@@ -82,8 +68,8 @@ pub struct ControlSettings {
     pub spool_stats: Option<ReadSpoolStats>,
     /// The Workers KV namespace that links are pushed to; `None` where there is none.
     pub kv: Option<KvSettings>,
-    /// What signed deliveries are checked with.
-    pub webhooks: WebhookSettings,
+    /// The keys that senders of signed deliveries may sign with; without any nothing is taken.
+    pub webhook_keys: WebhookKeys,
 }
 
 impl ControlSettings {
@@ -94,20 +80,14 @@ impl ControlSettings {
             schemes: SchemePolicy::web(),
             anonymous_links: true,
             anonymous_address_hosts: true,
-            cors_origins: Vec::new(),
             anonymous_rate: Some(Rate { count: 60, per_s: 60, burst: 60 }),
             api_rate: Some(Rate { count: 600, per_s: 60, burst: 60 }),
-            anonymous_body_bytes_max: 64 << 10,
-            body_bytes_max: 1 << 20,
-            bulk_body_bytes_max: 16 << 20,
-            request_memory_bytes_max: 128 << 20,
-            on_large_request: None,
             sync_wait_ms: 5_000,
             sync_poll_ms: 1_000,
             issue_grant,
             spool_stats: None,
             kv: None,
-            webhooks: WebhookSettings::default(),
+            webhook_keys: WebhookKeys::default(),
         }
     }
 }

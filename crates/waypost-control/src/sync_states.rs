@@ -1,112 +1,30 @@
-//! How far each target is: with one link, with the links that are behind, and altogether; and trying again by hand.
+//! How far each target is: with one link, with the links that are behind, and altogether; trying again by hand, and comparing
+//! with what a target really holds.
 //!
 //! The link table of this process is shown beside the targets outside it, though it has no rows: what it holds is looked
-//! up in it. Pushing is the outbox worker's work, comparing with what a target really holds that of `verify.rs`.
+//! up in it. Pushing and comparing are `waypost-sync`'s work.
 
-use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
-use waypost_core::CompactLink;
-use waypost_core::id::DomainId;
-use waypost_store::{
-    Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState, SyncStatus, SyncTarget,
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use waypost_api::ProblemCode;
+use waypost_api::sync::{
+    BehindPage, BehindPlace, LinkBehind, LinkSync, ListBehind, Retried, RetrySync, SyncOverview, TargetState,
+    VerifyLine, VerifySync,
 };
-use waypost_sync::compile_record;
+use waypost_core::CompactLink;
+use waypost_core::sync::{SyncStatus, SyncTarget};
+use waypost_store::{Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState};
+use waypost_sync::{ComparedLinks, compile_record};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::idempotency::{Answer, Repeatable};
-use crate::link_list::PAGE_LINKS;
+use crate::idempotency::{Done, Repeatable};
 use crate::links::parse_link_id;
-use crate::problem::{Problem, ProblemCode};
-use crate::report_query::Fields;
-use crate::request::{QueryPairs, invalid, refuse_rest, take_text};
+use crate::problem::Problem;
 use crate::sync_view::{
-    BehindPage, BehindView, LinkSyncView, StateView, SyncOverview, TargetFacts, TargetView, name_of,
+    TargetFacts, link_state, outside_overview, overview, table_overview, table_state, target_state,
 };
-
-/// The statuses of keys that are behind, in the order in which they are listed.
-const BEHIND: [SyncStatus; 3] = [SyncStatus::Failed, SyncStatus::Syncing, SyncStatus::Pending];
-
-/// Which links behind to list.
-#[derive(Debug)]
-pub(crate) struct AskedBehind {
-    target: Option<SyncTarget>,
-    status: Option<SyncStatus>,
-    limit: u32,
-    /// The status and key that the page begins after.
-    after: Option<(SyncStatus, SyncKey)>,
-}
-
-impl AskedBehind {
-    /// Reads the parameters of a query.
-    ///
-    /// # Errors
-    /// As [`crate::report_query::AskedReport::read`].
-    pub(crate) fn read(pairs: QueryPairs) -> Result<Self, Problem> {
-        let mut fields = Fields::of(pairs);
-        let bad = ProblemCode::BadRequest;
-        let asked = Self {
-            target: fields.read("target", ProblemCode::InvalidField, read_target),
-            status: fields.read("status", ProblemCode::InvalidField, read_behind),
-            limit: fields.read("limit", bad, read_limit).unwrap_or(PAGE_LINKS),
-            after: fields.read("cursor", bad, |text| read_cursor(text).ok_or_else(|| CURSOR_INVALID.to_owned())),
-        };
-        let does_fit = match (&asked.after, asked.status) {
-            (Some((of_cursor, _)), Some(status)) => *of_cursor == status,
-            (Some(_) | None, _) => true,
-        };
-        if !does_fit {
-            fields.refuse("cursor", bad, CURSOR_INVALID);
-        }
-        fields.finish().map(|()| asked)
-    }
-}
-
-const CURSOR_INVALID: &str = "is none that this list has handed out";
-
-/// What is to be tried again.
-#[derive(Debug)]
-pub(crate) enum Retry {
-    /// What failed.
-    Failed,
-    /// All links.
-    Refill,
-}
-
-impl Retry {
-    /// Reads a request's body.
-    ///
-    /// # Errors
-    /// Names the fields that are at fault.
-    pub(crate) fn parse(mut object: Map<String, Value>) -> Result<Self, Problem> {
-        let mut errors = Vec::new();
-        let target = take_text(&mut object, "target", &mut errors);
-        if target.is_some_and(|target| target != SyncTarget::CloudflareKv.name()) {
-            errors.push(invalid("target", "`cloudflare_kv`, which is the only target that is retried by hand"));
-        }
-        let status = take_text(&mut object, "status", &mut errors);
-        if status.as_ref().is_some_and(|status| status != "failed") {
-            errors.push(invalid("status", "`failed`: what is pending is tried anyway"));
-        }
-        let refill = match object.remove("refill") {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(refill)) => refill,
-            Some(_) => {
-                errors.push(invalid("refill", "true or false"));
-                false
-            }
-        };
-        refuse_rest(&object, &mut errors);
-        if errors.is_empty() && status.is_some() == refill {
-            errors.push(invalid("", "an object with either \"status\": \"failed\" or \"refill\": true"));
-        }
-        match errors.is_empty() {
-            true if refill => Ok(Self::Refill),
-            true => Ok(Self::Failed),
-            false => Err(Problem::of_fields(errors)),
-        }
-    }
-}
 
 impl App {
     /// The targets outside this process that are configured.
@@ -123,23 +41,47 @@ impl App {
         })
     }
 
+    /// Compares every link with what the target outside this process holds; what is found comes line by line. It ends with
+    /// whoever reads them.
+    ///
+    /// # Errors
+    /// Where there is no such target, or a comparison runs already.
+    pub fn verify_sync(&self, asked: VerifySync) -> Result<mpsc::Receiver<Vec<VerifyLine>>, Problem> {
+        let target = self.outside_target()?;
+        let (Some(client), Some(outbox)) = (self.kv().cloned(), self.outbox.clone()) else {
+            return Err(Problem::internal("comparing", &"there is no client"));
+        };
+        let (store, table) = (self.store.clone(), Arc::clone(&self.table));
+        let links = ComparedLinks { store, table, target, client, outbox };
+        self.verifier.start(links, asked).ok_or_else(|| {
+            let detail = "this server is comparing already; wait for the end of that";
+            Problem::new(ProblemCode::VerifyRunning, detail).retry_after(10)
+        })
+    }
+
     /// How far each target is with a link of the caller.
-    pub(crate) async fn link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSyncView, Problem> {
+    ///
+    /// # Errors
+    /// Where there is no such link, or the database fails.
+    pub async fn link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSync, Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("link_sync").await?;
         let link = tx.get_link(&caller.account_id, &link_id).await?.ok_or_else(|| Problem::not_found("link"))?;
-        let mut targets = vec![self.table_state(&mut tx, &link).await?];
+        let mut targets = vec![self.state_of_table(&mut tx, &link).await?];
         let key = key_of(&link);
         for target in self.outside_targets() {
             let state = tx.sync_state(*target, &key).await?;
-            targets.push(StateView::of_link(*target, &link, state));
+            targets.push(link_state(*target, &link, state));
         }
-        Ok(LinkSyncView { link_id, version: link.version, targets })
+        Ok(LinkSync { link_id, version: link.version, targets })
     }
 
     /// Has a link of the caller tried again now, where a target is behind with it.
-    pub(crate) async fn retry_link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSyncView, Problem> {
-        let key = key_of(&self.get_link(caller, id).await?);
+    ///
+    /// # Errors
+    /// As [`App::link_sync`].
+    pub async fn retry_link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSync, Problem> {
+        let key = key_of(&self.stored_link(caller, id).await?);
         for target in self.outside_targets() {
             let mut tx = self.store.begin("retry_link_sync").await?;
             tx.retry_sync(*target, &SyncSelection::Key(key.clone())).await?;
@@ -151,35 +93,41 @@ impl App {
 
     /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links. Answers
     /// how many keys are retried.
-    pub(crate) async fn retry_sync(
+    ///
+    /// # Errors
+    /// Where the caller may not, there is no target, or the database fails.
+    pub async fn retry_sync(
         &self,
         caller: &Caller,
-        retry: Retry,
+        retry: RetrySync,
         request: &Repeatable,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Done<Retried>, Problem> {
         let is_instance = caller.require_instance(self);
-        if matches!(retry, Retry::Refill) {
+        if matches!(retry, RetrySync::Refill) {
             is_instance.clone()?;
         }
         let target = self.outside_target()?;
         let mut tx = self.store.begin("retry_sync").await?;
-        if let Some(answer) = request.answered(&mut tx).await? {
-            return Ok(answer);
+        if let Some(before) = request.answered(&mut tx).await? {
+            return Ok(before);
         }
         let retried = match retry {
-            Retry::Refill => tx.refill_sync(target).await.map(|()| 0)?,
-            Retry::Failed if is_instance.is_ok() => tx.retry_sync(target, &SyncSelection::Failed).await?,
-            Retry::Failed => tx.retry_sync(target, &SyncSelection::FailedOf(caller.account_id.clone())).await?,
+            RetrySync::Refill => tx.refill_sync(target).await.map(|()| 0)?,
+            RetrySync::Failed if is_instance.is_ok() => tx.retry_sync(target, &SyncSelection::Failed).await?,
+            RetrySync::Failed => tx.retry_sync(target, &SyncSelection::FailedOf(caller.account_id.clone())).await?,
         };
-        let body = serde_json::to_vec(&json!({ "target": target.name(), "retried": retried })).unwrap_or_default();
-        request.remember(&mut tx, StatusCode::ACCEPTED, &body).await?;
+        let retried = Retried { target, retried };
+        request.remember(&mut tx, &retried).await?;
         tx.commit().await?;
         self.wake_outbox();
-        Ok(Answer::new(StatusCode::ACCEPTED, body))
+        Ok(Done::now(retried))
     }
 
     /// A page of the caller's links that a target is behind with: failed ones first.
-    pub(crate) async fn list_behind(&self, caller: &Caller, asked: &AskedBehind) -> Result<BehindPage, Problem> {
+    ///
+    /// # Errors
+    /// Where there is no such target, or the database fails.
+    pub async fn list_behind(&self, caller: &Caller, asked: &ListBehind) -> Result<BehindPage, Problem> {
         let target = match (asked.target, self.outside_target()) {
             (_, Ok(target)) => target,
             (Some(_), Err(problem)) => return Err(problem),
@@ -187,10 +135,12 @@ impl App {
         };
         let mut tx = self.store.read("list_behind").await?;
         let mut states = Vec::new();
-        for status in BEHIND {
+        for status in ListBehind::STATUSES {
             let after = match &asked.after {
-                Some((reached, _)) if rank(status) < rank(*reached) => continue,
-                Some((reached, key)) if *reached == status => Some(key),
+                Some(place) if rank(status) < rank(place.status) => continue,
+                Some(BehindPlace { status: reached, domain_id, slug }) if *reached == status => {
+                    Some(SyncKey { domain_id: domain_id.clone(), slug: slug.clone() })
+                }
                 Some(_) | None => None,
             };
             if asked.status.is_some_and(|wanted| wanted != status) {
@@ -198,7 +148,7 @@ impl App {
             }
             // One more than fits says whether there are more.
             let wanted = asked.limit as usize + 1;
-            let mut after = after.cloned();
+            let mut after = after;
             while states.len() < wanted {
                 let room = u32::try_from(wanted - states.len()).unwrap_or(u32::MAX).min(PAGE_LINKS_MAX);
                 let account_id = Some(&caller.account_id);
@@ -214,36 +164,39 @@ impl App {
         drop(tx);
         let is_more = states.len() > asked.limit as usize;
         states.truncate(asked.limit as usize);
-        let next_cursor = states.last().filter(|_| is_more).map(write_cursor);
+        let next_cursor = states.last().filter(|_| is_more).map(|last| place_of(last).to_cursor());
         let links = states.into_iter().map(|state| self.behind_view(target, state)).collect();
         Ok(BehindPage { links, next_cursor })
     }
 
-    fn behind_view(&self, target: SyncTarget, state: SyncState) -> BehindView {
+    fn behind_view(&self, target: SyncTarget, state: SyncState) -> LinkBehind {
         let domains = self.sync.domains();
         let domain = domains.iter().find(|domain| domain.domain_id == state.key.domain_id);
-        BehindView {
+        LinkBehind {
             link_id: state.link_id.clone(),
             domain: domain.map(|domain| domain.host.as_str().to_owned()),
             slug: state.key.slug.clone(),
-            state: StateView::new(target, state),
+            state: target_state(target, state),
         }
     }
 
     /// How far every target is; how many keys are synced only where asked for.
-    pub(crate) async fn sync_overview(&self, with_synced: bool) -> Result<SyncOverview, Problem> {
+    ///
+    /// # Errors
+    /// Where the table cannot be read, or the database fails.
+    pub async fn sync_overview(&self, with_synced: bool) -> Result<SyncOverview, Problem> {
         let stats = self.table.stats().map_err(|error| Problem::internal("looking at the link table", &error))?;
         let mut tx = self.store.read("sync_overview").await?;
         let behind = tx.outbox_last().await?.saturating_sub(self.table.cursor());
         let behind = (behind, self.sync.refused());
-        let mut targets = vec![TargetView::of_table(stats.links, behind, self.sync.is_well())];
+        let mut targets = vec![table_overview(stats.links, behind, self.sync.is_well())];
         for target in self.outside_targets() {
             let is_behind = tx.sync_work(*target).await?.is_behind;
             let mut counts = tx.count_sync_states(*target, with_synced).await?;
             if is_behind {
                 tx.add_unread_sync(*target, &mut counts).await?;
             }
-            targets.push(TargetView::of_outside(TargetFacts {
+            targets.push(outside_overview(TargetFacts {
                 target: *target,
                 links: stats.links,
                 is_behind,
@@ -253,11 +206,11 @@ impl App {
                 now: tx.now(),
             }));
         }
-        Ok(SyncOverview::new(targets))
+        Ok(overview(targets))
     }
 
     /// How far the link table of this process is with a link.
-    async fn table_state(&self, tx: &mut ReadTx, link: &Link) -> Result<StateView, Problem> {
+    async fn state_of_table(&self, tx: &mut ReadTx, link: &Link) -> Result<TargetState, Problem> {
         let is_default = self.default_domain().domain_id == link.domain_id;
         let domain_key = if is_default { "" } else { link.host.as_str() };
         let version_of = |bytes: &[u8]| CompactLink::read(bytes).map(|held| held.version());
@@ -271,7 +224,7 @@ impl App {
             None if held.is_none_or(|version| version < link.version) => self.refusal(tx, link).await?,
             error => error,
         };
-        Ok(StateView::of_table(link, held, error))
+        Ok(table_state(link, held, error))
     }
 
     /// Why the table cannot hold the link as it is stored, if it cannot.
@@ -297,34 +250,10 @@ fn key_of(link: &Link) -> SyncKey {
 }
 
 fn rank(status: SyncStatus) -> usize {
-    BEHIND.iter().position(|behind| *behind == status).unwrap_or(BEHIND.len())
+    ListBehind::STATUSES.iter().position(|behind| *behind == status).unwrap_or(ListBehind::STATUSES.len())
 }
 
-fn read_behind(text: &str) -> Result<SyncStatus, String> {
-    let found = BEHIND.into_iter().find(|status| name_of(*status) == text);
-    found.ok_or_else(|| "must be failed, syncing or pending".to_owned())
-}
-
-fn read_target(text: &str) -> Result<SyncTarget, String> {
-    let target = SyncTarget::CloudflareKv;
-    if text == target.name() { Ok(target) } else { Err(format!("must be {}", target.name())) }
-}
-
-fn read_limit(text: &str) -> Result<u32, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=PAGE_LINKS_MAX).contains(limit));
-    limit.ok_or_else(|| "must be a number from 1 to 1000".to_owned())
-}
-
-/// The place of a page: status, domain and slug.
-fn write_cursor(last: &SyncState) -> String {
-    format!("{}.{}.{}", name_of(last.status), last.key.domain_id, last.key.slug)
-}
-
-fn read_cursor(text: &str) -> Option<(SyncStatus, SyncKey)> {
-    let (status, rest) = text.split_once('.')?;
-    let (domain_id, slug) = rest.split_once('.')?;
-    let domain_id: DomainId = domain_id.parse().ok()?;
-    // No database takes NUL.
-    let slug = Some(slug).filter(|slug| !slug.contains('\0'))?.to_owned();
-    Some((read_behind(status).ok()?, SyncKey { domain_id, slug }))
+fn place_of(state: &SyncState) -> BehindPlace {
+    let SyncKey { domain_id, slug } = state.key.clone();
+    BehindPlace { status: state.status, domain_id, slug }
 }

@@ -17,7 +17,7 @@ const KEYS_MAX: usize = 100_000;
 
 /// What a request is counted against where its address is known: the address, for IPv6 its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum AddressKey {
+pub enum AddressKey {
     /// No address is known: all such requests share one allowance.
     Unknown,
     /// An address, or the first address of a /64.
@@ -25,7 +25,8 @@ pub(crate) enum AddressKey {
 }
 
 impl AddressKey {
-    pub(crate) fn of(address: Option<IpAddr>) -> Self {
+    /// What requests from this address are counted against.
+    pub fn of(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
             None => Self::Unknown,
             Some(IpAddr::V4(address)) => Self::Network(address.into()),

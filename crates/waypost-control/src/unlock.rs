@@ -2,6 +2,7 @@
 //!
 //! The link is read from the table, as the edge does, so that both mean the same link.
 
+use waypost_api::ProblemCode;
 use waypost_core::decide::{Action, decide};
 use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::{CompactLink, DomainSettings, Visit};
@@ -9,7 +10,7 @@ use waypost_core::{CompactLink, DomainSettings, Visit};
 use crate::app::{App, monotonic_now};
 use crate::links::hash_problem;
 use crate::password::PasswordError;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 use crate::settings::GrantRequest;
 use crate::throttle::AddressKey;
 
@@ -18,7 +19,7 @@ const BUSY_WAIT_S: u32 = 1;
 
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unlocked {
+pub enum Unlocked {
     /// There is no such link, or none that may be known of.
     NotFound,
     /// The link has ended.
@@ -35,7 +36,7 @@ pub(crate) enum Unlocked {
 
 /// Where the link is looked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum AskedDomain<'a> {
+pub enum AskedDomain<'a> {
     /// On the domain of a request's host; the default domain where it has none that is known.
     OfHost(Option<&'a str>),
     /// On the domain with this host; an empty text stands for the default domain.
@@ -52,7 +53,10 @@ struct Locked {
 
 impl App {
     /// Tries a password on the link that this domain and path stand for.
-    pub(crate) async fn unlock(
+    ///
+    /// # Errors
+    /// Where the link cannot be read.
+    pub async fn unlock(
         &self,
         domain: AskedDomain<'_>,
         path: &str,

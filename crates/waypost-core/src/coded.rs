@@ -3,7 +3,7 @@
 /// Declares an enum with, for each value, its number in stored bytes and its name in JSON, SQL and reports.
 ///
 /// Numbers count from 0 without gaps, are never changed and only added to; the compiler checks the first. The enum gets
-/// `ALL`, `NAMES`, `name`, `from_name`, `code`, `from_code`, and is serialised as its name.
+/// `ALL`, `NAMES`, `name`, `from_name`, `code`, `from_code`, and is its name in JSON.
 macro_rules! coded_enum {
     (
         $(#[$about:meta])*
@@ -62,6 +62,14 @@ macro_rules! coded_enum {
                 serializer.serialize_str(self.name())
             }
         }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+                let unknown = || serde::de::Error::custom(format_args!("{} is unknown here", crate::Quoted(&name)));
+                Self::from_name(&name).ok_or_else(unknown)
+            }
+        }
     };
 }
 
@@ -96,7 +104,9 @@ mod tests {
         for class in Class::ALL {
             assert_eq!((Class::from_name(class.name()), Class::from_code(class.code())), (Some(class), Some(class)));
             assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+            assert_eq!(serde_json::from_value::<Class>(class.name().into()).unwrap(), class);
         }
         assert_eq!((Class::from_name("Human"), Class::from_code(5)), (None, None));
+        assert!(serde_json::from_value::<Class>("Human".into()).is_err());
     }
 }

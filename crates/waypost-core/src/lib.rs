@@ -30,6 +30,7 @@ pub mod record;
 pub mod referrer;
 pub mod slug;
 pub mod split;
+pub mod sync;
 pub mod time;
 mod token;
 pub mod trace;

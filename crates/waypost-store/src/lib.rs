@@ -78,11 +78,11 @@ pub use members::{Member, NewMember, Role};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
 pub use store::Store;
-pub use sync_health::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, RestReason, SyncHealth};
+pub use sync_health::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, SyncHealth};
 pub use sync_list::PAGE_SYNC_STATES_MAX;
 pub use sync_states::{
     Advance, Claim, Claimed, ClaimedKey, Lease, Outcome, SYNC_ATTEMPTS_MAX, Settled, SyncCounts, SyncKey,
-    SyncSelection, SyncState, SyncStatus, SyncTarget, SyncWork,
+    SyncSelection, SyncState, SyncWork,
 };
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};

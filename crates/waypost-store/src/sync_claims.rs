@@ -3,12 +3,13 @@
 //! A claim is one short transaction that writes a lease; nothing is held while its owner talks to the target.
 
 use waypost_core::Timestamp;
+use waypost_core::sync::SyncTarget;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, as_bigint};
 use crate::statement::Statement;
 use crate::sync_sql;
-use crate::sync_states::{ATTEMPT_US_MAX, Claim, Claimed, ClaimedKey, Lease, SyncTarget, later, read_key};
+use crate::sync_states::{ATTEMPT_US_MAX, Claim, Claimed, ClaimedKey, Lease, later, read_key};
 use crate::tx::Tx;
 
 /// The most keys that one claim gives.

@@ -6,11 +6,12 @@
 
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
+use waypost_core::sync::{RestReason, SyncTarget};
 
 use crate::error::StoreError;
 use crate::rows::Columns;
 use crate::statement::Statement;
-use crate::sync_states::{SyncTarget, cut_error, later, name_of, named};
+use crate::sync_states::{cut_error, later};
 use crate::tx::{ReadTx, Tx};
 
 /// Calls that all processes together may make in [`CALLS_PERIOD_S`] on average: three quarters of Cloudflare's 1,200, which a
@@ -27,29 +28,6 @@ const CALL_US: i64 = (CALLS_PERIOD_S as i64 * 1_000_000 - 1) / CALLS_PER_PERIOD 
 const BURST_US: i64 = CALL_US * CALLS_BURST as i64;
 /// The longest rest, in microseconds: what seems longer comes from a clock that was set back. A day's quota is the longest.
 const REST_US_MAX: i64 = 25 * 3_600 * 1_000_000;
-
-/// Why a target rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RestReason {
-    /// It asked for fewer calls.
-    RateLimited,
-    /// The day's writes are used up.
-    Quota,
-    /// It refuses this configuration: the token, the account or the namespace. A person must act.
-    Configuration,
-    /// Calls fail.
-    Fault,
-}
-
-impl RestReason {
-    /// Every reason with its name in SQL, JSON and metrics.
-    pub const NAMES: [(&'static str, Self); 4] = [
-        ("rate_limited", Self::RateLimited),
-        ("quota", Self::Quota),
-        ("configuration", Self::Configuration),
-        ("fault", Self::Fault),
-    ];
-}
 
 /// How a target is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +62,7 @@ impl TargetRow {
     fn read(row: &AnyRow) -> Result<Self, StoreError> {
         let columns = Columns::new(row, "sync target");
         let rest_reason = match columns.get::<Option<String>>("rest_reason")? {
-            Some(_) => Some(columns.parsed("rest_reason", |text| named(&RestReason::NAMES, text))?),
+            Some(_) => Some(columns.parsed("rest_reason", RestReason::from_name)?),
             None => None,
         };
         Ok(Self {
@@ -156,7 +134,7 @@ impl Tx {
         let statement = statement
             .bind(target.name())
             .bind(health.rests_until.as_micros())
-            .bind(health.rest_reason.map(|reason| name_of(&RestReason::NAMES, reason)))
+            .bind(health.rest_reason.map(RestReason::name))
             .bind(health.error.as_deref().map(cut_error))
             .bind(i64::from(health.faults))
             .bind(health.last_success_at.map(Timestamp::as_micros));

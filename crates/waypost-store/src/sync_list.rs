@@ -1,14 +1,13 @@
 //! Which keys a target is behind with, and how many.
 
 use waypost_core::id::AccountId;
+use waypost_core::sync::{SyncStatus, SyncTarget};
 
 use crate::dialect::Engine;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, domain_number};
 use crate::statement::Statement;
-use crate::sync_states::{
-    SyncCounts, SyncKey, SyncState, SyncStatus, SyncTarget, name_of, named, read_state, state_columns,
-};
+use crate::sync_states::{SyncCounts, SyncKey, SyncState, read_state, state_columns};
 use crate::tx::ReadTx;
 
 /// The most states that one list gives.
@@ -31,7 +30,7 @@ impl ReadTx {
     ) -> Result<Vec<SyncState>, StoreError> {
         let statement = Statement::new(list_sql(self.engine, if account_id.is_some() { OF_ACCOUNT } else { "" }))
             .bind(target.name())
-            .bind(name_of(&SyncStatus::NAMES, status))
+            .bind(status.name())
             .bind(after.map_or(0, |key| domain_number(&key.domain_id)))
             .bind(after.map_or("", |key| key.slug.as_str()))
             .bind(i64::from(limit.clamp(1, PAGE_SYNC_STATES_MAX)));
@@ -51,7 +50,7 @@ impl ReadTx {
         for row in self.fetch_all(Statement::new(COUNT_OPEN_SQL).bind(target.name())).await? {
             let columns = Columns::new(&row, "sync state");
             let count = columns.count("keys")?;
-            match columns.parsed("status", |text| named(&SyncStatus::NAMES, text))? {
+            match columns.parsed("status", SyncStatus::from_name)? {
                 SyncStatus::Pending => counts.pending = count,
                 SyncStatus::Syncing => counts.syncing = count,
                 SyncStatus::Synced => counts.synced = count,

@@ -1,12 +1,13 @@
 //! Making keys pending by hand: for repairs and retries.
 
 use serde_json::json;
+use waypost_core::sync::SyncTarget;
 
 use crate::error::StoreError;
 use crate::rows::{account_number, domain_number};
 use crate::statement::Statement;
 use crate::sync_sql;
-use crate::sync_states::{SyncKey, SyncSelection, SyncTarget};
+use crate::sync_states::{SyncKey, SyncSelection};
 use crate::tx::Tx;
 
 impl Tx {

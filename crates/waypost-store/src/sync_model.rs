@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
 use waypost_testkit::random::Random;
 
 use crate::{
     Claim, Claimed, LinkChange, NewLink, Outcome, Settled, Setup, SlugChoice, Store, StoreOptions, SyncKey,
-    SyncSelection, SyncStatus, SyncTarget, Tx,
+    SyncSelection, Tx,
 };
 
 const KV: SyncTarget = SyncTarget::CloudflareKv;

@@ -4,14 +4,13 @@
 
 use serde::Serialize;
 use waypost_core::Timestamp;
+use waypost_core::sync::SyncTarget;
 
 use crate::error::StoreError;
 use crate::rows::{as_bigint, domain_number};
 use crate::statement::Statement;
 use crate::sync_sql;
-use crate::sync_states::{
-    ATTEMPT_US_MAX, Lease, Outcome, PUSH_EVERY_US, Settled, SyncStatus, SyncTarget, cut_error, later, name_of,
-};
+use crate::sync_states::{ATTEMPT_US_MAX, Lease, Outcome, PUSH_EVERY_US, Settled, cut_error, later};
 use crate::tx::Tx;
 
 impl Tx {
@@ -88,7 +87,7 @@ impl Settlement {
                 Self::Unsynced((None, None, error, None, Some(next), sent))
             }
             Outcome::Faulted { status, attempts, error, first_fault_at, next_attempt_at } => {
-                let status = name_of(&SyncStatus::NAMES, *status);
+                let status = status.name();
                 let next = next_attempt_at.map(|at| next_attempt(at, now));
                 let first = first_fault_at.as_micros();
                 Self::Unsynced((

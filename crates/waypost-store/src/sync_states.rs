@@ -12,6 +12,7 @@
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_core::sync::{SyncStatus, SyncTarget};
 
 use crate::error::StoreError;
 use crate::rows::{Columns, domain_number};
@@ -28,41 +29,6 @@ pub(crate) const PUSH_EVERY_US: i64 = 1_000_000;
 /// How far ahead an attempt or the end of a lease can be, in microseconds. What seems further comes from a clock that was set back, and
 /// is due.
 pub(crate) const ATTEMPT_US_MAX: i64 = 3_600 * 1_000_000;
-
-/// A target outside this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SyncTarget {
-    /// A namespace of Cloudflare Workers KV.
-    CloudflareKv,
-}
-
-impl SyncTarget {
-    /// Its name in SQL, JSON and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CloudflareKv => "cloudflare_kv",
-        }
-    }
-}
-
-/// How a key stands at a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SyncStatus {
-    /// The target is to be told, now or at the next attempt.
-    Pending,
-    /// A process is telling it.
-    Syncing,
-    /// It has acknowledged the newest version.
-    Synced,
-    /// It refused, or five attempts failed. Where a next attempt is set, it is still tried, because nobody else's keys got through.
-    Failed,
-}
-
-impl SyncStatus {
-    /// Every status with its name in SQL and JSON.
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("pending", Self::Pending), ("syncing", Self::Syncing), ("synced", Self::Synced), ("failed", Self::Failed)];
-}
 
 /// What a row stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -242,16 +208,6 @@ pub(crate) const fn later(at: Timestamp, microseconds: i64) -> Timestamp {
     Timestamp::from_micros(at.as_micros().saturating_add(microseconds))
 }
 
-/// What a word stands for.
-pub(crate) fn named<T: Copy>(names: &[(&'static str, T)], text: &str) -> Option<T> {
-    names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
-}
-
-/// The word that stands for it.
-pub(crate) fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
-    names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
-}
-
 /// The columns that [`read_state`] reads.
 macro_rules! state_columns {
     () => {
@@ -276,7 +232,7 @@ pub(crate) fn read_state(row: &AnyRow) -> Result<SyncState, StoreError> {
         link_id,
         version: columns.count("version")?,
         synced_version,
-        status: columns.parsed("status", |text| named(&SyncStatus::NAMES, text))?,
+        status: columns.parsed("status", SyncStatus::from_name)?,
         attempts: columns.small_count("attempts")?,
         error: columns.get("error")?,
         pending_since: columns.optional_time("pending_since")?,

@@ -1,10 +1,12 @@
 //! What a target has not even read of: changes in the outbox behind its cursor, and links that a walk over all has yet to come to.
 //! Until it has, `sync_states` has no row of them, and whoever asks how much waits must be told all the same.
 
+use waypost_core::sync::SyncTarget;
+
 use crate::error::StoreError;
 use crate::rows::{Columns, as_bigint};
 use crate::statement::Statement;
-use crate::sync_states::{SyncCounts, SyncTarget};
+use crate::sync_states::SyncCounts;
 use crate::tx::ReadTx;
 
 impl ReadTx {

@@ -8,12 +8,13 @@
 //! No row's version ever goes down here, and an entry that tells nothing new changes nothing.
 
 use sqlx::any::AnyRow;
+use waypost_core::sync::SyncTarget;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, as_bigint};
 use crate::statement::Statement;
 use crate::sync_sql;
-use crate::sync_states::{Advance, SyncTarget};
+use crate::sync_states::Advance;
 use crate::tx::{ReadTx, Tx};
 
 /// The most entries or links that one call takes.

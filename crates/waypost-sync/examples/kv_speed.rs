@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use waypost_core::sync::SyncTarget;
 use waypost_core::{Hostname, LinkRecord, Slug};
-use waypost_store::{NewLink, SlugChoice, Store, StoreOptions, SyncTarget};
+use waypost_store::{NewLink, SlugChoice, Store, StoreOptions};
 use waypost_sync::{KvClient, KvSettings, OutboxOptions, OutboxWorker, Secret};
 use waypost_testkit::kv_api::{ACCOUNT, KvApi, NAMESPACE, TOKEN};
 

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use waypost_core::Timestamp;
+use waypost_core::sync::SyncTarget;
 use waypost_jobs::{BackOff, Chain, Switch, Waited};
-use waypost_store::{Claimed, Store, StoreError, SyncTarget};
+use waypost_store::{Claimed, Store, StoreError};
 
 use crate::kv::KvClient;
 

@@ -15,15 +15,16 @@ use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Map, Value};
 use tower::ServiceExt as _;
 use url::Url;
-use waypost_control::{ACCOUNT_HEADER, App, Principal};
+use waypost_control::App;
 use waypost_core::Quoted;
+use waypost_http::{ACCOUNT_HEADER, Principal};
 
 use crate::cli::ClientArgs;
 use crate::config::Config;
 use crate::config::load::load;
 use crate::config::types::is_this_machine;
 use crate::data_dir::{DataDir, DataDirError, SocketPath};
-use crate::instance::Instance;
+use crate::instance::{Instance, http_settings};
 use crate::print;
 use crate::problem::Problem;
 use crate::serve::default_public_url;
@@ -408,7 +409,7 @@ impl InProcess {
         };
         let app = instance.start_app(config, public_url).await?;
         anyhow::ensure!(app.wait_until_ready(READY_WAIT).await, "the link table does not catch up with the database");
-        let router = waypost_control::router(Arc::clone(&app));
+        let router = waypost_http::router(Arc::clone(&app), http_settings(config));
         Ok(Self { router, app, instance })
     }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl, WebhookSettings};
+use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl};
 use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
+use waypost_http::HttpSettings;
 use waypost_ingest::{ClickSettings, Clicks};
 use waypost_spool::{Spool, SpoolOptions};
 use waypost_store::{ClickStore, Engine, Store, StoreOptions};
@@ -214,14 +215,21 @@ impl Instance {
             anonymous_address_hosts: config.anonymous_address_hosts.unwrap_or(config.public_url.is_none()),
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
-            cors_origins: config.cors_origins.clone(),
-            on_large_request: Some(heap::give_back_after_large_requests()),
-            webhooks: WebhookSettings { keys: config.webhook_keys.clone(), ..WebhookSettings::default() },
+            webhook_keys: config.webhook_keys.clone(),
             spool_stats: Some(Arc::new(move || spool.stats())),
             kv: config.cloudflare.kv_settings(),
             ..ControlSettings::new(public_url, Arc::new(issue))
         };
         Ok(App::start(self.store.clone(), Arc::clone(&self.local.table), Arc::clone(&self.clicks), settings).await?)
+    }
+}
+
+/// What is set of the HTTP surface of the control plane. Must be called within a Tokio runtime.
+pub(crate) fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        cors_origins: config.cors_origins.clone(),
+        on_large_request: Some(heap::give_back_after_large_requests()),
+        ..HttpSettings::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `bench clicks`: append, ingest, storage, latency and reports, each with its budget.
 //!
-//! What needs the product's crates is measured by an example of `waypost-control`, in a process of its own on one core;
+//! What needs the product's crates is measured by an example of `waypost-ingest`, in a process of its own on one core;
 //! what is promised to people from outside is measured from outside.
 
 use std::fs;
@@ -85,7 +85,7 @@ impl Bench {
     fn prepare(size: Size) -> anyhow::Result<Self> {
         if size == Size::Full {
             run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost", "--bin", "waypost"])?)?;
-            run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost-control", "--example", "click_bench"])?)?;
+            run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost-ingest", "--example", "click_bench"])?)?;
         } else {
             // As the tests build it, after which nothing is left to do.
             build_all()?;

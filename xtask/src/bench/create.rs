@@ -1,6 +1,6 @@
 //! `bench create`: how fast links are made, each answer including that the link is durable and at the edge.
 //!
-//! An example of `waypost-control` does it in a process of its own, on all cores, beside an fsync of the same disk.
+//! An example of `waypost-http` does it in a process of its own, on all cores, beside an fsync of the same disk.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ pub(crate) fn bench(options: &Options) -> anyhow::Result<Vec<Figure>> {
     if options.quick {
         build_all()?;
     } else {
-        run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost-control", "--example", "create_rate"])?)?;
+        run(&mut cargo(["build", "--quiet", "--release", "-p", "waypost-http", "--example", "create_rate"])?)?;
     }
     let target = target_folder()?;
     let binary = target.join(options.profile()).join("examples/create_rate");

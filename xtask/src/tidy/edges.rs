@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -64,14 +64,21 @@ const RULES: [Rule; 14] = [
         never_below: HTTP,
     },
     Rule {
+        name: "waypost-api",
+        uses: &["waypost-core", "waypost-rollup"],
+        never_direct: &[],
+        never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite"],
+    },
+    Rule {
         name: "waypost-sync",
-        uses: &["waypost-core", "waypost-jobs", "waypost-store", "waypost-table"],
+        uses: &["waypost-api", "waypost-core", "waypost-jobs", "waypost-store", "waypost-table"],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &["axum", "waypost-edge"],
     },
     Rule {
         name: "waypost-control",
         uses: &[
+            "waypost-api",
             "waypost-core",
             "waypost-ingest",
             "waypost-jobs",
@@ -81,7 +88,22 @@ const RULES: [Rule; 14] = [
             "waypost-sync",
             "waypost-table",
         ],
-        never_direct: &["sqlx", "rusqlite"],
+        never_direct: &["sqlx", "rusqlite", "askama"],
+        never_below: &["axum", "waypost-edge"],
+    },
+    Rule {
+        name: "waypost-http",
+        uses: &[
+            "waypost-api",
+            "waypost-control",
+            "waypost-core",
+            "waypost-ingest",
+            "waypost-jobs",
+            "waypost-rollup",
+            "waypost-spool",
+            "waypost-sync",
+        ],
+        never_direct: &["sqlx", "rusqlite", "waypost-store"],
         never_below: &["waypost-edge"],
     },
     Rule {
@@ -101,6 +123,7 @@ const RULES: [Rule; 14] = [
             "waypost-ingest",
             "waypost-sync",
             "waypost-control",
+            "waypost-http",
         ],
         never_direct: &["sqlx", "rusqlite"],
         never_below: &[],
@@ -109,8 +132,10 @@ const RULES: [Rule; 14] = [
     Rule { name: "xtask", uses: &["waypost-core", "waypost-testkit"], never_direct: &[], never_below: &[] },
 ];
 
-/// Crates that others may use in their tests, beside those that their rule allows.
+/// A crate that all may use in their tests, beside those that their rule allows.
 const DEV_ONLY: &str = "waypost-testkit";
+/// What the tests of some crates use, to start what they test over real data.
+const IN_TESTS: [(&str, &[&str]); 1] = [("waypost-http", &["waypost-store", "waypost-table"])];
 
 /// The manifests against the table.
 pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
@@ -126,7 +151,7 @@ fn check_package(package: &Package, members: &[&str]) -> Vec<Finding> {
     for dependency in &package.dependencies {
         let name = dependency.name.as_str();
         let is_allowed = if members.contains(&name) {
-            rule.uses.contains(&name) || (dependency.kind == Kind::Dev && name == DEV_ONLY)
+            rule.uses.contains(&name) || (dependency.kind == Kind::Dev && is_for_tests(rule.name, name))
         } else {
             dependency.kind == Kind::Dev || !rule.never_direct.contains(&name)
         };
@@ -135,6 +160,10 @@ fn check_package(package: &Package, members: &[&str]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn is_for_tests(of: &str, name: &str) -> bool {
+    name == DEV_ONLY || IN_TESTS.iter().any(|(tested, uses)| *tested == of && uses.contains(&name))
 }
 
 /// What lies below each crate of the workspace, against the table. `reach` lists the crates below one, or `None` when
@@ -217,6 +246,12 @@ mod tests {
             "waypost-store",
             &[("waypost-testkit", Kind::Normal)],
             &["waypost-store: may not depend on waypost-testkit"],
+        );
+        check_edges("waypost-http", &[("waypost-store", Kind::Dev)], &[]);
+        check_edges(
+            "waypost-http",
+            &[("waypost-store", Kind::Normal)],
+            &["waypost-http: may not depend on waypost-store"],
         );
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use waypost_api::ProblemCode;
 
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,10 @@ impl EventFate {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
+    /// That clicks are counted.
     Analytics,
+    /// Whether a password is right.
     Unlock,
 }
 
@@ -55,20 +57,9 @@ fn outcome(problem: Option<&Problem>) -> usize {
 
 /// The counts since the start.
 #[derive(Debug, Default)]
-pub(crate) struct WebhookCounts {
+pub struct WebhookCounts {
     events: [AtomicU64; EventFate::NAMES.len()],
     deliveries: [[AtomicU64; OUTCOMES.len()]; Endpoint::NAMES.len()],
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ResultLabel {
-    pub(crate) result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct DeliveryLabels {
-    pub(crate) endpoint: &'static str,
-    pub(crate) outcome: &'static str,
 }
 
 impl WebhookCounts {
@@ -76,21 +67,20 @@ impl WebhookCounts {
         self.events[fate as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn delivery(&self, endpoint: Endpoint, problem: Option<&Problem>) {
+    pub(crate) fn delivery(&self, endpoint: Endpoint, problem: Option<&Problem>) {
         self.deliveries[endpoint as usize][outcome(problem)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Events by what became of them.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (ResultLabel, u64)> {
-        let counts = EventFate::NAMES.into_iter().zip(&self.events);
-        counts.map(|(result, count)| (ResultLabel { result }, count.load(Ordering::Relaxed)))
+    pub fn events(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        EventFate::NAMES.into_iter().zip(self.events.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// Deliveries by what was asked for and what became of it.
-    pub(crate) fn deliveries(&self) -> impl Iterator<Item = (DeliveryLabels, u64)> {
+    pub fn deliveries(&self) -> impl Iterator<Item = ((&'static str, &'static str), u64)> {
         Endpoint::NAMES.into_iter().zip(&self.deliveries).flat_map(|(endpoint, counts)| {
             let counts = OUTCOMES.into_iter().zip(counts);
-            counts.map(move |(outcome, count)| (DeliveryLabels { endpoint, outcome }, count.load(Ordering::Relaxed)))
+            counts.map(move |(outcome, count)| ((endpoint, outcome), count.load(Ordering::Relaxed)))
         })
     }
 }

@@ -5,48 +5,32 @@
 
 use std::collections::HashMap;
 
-use axum::extract::Request;
-use serde::Serialize;
+use waypost_api::webhook::{DeliveryResult, EventResult};
 use waypost_core::id::LinkId;
 use waypost_ingest::CheckedEvent;
 use waypost_store::{EventOutcome, LinkOwner};
 
-use super::counts::{Endpoint, EventFate};
+use super::counts::{Endpoint, EventFate, WebhookCounts};
 use super::events::{Arrived, Refusal, read_events};
 use crate::app::App;
 use crate::problem::Problem;
 
-/// The largest body of a delivery.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// What became of a delivery.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct DeliveryResult {
-    /// One for each event, in their order.
-    results: Vec<EventResult>,
-    counted: u64,
-    duplicates: u64,
-    refused: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct EventResult {
-    event_id: Option<String>,
-    result: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
 impl App {
-    /// Takes a signed delivery of clicks.
-    pub(crate) async fn take_clicks(&self, request: Request) -> Result<DeliveryResult, Problem> {
-        let taken = self.take_delivery(request).await;
-        self.webhooks.delivery(Endpoint::Analytics, taken.as_ref().err());
-        taken
+    /// Keeps what became of a signed request.
+    pub fn note_delivery(&self, endpoint: Endpoint, problem: Option<&Problem>) {
+        self.webhooks.delivery(endpoint, problem);
     }
 
-    async fn take_delivery(&self, request: Request) -> Result<DeliveryResult, Problem> {
-        let body = self.read_signed(request, BODY_BYTES_MAX).await?;
+    /// What became of deliveries since the start.
+    pub const fn webhook_counts(&self) -> &WebhookCounts {
+        &self.webhooks
+    }
+
+    /// Takes the body of a signed delivery of clicks.
+    ///
+    /// # Errors
+    /// Where nothing of it can be read, or the database fails: then nothing was counted.
+    pub async fn take_clicks(&self, body: Vec<u8>) -> Result<DeliveryResult, Problem> {
         let now = waypost_jobs::now();
         // User agents are read, too: not on a thread that others wait for.
         let arrived = tokio::task::spawn_blocking(move || read_events(&body, now)).await;
@@ -63,7 +47,7 @@ impl App {
     /// Senders' visitor keys are hashed again, under a salt that follows from the newest secret: every process on the database has
     /// the same.
     fn hash_visitors(&self, arrived: &mut [Arrived]) {
-        let derived = self.settings.webhooks.keys.derive(b"waypost visitor keys on arrival 1\0", b"");
+        let derived = self.settings.webhook_keys.derive(b"waypost visitor keys on arrival 1\0", b"");
         let salt = derived.and_then(|derived| derived.first_chunk::<16>().copied()).unwrap_or_default();
         arrived.iter_mut().filter_map(|event| event.checked.as_mut().ok()).for_each(|event| event.hash_visitor(&salt));
     }
@@ -148,7 +132,7 @@ impl App {
                 }
             };
             *count += 1;
-            answer.results.push(EventResult { event_id: event.event_id, result, error });
+            answer.results.push(EventResult { event_id: event.event_id, result: result.to_owned(), error });
         }
         answer
     }

@@ -7,13 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use waypost_api::{FieldError, ProblemCode};
 use waypost_core::Timestamp;
 use waypost_core::click::{ClickEvent, WORD_BYTES_MAX, cut};
 use waypost_ingest::{CheckedEvent, check_event};
 use waypost_store::RefusedEvent;
 
 use super::counts::EventFate;
-use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// The most events of a delivery.
 pub(super) const EVENTS_MAX: usize = 1_000;

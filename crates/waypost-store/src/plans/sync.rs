@@ -2,8 +2,9 @@
 
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, DomainId};
+use waypost_core::sync::{SyncStatus, SyncTarget};
 
-use crate::{Claimed, Lease, Outcome, Settled, StoreError, SyncKey, SyncSelection, SyncStatus, SyncTarget, Tx};
+use crate::{Claimed, Lease, Outcome, Settled, StoreError, SyncKey, SyncSelection, Tx};
 
 const KV: SyncTarget = SyncTarget::CloudflareKv;
 

@@ -8,9 +8,9 @@ mod walks;
 
 use waypost_core::Timestamp;
 use waypost_core::id::DomainId;
+use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{
     Advance, Claim, Claimed, ClaimedKey, Lease, Link, LinkChange, Outcome, Settled, Store, SyncKey, SyncState,
-    SyncStatus, SyncTarget,
 };
 
 use crate::testbed::Testbed;

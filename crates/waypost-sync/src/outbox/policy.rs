@@ -5,7 +5,8 @@
 //! key at a time, and a key that makes every call fail ends up alone; only such a key can be given up for failing.
 
 use waypost_core::Timestamp;
-use waypost_store::{ClaimedKey, Outcome, RestReason, SyncHealth, SyncStatus};
+use waypost_core::sync::{RestReason, SyncStatus};
+use waypost_store::{ClaimedKey, Outcome, SyncHealth};
 
 use crate::kv::{BULK_PAIRS_MAX, KvFault, RetryAfter};
 

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use waypost_core::Timestamp;
-use waypost_store::{Outcome, RestReason, Settled, StoreError, SyncCounts, SyncHealth};
+use waypost_core::sync::RestReason;
+use waypost_store::{Outcome, Settled, StoreError, SyncCounts, SyncHealth};
 
 use super::OutboxWorker;
 use crate::kv::KvFault;

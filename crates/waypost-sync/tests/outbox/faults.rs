@@ -1,7 +1,7 @@
 //! Cloudflare fails, limits, refuses and lies (F15 to F20): nothing is lost, nothing is sent without need, and it is over soon
 //! after it is over.
 
-use waypost_store::{RestReason, SyncStatus};
+use waypost_core::sync::{RestReason, SyncStatus};
 use waypost_sync::OutboxWorker;
 use waypost_testkit::kv_api::Fault;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use waypost_core::sync::SyncStatus;
 use waypost_core::{LinkRecord, Slug};
-use waypost_store::{NewLink, SlugChoice, SyncStatus};
+use waypost_store::{NewLink, SlugChoice};
 use waypost_sync::{KvClient, OutboxOptions, OutboxWorker};
 use waypost_testkit::kv_api::CallKind;
 

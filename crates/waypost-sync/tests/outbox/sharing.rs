@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use waypost_store::SyncStatus;
+use waypost_core::sync::SyncStatus;
 use waypost_sync::KvLimits;
 use waypost_testkit::kv_api::{CallKind, Fault};
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use waypost_core::sync::SyncTarget;
 use waypost_core::{Hostname, LinkRecord, Slug, Timestamp};
 use waypost_store::{
     Clock, Link, LinkChange, NewDomain, NewLink, Setup, SlugChoice, Store, StoreOptions, SyncCounts, SyncHealth,
-    SyncKey, SyncState, SyncTarget,
+    SyncKey, SyncState,
 };
 use waypost_sync::{KvClient, KvLimits, KvSettings, OutboxOptions, OutboxWorker, Secret};
 use waypost_testkit::kv_api::{ACCOUNT, KvApi, NAMESPACE, TOKEN};

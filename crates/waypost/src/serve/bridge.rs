@@ -13,8 +13,8 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
-use waypost_control::{ClientAddress, Principal};
 use waypost_edge::{BoxError, ClientFacts, ControlBody, ControlHandler};
+use waypost_http::{ClientAddress, Principal};
 use waypost_table::Table;
 
 /// Requests that the control plane works on at once; more are answered 503. Those whose bodies are still to come have as much

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use waypost_control::OnLargeRequest;
+use waypost_http::OnLargeRequest;
 
 /// Has memory given back when it is free. To be called before there are threads.
 ///

@@ -14,8 +14,8 @@ use tokio::net::unix::SocketAddr;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use waypost_control::Principal;
 use waypost_edge::StrictStream;
+use waypost_http::Principal;
 
 use crate::data_dir::{DataDir, SocketPath};
 

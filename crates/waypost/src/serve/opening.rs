@@ -12,7 +12,7 @@ use waypost_control::{App, PublicUrl};
 use waypost_store::StoreError;
 
 use crate::config::Config;
-use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts};
+use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts, http_settings};
 use crate::serve::bridge::Bridge;
 use crate::serve::vital::Vital;
 
@@ -133,7 +133,7 @@ pub(crate) async fn start(
     };
     let jobs = Arc::downgrade(&app);
     vital.watch(move || jobs.upgrade()?.ended_job());
-    bridge.open(waypost_control::router(Arc::clone(&app)));
+    bridge.open(waypost_http::router(Arc::clone(&app), http_settings(config)));
     tokio::spawn(log_readiness(Arc::clone(&app)));
     Ok(ControlPlane { app, instance })
 }

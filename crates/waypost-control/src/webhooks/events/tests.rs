@@ -72,10 +72,10 @@ fn what_is_no_event() {
     ] {
         check(other, Err(ProblemCode::NotEvents));
     }
-    let problem = read_events(br#"[{"clicked_at":7}]"#, NOW).unwrap_err().to_json();
-    assert_eq!((&problem["errors"][0]["field"], problem["errors"].as_array().unwrap().len()), (&"[0]".into(), 1));
+    let problem = read_events(br#"[{"clicked_at":7}]"#, NOW).unwrap_err().document();
+    assert_eq!((problem.errors[0].field.as_str(), problem.errors.len()), ("[0]", 1));
     let many = format!("[{}]", vec!["{}"; 500].join(","));
-    assert_eq!(read_events(many.as_bytes(), NOW).unwrap_err().to_json()["errors"].as_array().unwrap().len(), 10);
+    assert_eq!(read_events(many.as_bytes(), NOW).unwrap_err().document().errors.len(), 10);
 }
 
 #[test]

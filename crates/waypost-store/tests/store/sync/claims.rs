@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use waypost_store::{Claimed, CreateOutcome, Outcome, SYNC_ATTEMPTS_MAX, Settled, SyncStatus};
+use waypost_core::sync::SyncStatus;
+use waypost_store::{Claimed, CreateOutcome, Outcome, SYNC_ATTEMPTS_MAX, Settled};
 
 use super::{KV, LEASE_MS, SECOND_US, WAIT_US, claim, faulted, keys_of, settle, slugs_of, synced};
 use crate::testbed::{Testbed, on_both_engines};

@@ -1,7 +1,8 @@
 //! Rests and the allowance of calls.
 
 use waypost_core::Timestamp;
-use waypost_store::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, Claimed, RestReason, SyncHealth};
+use waypost_core::sync::RestReason;
+use waypost_store::{CALLS_BURST, CALLS_PER_PERIOD, CALLS_PERIOD_S, Claimed, SyncHealth};
 use waypost_testkit::random::Random;
 
 use super::{KV, SECOND_US};

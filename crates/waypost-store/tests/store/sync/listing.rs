@@ -1,7 +1,8 @@
 //! Lists, counts, retries and repairs; and that no account sees another's keys.
 
 use waypost_core::id::AccountId;
-use waypost_store::{NewLink, SyncCounts, SyncSelection, SyncState, SyncStatus};
+use waypost_core::sync::SyncStatus;
+use waypost_store::{NewLink, SyncCounts, SyncSelection, SyncState};
 
 use super::{KV, SECOND_US, WAIT_US, faulted, slugs_of, synced};
 use crate::testbed::{Testbed, on_both_engines};

@@ -1,7 +1,8 @@
 //! How keys become pending: a new target, the outbox, gaps in it, a target that is filled anew.
 
 use waypost_core::Hostname;
-use waypost_store::{NewDomain, NewLink, Outcome, Settled, SyncStatus, SyncWork};
+use waypost_core::sync::SyncStatus;
+use waypost_store::{NewDomain, NewLink, Outcome, Settled, SyncWork};
 
 use super::{KV, SECOND_US, WAIT_US, faulted, key_on, slugs_of, synced};
 use crate::testbed::{Testbed, on_both_engines};

@@ -1,0 +1,95 @@
+//! Domains: the hosts that links live on.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use waypost_core::id::DomainId;
+use waypost_core::{Hostname, Timestamp};
+
+use crate::problem::{FieldError, Invalid};
+use crate::read::Fields;
+
+/// A domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Domain {
+    /// Names it for good.
+    pub id: DomainId,
+    /// Its host, in lower case and punycode.
+    pub host: String,
+    /// Whether links that name no domain live on it.
+    pub is_default: bool,
+    /// Whether every account may use it.
+    pub shared: bool,
+    /// Whether the case of its slugs does not matter.
+    pub case_insensitive: bool,
+    /// Where `/` leads.
+    pub root_url: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The domains that links of the caller may live on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainList {
+    /// In the order of their hosts.
+    pub domains: Vec<Domain>,
+}
+
+/// A domain to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateDomain {
+    /// Its host.
+    pub host: Hostname,
+    /// What else is said of it.
+    pub settings: UpdateDomain,
+}
+
+/// A change of a domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateDomain {
+    /// Whether the case of its slugs does not matter; `None` leaves that as it is.
+    pub case_insensitive: Option<bool>,
+    /// Where `/` leads: `None` leaves that as it is, `Some(None)` takes it away.
+    pub root_url: Option<Option<String>>,
+}
+
+impl CreateDomain {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// Every field that is at fault.
+    pub fn read(object: Map<String, Value>) -> Result<Self, Invalid> {
+        let mut fields = Fields::of(object);
+        let host = fields.text("host").map(|host| Hostname::parse(&host));
+        let host = match host {
+            Some(Ok(host)) => Some(host),
+            Some(Err(error)) => {
+                fields.refuse(FieldError::invalid("host", &format!("a host name: {error}")));
+                None
+            }
+            None => None,
+        };
+        let settings = UpdateDomain::take(&mut fields);
+        fields.finish()?;
+        let host = host
+            .ok_or_else(|| Invalid::of_fields(vec![FieldError::invalid("host", "a host name such as go.example")]))?;
+        Ok(Self { host, settings })
+    }
+}
+
+impl UpdateDomain {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// Every field that is at fault.
+    pub fn read(object: Map<String, Value>) -> Result<Self, Invalid> {
+        let mut fields = Fields::of(object);
+        let settings = Self::take(&mut fields);
+        fields.finish().map(|()| settings)
+    }
+
+    fn take(fields: &mut Fields) -> Self {
+        let case_insensitive = fields.flag("case_insensitive");
+        let root_url = fields.has("root_url").then(|| fields.text("root_url"));
+        Self { case_insensitive, root_url }
+    }
+}

@@ -1,0 +1,17 @@
+//! Links: how they are asked for, and how they are shown.
+
+mod bulk;
+mod bulk_parts;
+mod list;
+mod request;
+mod response;
+mod times;
+
+pub use bulk::{
+    BulkItem, BulkResult, BulkResults, CreateLinks, ExistingOutcome, IfExists, LINKS_PER_CALL_MAX, LinkResult,
+};
+pub use list::{LinkPage, ListLinks, ListVersions, PAGE_LINKS, PAGE_LINKS_MAX, VersionPage};
+pub use request::{CreateLink, PASSWORD_BYTES_MAX, PasswordChange, UpdateLink, slug_error};
+pub use response::{Link, LinkFields, LinkVersion};
+
+pub(crate) use times::{normalise, normalise_times};

@@ -1,0 +1,134 @@
+//! What a JSON text weighs in memory once it is a tree, found out without making the tree.
+//!
+//! A tree takes up to a hundred times the room of its text (`{"a":0}` is 8 bytes and a map with room for eleven entries), so
+//! texts are weighed before they become one.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// A value, with its share of the room that lists grow by.
+const VALUE_BYTES: usize = 64;
+/// A map that has entries: its first node.
+const MAP_BYTES: usize = 640;
+/// An entry of a map, besides its value: the key's text and its share of nodes that are half full.
+const ENTRY_BYTES: usize = 96;
+
+/// Why a text was not weighed to its end.
+#[derive(Debug)]
+pub enum Unweighed {
+    /// It weighs more than it may.
+    TooHeavy,
+    /// It is not JSON.
+    NotJson,
+}
+
+/// The bytes of memory, about, that this JSON text takes as a tree.
+///
+/// # Errors
+/// [`Unweighed::TooHeavy`] as soon as it is more than this; nothing after that point was looked at.
+pub fn json_weight(text: &[u8], bytes_max: usize) -> Result<usize, Unweighed> {
+    let mut scales = Scales { bytes: 0, bytes_max, is_over: false };
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let weighed = Item(&mut scales).deserialize(&mut reader).and_then(|()| reader.end());
+    match weighed {
+        Ok(()) => Ok(scales.bytes),
+        Err(_) if scales.is_over => Err(Unweighed::TooHeavy),
+        Err(_) => Err(Unweighed::NotJson),
+    }
+}
+
+struct Scales {
+    bytes: usize,
+    bytes_max: usize,
+    is_over: bool,
+}
+
+impl Scales {
+    fn put<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.bytes_max {
+            self.is_over = true;
+            return Err(E::custom("too heavy"));
+        }
+        Ok(())
+    }
+}
+
+struct Item<'s>(&'s mut Scales);
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Item<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.0.put(VALUE_BYTES)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.0.put(VALUE_BYTES)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.0.put(VALUE_BYTES)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.0.put(VALUE_BYTES)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.0.put(VALUE_BYTES)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.put(VALUE_BYTES + text.len())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.0.put(VALUE_BYTES)?;
+        while items.next_element_seed(Item(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        self.0.put(VALUE_BYTES)?;
+        let mut is_first = true;
+        while entries.next_key_seed(Item(self.0))?.is_some() {
+            self.0.put(if is_first { MAP_BYTES } else { ENTRY_BYTES })?;
+            is_first = false;
+            entries.next_value_seed(Item(self.0))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_are_heavier_than_their_texts() {
+        let weigh = |text: &str| json_weight(text.as_bytes(), 1 << 20).ok();
+        assert_eq!(weigh("0"), Some(VALUE_BYTES));
+        assert_eq!(weigh(" \"abc\" "), Some(VALUE_BYTES + 3));
+        assert_eq!(weigh("[null,true,-1,1.5]"), Some(5 * VALUE_BYTES));
+        assert!(weigh("{\"a\":0}").is_some_and(|bytes| bytes >= 632 + 2 * 32));
+        let tiny = format!("[{}{{}}]", "{\"a\":0},".repeat(10_000));
+        assert!(matches!(json_weight(tiny.as_bytes(), 1 << 20), Err(Unweighed::TooHeavy)));
+        for bad in ["", "{", "[1,]", "1 2", "{\"a\"}", &"[".repeat(1_000)] {
+            assert!(matches!(json_weight(bad.as_bytes(), 1 << 20), Err(Unweighed::NotJson)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Who sends a request: the local operator, the holder of an API key, or somebody at an address.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use waypost_api::ProblemCode;
+use waypost_control::{AddressKey, Caller, OperatorsAccount, key_refused};
+
+use crate::answer::Refusal;
+use crate::state::HttpState;
+
+/// The address a request came from, set by the binary as a request extension. Where it is absent all requests share one
+/// allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// Who the transport vouches for, set by the binary as a request extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// Whoever runs the instance: came by the local socket, or calls in the same process. May do everything.
+    Operator,
+}
+
+/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always means
+/// its own account.
+pub const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("waypost-account");
+
+impl FromRequestParts<HttpState> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refusal> {
+        match parts.extensions.get::<Principal>() {
+            Some(Principal::Operator) => Ok(state.app.operator(operators_choice(parts)?)),
+            None => {
+                let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+                let (Some(header), None) = (headers.next(), headers.next()) else { return Err(key_refused().into()) };
+                let key = header.to_str().ok().and_then(bearer).ok_or_else(key_refused)?;
+                Ok(state.app.holder_of_key(key).await?)
+            }
+        }
+    }
+}
+
+/// The account that the operator means.
+fn operators_choice(parts: &Parts) -> Result<OperatorsAccount, Refusal> {
+    match parts.headers.get(ACCOUNT_HEADER).map(HeaderValue::as_bytes) {
+        None | Some(b"default") => Ok(OperatorsAccount::Default),
+        Some(b"anonymous") => Ok(OperatorsAccount::Anonymous),
+        Some(_) => {
+            let detail = format!("the header {ACCOUNT_HEADER} is `default` or `anonymous`");
+            Err(Refusal::new(ProblemCode::BadRequest, detail))
+        }
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What requests of nobody known are counted against.
+impl FromRequestParts<HttpState> for AddressKey {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.extensions.get::<ClientAddress>().map(|address| address.0)))
+    }
+}

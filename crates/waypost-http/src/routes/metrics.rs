@@ -1,0 +1,15 @@
+//! `/metrics`: the numbers of this instance, for those whose instance it is.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use waypost_control::{App, Caller};
+
+use crate::answer::{Refusal, typed};
+use crate::metrics::{self, MEDIA_TYPE};
+
+pub(super) async fn metrics(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
+    caller.require_instance(&app)?;
+    Ok(typed(MEDIA_TYPE, metrics::metrics(&app).await?))
+}

@@ -1,0 +1,103 @@
+//! `/api/v1/sync` and `/api/v1/links/{id}/sync`: how far targets are, trying again, and comparing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::stream::poll_fn;
+use tokio::sync::mpsc;
+use waypost_api::Format;
+use waypost_api::read::QueryPairs;
+use waypost_api::sync::{GetSync, ListBehind, RetrySync, VerifyLine, VerifySync};
+use waypost_control::{App, Caller};
+
+use crate::answer::{Refusal, json, json_once, typed};
+use crate::idempotency::RequestKey;
+use crate::permission::{Ending, while_allowed};
+use crate::request::{PathId, read_json};
+use crate::settings::HttpSettings;
+
+pub(super) async fn get_link_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PathId(id): PathId,
+) -> Result<Response, Refusal> {
+    Ok(json(StatusCode::OK, &app.link_sync(&caller, &id).await?))
+}
+
+pub(super) async fn retry_link_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    PathId(id): PathId,
+    key: RequestKey,
+) -> Result<Response, Refusal> {
+    let request = key.with_bytes(&caller, b"");
+    let work = app.retry_link_sync(&caller, &id);
+    Ok(json_once(StatusCode::ACCEPTED, &app.answer_once(&request, work).await?))
+}
+
+pub(super) async fn get_sync(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    pairs: QueryPairs,
+) -> Result<Response, Refusal> {
+    let GetSync { synced } = GetSync::read(pairs)?;
+    caller.require_instance(&app)?;
+    Ok(json(StatusCode::OK, &app.sync_overview(synced).await?))
+}
+
+pub(super) async fn list_behind(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    pairs: QueryPairs,
+) -> Result<Response, Refusal> {
+    Ok(json(StatusCode::OK, &app.list_behind(&caller, &ListBehind::read(pairs)?).await?))
+}
+
+pub(super) async fn retry_sync(
+    State(app): State<Arc<App>>,
+    State(settings): State<Arc<HttpSettings>>,
+    caller: Caller,
+    key: RequestKey,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = read_json(request, settings.body_bytes_max).await?;
+    let request = key.with_body(&caller, &body);
+    Ok(json_once(StatusCode::ACCEPTED, &app.retry_sync(&caller, RetrySync::read(body)?, &request).await?))
+}
+
+pub(super) async fn verify_sync(
+    State(app): State<Arc<App>>,
+    State(settings): State<Arc<HttpSettings>>,
+    caller: Caller,
+    key: RequestKey,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = read_json(request, settings.body_bytes_max).await?;
+    let request = key.with_body(&caller, &body);
+    let asked = VerifySync::read(body)?;
+    caller.require_instance(&app)?;
+    // What it finds is too long to be remembered, and repairing twice is repairing once: it runs again.
+    app.claim_key(&request).await?;
+    let body = lines_body(app.verify_sync(asked)?);
+    Ok(typed(Format::Ndjson.media_type(), while_allowed(&app, &caller, body, Ending::Cut)))
+}
+
+/// One JSON document a line. What goes wrong is the last of them.
+fn lines_body(mut lines: mpsc::Receiver<Vec<VerifyLine>>) -> Body {
+    Body::from_stream(poll_fn(move |cx| {
+        lines.poll_recv(cx).map(|lines| lines.map(|lines| Ok::<_, Infallible>(write(&lines))))
+    }))
+}
+
+fn write(lines: &[VerifyLine]) -> Bytes {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line).expect("texts and numbers are JSON");
+        text.push(b'\n');
+    }
+    text.into()
+}
