@@ -132,20 +132,36 @@ impl Address {
         Ok(options.disable_statement_logging())
     }
 
-    /// One connection that may write, waiting up to `wait_ms` for locks.
-    pub(crate) async fn connect_once(&self, file: &FileSettings, wait_ms: u64) -> Result<AnyConnection, StoreError> {
+    /// One connection that may write, waiting up to `wait_ms` for locks. A server answers within `answer_max`.
+    pub(crate) async fn connect_once(
+        &self,
+        file: &FileSettings,
+        wait_ms: u64,
+        answer_max: Duration,
+    ) -> Result<AnyConnection, StoreError> {
         let options = self.options()?;
-        let connected = within(Some(CONNECT_MAX), AnyConnection::connect_with(&options)).await;
+        let limit = answer_max.min(CONNECT_MAX);
+        let connected = within(Some(limit), AnyConnection::connect_with(&options)).await;
         let mut connection = connected.map_err(|error| self.connect_failure(error))?;
-        let session = self.engine().session_sql(file, wait_ms, true);
-        match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
+        let session = sqlx::raw_sql(sqlx::AssertSqlSafe(self.engine().session_sql(file, wait_ms, true)));
+        match within(self.is_far().then_some(limit), connection.execute(session)).await {
             Ok(_) => Ok(connection),
             Err(error) => {
                 // Closed here and not by a drop, which would leave the files of the log for a while.
-                let _ = connection.close().await;
+                let _ = self.close_once(connection).await;
                 Err(failure("connect", error))
             }
         }
+    }
+
+    /// Closes such a connection, whatever a network does.
+    pub(crate) async fn close_once(&self, connection: AnyConnection) -> Result<(), sqlx::Error> {
+        within(self.is_far().then_some(CONNECT_MAX), connection.close()).await
+    }
+
+    /// Whether there may be a network on the way, which can fall silent. A file's engine is this process.
+    pub(crate) const fn is_far(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// A server that answers and does not let us in says so each time, until a person changes something.

@@ -124,7 +124,8 @@ impl Store {
         self.database.is_writable(probe).await
     }
 
-    /// Waits for the running transactions, then closes every connection.
+    /// Waits for the running transactions, then closes every connection. On PostgreSQL it ends within seconds, whatever the network
+    /// does: a transaction that is still under way then is undone.
     pub async fn close(&self) {
         self.database.close().await;
     }
