@@ -14,6 +14,7 @@
 
 mod accounts;
 mod api_keys;
+mod batched_delete;
 mod bulk;
 mod clicks;
 mod database;

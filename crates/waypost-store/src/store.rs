@@ -18,7 +18,7 @@ const WRITE_ATTEMPTS_MAX: u32 = 5;
 /// The open database of links. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl Store {
