@@ -31,6 +31,7 @@ mod list;
 mod members;
 mod migrate;
 mod outbox;
+mod outbox_trim;
 #[cfg(test)]
 mod plans;
 mod record_json;
