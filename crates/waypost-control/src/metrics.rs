@@ -15,9 +15,10 @@ use waypost_store::{ClickAudit, RestReason};
 
 use crate::app::App;
 use crate::clicks::IngestStatus;
+use crate::health::answer;
 use crate::health::{SyncCheck, SyncCheckState};
 use crate::outbox::OutboxStatus;
-use crate::problem::{Chain, Problem};
+use crate::problem::Problem;
 use crate::webhooks::{DeliveryLabels, ResultLabel, WebhookCounts};
 
 /// The media type of what [`App::metrics`] writes.
@@ -48,9 +49,7 @@ struct TargetReasonLabel {
 impl App {
     /// All numbers. What the databases cannot say just now is left out; that they cannot is a number, too.
     pub(crate) async fn metrics(&self) -> Result<String, Problem> {
-        let (readiness, audit) = tokio::join!(self.readiness(), self.click_store().audit());
-        let audit =
-            audit.inspect_err(|error| tracing::warn!(error = %Chain(error), "the clicks database does not answer"));
+        let (readiness, audit) = tokio::join!(self.readiness(), answer(self.click_store().audit()));
         let mut page = Page::default();
         page.flag("store_up", "Whether the database of the links answers and takes writes", readiness.checks.store.ok);
         let table = &readiness.checks.table;
