@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::sleep;
 use waypost_core::Timestamp;
 use waypost_store::RestReason;
 
@@ -37,7 +38,7 @@ impl Verification {
                     }
                     let error = fault.to_string();
                     self.progress(json!({ "phase": "waiting", "reason": "fault", "error": error })).await?;
-                    self.sleep(pause).await?;
+                    sleep(pause).await;
                     pause *= 2;
                 }
                 Err(fault) => return Err(Stop::Target(fault)),
@@ -60,7 +61,7 @@ impl Verification {
             let Some(until) = until else { return Ok(()) };
             self.progress(json!({ "phase": "waiting", "reason": reason, "until": until })).await?;
             let wait = u64::try_from(until.as_micros() - now.as_micros()).unwrap_or(0);
-            self.sleep(Duration::from_micros(wait).clamp(Duration::from_millis(10), ALLOWANCE_WAIT_MAX)).await?;
+            sleep(Duration::from_micros(wait).clamp(Duration::from_millis(10), ALLOWANCE_WAIT_MAX)).await;
         }
     }
 
@@ -82,14 +83,5 @@ impl Verification {
         health.error = Some(message);
         tx.set_sync_health(self.target, &health).await?;
         Ok(tx.commit().await?)
-    }
-
-    /// Waits, unless whoever reads has gone or the process ends.
-    pub(super) async fn sleep(&mut self, pause: Duration) -> Result<(), Stop> {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.lines.closed() => Err(Stop::Gone),
-            _ = self.stop.wait_for(|stop| *stop) => Err(Stop::Gone),
-        }
     }
 }

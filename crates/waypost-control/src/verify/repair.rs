@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::sleep;
 use waypost_store::{RestReason, SyncKey, SyncStatus};
 
 use super::{Found, Stop, Verification};
@@ -92,7 +93,7 @@ impl Verification {
             if moved_at.elapsed() >= PATIENCE {
                 self.repair.error = Some(format!("nothing was pushed for {} s", PATIENCE.as_secs()));
             }
-            self.sleep(LOOK_EVERY).await?;
+            sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
