@@ -489,6 +489,7 @@ pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError
     let source = Box::new(error);
     match kind {
         Failure::Unavailable => StoreError::Unavailable { operation, source },
+        Failure::Withheld(remedy) => StoreError::Withheld { operation, remedy, source },
         Failure::Conflict => StoreError::Conflict { operation, source },
         Failure::Other => StoreError::Database { operation, source },
     }
@@ -519,6 +520,8 @@ fn is_refused_commit(error: &(dyn DatabaseError + 'static)) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Unavailable,
+    /// What a person can do about it.
+    Withheld(&'static str),
     Conflict,
     Other,
 }
@@ -551,8 +554,16 @@ fn postgres_failure(code: &str) -> Failure {
     match code {
         // serialization_failure, deadlock_detected.
         "40001" | "40P01" => Failure::Conflict,
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, data_corrupted, index_corrupted.
-        "55P03" | "57014" | "25P03" | "XX001" | "XX002" => Failure::Unavailable,
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, data_corrupted, index_corrupted, and
+        // read_only_sql_transaction: a standby, until another server is asked.
+        "55P03" | "57014" | "25P03" | "XX001" | "XX002" | "25006" => Failure::Unavailable,
+        // insufficient_privilege.
+        "42501" => Failure::Withheld("its administrator can GRANT ALL ON ALL TABLES IN SCHEMA ... to our user again"),
+        // undefined_table, invalid_schema_name: a user without rights on the schema sees none.
+        "42P01" | "3F000" => Failure::Withheld(
+            "its administrator can restore the table from a backup, or GRANT USAGE ON SCHEMA ... to our user again",
+        ),
+        code if is_refusal(code) => Failure::Withheld("its administrator can let our user connect again"),
         // Connection lost, resources used up (disk, memory, connections), shutdown and start, the server's disk.
         code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => Failure::Unavailable,
         _ => Failure::Other,
@@ -599,6 +610,10 @@ mod tests {
         for code in ["08006", "53100", "57P01", "57P03", "58030", "XX001", "55P03", "57014"] {
             assert_eq!(postgres_failure(code), Failure::Unavailable, "{code}");
         }
+        for code in ["42501", "42P01", "3F000", "28000", "28P01", "3D000"] {
+            assert!(matches!(postgres_failure(code), Failure::Withheld(_)), "{code}");
+        }
+        assert_eq!(postgres_failure("25006"), Failure::Unavailable, "a standby");
         assert_eq!(postgres_failure("42601"), Failure::Other);
     }
 }

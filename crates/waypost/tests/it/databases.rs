@@ -194,6 +194,42 @@ fn a_user_without_rights_is_told_what_to_run() {
     database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();
 }
 
+/// Rights, a table and a password that are taken away while the server runs: refused in time, said, and over once they are back.
+#[test]
+fn what_is_taken_away_while_the_server_runs_is_503() {
+    let Some(database) = test_database() else { return };
+    let user = format!("waypost_kept_{}", std::process::id());
+    let execute = |sql: &str| database.execute(&sql.replace("USER", &user)).unwrap();
+    execute("CREATE ROLE USER LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO USER");
+    let (_, place) = database.url().split_once('@').unwrap();
+    let folder = Folder::new();
+    let url = format!("postgres://{user}@{place}");
+    let server = Server::start(&folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)])).unwrap();
+    let key = key_of(&folder);
+    assert_eq!(create(&server, &key, "x").status, 201);
+    for (number, (take, give, said)) in [
+        ("REVOKE INSERT ON outbox FROM USER", "GRANT INSERT ON outbox TO USER", "permission denied for table outbox"),
+        ("REVOKE ALL ON links FROM USER", "GRANT ALL ON links TO USER", "permission denied for table links"),
+        ("ALTER TABLE links RENAME TO lost", "ALTER TABLE lost RENAME TO links", "\"links\" does not exist"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        execute(take);
+        let refused = create(&server, &key, "y");
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("30")), "{take}: {}", refused.text());
+        let is_said =
+            || server.output().lines().any(|line| line.contains("its administrator can") && line.contains(said));
+        wait_until(DEADLINE, "the reason to be logged", is_said).unwrap();
+        assert_eq!(get(&server, "/x").status, 302);
+        execute(give);
+        let slug = format!("after{number}");
+        wait_until(DEADLINE, "a link to be made", || create(&server, &key, &slug).status == 201).unwrap();
+    }
+    drop(server);
+    execute("DROP OWNED BY USER; DROP ROLE USER");
+}
+
 /// As where a first start died between the two, for want of room.
 #[test]
 fn a_table_without_a_database_is_no_reason_to_refuse() {
