@@ -10,6 +10,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Whether something is not well that should be looked at.
     pub degraded: bool,
+    /// Something that must go on and has ended: the process ends, to be started again. Absent where all goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
     /// What was looked at.
     pub checks: Checks,
 }
@@ -35,6 +38,9 @@ pub struct StoreCheck {
     pub ok: bool,
     /// Whether it takes writes, as the last one says, or one that was committed to find out.
     pub writable: bool,
+    /// Why it is not well; absent where it is, or where it answers and takes no writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How the link table is doing.

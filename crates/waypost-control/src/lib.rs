@@ -48,6 +48,7 @@ pub use app::{App, StartError};
 pub use caller::{Caller, OperatorsAccount, key_refused};
 pub use click_export::ClickPages;
 pub use feeds::FeedEvent;
+pub use health::ANSWER_MAX;
 pub use idempotency::{Done, Repeatable};
 pub use links::Precondition;
 pub use permission::Allowed;

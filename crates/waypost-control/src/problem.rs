@@ -119,6 +119,11 @@ impl From<StoreError> for Problem {
                 Self::new(ProblemCode::Unavailable, "the database cannot be reached just now; nothing was changed")
                     .retry_after(1)
             }
+            StoreError::Withheld { .. } => {
+                tracing::error!(error = %Chain(&error), "a person has to see to the database");
+                let detail = "the database refuses what the request takes, until its administrator changes that; nothing was changed";
+                Self::new(ProblemCode::Unavailable, detail).retry_after(30)
+            }
             StoreError::CommitUnknown { .. } => {
                 tracing::error!(error = %Chain(&error), "a change may have been made or not");
                 Self::unavailable_after("it is not known whether the change was made")

@@ -10,9 +10,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio::time::timeout;
 use waypost_api::clicks::EpochAudit;
 use waypost_api::health::{SyncCheck, SyncCheckState};
-use waypost_control::{App, Problem, WebhookCounts};
+use waypost_control::{ANSWER_MAX, App, Problem, WebhookCounts};
 use waypost_core::sync::RestReason;
 use waypost_ingest::IngestStatus;
 use waypost_spool::SpoolStats;
@@ -56,7 +57,8 @@ struct DeliveryLabels {
 
 /// All numbers. What the databases cannot say just now is left out; that they cannot is a number, too.
 pub(crate) async fn metrics(app: &App) -> Result<String, Problem> {
-    let (readiness, audit) = tokio::join!(app.readiness(), app.audit_clicks());
+    let (readiness, audit) = tokio::join!(app.readiness(), timeout(ANSWER_MAX, app.audit_clicks()));
+    let audit = audit.ok().and_then(Result::ok);
     let mut page = Page::default();
     page.flag("store_up", "Whether the database of the links answers and takes writes", readiness.checks.store.ok);
     let table = &readiness.checks.table;
@@ -82,10 +84,10 @@ pub(crate) async fn metrics(app: &App) -> Result<String, Problem> {
         page.sync(check, &outbox);
     }
     page.gauge("live_listeners", "Live feeds that are open", app.live_feeds() as u64);
-    page.flag("clicks_store_up", "Whether the database of the clicks answers", audit.is_ok());
+    page.flag("clicks_store_up", "Whether the database of the clicks answers", audit.is_some());
     page.ingest(&app.clicks().status());
     page.webhooks(app.webhook_counts());
-    if let Ok(audit) = audit {
+    if let Some(audit) = audit {
         page.audit(&audit.epochs);
     }
     if let Some(stats) = app.spool_stats() {

@@ -199,7 +199,8 @@ impl ClickStore {
         self.database.is_writable(self.probe_writing()).await
     }
 
-    /// Waits for the running transactions, then closes every connection.
+    /// Waits for the running transactions, then closes every connection. On PostgreSQL it ends within seconds, whatever the network
+    /// does: a transaction that is still under way then is undone.
     pub async fn close(&self) {
         self.database.close().await;
     }

@@ -101,6 +101,9 @@ pub(crate) struct Wait {
     pub(crate) statement_max: Option<Duration>,
 }
 
+/// How long a close waits for transactions that are under way on PostgreSQL.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
 /// How long an SQLite connection that writes waits by itself for another process. Short, so that a deadline is kept.
 const BUSY_STEP: Duration = Duration::from_millis(200);
 
@@ -173,9 +176,18 @@ impl Database {
         settled.map(drop).map_err(failed)
     }
 
+    /// Closes every connection, once its transaction has ended. On PostgreSQL those that have not ended by then are left to
+    /// themselves: a network that has fallen silent would keep a stop from coming to its end.
     pub(crate) async fn close(&self) {
-        self.readers.close().await;
-        self.writers.close().await;
+        let closed = async {
+            self.readers.close().await;
+            self.writers.close().await;
+            Ok(())
+        };
+        let limit = (self.engine == Engine::Postgres).then_some(CLOSE_MAX);
+        if within(limit, closed).await.is_err() {
+            tracing::warn!("the database does not answer: its connections are dropped as they are");
+        }
     }
 }
 

@@ -132,20 +132,36 @@ impl Address {
         Ok(options.disable_statement_logging())
     }
 
-    /// One connection that may write, waiting up to `wait_ms` for locks.
-    pub(crate) async fn connect_once(&self, file: &FileSettings, wait_ms: u64) -> Result<AnyConnection, StoreError> {
+    /// One connection that may write, waiting up to `wait_ms` for locks. A server answers within `answer_max`.
+    pub(crate) async fn connect_once(
+        &self,
+        file: &FileSettings,
+        wait_ms: u64,
+        answer_max: Duration,
+    ) -> Result<AnyConnection, StoreError> {
         let options = self.options()?;
-        let connected = within(Some(CONNECT_MAX), AnyConnection::connect_with(&options)).await;
+        let limit = answer_max.min(CONNECT_MAX);
+        let connected = within(Some(limit), AnyConnection::connect_with(&options)).await;
         let mut connection = connected.map_err(|error| self.connect_failure(error))?;
-        let session = self.engine().session_sql(file, wait_ms, true);
-        match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(session))).await {
+        let session = sqlx::raw_sql(sqlx::AssertSqlSafe(self.engine().session_sql(file, wait_ms, true)));
+        match within(self.is_far().then_some(limit), connection.execute(session)).await {
             Ok(_) => Ok(connection),
             Err(error) => {
                 // Closed here and not by a drop, which would leave the files of the log for a while.
-                let _ = connection.close().await;
+                let _ = self.close_once(connection).await;
                 Err(failure("connect", error))
             }
         }
+    }
+
+    /// Closes such a connection, whatever a network does.
+    pub(crate) async fn close_once(&self, connection: AnyConnection) -> Result<(), sqlx::Error> {
+        within(self.is_far().then_some(CONNECT_MAX), connection.close()).await
+    }
+
+    /// Whether there may be a network on the way, which can fall silent. A file's engine is this process.
+    pub(crate) const fn is_far(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 
     /// A server that answers and does not let us in says so each time, until a person changes something.
@@ -473,6 +489,7 @@ pub(crate) fn failure(operation: &'static str, error: sqlx::Error) -> StoreError
     let source = Box::new(error);
     match kind {
         Failure::Unavailable => StoreError::Unavailable { operation, source },
+        Failure::Withheld(remedy) => StoreError::Withheld { operation, remedy, source },
         Failure::Conflict => StoreError::Conflict { operation, source },
         Failure::Other => StoreError::Database { operation, source },
     }
@@ -503,6 +520,8 @@ fn is_refused_commit(error: &(dyn DatabaseError + 'static)) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Unavailable,
+    /// What a person can do about it.
+    Withheld(&'static str),
     Conflict,
     Other,
 }
@@ -535,8 +554,16 @@ fn postgres_failure(code: &str) -> Failure {
     match code {
         // serialization_failure, deadlock_detected.
         "40001" | "40P01" => Failure::Conflict,
-        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, data_corrupted, index_corrupted.
-        "55P03" | "57014" | "25P03" | "XX001" | "XX002" => Failure::Unavailable,
+        // lock_not_available, query_canceled, idle_in_transaction_session_timeout, data_corrupted, index_corrupted, and
+        // read_only_sql_transaction: a standby, until another server is asked.
+        "55P03" | "57014" | "25P03" | "XX001" | "XX002" | "25006" => Failure::Unavailable,
+        // insufficient_privilege.
+        "42501" => Failure::Withheld("its administrator can GRANT ALL ON ALL TABLES IN SCHEMA ... to our user again"),
+        // undefined_table, invalid_schema_name: a user without rights on the schema sees none.
+        "42P01" | "3F000" => Failure::Withheld(
+            "its administrator can restore the table from a backup, or GRANT USAGE ON SCHEMA ... to our user again",
+        ),
+        code if is_refusal(code) => Failure::Withheld("its administrator can let our user connect again"),
         // Connection lost, resources used up (disk, memory, connections), shutdown and start, the server's disk.
         code if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => Failure::Unavailable,
         _ => Failure::Other,
@@ -583,6 +610,10 @@ mod tests {
         for code in ["08006", "53100", "57P01", "57P03", "58030", "XX001", "55P03", "57014"] {
             assert_eq!(postgres_failure(code), Failure::Unavailable, "{code}");
         }
+        for code in ["42501", "42P01", "3F000", "28000", "28P01", "3D000"] {
+            assert!(matches!(postgres_failure(code), Failure::Withheld(_)), "{code}");
+        }
+        assert_eq!(postgres_failure("25006"), Failure::Unavailable, "a standby");
         assert_eq!(postgres_failure("42601"), Failure::Other);
     }
 }

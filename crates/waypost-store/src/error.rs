@@ -51,6 +51,17 @@ pub enum StoreError {
         /// The cause.
         source: Box<sqlx::Error>,
     },
+    /// The server refuses it until a person gives back what was there at the start: a right, a table, a password. Then the same call
+    /// succeeds without a restart.
+    #[error("the database refuses {operation}: {remedy}")]
+    Withheld {
+        /// The transaction's name.
+        operation: &'static str,
+        /// What a person can do; names neither users nor tables, which the cause does.
+        remedy: &'static str,
+        /// The cause.
+        source: Box<sqlx::Error>,
+    },
     /// Two transactions stood in each other's way; [`crate::Store::write`] tries again by itself.
     #[error("{operation} met a conflicting transaction")]
     Conflict {
@@ -172,9 +183,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without any change: answer 503, not 500.
+    /// Whether the same call may succeed later without any change of it: answer 503, not 500.
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::CommitUnknown { .. } | Self::Conflict { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::CommitUnknown { .. } | Self::Conflict { .. } | Self::Withheld { .. }
+        )
     }
 }
 

@@ -5,14 +5,19 @@
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 
+use crate::batched_delete::BatchedDelete;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number};
 use crate::statement::Statement;
+use crate::store::Store;
 use crate::tx::Tx;
 
 /// For how many hours a key is remembered.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 const REMEMBERED_US: i64 = IDEMPOTENCY_HOURS * 3_600_000_000;
+
+/// The most keys that one transaction forgets: each may have a long answer.
+const TRIMMED_ROWS_MAX: u32 = 1_000;
 
 /// What is known of a request's idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +88,21 @@ impl Tx {
         .bind(self.now().as_micros());
         self.insert_row(statement, |_| StoreError::NotFound { what: "account" }).await.map(drop)
     }
+}
 
+impl Store {
     /// Forgets the keys made before this instant; gives how many.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn trim_idempotency_keys(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let statement = Statement::new("DELETE FROM idempotency_keys WHERE created_at < $1");
-        self.execute(statement.bind(before.as_micros())).await
+    /// Where the database fails; what was forgotten before stays forgotten.
+    pub async fn trim_idempotency_keys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let statement = || {
+            let text = "DELETE FROM idempotency_keys WHERE (account_id, key) IN (
+                   SELECT account_id, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)
+                 RETURNING CAST(1 AS BIGINT) AS deleted";
+            Statement::new(text).bind(before.as_micros())
+        };
+        let delete = BatchedDelete { name: "trim_idempotency_keys", rows_max: TRIMMED_ROWS_MAX, statement };
+        self.database.delete_in_batches(&delete, || true).await
     }
 }

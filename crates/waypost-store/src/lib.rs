@@ -14,6 +14,7 @@
 
 mod accounts;
 mod api_keys;
+mod batched_delete;
 mod bulk;
 mod clicks;
 mod database;
@@ -30,6 +31,7 @@ mod list;
 mod members;
 mod migrate;
 mod outbox;
+mod outbox_trim;
 #[cfg(test)]
 mod plans;
 mod record_json;

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 
-use crate::database::StoreOptions;
+use crate::database::{StoreOptions, millis, within};
 use crate::dialect::{self, Address, Engine, FileSettings};
 use crate::error::StoreError;
 use crate::rights;
@@ -126,30 +126,36 @@ impl Schema {
     }
 
     async fn prepare_content(&self, address: &Address, options: &StoreOptions, version: i64) -> Result<(), StoreError> {
-        let mut connection = address.connect_once(&self.file, options.migration_wait_ms).await?;
+        let answer_max = millis(options.statement_ms_max);
+        let mut connection = address.connect_once(&self.file, options.migration_wait_ms, answer_max).await?;
         let checked = match address {
             Address::Sqlite(path) => sqlite_file::check_opened(path, &mut connection).await,
             Address::Postgres(_) => Ok(()),
         };
         let prepared = match checked {
-            Ok(()) => match self.migrate(address, &mut connection, version).await {
+            Ok(()) => match self.migrate(address, options, &mut connection, version).await {
                 Ok(()) => Ok(()),
                 Err(error) => Err(rights::explain(error, address, &mut connection).await),
             },
             Err(error) => Err(error),
         };
-        let closed = connection.close().await.map_err(|error| dialect::failure("migrate", error));
+        let closed = address.close_once(connection).await.map_err(|error| dialect::failure("migrate", error));
         prepared.and(closed)
     }
 
-    async fn migrate(&self, address: &Address, connection: &mut AnyConnection, version: i64) -> Result<(), StoreError> {
+    async fn migrate(
+        &self,
+        address: &Address,
+        options: &StoreOptions,
+        connection: &mut AnyConnection,
+        version: i64,
+    ) -> Result<(), StoreError> {
         let engine = address.engine();
         let failed = |error| dialect::failure("migrate", error);
-        let mut tx = connection.begin_with(engine.begin_write()).await.map_err(failed)?;
-        if let Some(statement) = engine.take_turn(self.write_lock) {
-            sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&mut *tx).await.map_err(failed)?;
-        }
-        let found = self.version_of(address, &mut tx).await?;
+        // Migrations take as long as they do; what comes before them waits for nothing but its turn.
+        let limit = address.is_far().then(|| millis(options.migration_wait_ms + options.statement_ms_max));
+        let looked = async { Ok(self.take_turn(address, connection).await) };
+        let (mut tx, found) = within(limit, looked).await.map_err(failed)??;
         if found > self.newest() {
             return Err(StoreError::NewerSchema { found, known: self.newest() });
         }
@@ -168,7 +174,26 @@ impl Schema {
             let note = sqlx::query(sqlx::AssertSqlSafe(note)).bind(migration.version);
             note.execute(&mut *tx).await.map_err(|error| migration.failed(error))?;
         }
+        if found == version {
+            return within(limit, tx.commit()).await.map_err(failed);
+        }
         tx.commit().await.map_err(failed)
+    }
+
+    /// Begins a transaction that is the only one that writes, and finds the version of the schema.
+    async fn take_turn<'c>(
+        &self,
+        address: &Address,
+        connection: &'c mut AnyConnection,
+    ) -> Result<(Transaction<'c, Any>, i64), StoreError> {
+        let engine = address.engine();
+        let failed = |error| dialect::failure("migrate", error);
+        let mut tx = connection.begin_with(engine.begin_write()).await.map_err(failed)?;
+        if let Some(statement) = engine.take_turn(self.write_lock) {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&mut *tx).await.map_err(failed)?;
+        }
+        let found = self.version_of(address, &mut tx).await?;
+        Ok((tx, found))
     }
 
     /// The version that the database has; 0 for a new one, which gets its table of migrations here.

@@ -11,7 +11,7 @@ use waypost_core::id::{DomainId, LinkId};
 use crate::error::StoreError;
 use crate::rows::{Columns, as_bigint};
 use crate::statement::Statement;
-use crate::tx::{ReadTx, Tx};
+use crate::tx::ReadTx;
 
 /// The most entries that one call gives.
 pub const OUTBOX_BATCH_MAX: u32 = 10_000;
@@ -86,17 +86,5 @@ impl ReadTx {
     async fn outbox_end(&mut self, statement: &'static str) -> Result<u64, StoreError> {
         let row = self.fetch_optional(Statement::new(statement)).await?;
         row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))
-    }
-}
-
-impl Tx {
-    /// Removes the entries below `below` (but never the newest): the least cursor of all targets, plus one. Gives how many went.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn outbox_trim(&mut self, below: u64) -> Result<u64, StoreError> {
-        let statement =
-            Statement::new("DELETE FROM outbox WHERE sequence < $1 AND sequence < (SELECT max(sequence) FROM outbox)");
-        self.execute(statement.bind(as_bigint(below))).await
     }
 }

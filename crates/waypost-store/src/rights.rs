@@ -14,9 +14,7 @@ fn is_want_of_rights(error: &Error) -> bool {
 
 /// The failure of a migration with what to do about it, where the user lacks the right to migrate.
 pub(crate) async fn explain(failure: StoreError, address: &Address, connection: &mut AnyConnection) -> StoreError {
-    let (StoreError::Database { source, .. } | StoreError::Migration { source, .. }) = &failure else {
-        return failure;
-    };
+    let (StoreError::Withheld { source, .. } | StoreError::Migration { source, .. }) = &failure else { return failure };
     if address.engine() != Engine::Postgres || !is_want_of_rights(source) {
         return failure;
     }

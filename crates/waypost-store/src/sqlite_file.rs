@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
@@ -60,7 +61,7 @@ async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> 
 }
 
 async fn write_empty_database(draft: &Path, settings: &FileSettings) -> Result<(), StoreError> {
-    let mut connection = Address::Sqlite(draft.to_owned()).connect_once(settings, 0).await?;
+    let mut connection = Address::Sqlite(draft.to_owned()).connect_once(settings, 0, Duration::MAX).await?;
     let mark = format!("PRAGMA application_id = {}", settings.application_id);
     connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(mark))).await.map_err(|e| dialect::failure("create", e))?;
     connection.close().await.map_err(|error| dialect::failure("create", error))

@@ -18,7 +18,7 @@ const WRITE_ATTEMPTS_MAX: u32 = 5;
 /// The open database of links. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl Store {
@@ -124,7 +124,8 @@ impl Store {
         self.database.is_writable(probe).await
     }
 
-    /// Waits for the running transactions, then closes every connection.
+    /// Waits for the running transactions, then closes every connection. On PostgreSQL it ends within seconds, whatever the network
+    /// does: a transaction that is still under way then is undone.
     pub async fn close(&self) {
         self.database.close().await;
     }

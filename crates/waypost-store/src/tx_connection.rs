@@ -18,6 +18,9 @@ use crate::dialect;
 use crate::error::StoreError;
 use crate::write_health::WriteHealth;
 
+/// How long a connection that comes back may take to roll back, and to give a sign of life, where a network is between.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
+
 /// The connection. Dropping it undoes what was not committed.
 #[derive(Debug)]
 pub(crate) struct TxConnection {
@@ -126,17 +129,32 @@ impl Drop for TxConnection {
             health.note(self.state == State::Ended);
         }
         match self.state {
-            State::Ended => {}
+            State::Ended => drop(tokio::spawn(give_back(connection, self.statement_max))),
             State::Unknown => connection.close_on_drop(),
             State::Open | State::Failed => {
-                let limit = self.statement_max;
+                let limit = self.statement_max.map(|limit| limit.min(GIVE_BACK_MAX));
                 tokio::spawn(async move {
                     if let Err(error) = within(limit, connection.execute("ROLLBACK")).await {
                         tracing::debug!(%error, "a transaction could not be rolled back: closing its connection");
                         connection.close_on_drop();
+                    } else {
+                        give_back(connection, limit).await;
                     }
                 });
             }
         }
+    }
+}
+
+/// Gives a connection back to its pool, which asks it for a sign of life first: without an end by itself, so that a network that
+/// has fallen silent would keep its place. Where none comes in time the connection is closed and its place is free.
+async fn give_back(mut connection: PoolConnection<Any>, statement_max: Option<Duration>) {
+    let limit = statement_max.map(|limit| limit.min(GIVE_BACK_MAX));
+    let returned = async {
+        connection.return_to_pool().await;
+        Ok(())
+    };
+    if let Err(error) = within(limit, returned).await {
+        tracing::debug!(%error, "a connection gave no sign of life: closed it");
     }
 }

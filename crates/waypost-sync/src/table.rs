@@ -387,13 +387,8 @@ impl TableSync {
 
     /// Removes what nobody will ask for again. Can wait for the next time where it fails.
     async fn tidy(&self) {
-        let tidied = async {
-            let mut tx = self.store.begin("tidy").await?;
-            let before = tx.now().as_micros() - IDEMPOTENCY_HOURS * 3_600_000_000;
-            tx.trim_idempotency_keys(Timestamp::from_micros(before)).await?;
-            tx.commit().await
-        };
-        if let Err(error) = tidied.await {
+        let before = self.store.now().as_micros() - IDEMPOTENCY_HOURS * 3_600_000_000;
+        if let Err(error) = self.store.trim_idempotency_keys(Timestamp::from_micros(before)).await {
             tracing::warn!(error = %Chain(&error), "old idempotency keys were not removed");
         }
     }
@@ -409,9 +404,9 @@ impl TableSync {
         }
         let first = self.store.read("outbox_first").await?.outbox_first().await?;
         if below > first + OUTBOX_TRIM_EVERY {
-            let mut tx = self.store.begin("outbox_trim").await?;
-            let trimmed = tx.outbox_trim(below).await?;
-            tx.commit().await?;
+            // Edits that wait for the table go first; the rest is for another time.
+            let nobody_waits = || self.table.cursor() >= self.wanted.load(Ordering::SeqCst);
+            let trimmed = self.store.trim_outbox(below, nobody_waits).await?;
             tracing::debug!(entries = trimmed, "outbox trimmed");
         }
         Ok(())

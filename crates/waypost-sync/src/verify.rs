@@ -147,7 +147,13 @@ impl From<StoreError> for Stop {
 impl Verification {
     async fn run(mut self) {
         let began = Instant::now();
-        let outcome = self.compare_all().await;
+        let (mut stop, reader) = (self.stop.clone(), self.lines.clone());
+        // Wherever it is: a call to the target may take half a minute. What a call that is dropped has done, a later comparison finds.
+        let outcome = tokio::select! {
+            outcome = self.compare_all() => outcome,
+            _ = stop.wait_for(|stop| *stop) => Err(Stop::Gone),
+            () = reader.closed() => Err(Stop::Gone),
+        };
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let line = match outcome {
             Ok(()) => {

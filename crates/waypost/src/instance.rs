@@ -183,8 +183,17 @@ impl Instance {
     pub(crate) async fn close(&self) {
         self.clicks.stop().await;
         self.local.close().await;
-        self.click_store.close().await;
-        self.store.close().await;
+        self.close_databases().await;
+    }
+
+    pub(crate) async fn close_databases(&self) {
+        tokio::join!(self.click_store.close(), self.store.close());
+    }
+
+    /// Waits until both databases have answered, be it with an error.
+    pub(crate) async fn reach_databases(&self) {
+        // An error is an answer.
+        let _ = tokio::join!(self.click_store.ping(), self.store.ping());
     }
 
     /// The public URL that the last server on this database had.

@@ -9,6 +9,7 @@ mod descriptors;
 pub(crate) mod heap;
 mod local_socket;
 mod opening;
+mod running;
 mod vital;
 mod warm;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use url::Url;
 use waypost_control::PublicUrl;
 use waypost_core::visitor::day_of;
@@ -34,7 +35,8 @@ use crate::instance::{DatabasePlaces, LocalParts};
 use crate::print;
 use crate::serve::bridge::Bridge;
 use crate::serve::local_socket::LocalSocket;
-use crate::serve::opening::{ControlPlane, Opening};
+use crate::serve::opening::Opening;
+use crate::serve::running::Running;
 use crate::serve::vital::Vital;
 use crate::serve::warm::Warmer;
 use crate::visitor_salts::VisitorSalts;
@@ -71,7 +73,7 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let lock = data_dir.lock()?;
     // Before anything runs that an early signal would cut in the middle.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?))?;
+    let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?, &data_dir.table()))?;
     let local = runtime.block_on(LocalParts::open(config, &data_dir, lock))?;
     let bridge = Bridge::new(runtime.handle().clone(), Arc::clone(&local.table));
     let countries = countries::database(config.country_database.as_deref(), &data_dir);
@@ -86,19 +88,15 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let salts = runtime.spawn(destroy_old_salts(Arc::clone(&local.visitor_salts)));
     vital.watch_task("the task that destroys old salts", &salts);
     let public_url = config.public_url.clone().map_or_else(|| default_public_url(edge.local_addrs()), Ok)?;
+    let (refuse, refused) = oneshot::channel();
     let (control, waiting) = match opening {
         Ok(databases) => {
             let started = opening::start(databases, local.clone(), config, public_url.clone(), (&bridge, &vital));
             (Some(runtime.block_on(started)?), None)
         }
         Err(opening) => {
-            // Nobody can say what the table lacks. Links of one that was complete once are more than none.
-            if let Err(error) = local.table.trust() {
-                tracing::error!(error = &error as &dyn std::error::Error, "the link table cannot be read");
-            }
-            let parts = (bridge.clone(), Arc::clone(&vital));
-            let work = opening.start_when_open(local.clone(), config.clone(), public_url.clone(), parts);
-            let waiting = runtime.spawn(work);
+            let (asked, parts) = ((config.clone(), public_url.clone()), (bridge.clone(), Arc::clone(&vital)));
+            let waiting = runtime.spawn(opening.start_when_open(local.clone(), asked, parts, refuse));
             let (task, bridge) = (waiting.abort_handle(), bridge.clone());
             vital
                 .watch(move || (task.is_finished() && !bridge.is_open()).then_some("the task that opens the database"));
@@ -111,65 +109,39 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     let spool = local.spool.clone();
     vital.watch(move || spool.ended_thread());
     let look = || edge.ended_thread().or_else(|| warmer.ended_thread()).or_else(|| socket.ended_task());
-    let ended = runtime.block_on(async {
+    let end = runtime.block_on(async {
         tokio::select! {
-            name = signals.wait() => {
-                tracing::info!("{name}: stopping");
-                None
-            }
-            name = vital.ends(look) => Some(name),
+            name = signals.wait() => End::Told(name),
+            name = vital.ends(look) => End::BrokenDown(name),
+            Ok(error) = refused => End::Refused(error),
         }
     });
-    if let Some(name) = ended {
-        tracing::error!("{name} has ended, which it must not: stopping, to be started again");
-        vital::end_for_certain(config.drain_timeout);
+    match end {
+        End::Told(name) => tracing::info!("{name}: stopping"),
+        End::BrokenDown(name) => {
+            tracing::error!("{name} has ended, which it must not: stopping, to be started again");
+            vital::end_for_certain(config.drain_timeout);
+        }
+        End::Refused(_) => {}
     }
     drop(vital);
     Running { edge, warmer, control, waiting, socket, local }.stop(runtime, config.drain_timeout);
-    if ended.is_some() {
-        return Err(BrokenDown.into());
+    match end {
+        End::Told(_) => tracing::info!("stopped"),
+        End::BrokenDown(_) => return Err(BrokenDown.into()),
+        End::Refused(error) => return Err(error),
     }
-    tracing::info!("stopped");
     Ok(())
 }
 
-/// Everything that has to be stopped.
-struct Running {
-    edge: Edge,
-    warmer: Warmer,
-    control: Option<ControlPlane>,
-    /// The way to a control plane that waits for its database.
-    waiting: Option<JoinHandle<ControlPlane>>,
-    socket: LocalSocket,
-    local: LocalParts,
-}
-
-impl Running {
-    fn stop(self, runtime: &Runtime, drain_timeout: Duration) {
-        let Self { edge, warmer, mut control, waiting, socket, local } = self;
-        if let Some(waiting) = waiting {
-            waiting.abort();
-            // `None` where the database never came.
-            control = runtime.block_on(waiting).ok();
-        }
-        // They would be waited for as long as somebody listens.
-        if let Some(control) = &control {
-            control.app.close_feeds();
-        }
-        drop(warmer);
-        let report = edge.shutdown(drain_timeout);
-        tracing::info!(finished = report.finished, cut = report.cut, "all connections are closed");
-        runtime.block_on(async {
-            socket.close().await;
-            match control {
-                Some(control) => {
-                    control.app.stop().await;
-                    control.instance.close().await;
-                }
-                None => local.close().await,
-            }
-        });
-    }
+/// Why the server ends.
+enum End {
+    /// By this signal.
+    Told(&'static str),
+    /// This has ended that must not.
+    BrokenDown(&'static str),
+    /// The database refuses us.
+    Refused(anyhow::Error),
 }
 
 /// A part has ended that must not.

@@ -1,31 +1,33 @@
 //! `/healthz`: the process answers. `/readyz`: it redirects; and for those whose instance it is, how it is doing.
 
-use std::sync::Arc;
-
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::json as json_value;
-use waypost_control::{App, Caller};
+use tokio::time::timeout;
+use waypost_control::{ANSWER_MAX, Caller};
 
 use crate::answer::{Refusal, json};
+use crate::state::HttpState;
 
 pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whoever has no key is told yes or no, and so is whoever has a wrong one: a balancer is not to be confused. That asks no
-/// database.
-pub(super) async fn readyz(State(app): State<Arc<App>>, caller: Result<Caller, Refusal>) -> Response {
+/// Whoever has no key is told yes or no, and so is whoever has a wrong one, or one that the database does not look up in time: a
+/// balancer is not to be confused. Without a key that asks no database.
+pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> Response {
     let status = |ready| if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match caller.and_then(|caller| Ok(caller.require_instance(&app)?)) {
-        Ok(()) => {
-            let readiness = app.readiness().await;
-            json(status(readiness.ready), &readiness)
-        }
-        Err(_) => {
-            let ready = app.redirects();
-            json(status(ready), &json_value!({ "ready": ready }))
-        }
+    let asked = async {
+        let caller = Caller::from_request_parts(&mut parts, &state).await?;
+        Ok::<_, Refusal>(caller.require_instance(&state.app)?)
+    };
+    if matches!(timeout(ANSWER_MAX, asked).await, Ok(Ok(()))) {
+        let readiness = state.app.readiness().await;
+        json(status(readiness.ready), &readiness)
+    } else {
+        let ready = state.app.redirects();
+        json(status(ready), &json_value!({ "ready": ready }))
     }
 }

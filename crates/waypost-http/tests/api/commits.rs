@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::timeout;
 use waypost_control::App;
 use waypost_http::{HttpSettings, router};
 use waypost_store::{Store, StoreOptions};
@@ -14,6 +15,9 @@ use crate::harness::{Data, TestApp, settings, table_options};
 
 /// More messages than a link takes to be made.
 const MESSAGES_MAX: u64 = 80;
+
+/// Two seconds, with room for a busy machine, and less than a transaction waits for a connection.
+const TOLD_WITHIN: Duration = Duration::from_secs(4);
 
 /// A control plane that loses its connections to PostgreSQL at the message of the test's choice.
 async fn app_behind_proxy() -> Option<(TestApp, Proxy)> {
@@ -61,4 +65,24 @@ async fn nothing_was_changed_is_said_only_where_it_is_known() {
         }
     }
     assert!(unknown > 0, "no commit was cut off");
+}
+
+/// Whoever watches is told within seconds, also where the database says nothing.
+#[tokio::test]
+async fn readiness_is_told_while_the_database_is_silent() {
+    let Some((app, proxy)) = app_behind_proxy().await else { return };
+    let key = app.operator("POST", "/api/v1/keys").json(&json!({"name": "t"})).await.json()["key"].clone();
+    let key = key.as_str().unwrap();
+    assert_eq!(app.with_key(key, "GET", "/readyz").send().await.json()["degraded"], false);
+    proxy.set_silent(true);
+    let told = timeout(TOLD_WITHIN, app.operator("GET", "/readyz").send()).await.unwrap();
+    let checks = &told.json()["checks"];
+    assert_eq!((told.status.as_u16(), &told.json()["degraded"]), (200, &json!(true)));
+    let reason = "the database has not answered within 2 seconds";
+    assert_eq!((&checks["store"]["ok"], &checks["store"]["error"]), (&json!(false), &json!(reason)), "{checks}");
+    let told = timeout(TOLD_WITHIN, app.with_key(key, "GET", "/readyz").send()).await.unwrap();
+    assert_eq!(told.json(), json!({"ready": true}), "nobody can say whose key it is");
+    let metrics = timeout(TOLD_WITHIN, app.operator("GET", "/metrics").send()).await.unwrap();
+    assert!(metrics.text().contains("waypost_store_up 0"), "{}", metrics.text());
+    proxy.set_silent(false);
 }

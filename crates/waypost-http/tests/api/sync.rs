@@ -1,13 +1,14 @@
 //! The link table follows the store: at once, after a crash, after it was lost, and when it cannot be written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use waypost_control::App;
-use waypost_core::LinkRecord;
+use waypost_core::{LinkRecord, Timestamp};
 use waypost_http::{HttpSettings, router};
-use waypost_store::{NewLink, SlugChoice, Store, StoreOptions};
+use waypost_store::{Clock, NewLink, SlugChoice, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 use crate::harness::{Data, TestApp, settings, table_options};
@@ -309,4 +310,29 @@ async fn a_link_that_cannot_be_read_holds_no_other_up() {
     let ready = app.operator("GET", "/readyz").send().await.json();
     let table = &ready["checks"]["table"];
     assert_eq!((&table["ok"], &table["behind"], &table["refused"]), (&json!(true), &json!(0), &json!(1)), "{ready}");
+}
+
+#[tokio::test]
+async fn readiness_names_a_job_that_has_ended() {
+    let breaks = Arc::new(AtomicBool::new(false));
+    let clock = Clock::new({
+        let breaks = Arc::clone(&breaks);
+        move || {
+            assert!(!breaks.load(Ordering::SeqCst), "on purpose");
+            Timestamp::from_micros(1_768_473_000_000_000)
+        }
+    });
+    let options = StoreOptions { clock, ..StoreOptions::default() };
+    let app = TestApp::opened(Data::embedded(), options, |settings| settings.sync_poll_ms = 20).await;
+    breaks.store(true, Ordering::SeqCst);
+    while app.app.ended_job().is_none() {
+        tokio::task::yield_now().await;
+    }
+    breaks.store(false, Ordering::SeqCst);
+    let ready = app.operator("GET", "/readyz").send().await.json();
+    assert_eq!(
+        (&ready["degraded"], &ready["ended"]),
+        (&json!(true), &json!("the job that keeps the link table current")),
+        "{ready}"
+    );
 }

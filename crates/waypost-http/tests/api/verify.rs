@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use waypost_testkit::kv_api::{CallKind, Fault, TOKEN};
 
 use crate::harness::TestApp;
@@ -224,9 +225,8 @@ async fn begin(bench: &KvBench) -> Body {
 #[tokio::test]
 async fn a_fault_in_the_middle_ends_the_answer_cleanly() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
-    bench.create_many("page", 2_100).await;
-    bench.settle().await;
-    bench.api.set_latency(Duration::from_millis(300));
+    // It waits to try again, which its first line says.
+    bench.api.set_fault(Some(Fault::status(503)));
     let body = begin(&bench).await;
     bench.api.set_fault(Some(Fault::code(404, 10_013)));
     let rest = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -240,13 +240,13 @@ async fn one_comparison_runs_at_a_time() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
     bench.create_many("page", 2_100).await;
     bench.settle().await;
-    bench.api.set_latency(Duration::from_millis(300));
+    bench.api.set_fault(Some(Fault::status(503)));
     let first = begin(&bench).await;
     let second = bench.app.operator("POST", "/api/v1/sync/verify").json(&json!({})).await;
     second.assert_problem(409, "verify_running");
     // Nobody reads on: it ends.
     drop(first);
-    bench.api.set_latency(Duration::ZERO);
+    bench.api.set_fault(None);
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let reply = bench.app.operator("POST", "/api/v1/sync/verify").json(&json!({})).await;
@@ -259,15 +259,50 @@ async fn one_comparison_runs_at_a_time() {
     }
 }
 
+/// What is left of an answer, which ends soon: not only after what the comparison waits for.
+async fn rest_of(body: Body) -> String {
+    let rest = timeout(Duration::from_secs(15), axum::body::to_bytes(body, usize::MAX)).await;
+    String::from_utf8(rest.expect("an answer that ends").unwrap().to_vec()).unwrap()
+}
+
 #[tokio::test]
-async fn a_stop_ends_a_comparison() {
+async fn a_stop_ends_a_comparison_that_waits() {
     let bench = KvBench::over(crate::harness::Data::embedded()).await;
-    bench.create_many("page", 3_100).await;
-    bench.settle().await;
-    bench.api.set_latency(Duration::from_millis(200));
-    let body = begin(&bench).await;
+    // The first line says that it waits.
     bench.api.set_fault(Some(Fault::rate_limited(Some("3000"))));
+    let body = begin(&bench).await;
     bench.app.app.stop().await;
-    let rest = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    assert!(String::from_utf8_lossy(&rest).ends_with("{\"error\":\"the server is stopping\"}\n"));
+    assert!(rest_of(body).await.ends_with("{\"error\":\"the server is stopping\"}\n"));
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_comparison_in_the_middle_of_a_call() {
+    let bench = KvBench::over(crate::harness::Data::embedded()).await;
+    bench.api.hold_next_call();
+    let call = bench.app.operator("POST", "/api/v1/sync/verify").header("content-type", "application/json");
+    let body = call.body_of(json!({}).to_string()).await;
+    while !bench.api.holds_call() {
+        tokio::task::yield_now().await;
+    }
+    bench.app.app.stop().await;
+    assert_eq!(rest_of(body).await, "{\"error\":\"the server is stopping\"}\n");
+}
+
+/// Nobody reads on while a call is on its way: the next comparison need not wait for its end.
+#[tokio::test]
+async fn a_comparison_ends_with_its_reader() {
+    let bench = KvBench::over(crate::harness::Data::embedded()).await;
+    bench.api.hold_next_call();
+    let call = bench.app.operator("POST", "/api/v1/sync/verify").header("content-type", "application/json");
+    let body = call.body_of(json!({}).to_string()).await;
+    while !bench.api.holds_call() {
+        tokio::task::yield_now().await;
+    }
+    drop(body);
+    let again = async {
+        while bench.app.operator("POST", "/api/v1/sync/verify").json(&json!({})).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(15), again).await.expect("another comparison");
 }

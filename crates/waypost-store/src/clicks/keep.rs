@@ -4,6 +4,7 @@ use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 use waypost_core::visitor::day_of;
 
+use crate::batched_delete::{BatchedDelete, SHORT_ROWS_MAX};
 use crate::clicks::ClickStore;
 use crate::clicks::events::EVENT_ID_DAYS;
 use crate::clicks::refused::REFUSED_DAYS;
@@ -11,6 +12,8 @@ use crate::error::StoreError;
 use crate::rows::Columns;
 use crate::statement::Statement;
 
+/// The most blocks of clicks, of some thousand clicks each, that one transaction deletes.
+const PRUNED_BLOCKS_MAX: u32 = 256;
 const DAY_MICROS: i64 = 86_400_000_000;
 
 impl ClickStore {
@@ -60,34 +63,47 @@ impl ClickStore {
             after = account;
             pruned += clicks;
         }
-        let mut tx = self.database.begin("prune_event_ids").await?;
-        let statement = Statement::new("DELETE FROM click_event_ids WHERE day < $1");
-        tx.execute(statement.bind(today - EVENT_ID_DAYS)).await?;
-        let refused = Statement::new("DELETE FROM click_refused WHERE received_at < $1");
-        tx.execute(refused.bind((today - REFUSED_DAYS) * DAY_MICROS)).await?;
-        tx.commit().await?;
+        let statement = || {
+            let text = "DELETE FROM click_event_ids WHERE event_id IN (
+                   SELECT event_id FROM click_event_ids WHERE day < $1 ORDER BY day LIMIT $2)
+                 RETURNING CAST(1 AS BIGINT) AS deleted";
+            Statement::new(text).bind(today - EVENT_ID_DAYS)
+        };
+        let event_ids = BatchedDelete { name: "prune_event_ids", rows_max: SHORT_ROWS_MAX, statement };
+        self.database.delete_in_batches(&event_ids, || true).await?;
+        let statement = || {
+            let text = "DELETE FROM click_refused WHERE sequence IN (
+                   SELECT sequence FROM click_refused WHERE received_at < $1 ORDER BY sequence LIMIT $2)
+                 RETURNING CAST(1 AS BIGINT) AS deleted";
+            Statement::new(text).bind((today - REFUSED_DAYS) * DAY_MICROS)
+        };
+        let refused = BatchedDelete { name: "prune_refused_events", rows_max: SHORT_ROWS_MAX, statement };
+        self.database.delete_in_batches(&refused, || true).await?;
         Ok(pruned)
     }
 
-    /// Prunes the next account that has raw clicks, in a transaction of its own, so that counting goes on in between.
+    /// Prunes the next account that has raw clicks, in transactions of their own, so that counting goes on in between.
     async fn prune_next(&self, after: i64, default_days: u32, today: i64) -> Result<Option<(i64, u64)>, StoreError> {
-        let mut tx = self.database.begin("prune_clicks").await?;
-        let statement = Statement::new(
+        let next = Statement::new(
             "SELECT s.number, p.retention_days
              FROM click_scopes AS s LEFT JOIN click_policies AS p ON p.account = s.key
              WHERE s.number = (SELECT min(account) FROM click_blocks WHERE account > $1)",
         );
-        let Some(row) = tx.fetch_optional(statement.bind(after)).await? else { return Ok(None) };
+        let mut tx = self.database.read("prune_next").await?;
+        let Some(row) = tx.fetch_optional(next.bind(after)).await? else { return Ok(None) };
+        drop(tx);
         let columns = Columns::new(&row, "click scope");
         let account = columns.get::<i64>("number")?;
         let days = columns.get::<Option<i64>>("retention_days")?.unwrap_or(i64::from(default_days));
-        let cut = today - days;
-        let old = "FROM click_blocks WHERE account = $1 AND (day < $2 OR stored_day < $2)";
-        let sum = Statement::new(format!("SELECT CAST(coalesce(sum(clicks), 0) AS BIGINT) AS clicks {old}"));
-        let row = tx.fetch_optional(sum.bind(account).bind(cut)).await?;
-        let clicks = row.as_ref().map_or(Ok(0), |row| Columns::new(row, "block of clicks").count("clicks"))?;
-        tx.execute(Statement::new(format!("DELETE {old}")).bind(account).bind(cut)).await?;
-        tx.commit().await?;
+        let statement = || {
+            let text = "DELETE FROM click_blocks WHERE account = $1 AND (day, ordinal) IN (
+                   SELECT day, ordinal FROM click_blocks WHERE account = $1 AND (day < $2 OR stored_day < $2)
+                   ORDER BY day, ordinal LIMIT $3)
+                 RETURNING clicks AS deleted";
+            Statement::new(text).bind(account).bind(today - days)
+        };
+        let blocks = BatchedDelete { name: "prune_clicks", rows_max: PRUNED_BLOCKS_MAX, statement };
+        let clicks = self.database.delete_in_batches(&blocks, || true).await?;
         Ok(Some((account, clicks)))
     }
 }

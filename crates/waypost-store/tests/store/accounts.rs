@@ -156,9 +156,18 @@ async fn idempotency(testbed: Testbed) {
     let mut tx = testbed.store.begin("t").await.unwrap();
     assert_eq!(tx.begin_idempotent(account, "k", &[2; 32]).await.unwrap(), Idempotency::Fresh, "after a day");
     tx.finish_idempotent(account, "k", &[2; 32], (200, b"")).await.unwrap();
-    assert_eq!(tx.trim_idempotency_keys(tx.now()).await.unwrap(), 0);
-    let later = Timestamp::from_micros(tx.now().as_micros() + 1);
-    assert_eq!(tx.trim_idempotency_keys(later).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let now = testbed.now();
+    assert_eq!(testbed.store.trim_idempotency_keys(now).await.unwrap(), 0);
+    let later = Timestamp::from_micros(now.as_micros() + 1);
+    assert_eq!(testbed.store.trim_idempotency_keys(later).await.unwrap(), 1);
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+        INSERT INTO idempotency_keys (account_id, key, request_digest, status, body, created_at)
+        SELECT min(id), CAST(i AS TEXT), '', 200, '', i FROM accounts, n GROUP BY i";
+    testbed.db_execute(fill).await;
+    let after_all_but_one = Timestamp::from_micros(2_500);
+    assert_eq!(testbed.store.trim_idempotency_keys(after_all_but_one).await.unwrap(), 2_499);
+    assert_eq!(testbed.db_execute("SELECT key FROM idempotency_keys").await.trim(), "2500");
 }
 
 async fn settings(testbed: Testbed) {

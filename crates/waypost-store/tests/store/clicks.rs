@@ -1,5 +1,6 @@
 //! Clicks: counted once, read in pages, erased, pruned.
 
+mod batches;
 mod counting;
 mod damage;
 mod erasing;

@@ -1,5 +1,7 @@
 //! What edges learn: outbox, current records, the walk over all links, UTM templates.
 
+use std::cell::Cell;
+
 use waypost_core::record::{UtmTemplate, Utms};
 use waypost_core::{Hostname, Timestamp};
 use waypost_store::{CreateOutcome, EdgeRecord, NewDomain, NewLink, NewUtmTemplate, StoreError};
@@ -7,7 +9,7 @@ use waypost_store::{CreateOutcome, EdgeRecord, NewDomain, NewLink, NewUtmTemplat
 use crate::testbed::{Testbed, on_both_engines};
 
 on_both_engines! {
-    outbox_cursors, entries_coalesce, walk_over_all, utm_templates_reach_all_links, what_was_made_need_not_be_read,
+    outbox_cursors, a_large_outbox_is_trimmed_in_batches, entries_coalesce, walk_over_all, utm_templates_reach_all_links, what_was_made_need_not_be_read,
 }
 
 async fn outbox_cursors(testbed: Testbed) {
@@ -33,6 +35,31 @@ async fn outbox_cursors(testbed: Testbed) {
     testbed.create("e", "https://example.com/").await.unwrap();
     let mut tx = testbed.store.read("t").await.unwrap();
     assert_eq!(tx.outbox_after(4, 10).await.unwrap()[0].sequence, 5);
+}
+
+async fn a_large_outbox_is_trimmed_in_batches(testbed: Testbed) {
+    let link = testbed.create("a", "https://example.com/").await.unwrap();
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 45000)
+        INSERT INTO outbox (sequence, link_id, domain_id, slug, version)
+        SELECT i, link_id, domain_id, slug, version FROM outbox, n WHERE sequence = 1";
+    testbed.db_execute(fill).await;
+    let first = async || testbed.store.read("t").await.unwrap().outbox_first().await.unwrap();
+    let batches = Cell::new(0);
+    let up_to = |max| {
+        batches.set(batches.get() + 1);
+        batches.get() < max
+    };
+    assert_eq!(testbed.store.trim_outbox(20_001, || up_to(100)).await.unwrap(), 20_000);
+    assert_eq!((batches.take(), first().await), (2, 20_001), "two full batches, and one that finds nothing");
+    // A stop in between leaves the rest, without a gap, to the next time.
+    assert_eq!(testbed.store.trim_outbox(u64::MAX, || up_to(1)).await.unwrap(), 10_000);
+    assert_eq!(first().await, 30_001);
+    let mut tx = testbed.store.read("t").await.unwrap();
+    assert_eq!(tx.outbox_after(30_000, 10_000).await.unwrap().len(), 10_000);
+    drop(tx);
+    assert_eq!(testbed.store.trim_outbox(u64::MAX, || true).await.unwrap(), 14_999, "the newest stays");
+    assert_eq!(first().await, 45_000);
+    assert!(testbed.delete(&link).await.is_ok(), "counting goes on");
 }
 
 fn summary(records: &[EdgeRecord]) -> Vec<(&str, &str, u64, Option<&str>)> {

@@ -16,6 +16,9 @@ use crate::testbed::{ClickTestbed, Testbed};
 /// More calls than any transaction of these tests makes.
 const CALLS_MAX: u64 = 500;
 
+/// Longer than a close takes, and an opening with short limits, whatever the network does.
+const CLOSE_MAX: Duration = Duration::from_secs(8);
+
 /// What fails on a disk while something is written. A count of 1 is a single fault, more is a disk that stays full or broken until
 /// the order is taken back.
 const WRITE_FAULTS: [(Calls, Failure, u64); 6] = [
@@ -326,8 +329,85 @@ async fn links_over_a_connection_that_falls_silent() {
         }
     }
     assert!(message > 10 && refused > 3, "{message} {refused}");
-    // The pool asks a connection that comes back for a sign of life and waits for that without an end, if this is what was silenced.
-    let _ = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+    tokio::time::timeout(CLOSE_MAX, store.close()).await.expect("a close that ends");
+}
+
+/// The pool asks a connection that comes back for a sign of life. The place of one that gives none is free again soon.
+///
+/// One thread, so that nothing runs between the end of a transaction and the silence.
+#[tokio::test]
+async fn places_of_connections_that_come_back_silent() {
+    let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
+    let limits =
+        StoreOptions { connections_max: 1, wait_ms: 5_000, statement_ms_max: 1_000, ..StoreOptions::default() };
+    let store = Store::open(&testbed.address, limits).await.unwrap();
+    let set = async |is_committed: bool| {
+        let mut tx = store.begin("set").await?;
+        tx.set_setting("test", "value").await?;
+        if is_committed {
+            tx.commit().await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    for is_committed in [true, false] {
+        set(true).await.unwrap();
+        set(is_committed).await.unwrap();
+        proxy.set_silent(true);
+        // The connection's end of silence is waited for below; what is on its way to the server is lost by then.
+        tokio::time::timeout(CLOSE_MAX, store.begin("wait")).await.unwrap().map(drop).unwrap_err();
+        proxy.set_silent(false);
+        set(true).await.unwrap_or_else(|error| panic!("committed: {is_committed}: {error:?}"));
+    }
+    store.close().await;
+}
+
+/// A start on a database that has its schema, over a network that falls silent at some message of it.
+#[tokio::test]
+async fn openings_over_a_network_that_falls_silent() {
+    let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
+    let limits = StoreOptions {
+        wait_ms: 1_000,
+        statement_ms_max: 700,
+        migration_wait_ms: 300,
+        connections_max: 1,
+        ..StoreOptions::default()
+    };
+    let mut message = 1;
+    loop {
+        proxy.cut_at(message, Cut::Silence);
+        let opened = tokio::time::timeout(CLOSE_MAX, Store::open(&testbed.address, limits.clone())).await;
+        let opened = opened.unwrap_or_else(|_| panic!("message {message}: no end"));
+        let has_cut = proxy.has_cut();
+        proxy.cut_nothing();
+        match opened {
+            Ok(store) => store.close().await,
+            Err(error) => assert!(error.is_unavailable(), "message {message}: {error:?}"),
+        }
+        if !has_cut {
+            break;
+        }
+        message += 2;
+    }
+    assert!(message > 10, "{message}");
+}
+
+/// Idle connections, one in a transaction that goes on, and one that is coming back.
+#[tokio::test]
+async fn closes_over_a_network_that_falls_silent() {
+    let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
+    let store = Store::open(&testbed.address, StoreOptions::default()).await.unwrap();
+    let clicks = ClickStore::open(&testbed.address, StoreOptions::default()).await.unwrap();
+    clicks.ping().await.unwrap();
+    let (idle, held, returned) =
+        (store.read("idle").await.unwrap(), store.read("held").await.unwrap(), store.read("returned").await.unwrap());
+    drop(idle);
+    // Until it is idle.
+    store.ping().await.unwrap();
+    proxy.set_silent(true);
+    drop(returned);
+    let both = async { tokio::join!(store.close(), clicks.close()) };
+    tokio::time::timeout(CLOSE_MAX, both).await.expect("closes that end");
+    drop(held);
 }
 
 /// The limit stays with the process, so this comes last. A larger link needs more: the statement fails earlier in its work.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
 use waypost_api::sync::VerifyProgress;
 use waypost_core::Timestamp;
 use waypost_core::sync::RestReason;
@@ -37,7 +38,7 @@ impl Verification {
                     }
                     let error = fault.to_string();
                     self.waiting("fault", Some(error), None).await?;
-                    self.sleep(pause).await?;
+                    sleep(pause).await;
                     pause *= 2;
                 }
                 Err(fault) => return Err(Stop::Target(fault)),
@@ -60,7 +61,7 @@ impl Verification {
             let Some(until) = until else { return Ok(()) };
             self.waiting(reason, None, Some(until)).await?;
             let wait = u64::try_from(until.as_micros() - now.as_micros()).unwrap_or(0);
-            self.sleep(Duration::from_micros(wait).clamp(Duration::from_millis(10), ALLOWANCE_WAIT_MAX)).await?;
+            sleep(Duration::from_micros(wait).clamp(Duration::from_millis(10), ALLOWANCE_WAIT_MAX)).await;
         }
     }
 
@@ -86,14 +87,5 @@ impl Verification {
         health.error = Some(message);
         tx.set_sync_health(self.links.target, &health).await?;
         Ok(tx.commit().await?)
-    }
-
-    /// Waits, unless whoever reads has gone or the process ends.
-    pub(super) async fn sleep(&mut self, pause: Duration) -> Result<(), Stop> {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.lines.closed() => Err(Stop::Gone),
-            _ = self.stop.wait_for(|stop| *stop) => Err(Stop::Gone),
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use waypost_api::sync::{Repaired, VerifyProgress};
 use waypost_core::sync::{RestReason, SyncStatus};
 use waypost_store::SyncKey;
@@ -79,7 +80,7 @@ impl Verification {
             if moved_at.elapsed() >= PATIENCE {
                 self.repair.error = Some(format!("nothing was pushed for {} s", PATIENCE.as_secs()));
             }
-            self.sleep(LOOK_EVERY).await?;
+            sleep(LOOK_EVERY).await;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A way to PostgreSQL that breaks: a proxy on loopback which cuts or silences a connection at the message that it is told, or lets
-//! nobody through. It keeps its port, so that clients find the server again behind the same address.
+//! A way to PostgreSQL that breaks: a proxy on loopback which cuts or silences a connection at the message that it is told, lets
+//! nobody through, or swallows everything. It keeps its port, so that clients find the server again behind the same address.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -35,6 +35,7 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Shared {
     is_down: bool,
+    is_silent: bool,
     /// Messages of clients since the last order.
     messages: u64,
     /// The message at which its connection is cut.
@@ -95,6 +96,12 @@ impl Proxy {
             shared.open.drain(..).for_each(|end| close(&end));
         }
     }
+
+    /// Takes connections and bytes and passes none on, as a network that drops packets. A connection that has lost something stays
+    /// silent afterwards; the others and new ones work again.
+    pub fn set_silent(&self, is_silent: bool) {
+        lock(&self.shared).is_silent = is_silent;
+    }
 }
 
 impl Drop for Proxy {
@@ -115,18 +122,34 @@ fn connect(client: TcpStream, server: SocketAddr, shared: &Arc<Mutex<Shared>>) -
         let mut shared = lock(shared);
         shared.open.extend([client.try_clone()?, server.try_clone()?]);
     }
-    let (mut answers, mut to_client) = (server.try_clone()?, client.try_clone()?);
+    let (answers, to_client) = (server.try_clone()?, client.try_clone()?);
+    let shared = Arc::clone(shared);
+    let silence = Arc::clone(&shared);
     thread::spawn(move || {
-        let _ = io::copy(&mut answers, &mut to_client);
+        let _ = pass_on(&answers, &to_client, &silence);
         close(&to_client);
     });
-    let shared = Arc::clone(shared);
     thread::spawn(move || {
         let _ = forward(&client, &server, &shared);
         close(&client);
         close(&server);
     });
     Ok(())
+}
+
+/// Passes on what the server says until the connection ends, or falls silent.
+fn pass_on(mut server: &TcpStream, mut client: &TcpStream, shared: &Mutex<Shared>) -> io::Result<()> {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        let length = server.read(&mut bytes)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if lock(shared).is_silent {
+            return io::copy(&mut server, &mut io::sink()).map(drop);
+        }
+        client.write_all(&bytes[..length])?;
+    }
 }
 
 /// Forwards message by message until the connection ends or is cut.
@@ -165,6 +188,9 @@ impl Shared {
     /// Counts a message; gives how its connection is cut, if it is.
     fn next(&mut self) -> Option<Cut> {
         self.messages += 1;
+        if self.is_silent {
+            return Some(Cut::Silence);
+        }
         let (at, cut) = self.cut?;
         let is_cut = self.messages == at;
         self.has_cut |= is_cut;

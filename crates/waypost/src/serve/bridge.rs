@@ -21,6 +21,9 @@ use waypost_table::Table;
 /// room of their own: whoever holds bodies back keeps no other request out.
 const REQUESTS_MAX: usize = 1_024;
 
+/// What is said until the control plane is there.
+const NOT_OPEN: &str = "the server is waiting for its database";
+
 /// Bytes of a body without meaning that are read so that its connection can go on.
 const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
@@ -129,11 +132,12 @@ fn before_the_start(shared: &Shared, request: &Request<Body>) -> Response<Contro
             // No key can be looked up; the local socket needs none.
             if request.extensions().get::<Principal>().is_some() {
                 body["degraded"] = true.into();
-                body["checks"] = serde_json::json!({ "store": { "ok": false, "writable": false } });
+                let store = serde_json::json!({ "ok": false, "writable": false, "error": NOT_OPEN });
+                body["checks"] = serde_json::json!({ "store": store });
             }
             plain(status, "application/json", body.to_string())
         }
-        _ => unavailable("the server is waiting for its database"),
+        _ => unavailable(NOT_OPEN),
     }
 }
 

@@ -19,9 +19,6 @@ use waypost_http::Principal;
 
 use crate::data_dir::{DataDir, SocketPath};
 
-/// How long running commands may take once the server stops.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
-
 /// Reads requests as strictly as the edge does.
 struct StrictListener(UnixListener);
 
@@ -79,11 +76,11 @@ impl LocalSocket {
         self.server.is_finished().then_some("the task that serves the local socket")
     }
 
-    /// Stops accepting, lets running commands finish, and removes the socket.
-    pub(crate) async fn close(self) {
+    /// Stops accepting, lets running commands finish for so long, and removes the socket.
+    pub(crate) async fn close(self, wait: Duration) {
         // Nobody listens where the server has already ended.
         let _ = self.stop.send(());
-        if tokio::time::timeout(CLOSE_WAIT, self.server).await.is_err() {
+        if tokio::time::timeout(wait, self.server).await.is_err() {
             tracing::warn!("a command on the local socket was cut");
         }
         if let Err(error) = fs::remove_file(&self.path) {

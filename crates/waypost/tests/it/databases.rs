@@ -1,5 +1,7 @@
 //! Databases that are away or locked: redirects go on, changes are refused in time, and all comes back by itself.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -13,6 +15,12 @@ use crate::support::{Folder, get};
 
 /// More than anything here takes on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a stop without its database takes, how long nobody redirects meanwhile, and how soon a start without it redirects; with
+/// room for a machine that is busy with other tests.
+const STOP_MAX: Duration = Duration::from_secs(8);
+const STOP_PAUSE_MAX: Duration = Duration::from_millis(2_500);
+const START_MAX: Duration = Duration::from_millis(2_500);
 
 fn create(server: &Server, key: &str, slug: &str) -> Response {
     let body = json!({ "destination_url": "https://example.com/", "slug": slug }).to_string();
@@ -186,6 +194,42 @@ fn a_user_without_rights_is_told_what_to_run() {
     database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();
 }
 
+/// Rights, a table and a password that are taken away while the server runs: refused in time, said, and over once they are back.
+#[test]
+fn what_is_taken_away_while_the_server_runs_is_503() {
+    let Some(database) = test_database() else { return };
+    let user = format!("waypost_kept_{}", std::process::id());
+    let execute = |sql: &str| database.execute(&sql.replace("USER", &user)).unwrap();
+    execute("CREATE ROLE USER LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO USER");
+    let (_, place) = database.url().split_once('@').unwrap();
+    let folder = Folder::new();
+    let url = format!("postgres://{user}@{place}");
+    let server = Server::start(&folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)])).unwrap();
+    let key = key_of(&folder);
+    assert_eq!(create(&server, &key, "x").status, 201);
+    for (number, (take, give, said)) in [
+        ("REVOKE INSERT ON outbox FROM USER", "GRANT INSERT ON outbox TO USER", "permission denied for table outbox"),
+        ("REVOKE ALL ON links FROM USER", "GRANT ALL ON links TO USER", "permission denied for table links"),
+        ("ALTER TABLE links RENAME TO lost", "ALTER TABLE lost RENAME TO links", "\"links\" does not exist"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        execute(take);
+        let refused = create(&server, &key, "y");
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("30")), "{take}: {}", refused.text());
+        let is_said =
+            || server.output().lines().any(|line| line.contains("its administrator can") && line.contains(said));
+        wait_until(DEADLINE, "the reason to be logged", is_said).unwrap();
+        assert_eq!(get(&server, "/x").status, 302);
+        execute(give);
+        let slug = format!("after{number}");
+        wait_until(DEADLINE, "a link to be made", || create(&server, &key, &slug).status == 201).unwrap();
+    }
+    drop(server);
+    execute("DROP OWNED BY USER; DROP ROLE USER");
+}
+
 /// As where a first start died between the two, for want of room.
 #[test]
 fn a_table_without_a_database_is_no_reason_to_refuse() {
@@ -197,4 +241,72 @@ fn a_table_without_a_database_is_no_reason_to_refuse() {
     folder.run(&["link", "create", "https://example.com/", "--slug", "new"]).text();
     let server = folder.serve(&[]);
     assert_eq!((get(&server, "/new").status, get(&server, "/gone").status), (302, 404));
+}
+
+/// Asks for a link again and again until nobody listens any more; gives when it was answered last.
+fn redirected_last(address: SocketAddr) -> Instant {
+    let mut last = Instant::now();
+    while let Ok(response) = request(address, "GET /x", &[], b"") {
+        if response.status == 302 {
+            last = Instant::now();
+        }
+    }
+    last
+}
+
+/// As over a network that swallows everything: redirects pause for no longer than a restart takes.
+#[test]
+fn a_restart_while_postgres_hangs_goes_on_redirecting() {
+    let Some(database) = test_database() else { return };
+    let (proxy, url) = Proxy::start(database.url()).unwrap();
+    let folder = Folder::new();
+    let options = folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)]);
+    let mut server = Server::start(&options).unwrap();
+    let key = key_of(&folder);
+    assert_eq!(create(&server, &key, "x").status, 201);
+    proxy.set_silent(true);
+    std::thread::scope(|scope| {
+        let address = server.address();
+        // A request that waits for the database, and clicks to be counted.
+        let authorization = format!("Bearer {key}");
+        scope.spawn(move || request(address, "GET /api/v1/links", &[("authorization", &authorization)], b""));
+        let redirects = scope.spawn(move || redirected_last(address));
+        let told = Instant::now();
+        assert!(server.terminate().unwrap().success(), "{}", server.output());
+        let (ended, last) = (Instant::now(), redirects.join().unwrap());
+        assert!(ended - last < STOP_PAUSE_MAX, "no redirects for {:?}", ended - last);
+        assert!(ended - told < STOP_MAX, "stopped after {:?}", ended - told);
+    });
+
+    let begun = Instant::now();
+    let mut server = Server::launch(&options).unwrap();
+    server.wait_listening().unwrap();
+    assert_eq!(get(&server, "/x").status, 302);
+    assert!(begun.elapsed() < START_MAX, "no redirects for {:?}", begun.elapsed());
+    wait_until(DEADLINE, "the table to be believed", || get(&server, "/nope").status == 404).unwrap();
+    proxy.set_silent(false);
+    wait_until(DEADLINE, "a link to be made", || create(&server, &key, "y").status == 201).unwrap();
+    assert!(server.terminate().unwrap().success());
+}
+
+/// What a database says within the first seconds decides, also where links redirect by then.
+#[test]
+fn a_refusal_that_comes_late_ends_the_start() {
+    let folder = Folder::new();
+    folder.run(&["link", "create", "https://example.com/", "--slug", "x"]).text();
+    let mut server = Server::start(&folder.options_with(&[])).unwrap();
+    assert_eq!(get(&server, "/x").status, 302);
+    assert!(server.terminate().unwrap().success());
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://me@{}/links?sslmode=disable", listener.local_addr().unwrap());
+    let mut server = Server::launch(&folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)])).unwrap();
+    let (mut database, _) = listener.accept().unwrap();
+    server.wait_listening().unwrap();
+    assert_eq!(get(&server, "/x").status, 302);
+    assert_eq!(get(&server, "/nope").status, 503, "nobody has said yet what the table lacks");
+    let said = b"SFATAL\0C28P01\0Mpassword authentication failed\0\0";
+    database.write_all(&[b"E\0\0\0", [said.len() as u8 + 4].as_slice(), said].concat()).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(2), "{}", server.output());
+    assert!(server.output().contains("password authentication failed"), "{}", server.output());
 }
