@@ -71,7 +71,7 @@ mod verify;
 mod webhooks;
 mod when;
 
-pub use app::{App, StartError};
+pub use app::{App, PUBLIC_URL_SETTING, StartError};
 pub use caller::{ACCOUNT_HEADER, ClientAddress, Principal};
 pub use clicks::{ClickEnricher, ClickOrigin, ClickSettings, Clicks, EventResult, IngestStatus};
 pub use kv::{

@@ -29,7 +29,10 @@ fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return matches!(
             error,
-            StoreError::Address { .. } | StoreError::Refused { .. } | StoreError::NewerSchema { .. }
+            StoreError::Address { .. }
+                | StoreError::Refused { .. }
+                | StoreError::NewerSchema { .. }
+                | StoreError::PublicUrlTaken { .. }
         );
     }
     if let Some(error) = cause.downcast_ref::<TableError>() {
