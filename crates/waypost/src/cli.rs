@@ -7,10 +7,13 @@ mod sync;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use waypost_core::Hostname;
 
 pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
 pub(crate) use self::sync::{SomeLink, SyncCommand};
+
 use crate::config::flags::{CommandFlags, ServeFlags};
+use crate::transfer::row::read_domain_map;
 
 /// A link platform: short links that lead each visitor to the right place.
 ///
@@ -346,8 +349,11 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Put all links on this host, whatever the file says
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", conflicts_with = "domain_map")]
     pub(crate) domain: Option<String>,
+    /// Put links of one host of the file on another, such as old.example=go.example; may be given more than once
+    #[arg(long, value_name = "OLD=NEW", value_parser = read_domain_map)]
+    pub(crate) domain_map: Vec<(Hostname, Hostname)>,
     /// Take the slugs from the column with this heading, such as keyword; of a URL in it, what stands behind the host
     #[arg(long, value_name = "HEADING", conflicts_with = "draw_slugs")]
     pub(crate) slug_column: Option<String>,

@@ -6,5 +6,5 @@ pub(crate) mod export;
 pub(crate) mod import;
 mod progress;
 mod report;
-mod row;
+pub(crate) mod row;
 mod source;

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::transfer::csv::SlugColumn;
 use crate::transfer::progress::Progress;
 use crate::transfer::report::Report;
-use crate::transfer::row::{Refusal, Row};
+use crate::transfer::row::{Refusal, Row, TargetDomain};
 use crate::transfer::source::Source;
 
 const BULK_PATH: &str = "/api/v1/links/bulk";
@@ -153,11 +153,12 @@ impl Batch {
 impl Import<'_> {
     async fn run(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
+        let target = TargetDomain { all: self.args.domain.as_deref(), map: &self.args.domain_map };
         while let Some(row) = self.source.next_row().context("cannot read the file")? {
             if row.line < self.args.from_line {
                 continue;
             }
-            batch.push(row.prepare(self.args.domain.as_deref()));
+            batch.push(row.prepare(&target));
             if batch.is_full() {
                 self.send(std::mem::take(&mut batch)).await?;
             }
@@ -166,7 +167,7 @@ impl Import<'_> {
         while !self.in_flight.is_empty() {
             self.receive().await?;
         }
-        Ok(self.report.finish()?)
+        Ok(self.report.finish(&self.progress)?)
     }
 
     async fn send(&mut self, batch: Batch) -> anyhow::Result<()> {

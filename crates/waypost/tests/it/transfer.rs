@@ -307,3 +307,36 @@ fn what_is_doubtful_is_said_and_taken() {
     let refused = folder.run(&["import", &quoted]);
     assert!(!refused.fault(3).contains('\\'), "{refused:?}");
 }
+
+#[test]
+fn a_domain_that_is_not_there_is_named_once_and_can_be_mapped() {
+    let first = Folder::new();
+    let urls: String = (0..30).map(|number| format!("https://example.com/{number}\n")).collect();
+    let list = first.write("urls.txt", &urls);
+    let old = [("WAYPOST_PUBLIC_URL".to_owned(), "https://old.example".to_owned())];
+    let server = waypost_testkit::server::Server::start(&first.options_with(&old)).unwrap();
+    first.run(&["import", &list]).text();
+    let file = first.file("links.ndjson");
+    let file = file.to_str().unwrap();
+    first.run(&["export", "-o", file]).text();
+    drop(server);
+
+    let second = Folder::new();
+    second.make();
+    let run = second.run(&["import", file]);
+    assert!(run.stdout.starts_with("0 links made, 30 lines refused"), "{run:?}");
+    let said = run.fault(3);
+    assert!(said.starts_with("line 1: domain: there is no domain old.example for links"), "{said}");
+    assert!(
+        said.contains("29 lines are refused for the same reason as line 1: 2, 3, 4, 5, 6 and 24 more (domain_unknown)"),
+        "{said}"
+    );
+    assert!(said.contains("waypost domain create HOST") && said.contains("--domain-map OLD=NEW"), "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
+
+    second.run(&["import", file, "--domain-map", "OLD.example=localhost"]).text();
+    let links = second.run(&["link", "list", "--all", "--json"]).json_lines();
+    assert_eq!((links.len(), &links[0]["domain"]), (30, &json!("localhost")));
+    let bad = second.run(&["import", file, "--domain-map", "old.example"]);
+    assert!(bad.fault(2).contains("old.example=go.example"), "{bad:?}");
+}
