@@ -5,6 +5,8 @@ mod csv_records;
 pub(crate) mod export;
 pub(crate) mod import;
 mod progress;
+mod repeats;
 mod report;
 pub(crate) mod row;
+mod slug_columns;
 mod source;

@@ -8,6 +8,10 @@ use crate::print::counted;
 /// The most bytes of one line or record. A link of the largest size stays below.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
+/// What to say of bytes that are not UTF-8.
+pub(crate) const NOT_UTF8: &str = "not UTF-8: save the file as UTF-8 (in a spreadsheet: \"CSV UTF-8\"), or convert it, \
+    mostly with `iconv -f WINDOWS-1252 -t UTF-8 FILE`";
+
 /// Fields of a link record that the instance gives itself. A file may carry them; they are passed over.
 pub(crate) const GIVEN_FIELDS: [&str; 6] = ["id", "link_id", "account_id", "version", "short_url", "updated_at"];
 
@@ -41,6 +45,11 @@ impl Refusal {
             "a quote (\") that begins a cell is never closed, so that the rest of the file, {lines}, is inside it; none of that is imported. Close or remove the quote"
         );
         Self::new("quote_unclosed", reason)
+    }
+
+    /// Bytes that are no text, in this field where one is known.
+    pub(crate) fn not_utf8(field: &str) -> Self {
+        Self::new("utf8", if field.is_empty() { NOT_UTF8.to_owned() } else { format!("{field}: {NOT_UTF8}") })
     }
 
     pub(crate) fn too_long() -> Self {
