@@ -12,6 +12,7 @@ use waypost_control::{App, PublicUrl};
 use waypost_store::StoreError;
 
 use crate::config::Config;
+use crate::fault::describe;
 use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts};
 use crate::serve::bridge::Bridge;
 use crate::serve::vital::Vital;
@@ -55,7 +56,7 @@ impl Opening {
             Err(error) if may_pass(&error) => {
                 let attempt = tokio::spawn(retry(places.clone(), BACK_OFF.0));
                 let mut opening = Self { places, attempt, said: None };
-                opening.say(&format!("{error:#}"));
+                opening.say(&describe(&error));
                 Ok(Err(opening))
             }
             Err(error) => Err(error),
@@ -79,10 +80,10 @@ impl Opening {
                             tracing::info!("the database answers; everything is at work");
                             return started;
                         }
-                        Err(error) => format!("{error:#}"),
+                        Err(error) => describe(&error),
                     }
                 }
-                Ok(Err(error)) => format!("{error:#}"),
+                Ok(Err(error)) => describe(&error),
                 Err(error) => error.to_string(),
             };
             self.say(&reason);

@@ -181,6 +181,9 @@ fn a_user_without_rights_is_told_what_to_run() {
     let refused = folder.run(&["link", "create", "https://example.com/", "--database-url", &url]);
     let grant = format!("GRANT CREATE, USAGE ON SCHEMA public TO {user};");
     assert!(refused.fault(2).contains(&grant), "{refused:?}");
+    // The other way only where the name is free.
+    let is_there = database.execute("SELECT 1 FROM pg_database WHERE datname = 'waypost'").unwrap().contains('1');
+    assert_eq!(refused.stderr.contains("CREATE DATABASE"), !is_there, "{refused:?}");
     database.execute(&grant).unwrap();
     folder.run(&["link", "create", "https://example.com/", "--database-url", &url]).text();
     database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();
