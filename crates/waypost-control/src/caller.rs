@@ -77,7 +77,9 @@ impl Caller {
         if self.is_operator {
             return Ok(());
         }
-        Err(Problem::new(ProblemCode::Forbidden, "this takes the operator of the instance, not an API key"))
+        let detail = "no API key may do this, only the operator of the instance: run the command `waypost` on the server's machine, \
+                      without --server (or ask the local socket `control.sock` of the data folder)";
+        Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
     /// Refuses those who have no business with the instance as a whole: all but the operator and the default account.
@@ -120,10 +122,18 @@ fn operators_choice(parts: &Parts, app: &App) -> Result<AccountId, Problem> {
 }
 
 async fn holder_of_key(parts: &Parts, app: &App) -> Result<Caller, Problem> {
-    let refused = || Problem::new(ProblemCode::Unauthorized, "the API key is missing, unknown, expired or revoked");
+    let refused = || Problem::new(ProblemCode::Unauthorized, "the API key is unknown, mistyped, expired or revoked");
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-    let (Some(header), None) = (headers.next(), headers.next()) else { return Err(refused()) };
-    let key = header.to_str().ok().and_then(bearer).and_then(ApiKeyText::parse).ok_or_else(refused)?;
+    let say = |detail: &str| Problem::new(ProblemCode::Unauthorized, detail);
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header,
+        (None, _) => return Err(say("there is no API key: send the header `Authorization: Bearer KEY`")),
+        (Some(_), Some(_)) => return Err(say("the header Authorization stands more than once")),
+    };
+    let Some(token) = header.to_str().ok().and_then(bearer) else {
+        return Err(say("the header Authorization does not begin with `Bearer `: send `Authorization: Bearer KEY`"));
+    };
+    let key = ApiKeyText::parse(token).ok_or_else(refused)?;
     let mut tx = app.store.read("authenticate").await?;
     let found = tx.authenticate_api_key(key.key_id(), &key.digest()).await?.ok_or_else(refused)?;
     let now = tx.now();
