@@ -211,7 +211,7 @@ pub(crate) enum LinkCommand {
 /// Names one link.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LinkChoice {
-    /// The link's id, or its slug
+    /// The link's id, its slug, or its short URL
     #[arg(value_name = "ID-OR-SLUG")]
     pub(crate) link: String,
     /// The host that the slug is on [default: the default domain]
