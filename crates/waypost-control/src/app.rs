@@ -27,6 +27,8 @@ use crate::throttle::{AddressKey, Throttle};
 use crate::unlock_limits::UnlockLimits;
 use crate::webhooks::WebhookCounts;
 
+/// The setting of the database that holds the public URL of the last start, for commands that are not told one.
+pub const PUBLIC_URL_SETTING: &str = "public_url";
 /// Notes of the use of api keys that are written at one time.
 const USE_NOTES_MAX: usize = 4;
 
@@ -81,7 +83,8 @@ impl App {
     /// started `clicks` stops them, after this.
     ///
     /// # Errors
-    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host; [`StartError::Table`] where
+    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host and cannot become the
+    /// default one; [`StartError::Table`] where
     /// the table has another database's links and cannot be emptied; [`StartError::Kv`] where
     /// the settings of Workers KV cannot be used.
     pub async fn start(
@@ -91,7 +94,6 @@ impl App {
         settings: ControlSettings,
     ) -> Result<Arc<Self>, StartError> {
         let host = settings.public_url.host().clone();
-        clicks.set_default_host(&host);
         let kv = settings.kv.as_ref().map(KvClient::new).transpose()?.map(Arc::new);
         let mut tx = store.begin("init").await?;
         let setup = tx.init(&host).await?;
@@ -99,7 +101,10 @@ impl App {
             // Every record of the default domain names its host.
             tx.refill_sync(SyncTarget::CloudflareKv).await?;
         }
+        // In this transaction, so that a start that is refused leaves the one that worked.
+        tx.set_setting(PUBLIC_URL_SETTING, settings.public_url.origin()).await?;
         tx.commit().await?;
+        clicks.set_default_host(&host);
         if let Some(old) = &setup.renamed_from {
             tracing::warn!(domain.host = %host, old_host = %old, "the default domain has another host than before");
         }

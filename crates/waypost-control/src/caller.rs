@@ -106,7 +106,9 @@ impl Caller {
         if self.is_operator {
             return Ok(());
         }
-        Err(Problem::new(ProblemCode::Forbidden, "this takes the operator of the instance, not an API key"))
+        let detail = "no API key may do this, only the operator of the instance: run the command `waypost` on the server's machine, \
+                      without --server (or ask the local socket `control.sock` of the data folder)";
+        Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
     /// Refuses those who have no business with the instance as a whole: all but the operator and the default account.
@@ -123,6 +125,6 @@ impl Caller {
 }
 
 /// 401: nobody is told what is wrong with a key.
-pub fn key_refused() -> Problem {
-    Problem::new(ProblemCode::Unauthorized, "the API key is missing, unknown, expired or revoked")
+fn key_refused() -> Problem {
+    Problem::new(ProblemCode::Unauthorized, "the API key is unknown, mistyped, expired or revoked")
 }

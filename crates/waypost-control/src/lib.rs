@@ -44,8 +44,8 @@ mod unlock;
 mod unlock_limits;
 mod webhooks;
 
-pub use app::{App, StartError};
-pub use caller::{Caller, OperatorsAccount, key_refused};
+pub use app::{App, PUBLIC_URL_SETTING, StartError};
+pub use caller::{Caller, OperatorsAccount};
 pub use click_export::ClickPages;
 pub use feeds::FeedEvent;
 pub use health::ANSWER_MAX;

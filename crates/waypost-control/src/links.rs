@@ -246,7 +246,8 @@ impl App {
         let unknown = |detail| FieldError { field: "domain".to_owned(), code: ProblemCode::DomainUnknown, detail };
         let host = host.map(Hostname::parse).transpose().map_err(|error| unknown(error.to_string()))?;
         let domain = self.domain_for(&caller.account_id, host.as_ref()).await;
-        domain.ok_or_else(|| unknown("there is no such domain for links of this account".to_owned()))
+        let named = || host.as_ref().map_or("without a name", Hostname::as_str);
+        domain.ok_or_else(|| unknown(format!("there is no domain {} for links of this account", named())))
     }
 
     /// Checks a new link. Its password is hashed by [`App::hash_password`].

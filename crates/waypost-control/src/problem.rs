@@ -106,7 +106,9 @@ impl From<StoreError> for Problem {
             }
             StoreError::SlugTaken { .. } => Self::new(ProblemCode::SlugTaken, error.to_string()),
             StoreError::SlugTooLong => Self::new(ProblemCode::SlugInvalid, error.to_string()),
-            StoreError::DomainTaken { .. } => Self::new(ProblemCode::DomainTaken, error.to_string()),
+            StoreError::DomainTaken { .. } | StoreError::PublicUrlTaken { .. } => {
+                Self::new(ProblemCode::DomainTaken, error.to_string())
+            }
             StoreError::DomainInUse { .. } | StoreError::DomainHasLinks { .. } => {
                 Self::new(ProblemCode::DomainInUse, error.to_string())
             }

@@ -99,7 +99,7 @@ pub enum DestinationError {
         reason: &'static str,
     },
     /// A scheme that is not allowed here.
-    #[error("destinations with the scheme `{}` are not allowed", Shown(scheme))]
+    #[error("destinations with the scheme `{}` are not allowed{}", Shown(scheme), way_to_allow(scheme))]
     Scheme {
         /// The scheme found.
         scheme: String,
@@ -183,6 +183,11 @@ impl Destination {
 /// The host of a serialised URL, if its scheme has one.
 pub fn host_of(url: &str) -> Option<String> {
     Url::parse(url).ok()?.host_str().map(str::to_owned)
+}
+
+/// What whoever runs the instance can do about a scheme.
+fn way_to_allow(scheme: &str) -> &'static str {
+    if NEVER.contains(&scheme) { "" } else { "; the setting `schemes` of the instance allows more than http and https" }
 }
 
 /// The scheme that is never allowed and that an app would make of a URL: Android builds one from `intent:` and `android-app:`

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use waypost_api::ProblemCode;
-use waypost_control::{AddressKey, Caller, OperatorsAccount, key_refused};
+use waypost_control::{AddressKey, Caller, OperatorsAccount};
 
 use crate::answer::Refusal;
 use crate::state::HttpState;
@@ -34,12 +34,7 @@ impl FromRequestParts<HttpState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refusal> {
         match parts.extensions.get::<Principal>() {
             Some(Principal::Operator) => Ok(state.app.operator(operators_choice(parts)?)),
-            None => {
-                let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-                let (Some(header), None) = (headers.next(), headers.next()) else { return Err(key_refused().into()) };
-                let key = header.to_str().ok().and_then(bearer).ok_or_else(key_refused)?;
-                Ok(state.app.holder_of_key(key).await?)
-            }
+            None => Ok(state.app.holder_of_key(key_of(parts)?).await?),
         }
     }
 }
@@ -54,6 +49,20 @@ fn operators_choice(parts: &Parts) -> Result<OperatorsAccount, Refusal> {
             Err(Refusal::new(ProblemCode::BadRequest, detail))
         }
     }
+}
+
+/// The text of the API key that a request carries.
+fn key_of(parts: &Parts) -> Result<&str, Refusal> {
+    let refuse = |detail: &str| Refusal::new(ProblemCode::Unauthorized, detail);
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header,
+        (None, _) => return Err(refuse("there is no API key: send the header `Authorization: Bearer KEY`")),
+        (Some(_), Some(_)) => return Err(refuse("the header Authorization stands more than once")),
+    };
+    header.to_str().ok().and_then(bearer).ok_or_else(|| {
+        refuse("the header Authorization does not begin with `Bearer `: send `Authorization: Bearer KEY`")
+    })
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -7,23 +7,33 @@ use waypost_store::{ClickStore, StoreError};
 
 use crate::ingest::Ingest;
 
+/// The last look at the clock.
+#[derive(Debug, Default)]
+struct Look {
+    at: Option<Instant>,
+    /// Whether it was not believed.
+    is_held: bool,
+}
+
+impl Look {
+    fn pause(&self) -> Duration {
+        if self.is_held { HELD_EVERY } else { PRUNE_EVERY }
+    }
+}
+
 /// Looks at the clock, then deletes what had its days.
-async fn prune(
-    store: &ClickStore,
-    default_days: u32,
-    looked_at: &mut Option<Instant>,
-    ingest: &Ingest,
-) -> Result<u64, StoreError> {
+async fn prune(store: &ClickStore, default_days: u32, last: &mut Look, ingest: &Ingest) -> Result<u64, StoreError> {
     let begun = Instant::now();
-    let clock = store.retention_clock(looked_at.map_or(Duration::ZERO, |at| begun - at)).await?;
-    *looked_at = Some(begun);
+    let clock = store.retention_clock(last.at.map_or(Duration::ZERO, |at| begun - at)).await?;
+    let was_held = std::mem::replace(&mut last.is_held, clock.held.is_some());
+    last.at = Some(begun);
     let held = clock.held.map(|shown| {
         let now = clock.now;
         format!(
             "the clock shows {shown}, and by all that is known it is about {now}: raw clicks are deleted by the latter"
         )
     });
-    if let Some(reason) = &held {
+    if let Some(reason) = held.as_ref().filter(|_| !was_held) {
         tracing::warn!(
             reason,
             "the clock has jumped or the instance was off for long; see the documentation of retention"
@@ -35,20 +45,22 @@ async fn prune(
 
 /// How often it looks.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often while the clock is not believed: it may be set at any time.
+const HELD_EVERY: Duration = Duration::from_secs(600);
 /// When it looks again after it could not.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs until it is stopped. What is being deleted then is deleted another time.
 pub(super) async fn run(store: ClickStore, default_days: u32, ingest: &Ingest) {
-    let mut looked_at = None;
+    let mut last = Look::default();
     loop {
-        let pruning = prune(&store, default_days, &mut looked_at, ingest);
+        let pruning = prune(&store, default_days, &mut last, ingest);
         let Some(pruned) = ingest.switch().unless_stopped(pruning).await else { return };
         let pause = match pruned {
-            Ok(0) => PRUNE_EVERY,
+            Ok(0) => last.pause(),
             Ok(clicks) => {
                 tracing::info!(clicks, default_days, "raw clicks that had their days are deleted; totals stay");
-                PRUNE_EVERY
+                last.pause()
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "old raw clicks were not deleted; trying again in a minute");

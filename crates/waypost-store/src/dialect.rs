@@ -169,7 +169,16 @@ impl Address {
         match error.as_database_error().and_then(|error| Some((error.code()?, error.message()))) {
             // A role or its password, a database that is not there, a role that may not connect.
             Some((code, reason)) if matches!(self, Self::Postgres(_)) && is_refusal(&code) => {
-                StoreError::Refused { database: self.display_name(), reason: reason.to_owned() }
+                let mut reason = reason.to_owned();
+                if code == NO_SUCH_DATABASE {
+                    let name = self.display_name();
+                    let name = name.rsplit_once('/').map_or("", |(_, name)| name).replace('"', "\"\"");
+                    let command = format!("CREATE DATABASE \"{name}\" OWNER ...;");
+                    reason = format!(
+                        "{reason}. The server's administrator can make it, for the user of the address: {command}"
+                    );
+                }
+                StoreError::Refused { database: self.display_name(), reason }
             }
             _ => failure("connect", error),
         }
@@ -547,8 +556,11 @@ fn sqlite_failure(code: i32) -> Failure {
 
 /// invalid_authorization_specification and invalid_password, invalid_catalog_name, insufficient_privilege.
 fn is_refusal(code: &str) -> bool {
-    matches!(code, "28000" | "28P01" | "3D000" | "42501")
+    matches!(code, "28000" | "28P01" | NO_SUCH_DATABASE | "42501")
 }
+
+/// What PostgreSQL says of a name that no database has.
+const NO_SUCH_DATABASE: &str = "3D000";
 
 fn postgres_failure(code: &str) -> Failure {
     match code {

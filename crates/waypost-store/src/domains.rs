@@ -321,6 +321,26 @@ impl Tx {
         read_domain(&row)
     }
 
+    /// Makes a domain the default one, which goes. Only where nothing is lost by it: the old one never had a link and leads
+    /// nowhere, and the new one is shared by all. Links keep their domain and host.
+    pub(crate) async fn put_in_place_of_default(
+        &mut self,
+        default: &Domain,
+        other: Domain,
+    ) -> Result<Domain, StoreError> {
+        let is_unused = default.root_url.is_none() && !self.has_links(&default.domain_id).await?;
+        if !is_unused || other.account_id.is_some() {
+            let links = self.count_links(&other.domain_id).await?;
+            let (host, default_host) = (other.host.to_string(), default.host.to_string());
+            return Err(StoreError::PublicUrlTaken { host, links, default_host });
+        }
+        let gone = Statement::new("UPDATE domains SET is_default = 0, deleted_at = $2 WHERE id = $1");
+        self.execute(gone.bind(domain_number(&default.domain_id)).bind(self.now().as_micros())).await?;
+        let chosen = Statement::new("UPDATE domains SET is_default = 1 WHERE id = $1");
+        self.execute(chosen.bind(domain_number(&other.domain_id))).await?;
+        Ok(Domain { is_default: true, ..other })
+    }
+
     async fn has_links(&mut self, domain_id: &DomainId) -> Result<bool, StoreError> {
         // Two questions, because live and deleted links are in different indexes.
         for statement in [

@@ -129,6 +129,16 @@ pub enum StoreError {
         /// The host.
         host: String,
     },
+    /// The public URL names a domain that is not the default one, and cannot become it.
+    #[error("{}", public_url_taken(host, *links, default_host))]
+    PublicUrlTaken {
+        /// The host of the public URL.
+        host: String,
+        /// How many links that domain has; 100,001 where there are more than 100,000.
+        links: u64,
+        /// The host of the default domain.
+        default_host: String,
+    },
     /// The domain has links, and the change would need them to be none.
     #[error("the domain {host} has links")]
     DomainInUse {
@@ -190,6 +200,21 @@ impl StoreError {
             Self::Unavailable { .. } | Self::CommitUnknown { .. } | Self::Conflict { .. } | Self::Withheld { .. }
         )
     }
+}
+
+fn public_url_taken(host: &str, links: u64, default_host: &str) -> String {
+    let emptied = match links {
+        0 => String::new(),
+        _ => format!(
+            "move or delete its {} (`waypost export --domain {host}` writes them into a file), then ",
+            count_of_links(links)
+        ),
+    };
+    format!(
+        "public_url names {host}, which is a domain beside the default domain {default_host}. Links of both keep their hosts \
+         where public_url keeps the host {default_host}. To have {host} instead of {default_host}, {emptied}run `waypost domain \
+         delete {host}` and start again: links of {default_host} are then found at {host}"
+    )
 }
 
 /// A number that was counted up to a limit, as people say it.

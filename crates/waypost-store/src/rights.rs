@@ -20,18 +20,28 @@ pub(crate) async fn explain(failure: StoreError, address: &Address, connection: 
     }
     let asked = sqlx::query(
         "SELECT quote_ident(CAST(current_user AS TEXT)) AS person, quote_ident(coalesce(CAST(current_schema() AS TEXT), 'public')) AS place,
-             coalesce(CAST(has_schema_privilege(CAST(current_schema() AS TEXT), 'CREATE') AS INT), 0) AS may_create",
+             coalesce(CAST(has_schema_privilege(CAST(current_schema() AS TEXT), 'CREATE') AS INT), 0) AS may_create,
+             quote_ident(CAST(current_database() AS TEXT)) AS here,
+             CAST((SELECT count(*) FROM pg_database WHERE datname = 'waypost') AS INT) AS has_waypost",
     );
     let Ok(row) = asked.fetch_one(connection).await else { return failure };
-    let (Ok(person), Ok(place), Ok(may_create)) =
-        (row.try_get::<String, _>("person"), row.try_get::<String, _>("place"), row.try_get::<i32, _>("may_create"))
+    let (Ok(person), Ok(place), Ok(here)) =
+        (row.try_get::<String, _>("person"), row.try_get::<String, _>("place"), row.try_get::<String, _>("here"))
+    else {
+        return failure;
+    };
+    let (Ok(may_create), Ok(has_waypost)) = (row.try_get::<i32, _>("may_create"), row.try_get::<i32, _>("has_waypost"))
     else {
         return failure;
     };
     let reason = if may_create == 0 {
+        let or_a_new_one = match has_waypost {
+            0 => format!(" or make a database for it: CREATE DATABASE waypost OWNER {person};"),
+            _ => String::new(),
+        };
         format!(
-            "the user {person} may not make tables in its schema {place}. Its administrator can allow it, in this database, by: \
-             GRANT CREATE, USAGE ON SCHEMA {place} TO {person}; or make a database for it: CREATE DATABASE waypost OWNER {person};"
+            "the user {person} may not make tables in its schema {place}. Its administrator can allow it, connected to the database \
+             {here}, by: GRANT CREATE, USAGE ON SCHEMA {place} TO {person};{or_a_new_one}"
         )
     } else {
         let said = source.as_database_error().map_or_else(String::new, |error| error.message().to_owned());

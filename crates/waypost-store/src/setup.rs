@@ -28,7 +28,7 @@ impl Tx {
     /// times, in any number of processes.
     ///
     /// # Errors
-    /// [`StoreError::DomainTaken`] where another domain has the host.
+    /// [`StoreError::PublicUrlTaken`] where another domain has the host and cannot become the default one.
     pub async fn init(&mut self, default_host: &Hostname) -> Result<Setup, StoreError> {
         let default_account = self.ensure_account(AccountKind::Default, "Default").await?;
         let anonymous_account = self.ensure_account(AccountKind::Anonymous, "Anonymous").await?;
@@ -40,7 +40,13 @@ impl Tx {
                 (self.insert_domain(&new, true).await?, None)
             }
             Some(domain) if domain.host == *default_host => (domain, None),
-            Some(domain) => (self.rename_default_domain(default_host).await?, Some(domain.host)),
+            Some(domain) => {
+                let default = match self.get_domain_by_host(default_host).await? {
+                    None => self.rename_default_domain(default_host).await?,
+                    Some(other) => self.put_in_place_of_default(&domain, other).await?,
+                };
+                (default, Some(domain.host))
+            }
         };
         Ok(Setup { instance_id, default_account, anonymous_account, default_domain, renamed_from })
     }

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use crate::dialect::{self, Address, FileSettings};
@@ -25,7 +26,28 @@ pub(crate) async fn prepare(path: &Path, settings: &FileSettings) -> Result<(), 
         Err(error) if error.kind() == ErrorKind::NotFound => create(path, settings).await?,
         Err(error) => return Err(refused(path, format!("it cannot be read ({error})"))),
     }
-    check(path, settings)
+    check(path, settings)?;
+    may_be_written(path)
+}
+
+/// Looks whether this process may write the database and its logs: SQLite would say so of each write, and not of which file. None
+/// is opened for that: closing it would take away the locks of all connections that this process has on it.
+fn may_be_written(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let file = PathBuf::from(file);
+        match access(&file, Access::WRITE_OK).map_err(std::io::Error::from) {
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                let reason =
+                    format!("it cannot be written ({error}): its owner, its mode or its file system must allow that");
+                return Err(refused(&file, reason));
+            }
+            // Logs are mostly not there, and what else is wrong SQLite finds out.
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn refused(path: &Path, reason: impl Into<String>) -> StoreError {

@@ -305,6 +305,11 @@ impl TableSync {
         let domains = self.store.read("sync_domains").await?.list_all_domains().await?;
         let settings: Vec<DomainSettings> = domains.iter().map(Domain::settings).collect();
         if self.table.read_domains(|held| held.all() != settings) {
+            if self.table.read_domains(|held| is_another_default(held.all(), &settings)) {
+                // Its links are in the table under its host. Those under the empty name are first, so that a process that dies
+                // in between finds the same to do.
+                self.rebuild().await?;
+            }
             let table = Arc::clone(&self.table);
             tokio::task::spawn_blocking(move || table.set_domains(&settings)).await??;
         }
@@ -411,6 +416,12 @@ impl TableSync {
         }
         Ok(())
     }
+}
+
+/// Whether a domain that the table holds beside the default one is the default one now.
+fn is_another_default(held: &[DomainSettings], now: &[DomainSettings]) -> bool {
+    let default = now.iter().find(|domain| domain.is_default);
+    default.is_some_and(|default| held.iter().any(|domain| !domain.is_default && domain.host == default.host))
 }
 
 async fn reached<T>(

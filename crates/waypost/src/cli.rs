@@ -7,10 +7,13 @@ mod sync;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use waypost_core::Hostname;
 
 pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
 pub(crate) use self::sync::{SomeLink, SyncCommand};
+
 use crate::config::flags::{CommandFlags, ServeFlags};
+use crate::transfer::row::read_domain_map;
 
 /// A link platform: short links that lead each visitor to the right place.
 ///
@@ -208,7 +211,7 @@ pub(crate) enum LinkCommand {
 /// Names one link.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LinkChoice {
-    /// The link's id, or its slug
+    /// The link's id, its slug, or its short URL
     #[arg(value_name = "ID-OR-SLUG")]
     pub(crate) link: String,
     /// The host that the slug is on [default: the default domain]
@@ -346,8 +349,11 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Put all links on this host, whatever the file says
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", conflicts_with = "domain_map")]
     pub(crate) domain: Option<String>,
+    /// Put links of one host of the file on another, such as old.example=go.example; may be given more than once
+    #[arg(long, value_name = "OLD=NEW", value_parser = read_domain_map)]
+    pub(crate) domain_map: Vec<(Hostname, Hostname)>,
     /// Take the slugs from the column with this heading, such as keyword; of a URL in it, what stands behind the host
     #[arg(long, value_name = "HEADING", conflicts_with = "draw_slugs")]
     pub(crate) slug_column: Option<String>,

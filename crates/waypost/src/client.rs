@@ -18,6 +18,7 @@ use url::Url;
 use waypost_control::App;
 use waypost_core::Quoted;
 use waypost_http::{ACCOUNT_HEADER, Principal};
+use waypost_store::StoreError;
 
 use crate::cli::ClientArgs;
 use crate::config::Config;
@@ -398,6 +399,12 @@ fn is_open_to_all(origin: &str) -> bool {
     url.scheme() != "https" && !is_this_machine(&url)
 }
 
+/// Whether the public URL has the host of a domain beside the default one.
+fn is_taken(error: &anyhow::Error) -> bool {
+    let is_taken = |error: &StoreError| matches!(error, StoreError::PublicUrlTaken { .. });
+    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(is_taken))
+}
+
 impl InProcess {
     async fn start(config: &Config, instance: Instance) -> anyhow::Result<Self> {
         let public_url = match &config.public_url {
@@ -407,7 +414,15 @@ impl InProcess {
                 None => default_public_url(&config.listen)?,
             },
         };
-        let app = instance.start_app(config, public_url).await?;
+        let app = match instance.start_app(config, public_url).await {
+            Ok(app) => app,
+            Err(error) if is_taken(&error) => {
+                // Commands are how that is mended.
+                let last = instance.last_public_url().await?.ok_or(error)?;
+                instance.start_app(config, last).await?
+            }
+            Err(error) => return Err(error),
+        };
         anyhow::ensure!(app.wait_until_ready(READY_WAIT).await, "the link table does not catch up with the database");
         let router = waypost_http::router(Arc::clone(&app), http_settings(config));
         Ok(Self { router, app, instance })

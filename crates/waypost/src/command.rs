@@ -41,7 +41,10 @@ fn items<'v>(value: &'v Value, field: &str) -> &'v [Value] {
 /// # Errors
 /// Where there is nobody to ask.
 fn confirm(question: &str) -> anyhow::Result<bool> {
-    anyhow::ensure!(io::stdin().is_terminal(), "give --yes to do it without being asked");
+    anyhow::ensure!(
+        io::stdin().is_terminal(),
+        "nothing was done: there is no terminal to ask on; give --yes to do it without being asked"
+    );
     let mut error = io::stderr();
     write!(error, "{question} [y/N] ")?;
     error.flush()?;

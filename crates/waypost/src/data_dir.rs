@@ -52,7 +52,7 @@ pub(crate) enum DataDirError {
     #[error("{}", own_links(path, *links))]
     OwnLinks { path: PathBuf, links: u64 },
     /// Another process uses it.
-    #[error("the data folder {} is in use by another instance{}", path.display(), show_process(*process_id))]
+    #[error("the data folder {} is in use by another instance{}: stop that one first, or choose another folder with --data-dir", path.display(), show_process(*process_id))]
     InUse { path: PathBuf, process_id: Option<u32> },
 }
 
@@ -167,6 +167,15 @@ impl DataDir {
         self.path.join("control.sock")
     }
 
+    /// The process that has the folder at this path, where there is one.
+    pub(crate) fn process_in(path: &Path) -> Option<u32> {
+        let mut file = File::open(path.join("lock")).ok()?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => read_process_id(&mut file),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     /// Takes the folder for this process, for as long as the lock lives. Never waits.
     ///
     /// # Errors
@@ -253,10 +262,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         let lock = folder.lock().unwrap();
         let refused = DataDir::create(&path).unwrap().lock().unwrap_err().to_string();
-        assert!(
-            refused.ends_with(&format!("in use by another instance (process {})", std::process::id())),
-            "{refused}"
-        );
+        assert!(refused.contains(&format!("in use by another instance (process {})", std::process::id())), "{refused}");
         drop(lock);
         folder.lock().unwrap();
     }

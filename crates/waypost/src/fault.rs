@@ -33,6 +33,7 @@ fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
                 | StoreError::Refused { .. }
                 | StoreError::NewerSchema { .. }
                 | StoreError::Withheld { .. }
+                | StoreError::PublicUrlTaken { .. }
         );
     }
     if let Some(error) = cause.downcast_ref::<TableError>() {

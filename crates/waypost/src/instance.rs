@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use waypost_control::{App, ControlSettings, GrantRequest, PublicUrl};
+use waypost_control::{App, ControlSettings, GrantRequest, PUBLIC_URL_SETTING, PublicUrl};
 use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
 use waypost_http::HttpSettings;
@@ -23,8 +23,6 @@ use crate::visitor_salts::VisitorSalts;
 
 /// The setting of the database that holds the key of unlock grants, in hexadecimal.
 const GRANT_KEY_SETTING: &str = "grant_key";
-/// The setting of the database that holds the public URL of the last server, for commands that are not told one.
-const PUBLIC_URL_SETTING: &str = "public_url";
 
 /// What lies in the data folder and needs no database: all that redirects need. Cloning shares it.
 #[derive(Clone)]
@@ -210,10 +208,6 @@ impl Instance {
     /// # Errors
     /// Where the database fails.
     pub(crate) async fn start_app(&self, config: &Config, public_url: PublicUrl) -> anyhow::Result<Arc<App>> {
-        let origin = public_url.origin().to_owned();
-        let mut tx = self.store.begin("set_public_url").await?;
-        tx.set_setting(PUBLIC_URL_SETTING, &origin).await?;
-        tx.commit().await?;
         let grant_key = self.local.grant_key.get().cloned().context("the key of unlock grants is not known")?;
         let spool = self.local.spool.clone();
         let is_https = public_url.is_https();

@@ -79,8 +79,12 @@ fn show_text(body: &[u8]) -> String {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.title)?;
-        if !self.detail.is_empty() && self.detail != self.title {
-            write!(f, ": {}", self.detail)?;
+        // What the title says already is not said again.
+        let said = self.detail.get(..self.title.len()).filter(|start| start.eq_ignore_ascii_case(&self.title));
+        let rest =
+            said.map_or(self.detail.as_str(), |said| self.detail[said.len()..].trim_start_matches([':', ';', ' ']));
+        if !rest.is_empty() {
+            write!(f, ": {rest}")?;
         }
         // A single field is in the detail already.
         if self.errors.len() > 1 {
@@ -116,6 +120,11 @@ mod tests {
             StatusCode::UNPROCESSABLE_ENTITY,
             r#"{"title":"T","detail":"2 fields","code":"x","errors":[{"field":"a","detail":"bad"},{"field":"b","detail":"worse"}]}"#,
             ("T: 2 fields\n  a: bad\n  b: worse", "a: bad; b: worse"),
+        );
+        check(
+            StatusCode::CONFLICT,
+            r#"{"title":"Links are pushed nowhere","detail":"links are pushed nowhere: configure it"}"#,
+            ("Links are pushed nowhere: configure it", "links are pushed nowhere: configure it"),
         );
         check(
             StatusCode::BAD_GATEWAY,

@@ -68,7 +68,7 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
 
 /// `descriptors` is how many there may be.
 fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::Result<()> {
-    probe_addresses(&config.listen)?;
+    probe_addresses(&config.listen).map_err(|error| with_way_out(error, config))?;
     let data_dir = DataDir::create(config.data_dir()?)?;
     let lock = data_dir.lock()?;
     // Before anything runs that an early signal would cut in the middle.
@@ -158,6 +158,31 @@ fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {
         })?;
     }
     Ok(())
+}
+
+/// An address that cannot be listened on, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}: {way_out}")]
+struct PortTaken {
+    source: EdgeError,
+    way_out: String,
+}
+
+fn with_way_out(error: EdgeError, config: &Config) -> anyhow::Error {
+    let EdgeError::AddressInUse { address } = error else { return error.into() };
+    let data_dir = config.data_dir().ok();
+    let way_out = match data_dir.and_then(|path| Some((path, DataDir::process_in(path)?))) {
+        Some((path, process_id)) => format!(
+            "a Waypost (process {process_id}) runs on the data folder {} already, and commands such as `waypost link create` work \
+             beside it. To start anew, stop that one first",
+            path.display()
+        ),
+        None => {
+            let another = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(8080));
+            format!("stop the program that listens there, or choose another address, such as --listen {another}")
+        }
+    };
+    PortTaken { source: error, way_out }.into()
 }
 
 fn edge_config(config: &Config, local: &LocalParts) -> EdgeConfig {

@@ -55,7 +55,7 @@ problems! {
     SignatureInvalid = "signature_invalid", 401, "The delivery is not signed",
         "A webhook carries `webhook-id`, `webhook-timestamp` and `webhook-signature` as the Standard Webhooks specification says, each once. Its secret is not one of `webhooks.secrets`, its body is another than was signed, or its timestamp is more than 300 seconds from the clock here. Nothing was read of it; send it again once secret and clock are right.";
     Forbidden = "forbidden", 403, "Not allowed with this key",
-        "The key is good, but this takes the operator of the instance.";
+        "The key is good, but this takes the operator of the instance: whoever runs the command `waypost` on the server's machine, or asks the local socket of its data folder.";
     AnonymousLinksOff = "anonymous_links_off", 403, "Links need an API key here",
         "This instance makes links only for holders of an API key. Use `POST /api/v1/links`.";
     CrossSite = "cross_site", 403, "Another site has sent this form",

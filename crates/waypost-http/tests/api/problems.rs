@@ -126,22 +126,27 @@ async fn credentials() {
     let mut bodies = Vec::new();
     let other_end = if key.ends_with('x') { 'y' } else { 'x' };
     let mistyped = format!("{}{other_end}", &key[..key.len() - 1]);
-    for authorization in [
-        "".to_owned(),
-        "Bearer".to_owned(),
-        "Bearer ".to_owned(),
-        "Bearer nonsense".to_owned(),
-        "Basic dXNlcjpwdw==".to_owned(),
-        format!("Bearer {mistyped}"),
-        format!("Bearer {expired}"),
-        key.clone(),
-    ] {
+    for authorization in
+        ["Bearer ".to_owned(), "Bearer nonsense".to_owned(), format!("Bearer {mistyped}"), format!("Bearer {expired}")]
+    {
         let reply = app.call("GET", "/api/v1/links").header("authorization", &authorization).send().await;
         reply.assert_problem(401, "unauthorized");
         assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"waypost\""));
         bodies.push(reply.body);
     }
-    app.call("GET", "/api/v1/links").send().await.assert_problem(401, "unauthorized");
+    for without_bearer in ["", "Bearer", "Basic dXNlcjpwdw==", &key] {
+        let reply = app.call("GET", "/api/v1/links").header("authorization", without_bearer).send().await;
+        reply.assert_problem(401, "unauthorized");
+        assert!(reply.text().contains("does not begin with `Bearer `"), "{without_bearer}: {}", reply.text());
+    }
+    let without = app.call("GET", "/api/v1/links").send().await;
+    without.assert_problem(401, "unauthorized");
+    assert!(without.text().contains("send the header `Authorization: Bearer KEY`"), "{}", without.text());
+    let domain = app.operator("POST", "/api/v1/domains").json(&json!({"host": "own.example"})).await.json();
+    let path = format!("/api/v1/domains/{}", domain["id"].as_str().unwrap());
+    let forbidden = app.with_key(&key, "DELETE", &path).send().await;
+    forbidden.assert_problem(403, "forbidden");
+    assert!(forbidden.text().contains("run the command `waypost` on the server's machine"), "{}", forbidden.text());
     assert_eq!(app.with_key(&key, "DELETE", &format!("/api/v1/keys/{id}")).send().await.status, 204);
     let revoked = app.with_key(&key, "GET", "/api/v1/links").send().await;
     revoked.assert_problem(401, "unauthorized");

@@ -6,7 +6,7 @@ use waypost_store::{AccountKind, DomainChange, Idempotency, NewApiKey, NewDomain
 
 use crate::testbed::{Testbed, on_both_engines};
 
-on_both_engines! { init_again, members, api_keys, key_use_is_noted, domains, idempotency, settings, }
+on_both_engines! { init_again, another_default, members, api_keys, key_use_is_noted, domains, idempotency, settings, }
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -27,11 +27,43 @@ async fn init_again(testbed: Testbed) {
     let new = NewDomain { account_id: None, host, case_insensitive: false, root_url: None };
     tx.create_domain(&new).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(matches!(init("other.example").await, Err(StoreError::DomainTaken { host }) if host == "other.example"));
+    let taken = init("other.example").await;
+    assert!(matches!(taken, Err(StoreError::PublicUrlTaken { host, links: 0, .. }) if host == "other.example"));
     let mut tx = testbed.store.read("t").await.unwrap();
     let kinds: Vec<_> = tx.list_accounts().await.unwrap().into_iter().map(|account| account.kind).collect();
     assert_eq!(kinds.len(), 2);
     assert!(kinds.contains(&AccountKind::Default) && kinds.contains(&AccountKind::Anonymous));
+}
+
+async fn another_default(testbed: Testbed) {
+    let init = async |host: &str| {
+        let host = Hostname::parse(host).unwrap();
+        testbed.store.write("init", async |tx| tx.init(&host).await).await
+    };
+    let create = async |host: &str, account_id: Option<AccountId>| {
+        let new =
+            NewDomain { account_id, host: Hostname::parse(host).unwrap(), case_insensitive: true, root_url: None };
+        testbed.store.write("t", async |tx| tx.create_domain(&new).await).await.unwrap()
+    };
+    create("owned.example", Some(testbed.account().clone())).await;
+    let taken = init("owned.example").await;
+    assert!(
+        matches!(taken, Err(StoreError::PublicUrlTaken { .. })),
+        "links that name no domain are of any account: {taken:?}"
+    );
+    let other = create("other.example", None).await;
+    let setup = init("other.example").await.unwrap();
+    assert_eq!(setup.default_domain.domain_id, other.domain_id);
+    assert_eq!(setup.renamed_from.map(|host| host.to_string()).as_deref(), Some("go.example"));
+    assert_eq!(init("other.example").await.unwrap().renamed_from, None);
+    let mut tx = testbed.store.read("t").await.unwrap();
+    let found = tx.list_all_domains().await.unwrap();
+    let found: Vec<_> = found.iter().map(|domain| (domain.host.as_str(), domain.is_default)).collect();
+    assert_eq!(found, [("other.example", true), ("owned.example", false)]);
+    drop(tx);
+    // The host that went is free.
+    create("go.example", None).await;
+    assert_eq!(init("go.example").await.unwrap().default_domain.host.as_str(), "go.example");
 }
 
 async fn members(testbed: Testbed) {

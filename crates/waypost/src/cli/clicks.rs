@@ -50,7 +50,7 @@ pub(crate) struct ReportArgs {
 /// Whose clicks: of a link, of a domain, or of all links.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct LinkFilter {
-    /// Only clicks of this link, by its id or slug
+    /// Only clicks of this link, by its id, slug or short URL
     #[arg(long, value_name = "ID-OR-SLUG")]
     pub(crate) link: Option<String>,
     /// Only clicks on this host; with --link, the host that its slug is on
@@ -131,7 +131,8 @@ pub(crate) enum ClicksCommand {
     },
     /// Erase the clicks of a link or of a visitor, from the raw clicks and from all totals
     ///
-    /// Deleting a link keeps its clicks; this erases them, before or after. What is erased does not come back.
+    /// Deleting a link keeps its clicks; this erases them, before or after. What is erased does not come back,
+    /// so the command asks; without a terminal to ask on it does nothing unless --yes is given.
     #[command(group = ArgGroup::new("whose").required(true).args(["link", "visitor"]))]
     Erase {
         #[command(flatten)]
@@ -158,7 +159,7 @@ pub(crate) enum ClicksCommand {
 /// Names one link, or none.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct LinkId {
-    /// The link, by its id or slug
+    /// The link, by its id, slug or short URL
     #[arg(long, value_name = "ID-OR-SLUG")]
     pub(crate) link: Option<String>,
     /// The host that its slug is on

@@ -62,7 +62,7 @@ pub(crate) enum SyncCommand {
 /// Names one link, or none.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SomeLink {
-    /// The link's id, or its slug
+    /// The link's id, its slug, or its short URL
     #[arg(value_name = "ID-OR-SLUG")]
     pub(crate) link: Option<String>,
     /// The host that the slug is on [default: the default domain]

@@ -2,7 +2,9 @@
 
 use anyhow::{Context as _, bail};
 use http::Method;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use url::{Host, Url};
 use waypost_core::quoted::Shown;
 
 use crate::api_path::{component, with_query};
@@ -28,12 +30,13 @@ pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Res
     }
 }
 
-/// The link that is meant: by its id, else by its slug. Where no domain is named that is the default domain; a link of another
+/// The link that is meant: by its id, else by its slug or its short URL. Where no domain is named that is the default domain; a link of another
 /// one is never meant.
 ///
 /// # Errors
 /// Where there is no such link; says where there is one.
 pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
+    let choice = &read_short_url(choice);
     if choice.domain.is_none() && choice.link.starts_with("link_") {
         let found = client.call(Call::new(Method::GET, format!("{PATH}/{}", component(&choice.link)))).await;
         // What looks like an id may be a slug.
@@ -60,6 +63,20 @@ pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result
         _ => String::new(),
     };
     bail!("there is no link {} on {domain}{advice}", Shown(&choice.link))
+}
+
+/// A short URL in place of a slug names the domain, too. An address of this machine stands for the default domain, as in a browser.
+fn read_short_url(choice: &LinkChoice) -> LinkChoice {
+    let read = || {
+        let url = Url::parse(&choice.link).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let domain = match url.host()? {
+            Host::Domain("localhost") | Host::Ipv4(_) | Host::Ipv6(_) => None,
+            Host::Domain(host) => Some(host.to_owned()),
+        };
+        let slug = percent_decode_str(url.path().trim_matches('/')).decode_utf8().ok()?.into_owned();
+        (!slug.is_empty()).then_some(LinkChoice { link: slug, domain: choice.domain.clone().or(domain) })
+    };
+    read().unwrap_or_else(|| choice.clone())
 }
 
 /// The host of links that name none.

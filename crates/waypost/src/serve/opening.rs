@@ -15,6 +15,7 @@ use waypost_control::{App, PublicUrl};
 use waypost_store::StoreError;
 
 use crate::config::Config;
+use crate::fault::describe;
 use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts, http_settings};
 use crate::serve::bridge::Bridge;
 use crate::serve::vital::Vital;
@@ -82,7 +83,7 @@ impl Opening {
                             tracing::info!("the database answers; everything is at work");
                             return started;
                         }
-                        Err(error) => format!("{error:#}"),
+                        Err(error) => describe(&error),
                     }
                 }
                 Ok(Err(error)) if Instant::now() < self.decides_until && !may_pass(&error) => {
@@ -90,7 +91,7 @@ impl Opening {
                     let _ = refused.send(error);
                     return std::future::pending().await;
                 }
-                Ok(Err(error)) => format!("{error:#}"),
+                Ok(Err(error)) => describe(&error),
                 Err(error) => error.to_string(),
             };
             self.say(&reason);

@@ -5,6 +5,7 @@
 //! single quote before such a cell, and before one that begins with single quotes followed by such a character; reading
 //! takes one single quote away from exactly these. So every text comes back as it was.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 use percent_encoding::percent_decode_str;
@@ -14,7 +15,8 @@ use waypost_core::quoted::{Shown, Unescaped};
 
 use crate::print::counted;
 use crate::transfer::csv_records::{Record, Records};
-use crate::transfer::row::{GIVEN_FIELDS, Refusal, Row};
+use crate::transfer::row::{GIVEN_FIELDS, NOT_UTF8, Refusal, Row};
+use crate::transfer::slug_columns::{Cells, LOOKED_AT, is_named_like_slugs};
 
 /// Fields whose cells are JSON.
 const JSON_FIELDS: [&str; 6] = ["rules", "evolution_rules", "geo_rules", "ab_test", "link_utms", "utm_templates"];
@@ -23,32 +25,18 @@ const FLAG_FIELDS: [&str; 3] = ["forward_query", "enabled", "has_password"];
 /// Fields whose cells are whole numbers.
 const NUMBER_FIELDS: [&str; 2] = ["redirect_status", "version"];
 /// Other names for the destination, as exports of other shorteners have them.
-const DESTINATION_NAMES: [&str; 9] =
-    ["url", "long_url", "original_url", "longurl", "originalurl", "destination", "long_link", "target_url", "full_url"];
-/// Names under which other shorteners have what is a slug here, or a URL that ends in it.
-const SLUG_NAMES: [&str; 20] = [
-    "keyword",
-    "slashtag",
-    "back_half",
-    "backhalf",
-    "custom_back_half",
-    "short_code",
-    "shortcode",
-    "short_link",
-    "shortlink",
-    "short_url",
-    "shorturl",
-    "short_path",
-    "short",
-    "link",
-    "alias",
-    "custom_alias",
-    "code",
-    "path",
-    "hash",
-    "vanity",
+const DESTINATION_NAMES: [&str; 10] = [
+    "url",
+    "target",
+    "long_url",
+    "original_url",
+    "longurl",
+    "originalurl",
+    "destination",
+    "long_link",
+    "target_url",
+    "full_url",
 ];
-
 /// Fields whose cells are texts.
 const TEXT_FIELDS: [&str; 9] = [
     "destination_url",
@@ -113,6 +101,8 @@ pub(crate) struct CsvReader<R> {
     passed_over: Vec<String>,
     /// Whether slugs may stand as the URLs that end in them.
     slugs_may_be_urls: bool,
+    /// Rows that were read to look at their cells.
+    ahead: VecDeque<Row>,
 }
 
 impl<R: Read> CsvReader<R> {
@@ -127,7 +117,7 @@ impl<R: Read> CsvReader<R> {
             Some(Record { is_too_long: true, .. }) => anyhow::bail!("the first line has too many or too long columns"),
             Some(record) => record.cells().map(read_heading).collect::<Option<Vec<_>>>(),
         };
-        let headings = headings.ok_or_else(|| anyhow::anyhow!("the first line is not UTF-8"))?;
+        let headings = headings.ok_or_else(|| anyhow::anyhow!("the first line is {NOT_UTF8}"))?;
         let mut columns = headings.clone();
         name_slugs(&mut columns, slug_column)?;
         for column in columns.iter_mut().filter(|column| stands_for_url(column)) {
@@ -146,7 +136,36 @@ impl<R: Read> CsvReader<R> {
         }
         refuse_twins(&columns, &headings)?;
         let slugs_may_be_urls = matches!(slug_column, SlugColumn::Named(_));
-        Ok(Self { records, columns, passed_over, slugs_may_be_urls })
+        let mut reader = Self { records, columns, passed_over, slugs_may_be_urls, ahead: VecDeque::new() };
+        let may_be_lost = slug_column == SlugColumn::Own && !reader.passed_over.is_empty();
+        if may_be_lost && !reader.columns.iter().any(|column| column == "slug") {
+            reader.look_ahead(&headings)?;
+        }
+        Ok(reader)
+    }
+
+    /// Looks for columns whose first cells are short URLs, whatever their heading.
+    fn look_ahead(&mut self, headings: &[String]) -> anyhow::Result<()> {
+        let destination = self.columns.iter().position(|column| column == "destination_url");
+        let mut looks: Vec<Cells> = headings.iter().map(|_| Cells::default()).collect();
+        while self.ahead.len() < LOOKED_AT {
+            let Some(record) = self.records.next_record()? else { break };
+            if record.is_blank() {
+                continue;
+            }
+            if !record.is_too_long && record.unclosed_lines.is_none() {
+                let cells: Vec<_> = record.cells().map(String::from_utf8_lossy).collect();
+                let leads_to = destination.and_then(|place| cells.get(place)).map_or("", |cell| cell);
+                looks.iter_mut().zip(&cells).for_each(|(look, cell)| look.look(cell, leads_to));
+            }
+            self.ahead.push_back(read_row(&self.columns, self.slugs_may_be_urls, &record));
+        }
+        let columns = self.columns.iter().zip(headings).zip(&looks);
+        refuse_alike(
+            columns
+                .filter(|((column, heading), look)| column.is_empty() && !heading.is_empty() && look.are_short_urls())
+                .map(|((_, heading), _)| heading),
+        )
     }
 
     /// What a person should know of the columns that are no fields of a link.
@@ -163,25 +182,30 @@ impl<R: Read> CsvReader<R> {
     /// # Errors
     /// Where reading fails; what is wrong with the record itself is in the row.
     pub(crate) fn next_row(&mut self) -> io::Result<Option<Row>> {
+        if let Some(row) = self.ahead.pop_front() {
+            return Ok(Some(row));
+        }
         loop {
             let Some(record) = self.records.next_record()? else { return Ok(None) };
-            if record.is_blank() {
-                continue;
+            if !record.is_blank() {
+                return Ok(Some(read_row(&self.columns, self.slugs_may_be_urls, &record)));
             }
-            let line = record.line;
-            let mut body = if let Some(lines) = record.unclosed_lines {
-                Err(Refusal::unclosed(lines))
-            } else if record.is_too_long {
-                Err(Refusal::too_long())
-            } else {
-                read_record(&self.columns, &record)
-            };
-            if let (true, Ok(body)) = (self.slugs_may_be_urls, &mut body) {
-                cut_slug(body);
-            }
-            return Ok(Some(Row { line, body }));
         }
     }
+}
+
+fn read_row(columns: &[String], slugs_may_be_urls: bool, record: &Record<'_>) -> Row {
+    let mut body = if let Some(lines) = record.unclosed_lines {
+        Err(Refusal::unclosed(lines))
+    } else if record.is_too_long {
+        Err(Refusal::too_long())
+    } else {
+        read_record(columns, record)
+    };
+    if let (true, Ok(body)) = (slugs_may_be_urls, &mut body) {
+        cut_slug(body);
+    }
+    Row { line: record.line, body }
 }
 
 fn read_heading(cell: &[u8]) -> Option<String> {
@@ -210,19 +234,31 @@ fn name_slugs(columns: &mut [String], slug_column: SlugColumn<'_>) -> anyhow::Re
         }
         SlugColumn::Drawn => columns
             .iter_mut()
-            .filter(|column| *column == "slug" || SLUG_NAMES.contains(&column.as_str()))
+            .filter(|column| is_named_like_slugs(column))
             .for_each(|column| *column = format!("{column} (not taken)")),
-        SlugColumn::Own if !has_slugs => {
-            if let Some(name) = SLUG_NAMES.iter().find(|name| columns.iter().any(|column| column == *name)) {
-                anyhow::bail!(
-                    "the first line names no column slug, but {name}, which looks like one: give --slug-column {name} to take the \
-                     slugs from it (of a URL in it, what stands behind the host), or --draw-slugs to have a new slug drawn for each link"
-                );
-            }
+        SlugColumn::Own if !has_slugs && columns.iter().any(|column| stands_for_url(column)) => {
+            let alike = columns.iter().filter(|column| is_named_like_slugs(column) && !stands_for_url(column));
+            refuse_alike(alike)?;
         }
         SlugColumn::Own => {}
     }
     Ok(())
+}
+
+/// Refuses a table with columns that look like slugs, of which none was named.
+fn refuse_alike<'a>(columns: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    let columns: Vec<_> = columns.map(|name| Shown(&crate::print::plain(name)).to_string()).collect();
+    let Some(name) = columns.first() else { return Ok(()) };
+    let (all, look) = (columns.join(" and "), if columns.len() == 1 { "looks" } else { "look" });
+    let shown = if name.contains(|letter: char| !letter.is_alphanumeric() && letter != '_') {
+        format!("\"{name}\"")
+    } else {
+        name.clone()
+    };
+    anyhow::bail!(
+        "the first line names no column slug, but {all}, which {look} like one: give --slug-column {shown} to take the \
+         slugs from it (of a URL in it, what stands behind the host), or --draw-slugs to have a new slug drawn for each link"
+    );
 }
 
 fn refuse_twins(columns: &[String], headings: &[String]) -> anyhow::Result<()> {
@@ -287,9 +323,13 @@ fn read_record(columns: &[String], record: &Record<'_>) -> Result<Map<String, Va
     }
     let mut body = Map::new();
     for (column, cell) in columns.iter().zip(record.cells()) {
-        let text = str::from_utf8(cell).map_err(|_| Refusal::new("utf8", format!("{column}: not UTF-8")))?;
+        // What is passed over may be anything.
+        if column.is_empty() {
+            continue;
+        }
+        let text = str::from_utf8(cell).map_err(|_| Refusal::not_utf8(column))?;
         // An empty cell says nothing.
-        if !text.is_empty() && !column.is_empty() {
+        if !text.is_empty() {
             body.insert(column.clone(), read_cell(column, unguard(text))?);
         }
     }
@@ -429,7 +469,8 @@ mod tests {
             \"https://b.example/?q=\"\"1\"\"\",\"b\r\nc\",,,,\r\n\
             https://c.example/,c,x,,,\n\
             only\n\
-            https://d.example/,\xff,,,,";
+            https://d.example/,\xff,,,,\n\
+            https://e.example/,e,,,,\xe4";
         let expect = vec![
             (
                 2,
@@ -439,7 +480,8 @@ mod tests {
             (4, Ok(json!({"destination_url": "https://b.example/?q=\"1\"", "slug": "b\r\nc"}))),
             (6, Err("redirect_status: \"x\" is not a whole number".to_owned())),
             (7, Err("has 1 cell where the first line names 6".to_owned())),
-            (8, Err("slug: not UTF-8".to_owned())),
+            (8, Err(format!("slug: {NOT_UTF8}"))),
+            (9, Ok(json!({"destination_url": "https://e.example/", "slug": "e"}))),
         ];
         assert_eq!(rows(text), expect);
     }
@@ -467,6 +509,8 @@ mod tests {
             [(2, Ok(json!({"destination_url": "https://a.example/?x;y"})))]
         );
         let utf16: Vec<u8> = "\u{feff}url\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let archive = CsvReader::new(&b"PK\x03\x04\x14\n"[..], SlugColumn::Own).err().unwrap().to_string();
+        assert!(archive.contains("save it as CSV"), "{archive}");
         assert!(CsvReader::new(utf16.as_slice(), SlugColumn::Own).err().unwrap().to_string().contains("UTF-16"));
     }
 
@@ -510,6 +554,17 @@ mod tests {
             ("link,long_url\n", "--slug-column link"),
             ("Short Link,Long URL\n", "--slug-column short_link"),
             ("short_url,destination_url\n", "--slug-column short_url"),
+            ("Bitlink,Long URL\n", "--slug-column bitlink"),
+            ("long_url,custom_bitlinks,title\n", "--slug-column custom_bitlinks"),
+            ("originalURL,secureShortURL,path\n", "secureshorturl and path, which look like one"),
+            ("urlKey,url\n", "--slug-column urlkey"),
+            ("Ziel,url,Kurzlink\n", "--slug-column kurzlink"),
+            (
+                "Lien court,url\nhttps://sho.rt/abc,https://a.example/\nhttps://sho.rt/abd,\n",
+                "--slug-column lien_court",
+            ),
+            ("r\u{e9}f. 1,url\nsho.rt/abc,https://a.example/\n", "--slug-column \"r\u{e9}f._1\""),
+            ("link,title\n", "names no column destination_url"),
         ] {
             let error = CsvReader::new(text.as_bytes(), SlugColumn::Own).err().unwrap().to_string();
             assert!(error.contains(expect), "{error}");

@@ -15,6 +15,8 @@ const HEADING_BYTES_MAX: usize = 16 * 1024;
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// The marks of UTF-16, either way round.
 const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+/// What workbooks and archives begin with: ZIP (`.xlsx`, `.ods`), the older `.xls`, gzip.
+const ARCHIVE_MARKS: [&[u8]; 3] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b"];
 /// What separates columns; of two that fit alike the first.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
@@ -63,6 +65,11 @@ impl<R: Read> Records<R> {
         anyhow::ensure!(
             !UTF16_MARKS.iter().any(|mark| start.starts_with(mark)),
             "the file is UTF-16: save it as UTF-8 (in a spreadsheet: \"CSV UTF-8\")"
+        );
+        let is_other = ARCHIVE_MARKS.iter().any(|mark| start.starts_with(mark));
+        anyhow::ensure!(
+            !is_other,
+            "the file is a workbook or an archive: save it as CSV (\"CSV UTF-8\") and import that"
         );
         if start.starts_with(&BYTE_ORDER_MARK) {
             start.drain(..BYTE_ORDER_MARK.len());

@@ -32,7 +32,16 @@ pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
 }
 
 async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
-    let format = args.format.or_else(|| format_of(args.output.as_deref()?)).unwrap_or(ExportFormat::Csv);
+    let format = match (args.format, args.output.as_deref()) {
+        (Some(format), _) => format,
+        (None, Some(path)) if path.extension().is_some() => format_of(path).with_context(|| {
+            format!(
+                "the form is not clear from the name {}: end it in .csv or .ndjson, or give --format csv or ndjson",
+                path.display()
+            )
+        })?,
+        (None, _) => ExportFormat::Csv,
+    };
     let target = Target::create(args.output.as_deref())?;
     let mut writer = LinkWriter::new(format, target.writer()?)?;
     let mut progress = Progress::start(None);
@@ -101,7 +110,7 @@ async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<S
 
 /// The form that a file's name stands for.
 pub(crate) fn format_of(path: &Path) -> Option<ExportFormat> {
-    match path.extension()?.to_str()? {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "csv" => Some(ExportFormat::Csv),
         "ndjson" | "jsonl" => Some(ExportFormat::Ndjson),
         _ => None,

@@ -17,8 +17,9 @@ use crate::print::{self, counted};
 use crate::problem::Problem;
 use crate::transfer::csv::SlugColumn;
 use crate::transfer::progress::Progress;
+use crate::transfer::repeats::Repeats;
 use crate::transfer::report::Report;
-use crate::transfer::row::{Refusal, Row};
+use crate::transfer::row::{Refusal, Row, TargetDomain};
 use crate::transfer::source::Source;
 
 const BULK_PATH: &str = "/api/v1/links/bulk";
@@ -70,6 +71,7 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         client,
         in_flight: VecDeque::new(),
         summary: Summary::default(),
+        repeats: Repeats::default(),
         answered_line: args.from_line.saturating_sub(1),
     };
     let run = import.run().await;
@@ -87,7 +89,10 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         let line = import.answered_line;
         format!("stopped: everything up to line {line} was answered; go on with --from-line {}", line + 1)
     })?;
-    show(args, summary, seconds)?;
+    if let Some(note) = import.repeats.describe() {
+        print::note(&note);
+    }
+    show(args, summary, import.repeats.count(), seconds)?;
     Ok(summary)
 }
 
@@ -99,15 +104,23 @@ struct Import<'a> {
     client: Arc<Client>,
     in_flight: VecDeque<InFlight>,
     summary: Summary,
+    repeats: Repeats,
     /// Everything up to this line has an answer.
     answered_line: u64,
 }
 
 /// A batch on its way.
 struct InFlight {
-    /// Lines refused before the call, in between, and lines sent, in the order of the file.
-    lines: Vec<(u64, Option<Refusal>)>,
+    lines: Vec<FileLine>,
     calling: JoinHandle<anyhow::Result<Vec<Answer>>>,
+}
+
+/// A line refused before the call, or sent; in the order of the file.
+struct FileLine {
+    number: u64,
+    refusal: Option<Refusal>,
+    /// An earlier line says the same.
+    is_repeat: bool,
 }
 
 /// What the instance says to one link.
@@ -128,7 +141,7 @@ enum Answer {
 
 #[derive(Default)]
 struct Batch {
-    lines: Vec<(u64, Option<Refusal>)>,
+    lines: Vec<FileLine>,
     links: Vec<Value>,
     bytes: usize,
 }
@@ -138,12 +151,13 @@ impl Batch {
         self.lines.len() >= BATCH_LINKS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, row: Row, repeats: &mut Repeats) {
+        let number = row.line;
         match row.body {
-            Err(refusal) => self.lines.push((row.line, Some(refusal))),
+            Err(refusal) => self.lines.push(FileLine { number, refusal: Some(refusal), is_repeat: false }),
             Ok(body) => {
                 self.bytes += size_of(&body);
-                self.lines.push((row.line, None));
+                self.lines.push(FileLine { number, refusal: None, is_repeat: repeats.is_repeat(&body) });
                 self.links.push(Value::Object(body));
             }
         }
@@ -153,11 +167,12 @@ impl Batch {
 impl Import<'_> {
     async fn run(&mut self) -> anyhow::Result<()> {
         let mut batch = Batch::default();
+        let target = TargetDomain { all: self.args.domain.as_deref(), map: &self.args.domain_map };
         while let Some(row) = self.source.next_row().context("cannot read the file")? {
             if row.line < self.args.from_line {
                 continue;
             }
-            batch.push(row.prepare(self.args.domain.as_deref()));
+            batch.push(row.prepare(&target), &mut self.repeats);
             if batch.is_full() {
                 self.send(std::mem::take(&mut batch)).await?;
             }
@@ -166,7 +181,7 @@ impl Import<'_> {
         while !self.in_flight.is_empty() {
             self.receive().await?;
         }
-        Ok(self.report.finish()?)
+        Ok(self.report.finish(&self.progress)?)
     }
 
     async fn send(&mut self, batch: Batch) -> anyhow::Result<()> {
@@ -184,11 +199,14 @@ impl Import<'_> {
     async fn receive(&mut self) -> anyhow::Result<()> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
         let mut answers = oldest.calling.await.context("a call broke down")??.into_iter();
-        for (line, refusal) in oldest.lines {
+        for FileLine { number: line, refusal, is_repeat } in oldest.lines {
             let answer = match refusal {
                 Some(refusal) => Answer::Refused(refusal),
                 None => answers.next().context("the answer has fewer results than links were sent")?,
             };
+            if is_repeat && !matches!(answer, Answer::Refused(_)) {
+                self.repeats.note(line);
+            }
             self.take_answer(line, answer)?;
             self.answered_line = line;
         }
@@ -270,10 +288,10 @@ fn read_result(result: &Value) -> Answer {
     }
 }
 
-fn show(args: &ImportArgs, summary: Summary, seconds: f64) -> anyhow::Result<()> {
+fn show(args: &ImportArgs, summary: Summary, repeated: u64, seconds: f64) -> anyhow::Result<()> {
     if args.client.json {
         let Summary { taken, updated, there, kept, refused } = summary;
-        let document = json!({ "taken": taken, "updated": updated, "there": there, "kept": kept, "refused": refused,
+        let document = json!({ "taken": taken, "updated": updated, "there": there, "kept": kept, "repeated": repeated, "refused": refused,
             "seconds": seconds, "dry_run": args.dry_run });
         return Ok(print::json(&document)?);
     }

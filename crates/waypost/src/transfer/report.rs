@@ -6,19 +6,41 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::print;
+use crate::print::{self, grouped};
 use crate::transfer::csv::write_record;
 use crate::transfer::progress::Progress;
 use crate::transfer::row::Refusal;
 
 /// Refused lines shown on standard error; the rest are only counted.
 const SHOWN_MAX: u64 = 20;
+/// Lines named of those that are refused for the same reason as one before.
+const NAMED_MAX: usize = 5;
+
+/// What to do where a domain of the file is not there.
+const DOMAIN_ADVICE: &str = "Make a domain that is missing with `waypost domain create HOST`, or put its links on another one with \
+    `--domain-map OLD=NEW` (all links of the file: `--domain NEW`); then import the file again. `waypost domain list` shows the domains.";
 
 /// Takes refused lines, in the order of the file.
 pub(crate) struct Report {
     file: Option<BufWriter<File>>,
     refused: u64,
+    /// Refused lines that are like none that was shown.
+    unlike: u64,
     told: u64,
+    /// The kinds of refusals that were shown.
+    kinds: Vec<Kind>,
+    has_unknown_domain: bool,
+}
+
+/// Lines that are refused for one reason.
+struct Kind {
+    refusal: Refusal,
+    /// The line that was shown.
+    line: u64,
+    /// The first lines after it.
+    named: Vec<u64>,
+    /// Those after them.
+    more: u64,
 }
 
 impl Report {
@@ -30,7 +52,14 @@ impl Report {
         let file = path
             .map(|path| File::create_new(path).with_context(|| format!("cannot make the report {}", path.display())))
             .transpose()?;
-        let mut report = Self { file: file.map(BufWriter::new), refused: 0, told: 0 };
+        let mut report = Self {
+            file: file.map(BufWriter::new),
+            refused: 0,
+            unlike: 0,
+            told: 0,
+            kinds: Vec::new(),
+            has_unknown_domain: false,
+        };
         report.write(&["line".to_owned(), "code".to_owned(), "reason".to_owned()])?;
         Ok(report)
     }
@@ -41,12 +70,23 @@ impl Report {
     /// Where the report cannot be written.
     pub(crate) fn refuse(&mut self, line: u64, refusal: &Refusal, progress: &Progress) -> io::Result<()> {
         self.refused += 1;
+        self.has_unknown_domain |= refusal.code == "domain_unknown";
         if self.file.is_some() {
             return self.write(&[line.to_string(), refusal.code.clone(), refusal.reason.clone()]);
         }
-        if self.refused <= SHOWN_MAX {
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.refusal == *refusal) {
+            if kind.named.len() < NAMED_MAX {
+                kind.named.push(line);
+            } else {
+                kind.more += 1;
+            }
+            return Ok(());
+        }
+        self.unlike += 1;
+        if self.unlike <= SHOWN_MAX {
+            self.kinds.push(Kind { refusal: refusal.clone(), line, named: Vec::new(), more: 0 });
             progress.say(&format!("line {line}: {} ({})", print::plain(&refusal.reason), refusal.code));
-        } else if self.refused == SHOWN_MAX + 1 {
+        } else if self.unlike == SHOWN_MAX + 1 {
             progress.say("further refused lines are only counted; --report FILE keeps them all");
         }
         Ok(())
@@ -74,11 +114,15 @@ impl Report {
         self.refused
     }
 
-    /// Writes what is still held back.
+    /// Writes what is still held back, and says how many lines are like those that were shown.
     ///
     /// # Errors
     /// Where the report cannot be written.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, progress: &Progress) -> io::Result<()> {
+        self.kinds.iter().filter_map(Kind::describe_others).for_each(|text| progress.say(&text));
+        if self.has_unknown_domain {
+            progress.say(DOMAIN_ADVICE);
+        }
         self.file.as_mut().map_or(Ok(()), BufWriter::flush)
     }
 
@@ -87,5 +131,28 @@ impl Report {
         let mut line = Vec::new();
         write_record(&mut line, cells.iter().cloned());
         file.write_all(&line)
+    }
+}
+
+impl Kind {
+    fn describe_others(&self) -> Option<String> {
+        if self.named.is_empty() {
+            return None;
+        }
+        let mut named: Vec<String> = self.named.iter().map(u64::to_string).collect();
+        named.extend((self.more > 0).then(|| format!("{} more", grouped(self.more))));
+        let last = named.pop()?;
+        let lines = if named.is_empty() {
+            format!("line {last} is refused for the same reason as line {}", self.line)
+        } else {
+            let count = self.named.len() as u64 + self.more;
+            format!(
+                "{} lines are refused for the same reason as line {}: {} and {last}",
+                grouped(count),
+                self.line,
+                named.join(", ")
+            )
+        };
+        Some(format!("{lines} ({})", self.refusal.code))
     }
 }

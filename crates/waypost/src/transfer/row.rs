@@ -1,11 +1,16 @@
 //! One line of a file on its way to becoming a link.
 
 use serde_json::{Map, Value};
+use waypost_core::Hostname;
 
 use crate::print::counted;
 
 /// The most bytes of one line or record. A link of the largest size stays below.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// What to say of bytes that are not UTF-8.
+pub(crate) const NOT_UTF8: &str = "not UTF-8: save the file as UTF-8 (in a spreadsheet: \"CSV UTF-8\"), or convert it, \
+    mostly with `iconv -f WINDOWS-1252 -t UTF-8 FILE`";
 
 /// Fields of a link record that the instance gives itself. A file may carry them; they are passed over.
 pub(crate) const GIVEN_FIELDS: [&str; 6] = ["id", "link_id", "account_id", "version", "short_url", "updated_at"];
@@ -42,20 +47,47 @@ impl Refusal {
         Self::new("quote_unclosed", reason)
     }
 
+    /// Bytes that are no text, in this field where one is known.
+    pub(crate) fn not_utf8(field: &str) -> Self {
+        Self::new("utf8", if field.is_empty() { NOT_UTF8.to_owned() } else { format!("{field}: {NOT_UTF8}") })
+    }
+
     pub(crate) fn too_long() -> Self {
         Self::new("too_long", format!("a line has at most {RECORD_BYTES_MAX} bytes"))
     }
 }
 
 impl Row {
-    /// The row as the API takes it: without what the instance gives itself, on `domain` where one is named.
-    pub(crate) fn prepare(mut self, domain: Option<&str>) -> Self {
-        self.body = self.body.and_then(|body| prepare(body, domain));
+    /// The row as the API takes it: without what the instance gives itself, on the domain that it is to be on.
+    pub(crate) fn prepare(mut self, target: &TargetDomain<'_>) -> Self {
+        self.body = self.body.and_then(|body| prepare(body, target));
         self
     }
 }
 
-fn prepare(mut body: Map<String, Value>, domain: Option<&str>) -> Result<Map<String, Value>, Refusal> {
+/// On which domain links are put.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TargetDomain<'a> {
+    /// All of them on this host.
+    pub(crate) all: Option<&'a str>,
+    /// Those of the first host on the second.
+    pub(crate) map: &'a [(Hostname, Hostname)],
+}
+
+impl TargetDomain<'_> {
+    fn put(&self, body: &mut Map<String, Value>) {
+        let domain = || body.get("domain").and_then(Value::as_str).and_then(|host| Hostname::parse(host).ok());
+        let mapped = || {
+            let domain = domain()?;
+            self.map.iter().find(|(old, _)| *old == domain).map(|(_, new)| new.as_str())
+        };
+        if let Some(host) = self.all.or_else(mapped) {
+            body.insert("domain".to_owned(), host.into());
+        }
+    }
+}
+
+fn prepare(mut body: Map<String, Value>, target: &TargetDomain<'_>) -> Result<Map<String, Value>, Refusal> {
     let says = |field| body.get(field).is_some_and(|value| !value.is_null());
     if says("short_url") && !says("slug") {
         let reason =
@@ -65,9 +97,7 @@ fn prepare(mut body: Map<String, Value>, domain: Option<&str>) -> Result<Map<Str
     for field in GIVEN_FIELDS {
         body.remove(field);
     }
-    if let Some(domain) = domain {
-        body.insert("domain".to_owned(), domain.into());
-    }
+    target.put(&mut body);
     let had_password = body.remove("has_password") == Some(Value::Bool(true));
     let has_hash = body.get("password_hash").is_some_and(|hash| !hash.is_null());
     // Without its password the link would be open to all.
@@ -78,6 +108,16 @@ fn prepare(mut body: Map<String, Value>, domain: Option<&str>) -> Result<Map<Str
     }
     body.remove("password_hash");
     Ok(body)
+}
+
+/// Reads `OLD=NEW`, two hosts.
+///
+/// # Errors
+/// Where it is something else.
+pub(crate) fn read_domain_map(text: &str) -> Result<(Hostname, Hostname), String> {
+    let (old, new) = text.split_once('=').ok_or("give two hosts, such as old.example=go.example")?;
+    let parse = |host| Hostname::parse(host).map_err(|error| error.to_string());
+    Ok((parse(old)?, parse(new)?))
 }
 
 #[cfg(test)]
@@ -91,7 +131,7 @@ mod tests {
     #[track_caller]
     fn check(body: &Value, expect: Result<&Value, &str>) {
         let row = Row { line: 1, body: Ok(body.as_object().unwrap().clone()) };
-        let found = row.prepare(None).body.map(Value::Object).map_err(|refusal| refusal.code);
+        let found = row.prepare(&TargetDomain::default()).body.map(Value::Object).map_err(|refusal| refusal.code);
         assert_eq!(found, expect.cloned().map_err(str::to_owned));
     }
 
@@ -106,6 +146,21 @@ mod tests {
         whole["has_password"] = json!(false);
         whole["password_hash"] = Value::Null;
         check(&whole, Ok(&plain));
+    }
+
+    #[test]
+    fn links_go_to_the_domain_that_is_named() {
+        let host = |text| Hostname::parse(text).unwrap();
+        let map = [(host("old.example"), host("go.example"))];
+        for (all, domain, expect) in [
+            (None, json!("OLD.example."), json!("go.example")),
+            (None, json!("other.example"), json!("other.example")),
+            (Some("one.example"), json!("other.example"), json!("one.example")),
+        ] {
+            let body = json!({"destination_url": "x", "domain": domain});
+            let row = Row { line: 1, body: Ok(body.as_object().unwrap().clone()) };
+            assert_eq!(row.prepare(&TargetDomain { all, map: &map }).body.unwrap()["domain"], expect);
+        }
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl Source {
     /// Where the file cannot be read, its form cannot be told by its name, or its first line does not fit the form.
     pub(crate) fn open(path: &Path, format: Option<Format>, slugs: SlugColumn<'_>) -> anyhow::Result<Self> {
         let is_stdin = path.as_os_str() == "-";
+        if let Some(kind) = path.extension().and_then(|ending| workbook_of(ending.to_str()?)) {
+            anyhow::bail!(
+                "{} is a workbook of {kind}, which is not read: save it as CSV (\"CSV UTF-8\") and import that",
+                path.display()
+            );
+        }
         let format = format.or_else(|| format_of(path));
         let format =
             format.context("the form of the file is not clear from its name: give --format csv, ndjson or urls")?;
@@ -106,6 +112,16 @@ fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
+/// The program whose workbooks end so.
+fn workbook_of(ending: &str) -> Option<&'static str> {
+    match ending.to_ascii_lowercase().as_str() {
+        "xlsx" | "xls" | "xlsm" | "xlsb" => Some("Excel"),
+        "ods" | "fods" => Some("LibreOffice"),
+        "numbers" => Some("Numbers"),
+        _ => None,
+    }
+}
+
 fn next_line_row(lines: &mut Lines<Input>, read: ReadLine) -> io::Result<Option<Row>> {
     while let Some(line) = lines.next_line()? {
         match line {
@@ -119,7 +135,7 @@ fn next_line_row(lines: &mut Lines<Input>, read: ReadLine) -> io::Result<Option<
 
 /// A link as an object, or its destination as a string.
 fn read_json(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    let text = str::from_utf8(bytes).map_err(|_| Refusal::new("utf8", "not UTF-8"))?;
+    let text = str::from_utf8(bytes).map_err(|_| Refusal::not_utf8(""))?;
     match serde_json::from_str(text) {
         Ok(Value::Object(body)) => Ok(body),
         Ok(Value::String(url)) => Ok(link_to(url)),
@@ -129,7 +145,7 @@ fn read_json(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 fn read_url(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    let text = str::from_utf8(bytes).map_err(|_| Refusal::new("utf8", "not UTF-8"))?;
+    let text = str::from_utf8(bytes).map_err(|_| Refusal::not_utf8(""))?;
     Ok(link_to(text.to_owned()))
 }
 
@@ -198,5 +214,9 @@ mod tests {
     fn an_unclear_form_is_asked_for() {
         let error = Source::open(Path::new("links.dat"), None, SlugColumn::Own).err().unwrap().to_string();
         assert!(error.contains("--format"), "{error}");
+        for name in ["links.xlsx", "links.ODS"] {
+            let error = Source::open(Path::new(name), Some(Format::Csv), SlugColumn::Own).err().unwrap().to_string();
+            assert!(error.contains("save it as CSV"), "{error}");
+        }
     }
 }

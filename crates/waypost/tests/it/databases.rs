@@ -8,10 +8,10 @@ use serde_json::json;
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::http::{Response, request};
 use waypost_testkit::postgres::{Proxy, test_database};
-use waypost_testkit::server::Server;
+use waypost_testkit::server::{Server, ServerOptions};
 use waypost_testkit::wait_until;
 
-use crate::support::{Folder, get};
+use crate::support::{Folder, WAYPOST, command, finish, get, location_of, repository_file};
 
 /// More than anything here takes on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -175,6 +175,46 @@ fn a_folder_without_links_may_go_to_a_new_database() {
     folder.run(&["link", "show", "a"]).text();
 }
 
+/// Each command of docs/backup.md in its order, in one shell.
+#[test]
+fn the_move_to_postgres_goes_as_its_page_has_it() {
+    let Some(database) = test_database() else { return };
+    let folder = Folder::new();
+    let data_dir = folder.file("home/.local/share/waypost");
+    std::fs::create_dir_all(folder.file("home")).unwrap();
+    let old = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        finish(command.arg("--data-dir").arg(&data_dir).env("WAYPOST_PUBLIC_URL", "https://go.example"))
+            .text()
+            .to_owned()
+    };
+    old(&["domain", "create", "shop.example"]);
+    old(&["link", "create", "https://example.com/1", "--slug", "one"]);
+    old(&["link", "create", "https://example.com/2", "--slug", "two", "--domain", "shop.example"]);
+
+    let page = std::fs::read_to_string(repository_file("docs/backup.md")).unwrap();
+    let (_, page) = page.split_once("## Moving to PostgreSQL").unwrap();
+    let blocks = page.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+    let script: String = blocks.collect();
+    assert!(script.contains("waypost import") && script.trim_end().ends_with("waypost serve"), "{script}");
+    // The start itself is the test's.
+    let script = script.replace("waypost serve", "").replace("postgres://user@host/waypost", database.url());
+    std::os::unix::fs::symlink(WAYPOST, folder.file("waypost")).unwrap();
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-e", "-c", &script]).current_dir(folder.file("home")).env_clear();
+    let path = format!("{}:/usr/bin:/bin", folder.file("").display());
+    let run = finish(shell.env("HOME", folder.file("home")).env("PATH", path));
+    assert!(
+        run.text().contains("https://shop.example/two") && run.stdout.contains("https://go.example/one"),
+        "{run:?}"
+    );
+    let settings = [("WAYPOST_DATABASE_URL", database.url()), ("WAYPOST_PUBLIC_URL", "https://go.example")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let options = ServerOptions { data_dir: Some(folder.file("home/waypost-new")), ..folder.options_with(&settings) };
+    let server = Server::start(&options).unwrap();
+    assert_eq!(location_of(&server, "/one").as_deref(), Some("https://example.com/1"));
+}
+
 /// What the message says is what helps.
 #[test]
 fn a_user_without_rights_is_told_what_to_run() {
@@ -189,6 +229,9 @@ fn a_user_without_rights_is_told_what_to_run() {
     let refused = folder.run(&["link", "create", "https://example.com/", "--database-url", &url]);
     let grant = format!("GRANT CREATE, USAGE ON SCHEMA public TO {user};");
     assert!(refused.fault(2).contains(&grant), "{refused:?}");
+    // The other way only where the name is free.
+    let is_there = database.execute("SELECT 1 FROM pg_database WHERE datname = 'waypost'").unwrap().contains('1');
+    assert_eq!(refused.stderr.contains("CREATE DATABASE"), !is_there, "{refused:?}");
     database.execute(&grant).unwrap();
     folder.run(&["link", "create", "https://example.com/", "--database-url", &url]).text();
     database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();

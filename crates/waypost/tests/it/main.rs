@@ -13,6 +13,7 @@ mod help;
 mod memory;
 mod names;
 mod newcomer;
+mod public_url;
 mod real_input;
 mod rules_page;
 mod setup_notes;

@@ -131,3 +131,35 @@ fn a_time_is_the_same_in_every_form() {
         assert!(refused.fault(1).contains(&expect) && refused.stderr.contains("90d"), "{refused:?}");
     }
 }
+
+#[test]
+fn a_short_url_stands_for_its_link() {
+    let folder = Folder::new();
+    folder.run(&["domain", "create", "shop.example"]).text();
+    let own = folder.run(&["link", "create", "https://example.com/", "--slug", "größe/a"]).text().to_owned();
+    let shop = folder.run(&["link", "create", "https://example.com/2", "--slug", "b", "--domain", "shop.example"]);
+    for (url, slug) in [
+        (own.as_str(), "größe/a"),
+        ("http://127.0.0.1:8080/gr%C3%B6%C3%9Fe/a/", "größe/a"),
+        (shop.text(), "b"),
+        ("https://SHOP.example/b?x=1#y", "b"),
+    ] {
+        assert_eq!(folder.run(&["link", "show", url, "--json"]).json()["slug"], slug, "{url}");
+    }
+    folder.run(&["report", "--link", &own]).text();
+    folder.run(&["link", "delete", shop.text(), "--yes"]).text();
+    let gone = folder.run(&["link", "show", shop.text()]);
+    assert!(gone.fault(1).contains("there is no link b on shop.example"), "{gone:?}");
+}
+
+#[test]
+fn refusals_name_the_setting_and_the_flag() {
+    let folder = Folder::new();
+    let refused = folder.run(&["link", "create", "ftp://example.com/"]);
+    assert!(refused.fault(1).contains("the setting `schemes`"), "{refused:?}");
+    let never = folder.run(&["link", "create", "javascript:alert(1)"]);
+    assert!(!never.fault(1).contains("schemes"), "{never:?}");
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a"]).text();
+    let asked = folder.run(&["clicks", "erase", "--link", "a"]);
+    assert!(asked.fault(1).contains("give --yes") && asked.stderr.contains("nothing was done"), "{asked:?}");
+}

@@ -18,7 +18,9 @@ fn a_port_in_use_is_named() {
     let folder = Folder::new();
     let (_listener, address) = taken_port();
     let run = folder.run(&["serve", "--listen", &address]);
-    assert_eq!(run.fault(1), format!("waypost: {address} is already in use"));
+    let said = run.fault(1);
+    assert!(said.starts_with(&format!("waypost: {address} is already in use: stop the program")), "{said}");
+    assert!(said.contains("such as --listen 127.0.0.1:") && said.lines().count() == 1, "{said}");
     assert_eq!(run.stdout, "");
     assert!(!folder.data_dir().exists());
 }
@@ -30,14 +32,18 @@ fn a_second_server_shares_neither_port_nor_folder() {
     let run = folder.run(&["serve", "--listen", "127.0.0.1:0"]);
     let path = folder.data_dir().canonicalize().unwrap();
     let expect = format!(
-        "waypost: the data folder {} is in use by another instance (process {})",
+        "waypost: the data folder {} is in use by another instance (process {}): stop that one first, or choose another folder \
+         with --data-dir",
         path.display(),
         server.process_id()
     );
     assert_eq!(run.fault(1), expect);
     let other = Folder::new();
     let run = other.run(&["serve", "--listen", &server.address().to_string()]);
-    assert_eq!(run.fault(1), format!("waypost: {} is already in use", server.address()));
+    assert!(run.fault(1).starts_with(&format!("waypost: {} is already in use: stop", server.address())), "{run:?}");
+    let run = folder.run(&["serve", "--listen", &server.address().to_string()]);
+    let expect = format!("is already in use: a Waypost (process {}) runs on the data folder", server.process_id());
+    assert!(run.fault(1).contains(&expect), "{run:?}");
 }
 
 #[test]
@@ -247,4 +253,24 @@ fn every_address_is_listened_on() {
     let second = output.lines().find_map(|line| line.strip_prefix("Listening on      http://[")).unwrap();
     let address = format!("[{second}").parse().unwrap();
     assert_eq!(waypost_testkit::http::get(address, "/healthz").unwrap().status, 200);
+}
+
+#[test]
+fn a_database_that_may_not_be_written_is_named() {
+    let folder = Folder::new();
+    folder.make();
+    for name in ["waypost.db", "clicks.db"] {
+        let file = folder.data_dir().join(name);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+        if fs::OpenOptions::new().write(true).open(&file).is_ok() {
+            // Nothing is kept from root.
+            return;
+        }
+        for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["link", "create", "https://example.com/"]] {
+            let run = folder.run(arguments);
+            let said = run.fault(2);
+            assert!(said.contains(&format!("{name} is refused: it cannot be written")), "{said}");
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }

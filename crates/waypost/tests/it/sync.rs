@@ -84,7 +84,8 @@ fn without_a_namespace_it_says_so() {
     let link = folder.run(&["sync", "status", "a"]);
     assert_eq!(link.text(), "TARGET  STATUS  VERSION  THERE  ATTEMPTS  NEXT  ERROR\ntable   synced  1        1      0");
     for arguments in [&["sync", "verify"][..], &["sync", "retry", "--failed"], &["sync", "retry", "--all"]] {
-        assert!(folder.run(arguments).fault(1).contains("links are pushed nowhere"), "{arguments:?}");
+        let run = folder.run(arguments);
+        assert!(run.fault(1).contains("Links are pushed nowhere: configure"), "{run:?}");
     }
     assert!(folder.run(&["sync", "retry"]).fault(2).contains("--failed"));
     assert!(folder.run(&["sync", "verify", "--delete-foreign"]).fault(1).contains("--yes"));

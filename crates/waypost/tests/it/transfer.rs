@@ -307,3 +307,85 @@ fn what_is_doubtful_is_said_and_taken() {
     let refused = folder.run(&["import", &quoted]);
     assert!(!refused.fault(3).contains('\\'), "{refused:?}");
 }
+
+#[test]
+fn a_domain_that_is_not_there_is_named_once_and_can_be_mapped() {
+    let first = Folder::new();
+    let urls: String = (0..30).map(|number| format!("https://example.com/{number}\n")).collect();
+    let list = first.write("urls.txt", &urls);
+    let old = [("WAYPOST_PUBLIC_URL".to_owned(), "https://old.example".to_owned())];
+    let server = waypost_testkit::server::Server::start(&first.options_with(&old)).unwrap();
+    first.run(&["import", &list]).text();
+    let file = first.file("links.ndjson");
+    let file = file.to_str().unwrap();
+    first.run(&["export", "-o", file]).text();
+    drop(server);
+
+    let second = Folder::new();
+    second.make();
+    let run = second.run(&["import", file]);
+    assert!(run.stdout.starts_with("0 links made, 30 lines refused"), "{run:?}");
+    let said = run.fault(3);
+    assert!(said.starts_with("line 1: domain: there is no domain old.example for links"), "{said}");
+    assert!(
+        said.contains("29 lines are refused for the same reason as line 1: 2, 3, 4, 5, 6 and 24 more (domain_unknown)"),
+        "{said}"
+    );
+    assert!(said.contains("waypost domain create HOST") && said.contains("--domain-map OLD=NEW"), "{said}");
+    assert_eq!(said.lines().count(), 3, "{said}");
+
+    second.run(&["import", file, "--domain-map", "OLD.example=localhost"]).text();
+    let links = second.run(&["link", "list", "--all", "--json"]).json_lines();
+    assert_eq!((links.len(), &links[0]["domain"]), (30, &json!("localhost")));
+    let bad = second.run(&["import", file, "--domain-map", "old.example"]);
+    assert!(bad.fault(2).contains("old.example=go.example"), "{bad:?}");
+}
+
+#[test]
+fn lines_that_differ_only_in_what_is_passed_over_are_said() {
+    let folder = Folder::new();
+    let file = folder.write(
+        "links.csv",
+        "url,title\nhttps://example.com/,A\nhttps://example.com/,B\nhttps://example.com/other,C\nhttps://example.com/,D\n",
+    );
+    let run = folder.run(&["import", &file]);
+    assert!(run.text().starts_with("2 links made, 2 there already"), "{run:?}");
+    assert!(run.stderr.contains("2 lines say the same of their link as an earlier line"), "{run:?}");
+    assert!(run.stderr.contains("3, 5. What stands in columns that are passed over"), "{run:?}");
+    let distinct = folder.write("distinct.csv", "url,slug,title\nhttps://example.com/,a,A\nhttps://example.com/,b,A\n");
+    let run = folder.run(&["import", &distinct]);
+    assert!(run.text().starts_with("2 links made") && !run.stderr.contains("earlier line"), "{run:?}");
+}
+
+#[test]
+fn an_export_under_a_name_of_no_known_form_is_refused() {
+    let folder = Folder::new();
+    folder.make();
+    for name in ["links.xml", "links.xlsx", "links.txt"] {
+        let path = folder.file(name);
+        let run = folder.run(&["export", "-o", path.to_str().unwrap()]);
+        assert!(run.fault(1).contains("end it in .csv or .ndjson"), "{run:?}");
+        assert!(!path.exists());
+    }
+    for name in ["links", "links.CSV"] {
+        folder.run(&["export", "-o", folder.file(name).to_str().unwrap()]).text();
+        assert!(fs::read_to_string(folder.file(name)).unwrap().starts_with("domain,slug"));
+    }
+}
+
+#[test]
+fn short_links_under_any_heading_are_not_lost() {
+    let folder = Folder::new();
+    let text = "Lien court;url;Titre\nhttps://sho.rt/abc;https://example.com/1;A\nhttps://sho.rt/abd;https://example.com/2;B\n";
+    let file = folder.write("links.csv", text);
+    let refused = folder.run(&["import", &file]);
+    assert!(refused.fault(1).contains("--slug-column lien_court"), "{refused:?}");
+    folder.run(&["import", &file, "--slug-column", "Lien court"]).text();
+    assert_eq!(folder.run(&["link", "show", "abd", "--json"]).json()["destination_url"], "https://example.com/2");
+    // Letters of Windows in a column that is passed over do no harm, and elsewhere are named.
+    let file = folder
+        .write("windows.csv", b"url,slug,title\nhttps://example.com/,w1,\xe9t\xe9\nhttps://example.com/,\xe9t\xe9,B\n");
+    let run = folder.run(&["import", &file]);
+    assert!(run.stdout.starts_with("1 link made, 1 line refused"), "{run:?}");
+    assert!(run.fault(3).contains("line 3: slug: not UTF-8: save the file as UTF-8"), "{run:?}");
+}

@@ -17,7 +17,7 @@ on_both_click_engines! {
     counting_goes_on_after_erasure,
     pruning_keeps_totals,
     clicks_that_claim_the_future_are_pruned_too,
-    a_clock_that_jumped_deletes_nothing,
+    a_clock_that_jumped_deletes_nothing, a_clock_that_was_too_early_holds_nothing_back,
 }
 
 const LINKS: [&str; 3] = ["link_1", "link_2", "link_3"];
@@ -158,6 +158,25 @@ async fn clicks_that_claim_the_future_are_pruned_too(testbed: ClickTestbed) {
     assert_eq!(store.prune(30, testbed.now()).await.unwrap(), 0);
     testbed.advance_days(1);
     assert_eq!(store.prune(30, testbed.now()).await.unwrap(), 2);
+}
+
+/// A start with a clock that is half a year too early, as before the machine has set it.
+async fn a_clock_that_was_too_early_holds_nothing_back(testbed: ClickTestbed) {
+    let store = &testbed.store;
+    fill(store).await;
+    let look = async |ran: u64| store.retention_clock(Duration::from_secs(ran)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(look(3_600).await.held, None);
+    }
+    testbed.advance_days(-180);
+    assert_eq!(look(0).await, RetentionClock { now: testbed.now(), held: None });
+    testbed.advance_days(181);
+    assert_eq!(look(0).await, RetentionClock { now: testbed.now(), held: None });
+    // Which is no way to get far ahead.
+    testbed.advance_days(-180);
+    assert_eq!(look(0).await.held, None);
+    testbed.advance_days(5_000);
+    assert_eq!(look(0).await.held, Some(testbed.now()));
 }
 
 /// A start in 2039 with a click in it, retention, and back.
