@@ -37,6 +37,7 @@ mod jobs;
 mod json_weight;
 mod keys;
 mod kv;
+mod left_out;
 mod link_check;
 mod link_input;
 mod link_list;

@@ -16,11 +16,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
-use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
+use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError, UnreadableLink};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::{LeftOut, compile_records, leave_out};
+use crate::compiled::{LeftOut, compile_records};
 use crate::fresh::{FreshQueue, FreshRecords};
+use crate::left_out::{LeftOutLink, LeftOutLinks};
 use crate::problem::Chain;
 use crate::rebuild::rebuild;
 
@@ -70,8 +71,10 @@ pub(crate) struct Sync {
     is_failing: AtomicBool,
     /// Whether the table is known to lack something, since a round that could not bring it in.
     is_behind: AtomicBool,
-    /// Records that could not be compiled since the start.
+    /// Records since the start that cannot be served as they are stored.
     refused: AtomicU64,
+    /// Those of which that is true now.
+    left_out: LeftOutLinks,
     /// Parts of records that could not.
     skipped: AtomicU64,
     /// Damaged tables that were filled anew since the start.
@@ -114,6 +117,7 @@ impl Sync {
             is_failing: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            left_out: LeftOutLinks::default(),
             skipped: AtomicU64::new(0),
             mended: AtomicU64::new(0),
             last_mended: tokio::sync::Mutex::new(None),
@@ -169,7 +173,7 @@ impl Sync {
         *self.caught_up.borrow() && !self.is_failing.load(Ordering::SeqCst)
     }
 
-    /// Records since the start that could not be compiled; their slugs keep what they led to.
+    /// Records since the start that cannot be served as they are stored; their slugs keep what they led to.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::SeqCst)
     }
@@ -179,9 +183,15 @@ impl Sync {
         self.skipped.load(Ordering::SeqCst)
     }
 
+    /// The number of links that cannot be served as they are stored, as far as that is known, and the first of them.
+    pub(crate) fn left_out(&self, links_max: usize) -> (u64, Vec<LeftOutLink>) {
+        self.left_out.first(links_max)
+    }
+
     fn count_left_out(&self, left_out: LeftOut) {
-        self.refused.fetch_add(left_out.refused, Ordering::SeqCst);
+        self.refused.fetch_add(left_out.links.len() as u64, Ordering::SeqCst);
         self.skipped.fetch_add(left_out.skipped, Ordering::SeqCst);
+        self.left_out.add(left_out.links);
     }
 
     /// Damaged tables since the start that were filled anew.
@@ -323,7 +333,7 @@ impl Sync {
         loop {
             let cursor = self.table.cursor();
             if is_known && let Some(fresh) = self.fresh.take(cursor, BATCH_ENTRIES as usize) {
-                self.apply(fresh.records, fresh.newest).await?;
+                self.apply((fresh.records, Vec::new()), fresh.newest).await?;
                 continue;
             }
             if !is_tick && cursor >= self.wanted.load(Ordering::SeqCst) {
@@ -356,8 +366,7 @@ impl Sync {
             }
             // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
             let read = self.store.read("sync_records").await?.edge_records(&entries).await?;
-            self.count_left_out(leave_out(&read.unreadable));
-            self.apply(read.records, newest).await?;
+            self.apply((read.records, read.unreadable), newest).await?;
         }
     }
 
@@ -369,10 +378,16 @@ impl Sync {
         Ok((entries, last))
     }
 
-    async fn apply(&self, records: Vec<EdgeRecord>, newest: u64) -> Result<(), SyncError> {
+    async fn apply(
+        &self,
+        (records, unreadable): (Vec<EdgeRecord>, Vec<UnreadableLink>),
+        newest: u64,
+    ) -> Result<(), SyncError> {
         let (table, schemes) = (Arc::clone(&self.table), self.schemes.clone());
+        self.left_out.forget(&records);
         let left_out = tokio::task::spawn_blocking(move || {
-            let batch = compile_records(records, &schemes);
+            let mut batch = compile_records(records, &unreadable, &schemes);
+            batch.keep_held(&table);
             table.apply(&batch.changes(), newest).map(|_| batch.left_out)
         });
         self.count_left_out(left_out.await??);
@@ -384,6 +399,7 @@ impl Sync {
         // Until the round's end: what is filled anew lacks something.
         self.table.doubt();
         let (left_out, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
+        self.left_out.forget_all();
         self.count_left_out(left_out);
         self.cursor.send_replace(cursor);
         Ok(())

@@ -6,6 +6,7 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use waypost_core::CompactLink;
+use waypost_core::compact::CorruptRecord;
 use waypost_core::id::DomainId;
 use waypost_store::{
     Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState, SyncStatus, SyncTarget,
@@ -15,6 +16,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::compiled::compile_record;
 use crate::idempotency::{Answer, Repeatable};
+use crate::left_out::LeftOutLink;
 use crate::link_list::PAGE_LINKS;
 use crate::links::parse_link_id;
 use crate::problem::{Problem, ProblemCode};
@@ -26,6 +28,9 @@ use crate::sync_view::{
 
 /// The statuses of keys that are behind, in the order in which they are listed.
 const BEHIND: [SyncStatus; 3] = [SyncStatus::Failed, SyncStatus::Syncing, SyncStatus::Pending];
+
+/// Links shown of those that the link table cannot serve as they are stored.
+const LEFT_OUT_SHOWN_MAX: usize = 100;
 
 /// Which links behind to list.
 #[derive(Debug)]
@@ -235,8 +240,8 @@ impl App {
         let stats = self.table.stats().map_err(|error| Problem::internal("looking at the link table", &error))?;
         let mut tx = self.store.read("sync_overview").await?;
         let behind = tx.outbox_last().await?.saturating_sub(self.table.cursor());
-        let behind = (behind, self.sync.refused());
-        let mut targets = vec![TargetView::of_table(stats.links, behind, self.sync.is_well())];
+        let left_out = self.left_out();
+        let mut targets = vec![TargetView::of_table((stats.links, behind), left_out, self.sync.is_well())];
         for target in self.outside_targets() {
             let is_behind = tx.sync_work(*target).await?.is_behind;
             let mut counts = tx.count_sync_states(*target, with_synced).await?;
@@ -256,13 +261,25 @@ impl App {
         Ok(SyncOverview::new(targets))
     }
 
+    /// How many links the link table of this process cannot serve as they are stored, and some of them, named as people do.
+    fn left_out(&self) -> (u64, Vec<LeftOutLink>) {
+        let (count, mut links) = self.sync.left_out(LEFT_OUT_SHOWN_MAX);
+        for link in links.iter_mut().filter(|link| link.domain.is_empty()) {
+            self.default_domain().host.as_str().clone_into(&mut link.domain);
+        }
+        (count, links)
+    }
+
     /// How far the link table of this process is with a link.
     async fn table_state(&self, tx: &mut ReadTx, link: &Link) -> Result<StateView, Problem> {
         let is_default = self.default_domain().domain_id == link.domain_id;
         let domain_key = if is_default { "" } else { link.host.as_str() };
-        let version_of = |bytes: &[u8]| CompactLink::read(bytes).map(|held| held.version());
+        let version_of = |bytes: &[u8]| {
+            let held = CompactLink::read(bytes)?;
+            Ok::<_, CorruptRecord>(held.is_readable().then(|| held.version()))
+        };
         let (held, error) = match self.table.get(domain_key, &link.slug, version_of) {
-            Ok(Some(Ok(version))) => (Some(version), None),
+            Ok(Some(Ok(version))) => (version, None),
             Ok(None) => (None, None),
             Ok(Some(Err(error))) => (None, Some(error.to_string())),
             Err(error) => (None, Some(error.to_string())),
@@ -284,8 +301,8 @@ impl App {
             version: link.version,
         };
         let records = tx.edge_records(&[entry]).await?;
-        if let Some(error) = records.unreadable.first() {
-            return Ok(Some(error.to_string()));
+        if let Some(link) = records.unreadable.first() {
+            return Ok(Some(link.error.to_string()));
         }
         let record = records.records.first().and_then(|record| record.record.as_ref());
         Ok(record.and_then(|record| compile_record(record, self.schemes()).err()))

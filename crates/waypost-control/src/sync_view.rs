@@ -5,6 +5,8 @@ use waypost_core::Timestamp;
 use waypost_core::id::LinkId;
 use waypost_store::{Link, RestReason, SyncCounts, SyncHealth, SyncState, SyncStatus, SyncTarget};
 
+use crate::left_out::LeftOutLink;
+
 /// The name under which the link table of this process is shown.
 const TABLE: &str = "table";
 /// How long a change may take to reach every target, in seconds.
@@ -77,6 +79,9 @@ pub(crate) struct TargetView {
     oldest_pending_age_s: Option<f64>,
     objective_met: bool,
     health: HealthView,
+    /// The first of the links that cannot be served as they are stored. Those of other targets are listed page by page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_links: Vec<LeftOutLink>,
 }
 
 /// What is known of a target outside this process.
@@ -196,16 +201,21 @@ impl TargetView {
             oldest_pending_age_s: age_s,
             objective_met: age_s.is_none_or(|age_s| age_s <= f64::from(OBJECTIVE_S)),
             health: HealthView::new(health, now),
+            failed_links: Vec::new(),
         }
     }
 
     /// The link table of this process: changes that it has not taken, and records that it cannot hold.
-    pub(crate) fn of_table(links: u64, (behind, refused): (u64, u64), is_well: bool) -> Self {
+    pub(crate) fn of_table(
+        (links, behind): (u64, u64),
+        (failed, failed_links): (u64, Vec<LeftOutLink>),
+        is_well: bool,
+    ) -> Self {
         Self {
             target: TABLE,
             links,
             behind: behind > 0,
-            counts: CountsView { pending: behind, syncing: 0, synced: Some(links), failed: refused },
+            counts: CountsView { pending: behind, syncing: 0, synced: Some(links.saturating_sub(failed)), failed },
             oldest_pending_since: None,
             oldest_pending_age_s: None,
             objective_met: is_well,
@@ -217,6 +227,7 @@ impl TargetView {
                 error: None,
                 last_success_at: None,
             },
+            failed_links,
         }
     }
 }

@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 use waypost_core::Timestamp;
+use waypost_core::id::LinkId;
 use waypost_store::{StoreError, SyncKey, SyncTarget};
 
 use self::compare::Difference;
@@ -155,6 +156,8 @@ struct Tally {
     different: u64,
     deleted: u64,
     foreign: u64,
+    /// Links that cannot be read from the database.
+    unreadable: u64,
     /// Keys of nobody's that were deleted.
     foreign_deleted: u64,
 }
@@ -166,10 +169,11 @@ impl Tally {
             Difference::Different => self.different += 1,
             Difference::Deleted => self.deleted += 1,
             Difference::Foreign => self.foreign += 1,
+            Difference::Unreadable => self.unreadable += 1,
         }
     }
 
-    /// Differences that concern links of ours.
+    /// Differences that concern links of ours and can be repaired.
     const fn differences(&self) -> u64 {
         self.missing + self.different + self.deleted
     }
@@ -195,6 +199,9 @@ struct DifferenceLine<'a> {
     key: &'a str,
     slug: Option<&'a str>,
     domain: Option<&'a str>,
+    /// The link's id, where the link cannot be read; whatever else is to be known of it can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_id: Option<&'a str>,
     /// The version that KV should hold; `null` where there is no such link.
     version: Option<u64>,
     /// The version that it holds; `null` where nothing is there, or others wrote it.
@@ -245,7 +252,8 @@ impl Verification {
     fn summary(&self, took_ms: u64) -> Summary {
         let repaired = self.options.repair.then(|| self.repair.outcome());
         let is_repaired = repaired.as_ref().is_some_and(|repaired| repaired.failed + repaired.unfinished == 0);
-        Summary { ok: self.tally.differences() == 0 || is_repaired, tally: self.tally, repaired, took_ms }
+        let is_ok = self.tally.unreadable == 0 && (self.tally.differences() == 0 || is_repaired);
+        Summary { ok: is_ok, tally: self.tally, repaired, took_ms }
     }
 
     async fn compare_all(&mut self) -> Result<(), Stop> {
@@ -287,6 +295,8 @@ struct Found {
     /// Which slug it is the key of, or would be; `None` where it can be none's.
     sync_key: Option<SyncKey>,
     host: String,
+    /// Only of a link that cannot be read.
+    link_id: Option<LinkId>,
     version: Option<u64>,
     kv_version: Option<u64>,
 }
@@ -299,6 +309,7 @@ impl Found {
             key: &self.key,
             slug: sync_key.map(|key| key.slug.as_str()),
             domain: sync_key.map(|_| self.host.as_str()),
+            link_id: self.link_id.as_ref().map(LinkId::as_str),
             version: self.version,
             kv_version: self.kv_version,
         };

@@ -16,6 +16,8 @@ pub(super) enum Difference {
     Deleted,
     /// Others wrote the value, and there is no such link.
     Foreign,
+    /// The link cannot be read from the database, so what its value should be is not known.
+    Unreadable,
 }
 
 impl Difference {
@@ -25,6 +27,7 @@ impl Difference {
             Self::Different => "different",
             Self::Deleted => "deleted",
             Self::Foreign => "foreign",
+            Self::Unreadable => "unreadable",
         }
     }
 }
