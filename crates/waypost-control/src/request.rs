@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
+use waypost_core::quoted::Quoted;
 
 use crate::json_weight::{Unweighed, json_weight};
 use crate::link_list::{ListQuery, PAGE_LINKS};
@@ -74,7 +75,8 @@ pub(crate) async fn read_anyones_json(request: Request, bytes_max: usize) -> Res
     parse_object(&body)
 }
 
-/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong.
+/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong. An object that has a
+/// name twice is refused.
 pub(crate) fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Problem> {
     match json_weight(text, bytes_max) {
         Ok(weight) => Ok(weight),
@@ -82,8 +84,15 @@ pub(crate) fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Problem> {
             let detail = format!("the body has so many parts that they take more than {} MB", bytes_max >> 20);
             Err(Problem::new(ProblemCode::BodyTooLarge, detail))
         }
+        Err(Unweighed::Repeated(name)) => Err(repeated(&name)),
         Err(Unweighed::NotJson) => Ok(0),
     }
+}
+
+/// Refuses an object that has this name twice.
+pub(crate) fn repeated(name: &str) -> Problem {
+    let detail = format!("{} comes twice in one object: send each name once", Quoted(name));
+    Problem::new(ProblemCode::BadJson, detail)
 }
 
 /// Refuses a body that calls itself something else than JSON, saying what is expected.
@@ -112,7 +121,7 @@ pub(crate) fn is_json(media_type: &str) -> bool {
     ["application/json", "application/merge-patch+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }
 
-/// Reads a JSON object. Of a name that comes twice the last counts.
+/// Reads a JSON object. Whether a name comes twice is found by [`weigh`].
 pub(crate) fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     let bad = |detail: String| Problem::new(ProblemCode::BadJson, detail);
     match serde_json::from_slice(body) {
