@@ -11,7 +11,7 @@ use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLin
 use crate::app::{App, wall_clock_now};
 use crate::caller::Caller;
 use crate::idempotency::Repeatable;
-use crate::link_check::{Rules, check_record};
+use crate::link_check::{Rules, check_record, check_rule_ids};
 use crate::link_input::{LinkPatch, NewLinkInput, PasswordChange};
 use crate::link_view::LinkView;
 use crate::link_warnings::warnings_of;
@@ -220,6 +220,7 @@ impl App {
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
         let mut errors = check_record(&mut record, &rules);
+        errors.extend(check_rule_ids(&record, None));
         errors.extend(input.slug.as_ref().and_then(|slug| self.check_first_segment(slug, domain)));
         if !errors.is_empty() {
             return Err(errors);
@@ -271,7 +272,8 @@ impl App {
         }
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
-        let errors = check_record(&mut record, &rules);
+        let mut errors = check_record(&mut record, &rules);
+        errors.extend(check_rule_ids(&record, Some(&link.record)));
         if errors.is_empty() { Ok(record) } else { Err(errors) }
     }
 }
