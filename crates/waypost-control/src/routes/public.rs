@@ -16,7 +16,7 @@ use crate::problem::{Problem, ProblemCode};
 use crate::request::{form_field, read_body};
 use crate::request_memory::BodyOf;
 use crate::throttle::AddressKey;
-use crate::unlock::{AskedDomain, Unlocked};
+use crate::unlock::{AskedDomain, UnlockVisitor, Unlocked};
 
 /// The largest body of the password form, in bytes.
 const UNLOCK_BODY_BYTES_MAX: usize = 1 << 10;
@@ -67,7 +67,8 @@ async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
         Err(problem) => return pages::problem(&problem),
     };
     let password = form_field(&body, "password").unwrap_or_default();
-    match app.unlock(AskedDomain::OfHost(host.as_deref()), uri.path(), address, password).await {
+    let visitor = UnlockVisitor { address, patience: None };
+    match app.unlock(AskedDomain::OfHost(host.as_deref()), uri.path(), visitor, password).await {
         Ok(Unlocked::Granted(cookie)) => granted(&uri, &cookie),
         Ok(Unlocked::Refused) => pages::unlock_refused(),
         Ok(Unlocked::Throttled(seconds)) => pages::unlock_throttled(seconds),

@@ -4,6 +4,7 @@
 //! The visitor's address is what the signed body says, so attempts are counted by visitor whatever lies between.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::extract::Request;
 use serde::{Deserialize, Serialize};
@@ -12,10 +13,13 @@ use super::counts::Endpoint;
 use crate::app::App;
 use crate::problem::{Problem, ProblemCode};
 use crate::throttle::AddressKey;
-use crate::unlock::{AskedDomain, Unlocked};
+use crate::unlock::{AskedDomain, UnlockVisitor, Unlocked};
 
 /// The largest body: a path of eight kilobytes and the rest.
 const BODY_BYTES_MAX: usize = 16 << 10;
+/// How long a password waits for its turn. A Worker waits five seconds for the answer (`js/unlock.js`), its way included, and
+/// could only say then that nothing works.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// An attempt. Has no debug output, for it carries a password.
 #[derive(Deserialize)]
@@ -63,7 +67,8 @@ impl App {
         }
         let domain = attempt.domain.to_ascii_lowercase();
         let domain = AskedDomain::Exactly(&domain);
-        let outcome = self.unlock(domain, &attempt.path, AddressKey::of(attempt.address), attempt.password).await?;
+        let visitor = UnlockVisitor { address: AddressKey::of(attempt.address), patience: Some(TURN_WAIT_MAX) };
+        let outcome = self.unlock(domain, &attempt.path, visitor, attempt.password).await?;
         Ok(match outcome {
             Unlocked::Granted(_) => verdict("granted"),
             Unlocked::Refused => verdict("refused"),
