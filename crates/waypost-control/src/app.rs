@@ -18,6 +18,7 @@ use crate::kv::{KvClient, KvSetupError};
 use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
+use crate::preview::PREVIEWS_AT_ONCE;
 use crate::problem::{Problem, ProblemCode};
 use crate::request_memory::RequestMemory;
 use crate::settings::ControlSettings;
@@ -50,6 +51,8 @@ pub struct App {
     pub(crate) passwords: Passwords,
     /// Room for notes of the use of api keys that are being written.
     pub(crate) use_notes: Arc<Semaphore>,
+    /// Turns of previews.
+    pub(crate) previews: Semaphore,
     /// What bodies of requests may take.
     pub(crate) request_memory: Arc<RequestMemory>,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
@@ -127,6 +130,7 @@ impl App {
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
+            previews: Semaphore::new(PREVIEWS_AT_ONCE),
             request_memory: Arc::new(RequestMemory::new(
                 settings.request_memory_bytes_max,
                 settings.on_large_request.clone(),

@@ -135,7 +135,7 @@ problems! {
     Internal = "internal", 500, "Something broke here",
         "The fault is on this side and has been logged.";
     Busy = "busy", 503, "The server is busy",
-        "Other requests take all the memory that there is for requests. Nothing was done: send it again after `Retry-After` seconds.";
+        "Other requests take all the memory that there is for requests, or all the turns of previews. Nothing was done: send it again after `Retry-After` seconds.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
         "The `detail` says that nothing was changed, or that it is not known: send the request again, with the same `Idempotency-Key`, or look first.";
     WebhooksOff = "webhooks_off", 503, "Deliveries are not taken here",
