@@ -69,6 +69,13 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     probe_addresses(&config.listen)?;
     let data_dir = DataDir::create(config.data_dir()?)?;
     let lock = data_dir.lock()?;
+    if let Some(process_id) = lock.died() {
+        tracing::warn!(
+            process.id = process_id,
+            "the last process of this data folder did not end by itself: it was killed, or the power failed. Where the \
+             system's log says SIGBUS, a file in the folder was cut short or overwritten while the process ran"
+        );
+    }
     // Before anything runs that an early signal would cut in the middle.
     let signals = runtime.block_on(async { Signals::listen() })?;
     let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?))?;
