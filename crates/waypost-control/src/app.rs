@@ -18,7 +18,6 @@ use crate::kv::{KvClient, KvSetupError};
 use crate::outbox::{OutboxOptions, OutboxWorker};
 use crate::own_hosts::OwnHosts;
 use crate::password::Passwords;
-use crate::preview::PREVIEWS_AT_ONCE;
 use crate::problem::{Problem, ProblemCode};
 use crate::request_memory::RequestMemory;
 use crate::settings::ControlSettings;
@@ -30,6 +29,8 @@ use crate::webhooks::WebhookCounts;
 
 /// Notes of the use of api keys that are written at one time.
 const USE_NOTES_MAX: usize = 4;
+/// Previews that read from the database at one time: fewer than it has connections.
+const PREVIEWS_AT_ONCE: usize = 2;
 
 /// The control plane. Shared by `Arc`.
 #[derive(Debug)]

@@ -55,8 +55,6 @@ pub(crate) struct PreviewedDestination {
     pub(crate) varies: bool,
 }
 
-/// Previews that read from the database at one time: fewer than it has connections.
-pub(crate) const PREVIEWS_AT_ONCE: usize = 2;
 /// How long a preview waits for its turn.
 const PREVIEW_WAIT_MAX: Duration = Duration::from_secs(1);
 
