@@ -6,7 +6,7 @@ mod json_weight;
 mod query;
 mod when;
 
-pub use fields::{Fields, parse_object, too_heavy};
+pub use fields::{Fields, parse_object, repeated, too_heavy};
 pub use json_weight::{Unweighed, json_weight};
 pub(crate) use query::ALIKE;
 pub use query::{Parameters, QueryPairs};

@@ -103,6 +103,24 @@ pub struct TargetOverview {
     pub objective_met: bool,
     /// How the target is doing.
     pub health: TargetHealth,
+    /// The first of the links that cannot be served as they are stored. Those of other targets are listed page by page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_links: Vec<FailedLink>,
+}
+
+/// A link that the link table does not have as it is stored, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedLink {
+    /// Its id; `null` where that cannot be read.
+    pub link_id: Option<String>,
+    /// The host of its domain.
+    pub domain: String,
+    /// Its slug.
+    pub slug: String,
+    /// Its version.
+    pub version: u64,
+    /// What is wrong.
+    pub error: String,
 }
 
 /// How many keys are in each status.

@@ -31,6 +31,8 @@ use crate::webhooks::WebhookCounts;
 pub const PUBLIC_URL_SETTING: &str = "public_url";
 /// Notes of the use of api keys that are written at one time.
 const USE_NOTES_MAX: usize = 4;
+/// Previews that read from the database at one time: fewer than it has connections.
+const PREVIEWS_AT_ONCE: usize = 2;
 
 /// The control plane. Shared by `Arc`.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct App {
     pub(crate) passwords: Passwords,
     /// Room for notes of the use of api keys that are being written.
     pub(crate) use_notes: Arc<Semaphore>,
+    /// Turns of previews.
+    pub(crate) previews: Semaphore,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_limits: UnlockLimits,
@@ -130,6 +134,7 @@ impl App {
             create_queue: CreateQueue::start(store.clone(), Arc::clone(&sync)),
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
+            previews: Semaphore::new(PREVIEWS_AT_ONCE),
             webhooks: WebhookCounts::default(),
             jobs,
             outbox,

@@ -56,5 +56,5 @@ pub use preview::{FoundLink, Preview, PreviewedDestination, PreviewedVariant};
 pub use problem::Problem;
 pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};
 pub use throttle::AddressKey;
-pub use unlock::{AskedDomain, Unlocked};
+pub use unlock::{AskedDomain, UnlockVisitor, Unlocked};
 pub use webhooks::{Endpoint, WebhookCounts};

@@ -82,6 +82,33 @@ const fn destination_code(error: &DestinationError) -> ProblemCode {
     }
 }
 
+/// Refuses ids of rules that reports would take for the place of a rule without one: `#2`. What is stored already stays.
+pub(crate) fn check_rule_ids(record: &LinkRecord, stored: Option<&LinkRecord>) -> Vec<FieldError> {
+    let is_place = |id: &NumberOrText| matches!(id, NumberOrText::Text(text) if text.starts_with('#'));
+    let is_stored = |id: &NumberOrText| stored.is_some_and(|stored| rule_ids(stored).any(|(_, _, held)| held == id));
+    let taken = rule_ids(record).filter(|(_, _, id)| is_place(id) && !is_stored(id));
+    let refuse = |(list, index, _): (&str, usize, _)| FieldError {
+        field: format!("{list}[{index}].id"),
+        code: ProblemCode::InvalidField,
+        detail:
+            "cannot begin with #: reports name a rule without an id by its place, such as #2. Choose another id, or \
+                 leave it out"
+                .to_owned(),
+    };
+    taken.map(refuse).collect()
+}
+
+/// The ids that rules of a record have, each with its list and its index there.
+fn rule_ids(record: &LinkRecord) -> impl Iterator<Item = (&'static str, usize, &NumberOrText)> {
+    let rules = record.rules.iter().map(|rule| rule.id.as_ref());
+    let evolution_rules = record.evolution_rules.iter().map(|rule| rule.id.as_ref());
+    let geo_rules = record.geo_rules.iter().map(|rule| rule.id.as_ref());
+    let all = rules.enumerate().map(|(index, id)| ("rules", index, id));
+    let all = all.chain(evolution_rules.enumerate().map(|(index, id)| ("evolution_rules", index, id)));
+    let all = all.chain(geo_rules.enumerate().map(|(index, id)| ("geo_rules", index, id)));
+    all.filter_map(|(list, index, id)| Some((list, index, id?)))
+}
+
 struct Check<'a> {
     rules: &'a Rules<'a>,
     errors: Vec<FieldError>,

@@ -11,7 +11,7 @@ use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLin
 use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
-use crate::link_check::{Rules, check_record};
+use crate::link_check::{Rules, check_record, check_rule_ids};
 use crate::link_warnings::warnings_of;
 use crate::password::PasswordError;
 use crate::problem::Problem;
@@ -261,6 +261,7 @@ impl App {
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
         let mut errors = check_record(&mut record, &rules);
+        errors.extend(check_rule_ids(&record, None));
         errors.extend(asked.slug.as_ref().and_then(|slug| self.check_first_segment(slug, domain)));
         if !errors.is_empty() {
             return Err(errors);
@@ -312,7 +313,8 @@ impl App {
         }
         let own_hosts = self.own_hosts();
         let rules = Rules { schemes: self.schemes(), own_hosts: &own_hosts, refuse_addresses: false };
-        let errors = check_record(&mut record, &rules);
+        let mut errors = check_record(&mut record, &rules);
+        errors.extend(check_rule_ids(&record, Some(&link.record)));
         if errors.is_empty() { Ok(record) } else { Err(errors) }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use crate::password_lane::{Lane, Place, Share};
 use crate::throttle::AddressKey;
@@ -50,12 +52,14 @@ pub(crate) enum Pace {
 pub(crate) struct Asker {
     pub(crate) address: AddressKey,
     pub(crate) pace: Pace,
+    /// How long the asker waits for a turn, where somebody in between waits no longer than that.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// Why no hash was made and no password checked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordError {
-    /// More are waiting than is reasonable.
+    /// More are waiting than is reasonable, or the turn has not come in the time that the asker has.
     #[error("too many passwords are being checked")]
     Busy,
     /// The hash in the record cannot be read, or the system gave no randomness.
@@ -76,7 +80,9 @@ impl Passwords {
 
     /// The PHC string of a password, with a fresh salt.
     pub(crate) async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        run_in(&self.owners, self.owners.enter(None)?, move || {
+        let place = self.owners.enter(None)?;
+        let turn = self.owners.turn().await?;
+        run_in((turn, place), move || {
             let mut salt = [0; 16];
             getrandom::fill(&mut salt).map_err(|error| PasswordError::Failed(error.to_string()))?;
             let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &salt);
@@ -87,17 +93,26 @@ impl Passwords {
 
     /// Whether the password is the one that was hashed. Holds a place of the share of `asker` until that is known.
     pub(crate) async fn is_right(&self, password: String, hash: String, asker: Asker) -> Result<bool, PasswordError> {
-        match asker.pace {
-            Pace::Usual => {}
-            Pace::Slow => self.wait_for_slow_turn(asker.address).await?,
-        }
-        run_in(&self.visitors, self.visitors.enter(Some(asker.address))?, move || {
+        let held = match asker.patience {
+            Some(patience) => timeout(patience, self.wait_for_turn(asker)).await.map_err(|_| PasswordError::Busy)??,
+            None => self.wait_for_turn(asker).await?,
+        };
+        run_in(held, move || {
             if !is_usable_hash(&hash) {
                 return Err(PasswordError::Failed("the link holds no usable hash".to_owned()));
             }
             Ok(Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok())
         })
         .await
+    }
+
+    async fn wait_for_turn(&self, asker: Asker) -> Result<(OwnedSemaphorePermit, Place), PasswordError> {
+        match asker.pace {
+            Pace::Usual => {}
+            Pace::Slow => self.wait_for_slow_turn(asker.address).await?,
+        }
+        let place = self.visitors.enter(Some(asker.address))?;
+        Ok((self.visitors.turn().await?, place))
     }
 
     /// Waits for a turn in the slow lane, and takes it up for a step.
@@ -113,16 +128,14 @@ impl Passwords {
     }
 }
 
-/// Does the work off the async threads when it is its turn.
+/// Does the work off the async threads, now that it is its turn.
 async fn run_in<T: Send + 'static>(
-    lane: &Lane,
-    place: Place,
+    held: (OwnedSemaphorePermit, Place),
     work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
 ) -> Result<T, PasswordError> {
-    let turn = lane.turn().await?;
     // Turn and place move along: a caller that goes away leaves the work running, and it still counts.
     let done = tokio::task::spawn_blocking(move || {
-        let _held = (turn, place);
+        let _held = held;
         work()
     });
     done.await.map_err(|error| PasswordError::Failed(error.to_string()))?
@@ -146,7 +159,7 @@ mod tests {
 
     /// Someone behind the nth address, each in a network of its own.
     fn asker(number: u8, pace: Pace) -> Asker {
-        Asker { address: AddressKey::of(Some([198, 51, number, 1].into())), pace }
+        Asker { address: AddressKey::of(Some([198, 51, number, 1].into())), pace, patience: None }
     }
 
     #[tokio::test]
@@ -180,6 +193,21 @@ mod tests {
         assert!(futures_util::FutureExt::now_or_never(&mut visitors).is_none());
         assert!(usual(201).await.is_err(), "visitors are many");
         assert!(passwords.hash("secret".to_owned()).await.is_ok(), "owners are not held up");
+    }
+
+    #[tokio::test]
+    async fn who_has_no_time_is_told_so_and_holds_no_place() {
+        let passwords = Passwords { slow_step: Duration::from_secs(3_600), ..Passwords::new() };
+        let hash = passwords.hash("secret".to_owned()).await.expect("hash");
+        let check = |asker| passwords.is_right("secret".to_owned(), hash.clone(), asker);
+        assert!(check(asker(0, Pace::Slow)).await.expect("the first does not wait"));
+        for _ in 0..2 * SLOW_WAITING_MAX {
+            let hurried = Asker { patience: Some(Duration::from_millis(1)), ..asker(1, Pace::Slow) };
+            assert!(matches!(check(hurried).await, Err(PasswordError::Busy)));
+        }
+        let patient = (2..2 + SLOW_WAITING_MAX as u8).map(|number| Box::pin(check(asker(number, Pace::Slow))));
+        let mut patient: Vec<_> = patient.collect();
+        assert!(patient.iter_mut().all(|check| futures_util::FutureExt::now_or_never(check).is_none()), "room for all");
     }
 
     #[tokio::test]

@@ -1,5 +1,9 @@
 //! What the preview page tells of a link: where it goes, without going there.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+use waypost_api::ProblemCode;
 use waypost_core::decide::{Action, Source, decide};
 use waypost_core::look_alike::{LookAlike, look_alike};
 use waypost_core::slug::{from_request_path, without_closing_mark};
@@ -57,12 +61,21 @@ pub struct PreviewedDestination {
     pub varies: bool,
 }
 
+/// How long a preview waits for its turn.
+const PREVIEW_WAIT_MAX: Duration = Duration::from_secs(1);
+
 impl App {
     /// Previews the link that this host and path (without the closing `+`) stand for.
     ///
     /// # Errors
-    /// Where the link cannot be read, or the database fails.
+    /// Where the database fails, or so many previews are read that this one had no turn: anyone may ask for them, and the
+    /// connections to the database are for the API, too.
     pub async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
+        let turn = timeout(PREVIEW_WAIT_MAX, self.previews.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            let detail = "too many previews are being read just now";
+            return Err(Problem::new(ProblemCode::Busy, detail).retry_after(1));
+        };
         let domains = self.sync.domains();
         let known = host.and_then(|host| domains.iter().find(|domain| domain.host.as_str() == host)).cloned();
         let domain = known.unwrap_or_else(|| self.default_domain());

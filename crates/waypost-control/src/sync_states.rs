@@ -9,10 +9,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use waypost_api::ProblemCode;
 use waypost_api::sync::{
-    BehindPage, BehindPlace, LinkBehind, LinkSync, ListBehind, Retried, RetrySync, SyncOverview, TargetState,
-    VerifyLine, VerifySync,
+    BehindPage, BehindPlace, FailedLink, LinkBehind, LinkSync, ListBehind, Retried, RetrySync, SyncOverview,
+    TargetState, VerifyLine, VerifySync,
 };
 use waypost_core::CompactLink;
+use waypost_core::compact::CorruptRecord;
 use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState};
 use waypost_sync::{ComparedLinks, compile_record};
@@ -25,6 +26,9 @@ use crate::problem::Problem;
 use crate::sync_view::{
     TargetFacts, link_state, outside_overview, overview, table_overview, table_state, target_state,
 };
+
+/// Links shown of those that the link table cannot serve as they are stored.
+const LEFT_OUT_SHOWN_MAX: usize = 100;
 
 impl App {
     /// The targets outside this process that are configured.
@@ -188,8 +192,8 @@ impl App {
         let stats = self.table.stats().map_err(|error| Problem::internal("looking at the link table", &error))?;
         let mut tx = self.store.read("sync_overview").await?;
         let behind = tx.outbox_last().await?.saturating_sub(self.table.cursor());
-        let behind = (behind, self.sync.refused());
-        let mut targets = vec![table_overview(stats.links, behind, self.sync.is_well())];
+        let left_out = self.left_out();
+        let mut targets = vec![table_overview((stats.links, behind), left_out, self.sync.is_well())];
         for target in self.outside_targets() {
             let is_behind = tx.sync_work(*target).await?.is_behind;
             let mut counts = tx.count_sync_states(*target, with_synced).await?;
@@ -209,13 +213,25 @@ impl App {
         Ok(overview(targets))
     }
 
+    /// How many links the link table of this process cannot serve as they are stored, and some of them, named as people do.
+    fn left_out(&self) -> (u64, Vec<FailedLink>) {
+        let (count, mut links) = self.sync.left_out(LEFT_OUT_SHOWN_MAX);
+        for link in links.iter_mut().filter(|link| link.domain.is_empty()) {
+            self.default_domain().host.as_str().clone_into(&mut link.domain);
+        }
+        (count, links)
+    }
+
     /// How far the link table of this process is with a link.
     async fn state_of_table(&self, tx: &mut ReadTx, link: &Link) -> Result<TargetState, Problem> {
         let is_default = self.default_domain().domain_id == link.domain_id;
         let domain_key = if is_default { "" } else { link.host.as_str() };
-        let version_of = |bytes: &[u8]| CompactLink::read(bytes).map(|held| held.version());
+        let version_of = |bytes: &[u8]| {
+            let held = CompactLink::read(bytes)?;
+            Ok::<_, CorruptRecord>(held.is_readable().then(|| held.version()))
+        };
         let (held, error) = match self.table.get(domain_key, &link.slug, version_of) {
-            Ok(Some(Ok(version))) => (Some(version), None),
+            Ok(Some(Ok(version))) => (version, None),
             Ok(None) => (None, None),
             Ok(Some(Err(error))) => (None, Some(error.to_string())),
             Err(error) => (None, Some(error.to_string())),
@@ -237,8 +253,8 @@ impl App {
             version: link.version,
         };
         let records = tx.edge_records(&[entry]).await?;
-        if let Some(error) = records.unreadable.first() {
-            return Ok(Some(error.to_string()));
+        if let Some(link) = records.unreadable.first() {
+            return Ok(Some(link.error.to_string()));
         }
         let record = records.records.first().and_then(|record| record.record.as_ref());
         Ok(record.and_then(|record| compile_record(record, self.schemes()).err()))

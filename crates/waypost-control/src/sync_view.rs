@@ -1,6 +1,6 @@
 //! How far targets are, as it is shown.
 
-use waypost_api::sync::{StatusCounts, SyncOverview, TargetHealth, TargetOverview, TargetState};
+use waypost_api::sync::{FailedLink, StatusCounts, SyncOverview, TargetHealth, TargetOverview, TargetState};
 use waypost_core::Timestamp;
 use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{Link, SyncCounts, SyncHealth, SyncState};
@@ -104,16 +104,21 @@ pub(crate) fn outside_overview(facts: TargetFacts) -> TargetOverview {
         oldest_pending_age_s: age_s,
         objective_met: age_s.is_none_or(|age_s| age_s <= f64::from(OBJECTIVE_S)),
         health: target_health(health, now),
+        failed_links: Vec::new(),
     }
 }
 
 /// The link table of this process: changes that it has not taken, and records that it cannot hold.
-pub(crate) fn table_overview(links: u64, (behind, refused): (u64, u64), is_well: bool) -> TargetOverview {
+pub(crate) fn table_overview(
+    (links, behind): (u64, u64),
+    (failed, failed_links): (u64, Vec<FailedLink>),
+    is_well: bool,
+) -> TargetOverview {
     TargetOverview {
         target: TABLE.to_owned(),
         links,
         behind: behind > 0,
-        counts: StatusCounts { pending: behind, syncing: 0, synced: Some(links), failed: refused },
+        counts: StatusCounts { pending: behind, syncing: 0, synced: Some(links.saturating_sub(failed)), failed },
         oldest_pending_since: None,
         oldest_pending_age_s: None,
         objective_met: is_well,
@@ -125,6 +130,7 @@ pub(crate) fn table_overview(links: u64, (behind, refused): (u64, u64), is_well:
             error: None,
             last_success_at: None,
         },
+        failed_links,
     }
 }
 

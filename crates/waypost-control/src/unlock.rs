@@ -2,6 +2,8 @@
 //!
 //! The link is read from the table, as the edge does, so that both mean the same link.
 
+use std::time::Duration;
+
 use waypost_api::ProblemCode;
 use waypost_core::decide::{Action, decide};
 use waypost_core::slug::{from_request_path, without_closing_mark};
@@ -9,7 +11,7 @@ use waypost_core::{CompactLink, DomainSettings, Visit};
 
 use crate::app::{App, monotonic_now};
 use crate::links::hash_problem;
-use crate::password::PasswordError;
+use crate::password::{Asker, PasswordError};
 use crate::problem::Problem;
 use crate::settings::GrantRequest;
 use crate::throttle::AddressKey;
@@ -43,6 +45,15 @@ pub enum AskedDomain<'a> {
     Exactly(&'a str),
 }
 
+/// Who tries a password.
+#[derive(Clone, Copy, Debug)]
+pub struct UnlockVisitor {
+    /// Whose attempts are counted.
+    pub address: AddressKey,
+    /// How long the password may wait for its turn; for as long as it takes where nothing is said.
+    pub patience: Option<Duration>,
+}
+
 /// A locked link.
 struct Locked {
     /// What throttles and grants know the link by.
@@ -60,18 +71,19 @@ impl App {
         &self,
         domain: AskedDomain<'_>,
         path: &str,
-        address: AddressKey,
+        visitor: UnlockVisitor,
         password: String,
     ) -> Result<Unlocked, Problem> {
         let locked = match self.find_locked(domain, path)? {
             Ok(locked) => locked,
             Err(outcome) => return Ok(outcome),
         };
-        let attempt = match self.unlock_limits.charge(locked.subject.clone(), address, monotonic_now()) {
+        let attempt = match self.unlock_limits.charge(locked.subject.clone(), visitor.address, monotonic_now()) {
             Ok(attempt) => attempt,
             Err(seconds) => return Ok(Unlocked::Throttled(seconds)),
         };
-        match self.passwords.is_right(password, locked.password_hash, attempt.asker).await {
+        let asker = Asker { patience: visitor.patience, ..attempt.asker };
+        match self.passwords.is_right(password, locked.password_hash, asker).await {
             Ok(true) => self.unlock_limits.note_right(attempt),
             Ok(false) => {
                 self.unlock_limits.note_wrong(attempt, monotonic_now());

@@ -75,7 +75,7 @@ impl UnlockLimits {
         }
         let _ = self.network_on_link.take(network, now);
         let pace = if self.link.ask(subject.clone(), now).is_ok() { Pace::Usual } else { Pace::Slow };
-        Ok(Attempt { subject, asker: Asker { address, pace } })
+        Ok(Attempt { subject, asker: Asker { address, pace, patience: None } })
     }
 
     /// The password was right, which is no guess.

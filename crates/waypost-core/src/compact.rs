@@ -13,7 +13,7 @@
 //!     16    8  version
 //!     24    8  starts_at in microseconds, i64::MIN for none
 //!     32    8  expires_at in microseconds, i64::MAX for none, i64::MIN where the limit of visits is reached
-//!     40    4  offset of the steps, 0 for none
+//!     40    4  offset of the steps, 0 for none, 0xFFFF_FFFF where the record cannot be read (see `unreadable`)
 //!     44       texts: destination, then optional link id, account id, expired_url, password_hash
 //! UTM section: five optional texts of the link; u16 count of templates; each: u32 length of the rest, u16 count of
 //!              sites, the sites, five optional texts
@@ -52,6 +52,8 @@ const NO_TEXT: u16 = u16::MAX;
 const FLAG_ENABLED: u8 = 1;
 const FLAG_FORWARD_QUERY: u8 = 2;
 const FLAG_VARIES: u8 = 4;
+/// The offset of steps that are not there: deciding fails at them.
+const NO_RECORD: u32 = u32::MAX;
 /// The `expires_at` of a link that as many people have followed as may.
 pub(crate) const LIMIT_REACHED: i64 = i64::MIN;
 
@@ -123,6 +125,26 @@ pub fn compile_stored(
     skipped: &mut Vec<Skipped>,
 ) -> Result<Vec<u8>, CompileError> {
     write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: Some(skipped) })
+}
+
+/// The form of a link that is there and whose record cannot be read or followed: it is sound, and every decision about it fails, so
+/// that edges answer 503, where the absence of the link would be 404.
+#[must_use]
+pub fn unreadable(version: u64) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes[8] = FORMAT;
+    bytes[9] = FLAG_ENABLED;
+    bytes[10..12].copy_from_slice(&302_u16.to_le_bytes());
+    bytes[16..24].copy_from_slice(&version.to_le_bytes());
+    bytes[24..32].copy_from_slice(&i64::MIN.to_le_bytes());
+    bytes[32..40].copy_from_slice(&i64::MAX.to_le_bytes());
+    bytes[40..44].copy_from_slice(&NO_RECORD.to_le_bytes());
+    // An empty destination, and no other text.
+    bytes.extend_from_slice(&0_u16.to_le_bytes());
+    (0..4).for_each(|_| bytes.extend_from_slice(&NO_TEXT.to_le_bytes()));
+    let sum = checksum(&bytes);
+    bytes[..8].copy_from_slice(&sum);
+    bytes
 }
 
 fn write(record: &LinkRecord, mut writer: Writer<'_>) -> Result<Vec<u8>, CompileError> {

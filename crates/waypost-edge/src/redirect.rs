@@ -154,14 +154,16 @@ impl Shared {
     /// would lead somewhere.
     pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader, now: Timestamp) -> Result<(), Page> {
         let Asked { target, site, .. } = asked;
-        let read = |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &Visit::at(now)).ok()?.action);
+        // A sound record about which nothing can be decided is no damage of the table.
+        let read =
+            |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &Visit::at(now)).map(|found| found.action));
         for slug_in in [from_request_path, without_closing_mark] {
             let Some(slug) = slug_in(target.path, site.case_insensitive) else { continue };
             match links.get(site.table_key, &slug, read) {
-                Ok(Some(Action::Unlock)) | Err(_) => return Ok(()),
-                Ok(Some(Action::NotFound)) => return Err(Page::NotFound),
-                Ok(Some(Action::Gone)) => return Err(Page::Gone),
-                Ok(Some(Action::Redirect | Action::MethodNotAllowed)) => return Err(Page::MethodNotAllowed),
+                Ok(Some(Ok(Action::Unlock) | Err(_))) | Err(_) => return Ok(()),
+                Ok(Some(Ok(Action::NotFound))) => return Err(Page::NotFound),
+                Ok(Some(Ok(Action::Gone))) => return Err(Page::Gone),
+                Ok(Some(Ok(Action::Redirect | Action::MethodNotAllowed))) => return Err(Page::MethodNotAllowed),
                 Ok(None) if !self.table.knows_all() => return Err(Page::Unavailable),
                 Ok(None) => {}
             }

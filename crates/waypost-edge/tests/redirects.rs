@@ -272,6 +272,20 @@ fn a_record_that_cannot_be_read_is_not_a_missing_link() {
     }
 }
 
+/// A link that the store cannot read: 503 for everyone, and no sign of a damaged table.
+#[test]
+fn a_link_whose_record_is_not_known_is_unavailable_and_no_damage() {
+    let edge = Setup::new().bytes_on("", "unknown", waypost_core::compact::unreadable(1)).start();
+    for method in ["GET", "HEAD"] {
+        let reply = edge.ask(&format!("{method} /unknown"), &[]);
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{method}");
+    }
+    assert_eq!(edge.ask("POST /unknown", &[]).header("x-asked"), Some("POST /unknown"), "control says what is wrong");
+    assert_eq!(edge.ask("PUT /unknown", &[]).status, 405);
+    assert_eq!(edge.table.damage(), None);
+    edge.table.check(|| true).unwrap();
+}
+
 #[test]
 fn a_password_is_asked_for_and_a_grant_opens() {
     let edge = Setup::new().link("locked", PROTECTED).start();

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use waypost_api::ProblemCode;
-use waypost_api::read::{QueryPairs, Unweighed, json_weight, parse_object, too_heavy};
+use waypost_api::read::{QueryPairs, Unweighed, json_weight, parse_object, repeated, too_heavy};
 use waypost_control::{Precondition, Problem};
 
 use crate::answer::Refusal;
@@ -74,11 +74,13 @@ pub(crate) async fn read_anyones_json(request: Request, bytes_max: usize) -> Res
     Ok(parse_object(&body)?)
 }
 
-/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong.
+/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong. An object
+/// that has a name twice is refused.
 fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Refusal> {
     match json_weight(text, bytes_max) {
         Ok(weight) => Ok(weight),
         Err(Unweighed::TooHeavy) => Err(too_heavy(bytes_max).into()),
+        Err(Unweighed::Repeated(name)) => Err(repeated(&name).into()),
         Err(Unweighed::NotJson) => Ok(0),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::json;
 use sqlx::any::AnyRow;
 use waypost_core::LinkRecord;
-use waypost_core::id::{AccountId, DomainId};
+use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::record::UtmTemplate;
 
 use crate::domains::Domain;
@@ -35,8 +35,23 @@ pub struct EdgeRecord {
 pub struct EdgeRecords {
     /// The records, ordered as the edges' tables order their keys.
     pub records: Vec<EdgeRecord>,
-    /// The links that cannot be read, each with the reason: always [`StoreError::Corrupt`].
-    pub unreadable: Vec<StoreError>,
+    /// The links that cannot be read.
+    pub unreadable: Vec<UnreadableLink>,
+}
+
+/// A live link whose row is damaged: what can be said of it all the same.
+#[derive(Debug)]
+pub struct UnreadableLink {
+    /// The slug it is the link of.
+    pub key: SyncKey,
+    /// As [`EdgeRecord::domain_key`].
+    pub domain_key: String,
+    /// Its id, unless that is damaged, too.
+    pub link_id: Option<LinkId>,
+    /// Its version; 0 where that is damaged, too.
+    pub version: u64,
+    /// What is wrong: always [`StoreError::Corrupt`].
+    pub error: StoreError,
 }
 
 /// Where a walk over all links stands.
@@ -52,10 +67,13 @@ pub struct EdgePage {
     /// The records, ordered as the edges' tables order their keys: by domain key, then slug, byte by byte.
     pub records: Vec<EdgeRecord>,
     /// As [`EdgeRecords::unreadable`].
-    pub unreadable: Vec<StoreError>,
+    pub unreadable: Vec<UnreadableLink>,
     /// Where the next page begins; absent after the last.
     pub next: Option<EdgeCursor>,
 }
+
+/// What is true now of a key, or why it cannot be read.
+pub type KeyedRecord = (SyncKey, Result<EdgeRecord, UnreadableLink>);
 
 /// UTM templates of the accounts met so far.
 type Templates = HashMap<AccountId, Vec<UtmTemplate>>;
@@ -71,29 +89,24 @@ impl ReadTx {
         for (_, record) in self.records_of(keys).await? {
             match record {
                 Ok(record) => read.records.push(record),
-                Err(error) => read.unreadable.push(error),
+                Err(unreadable) => read.unreadable.push(unreadable),
             }
         }
         Ok(read)
     }
 
-    /// What is true now of each of these keys, once each, in the same order. A key whose domain is not known is left out.
+    /// What is true now of each of these keys, once each, or why it cannot be read. A key whose domain is not known is left out.
     ///
     /// # Errors
-    /// Where the database fails, or one of the links cannot be read.
-    pub async fn edge_records_of(&mut self, keys: &[SyncKey]) -> Result<Vec<(SyncKey, EdgeRecord)>, StoreError> {
-        let records = self.records_of(keys.iter().map(|key| (&key.domain_id, key.slug.as_str()))).await?;
-        let keyed = records
-            .into_iter()
-            .map(|(domain_id, record)| record.map(|record| (SyncKey { domain_id, slug: record.slug.clone() }, record)));
-        keyed.collect()
+    /// Where the database fails.
+    pub async fn edge_records_of(&mut self, keys: &[SyncKey]) -> Result<Vec<KeyedRecord>, StoreError> {
+        self.records_of(keys.iter().map(|key| (&key.domain_id, key.slug.as_str()))).await
     }
 
-    /// Of each key the record, or why it cannot be read.
     async fn records_of<'k>(
         &mut self,
         keys: impl Iterator<Item = (&'k DomainId, &'k str)>,
-    ) -> Result<Vec<(DomainId, Result<EdgeRecord, StoreError>)>, StoreError> {
+    ) -> Result<Vec<KeyedRecord>, StoreError> {
         let keys: Vec<_> = keys.collect();
         let domains = self.list_all_domains().await?.into_iter();
         let mut domains: HashMap<DomainId, Domain> = domains.map(|domain| (domain.domain_id.clone(), domain)).collect();
@@ -120,8 +133,10 @@ impl ReadTx {
         let mut records = Vec::with_capacity(slugs.len());
         for (domain_key, domain_id, slug) in slugs {
             if let Some(row) = found.get(&(domain_id.clone(), slug.to_owned())) {
+                let key = SyncKey { domain_id: domain_id.clone(), slug: slug.to_owned() };
                 let record = self.edge_record(row, (domain_key, slug), &mut templates).await;
-                records.push((domain_id.clone(), damage_apart(record)?));
+                let record = damage_apart(record, row, (&key, domain_key))?;
+                records.push((key, record));
             }
         }
         Ok(records)
@@ -166,11 +181,14 @@ impl ReadTx {
                 let slug: String = Columns::new(&row, "link").get("slug")?;
                 let domain_key = domain.key().to_owned();
                 last = Some(EdgeCursor { domain_key: domain_key.clone(), slug: slug.clone() });
-                match damage_apart(self.full_record(&row, &mut templates).await)? {
+                let key = SyncKey { domain_id: domain.domain_id.clone(), slug };
+                let read = self.full_record(&row, &mut templates).await;
+                match damage_apart(read, &row, (&key, domain.key()))? {
                     Ok(record) => {
-                        records.push(EdgeRecord { domain_key, slug, version: record.version, record: Some(record) });
+                        let (slug, version) = (key.slug, record.version);
+                        records.push(EdgeRecord { domain_key, slug, version, record: Some(record) });
                     }
-                    Err(error) => unreadable.push(error),
+                    Err(link) => unreadable.push(link),
                 }
             }
         }
@@ -190,10 +208,23 @@ impl ReadTx {
     }
 }
 
-/// Parts what is wrong with one link from what is wrong with the database.
-fn damage_apart<T>(read: Result<T, StoreError>) -> Result<Result<T, StoreError>, StoreError> {
+/// Parts what is wrong with the link in this row from what is wrong with the database.
+fn damage_apart<T>(
+    read: Result<T, StoreError>,
+    row: &AnyRow,
+    (key, domain_key): (&SyncKey, &str),
+) -> Result<Result<T, UnreadableLink>, StoreError> {
     match read {
-        Err(error @ StoreError::Corrupt { .. }) => Ok(Err(error)),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            let columns = Columns::new(row, "link");
+            Ok(Err(UnreadableLink {
+                key: key.clone(),
+                domain_key: domain_key.to_owned(),
+                link_id: columns.link_id("id").ok(),
+                version: columns.count("version").unwrap_or(0),
+                error,
+            }))
+        }
         Err(error) => Err(error),
         Ok(read) => Ok(Ok(read)),
     }

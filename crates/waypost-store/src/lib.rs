@@ -69,7 +69,7 @@ pub use clicks::{
 pub use database::{Clock, StoreOptions};
 pub use dialect::Engine;
 pub use domains::{Domain, DomainChange, NewDomain};
-pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord, EdgeRecords};
+pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord, EdgeRecords, KeyedRecord, UnreadableLink};
 pub use error::StoreError;
 pub use idempotency::{IDEMPOTENCY_HOURS, Idempotency};
 pub use link_owners::LinkOwner;

@@ -185,10 +185,10 @@ impl World<'_> {
     async fn truth(&mut self, claim: &Claim) -> Vec<Settled> {
         let keys: Vec<_> = claim.keys.iter().map(|claimed| claimed.key.clone()).collect();
         let records = self.tx.edge_records_of(&keys).await.expect("records");
-        let settle = |(key, record): (SyncKey, crate::EdgeRecord)| Settled {
-            key,
-            version: record.version,
-            outcome: Outcome::Synced { is_deleted: record.record.is_none() },
+        let settle = |(key, record): crate::KeyedRecord| {
+            let record = record.expect("a sound row");
+            let outcome = Outcome::Synced { is_deleted: record.record.is_none() };
+            Settled { key, version: record.version, outcome }
         };
         records.into_iter().map(settle).collect()
     }

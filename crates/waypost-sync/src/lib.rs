@@ -9,6 +9,7 @@
 mod compiled;
 mod fresh;
 mod kv;
+mod left_out;
 mod outbox;
 mod rebuild;
 mod table;

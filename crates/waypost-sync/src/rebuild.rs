@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use waypost_core::SchemePolicy;
-use waypost_store::{EdgeRecord, Store};
+use waypost_store::{EdgeRecord, Store, UnreadableLink};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::{LeftOut, compile_records, leave_out};
+use crate::compiled::{LeftOut, compile_records};
 use crate::table::SyncError;
 
 /// Links read from the store at once.
@@ -15,7 +15,7 @@ const PAGE_LINKS: u32 = 2_000;
 /// Pages read ahead of the writing.
 const PAGES_AHEAD: usize = 4;
 
-/// Fills the table from the store and gives what could not be compiled, and the cursor it is current up to.
+/// Fills the table from the store and gives what cannot be served as it is stored, and the cursor it is current up to.
 ///
 /// Links that change meanwhile are in the outbox after that cursor; the caller goes on from there.
 pub(crate) async fn rebuild(
@@ -28,8 +28,7 @@ pub(crate) async fn rebuild(
     let (pages, receiver) = mpsc::channel(PAGES_AHEAD);
     let (table, schemes) = (Arc::clone(table), schemes.clone());
     let writing = tokio::task::spawn_blocking(move || write_pages(&table, &schemes, receiver, cursor));
-    let mut left_out = LeftOut::default();
-    let read = send_pages(store, &pages, &mut left_out).await;
+    let read = send_pages(store, &pages).await;
     // Only a walk that came to its end says so; otherwise the writer gives up what it has.
     if read.is_ok() {
         // Fails only where the writer has failed, which says why below.
@@ -38,24 +37,22 @@ pub(crate) async fn rebuild(
     drop(pages);
     let written = writing.await?;
     read?;
-    left_out += written?;
-    Ok((left_out, cursor))
+    Ok((written?, cursor))
 }
 
 enum Page {
-    Records(Vec<EdgeRecord>),
+    Links(Vec<EdgeRecord>, Vec<UnreadableLink>),
     End,
 }
 
-async fn send_pages(store: &Store, pages: &mpsc::Sender<Page>, left_out: &mut LeftOut) -> Result<(), SyncError> {
+async fn send_pages(store: &Store, pages: &mpsc::Sender<Page>) -> Result<(), SyncError> {
     let mut after = None;
     loop {
         // Each page has a transaction of its own: one over the whole walk would keep the database from tidying up.
         let mut tx = store.read("rebuild_page").await?;
         let page = tx.edge_records_page(after.as_ref(), PAGE_LINKS).await?;
         drop(tx);
-        *left_out += leave_out(&page.unreadable);
-        let is_writing = pages.send(Page::Records(page.records)).await.is_ok();
+        let is_writing = pages.send(Page::Links(page.records, page.unreadable)).await.is_ok();
         match page.next {
             Some(next) if is_writing => after = Some(next),
             Some(_) | None => return Ok(()),
@@ -73,10 +70,11 @@ fn write_pages(
     let mut left_out = LeftOut::default();
     loop {
         match pages.blocking_recv() {
-            Some(Page::Records(records)) => {
-                let batch = compile_records(records, schemes);
-                left_out += batch.left_out;
+            Some(Page::Links(records, unreadable)) => {
+                let mut batch = compile_records(records, &unreadable, schemes);
+                batch.keep_held(table);
                 batch.changes().into_iter().try_for_each(|change| rebuild.put(change))?;
+                left_out += batch.left_out;
             }
             Some(Page::End) => {
                 rebuild.finish(cursor)?;

@@ -15,13 +15,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use waypost_api::sync::FailedLink;
 use waypost_core::{DomainSettings, SchemePolicy, Timestamp};
 use waypost_jobs::{BackOff, Chain, Switch, Waited};
-use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError};
+use waypost_store::{Domain, EdgeRecord, Engine, IDEMPOTENCY_HOURS, OutboxEntry, Store, StoreError, UnreadableLink};
 use waypost_table::{Table, TableError};
 
-use crate::compiled::{LeftOut, compile_records, leave_out};
+use crate::compiled::{LeftOut, compile_records};
 use crate::fresh::{FreshQueue, FreshRecords};
+use crate::left_out::LeftOutLinks;
 use crate::rebuild::rebuild;
 
 /// Outbox entries taken at once. Records that were handed over come in whole transactions, so the last may go past it.
@@ -69,8 +71,10 @@ pub struct TableSync {
     is_failing: AtomicBool,
     /// Whether the table is known to lack something, since a round that could not bring it in.
     is_behind: AtomicBool,
-    /// Records that could not be compiled since the start.
+    /// Records since the start that cannot be served as they are stored.
     refused: AtomicU64,
+    /// Those of which that is true now.
+    left_out: LeftOutLinks,
     /// Parts of records that could not.
     skipped: AtomicU64,
     /// Damaged tables that were filled anew since the start.
@@ -112,6 +116,7 @@ impl TableSync {
             is_failing: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            left_out: LeftOutLinks::default(),
             skipped: AtomicU64::new(0),
             mended: AtomicU64::new(0),
             last_mended: tokio::sync::Mutex::new(None),
@@ -166,7 +171,7 @@ impl TableSync {
         *self.caught_up.borrow() && !self.is_failing.load(Ordering::SeqCst)
     }
 
-    /// Records since the start that could not be compiled; their slugs keep what they led to.
+    /// Records since the start that cannot be served as they are stored; their slugs keep what they led to.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::SeqCst)
     }
@@ -176,9 +181,15 @@ impl TableSync {
         self.skipped.load(Ordering::SeqCst)
     }
 
+    /// The number of links that cannot be served as they are stored, as far as that is known, and the first of them.
+    pub fn left_out(&self, links_max: usize) -> (u64, Vec<FailedLink>) {
+        self.left_out.first(links_max)
+    }
+
     fn count_left_out(&self, left_out: LeftOut) {
-        self.refused.fetch_add(left_out.refused, Ordering::SeqCst);
+        self.refused.fetch_add(left_out.links.len() as u64, Ordering::SeqCst);
         self.skipped.fetch_add(left_out.skipped, Ordering::SeqCst);
+        self.left_out.add(left_out.links);
     }
 
     /// Damaged tables since the start that were filled anew.
@@ -324,7 +335,7 @@ impl TableSync {
         loop {
             let cursor = self.table.cursor();
             if is_known && let Some(fresh) = self.fresh.take(cursor, BATCH_ENTRIES as usize) {
-                self.apply(fresh.records, fresh.newest).await?;
+                self.apply((fresh.records, Vec::new()), fresh.newest).await?;
                 continue;
             }
             if !is_tick && cursor >= self.wanted.load(Ordering::SeqCst) {
@@ -357,8 +368,7 @@ impl TableSync {
             }
             // Read in a transaction of its own: it sees at least what the entries tell of, perhaps more.
             let read = self.store.read("sync_records").await?.edge_records(&entries).await?;
-            self.count_left_out(leave_out(&read.unreadable));
-            self.apply(read.records, newest).await?;
+            self.apply((read.records, read.unreadable), newest).await?;
         }
     }
 
@@ -370,10 +380,16 @@ impl TableSync {
         Ok((entries, last))
     }
 
-    async fn apply(&self, records: Vec<EdgeRecord>, newest: u64) -> Result<(), SyncError> {
+    async fn apply(
+        &self,
+        (records, unreadable): (Vec<EdgeRecord>, Vec<UnreadableLink>),
+        newest: u64,
+    ) -> Result<(), SyncError> {
         let (table, schemes) = (Arc::clone(&self.table), self.schemes.clone());
+        self.left_out.forget(&records);
         let left_out = tokio::task::spawn_blocking(move || {
-            let batch = compile_records(records, &schemes);
+            let mut batch = compile_records(records, &unreadable, &schemes);
+            batch.keep_held(&table);
             table.apply(&batch.changes(), newest).map(|_| batch.left_out)
         });
         self.count_left_out(left_out.await??);
@@ -385,6 +401,7 @@ impl TableSync {
         // Until the round's end: what is filled anew lacks something.
         self.table.doubt();
         let (left_out, cursor) = rebuild(&self.store, &self.table, &self.schemes).await?;
+        self.left_out.forget_all();
         self.count_left_out(left_out);
         self.cursor.send_replace(cursor);
         Ok(())

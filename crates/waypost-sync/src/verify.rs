@@ -21,6 +21,7 @@ use waypost_api::sync::{
     Difference, DifferenceKind, VerifyLine, VerifyProgress, VerifySummary, VerifySync, VerifyTally,
 };
 use waypost_core::Timestamp;
+use waypost_core::id::LinkId;
 use waypost_core::sync::SyncTarget;
 use waypost_jobs::Chain;
 use waypost_store::{Store, StoreError, SyncKey};
@@ -126,6 +127,7 @@ const fn count(tally: &mut VerifyTally, difference: DifferenceKind) {
         DifferenceKind::Different => tally.different += 1,
         DifferenceKind::Deleted => tally.deleted += 1,
         DifferenceKind::Foreign => tally.foreign += 1,
+        DifferenceKind::Unreadable => tally.unreadable += 1,
     }
 }
 
@@ -180,7 +182,8 @@ impl Verification {
         let repaired = self.options.repair.then(|| self.repair.outcome());
         let is_repaired = repaired.as_ref().is_some_and(|repaired| repaired.failed + repaired.unfinished == 0);
         let differences = self.tally.missing + self.tally.different + self.tally.deleted;
-        VerifySummary { ok: differences == 0 || is_repaired, tally: self.tally, repaired, took_ms }
+        let ok = self.tally.unreadable == 0 && (differences == 0 || is_repaired);
+        VerifySummary { ok, tally: self.tally, repaired, took_ms }
     }
 
     async fn compare_all(&mut self) -> Result<(), Stop> {
@@ -225,6 +228,8 @@ struct Found {
     /// Which slug it is the key of, or would be; `None` where it can be none's.
     sync_key: Option<SyncKey>,
     host: String,
+    /// Only of a link that cannot be read.
+    link_id: Option<LinkId>,
     version: Option<u64>,
     kv_version: Option<u64>,
 }
@@ -237,6 +242,7 @@ impl Found {
             key: self.key.clone(),
             slug: sync_key.map(|key| key.slug.clone()),
             domain: sync_key.map(|_| self.host.clone()),
+            link_id: self.link_id.clone(),
             version: self.version,
             kv_version: self.kv_version,
         })

@@ -246,6 +246,8 @@ fn list(path: &Path) -> Result<Listing, TableError> {
                 listing.number_max = listing.number_max.max(number);
             }
             Name::Ours => listing.has_current |= name == CURRENT,
+            // A volume of its own has this folder, and some tools leave hidden files: nobody's business, and never removed.
+            Name::Foreign if name == "lost+found" || name.to_string_lossy().starts_with('.') => {}
             Name::Foreign => listing.foreign = Some(item.path()),
         }
     }

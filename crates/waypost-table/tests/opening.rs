@@ -308,3 +308,25 @@ fn a_creation_that_was_interrupted_is_completed() {
     fs::remove_dir_all(&fresh).unwrap();
     check_replaced(path, "two generations");
 }
+
+/// A volume of its own may be mounted as the folder: its `lost+found` is nobody's, and stays through every opening and rebuild.
+#[test]
+fn a_volume_with_a_lost_and_found_is_taken() {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    fs::create_dir(&path).unwrap();
+    let lost = path.join("lost+found");
+    fs::DirBuilder::new().mode(0o000).create(&lost).unwrap();
+    for version in 1..=3 {
+        let table = open(&path).unwrap();
+        put(&table, "kept", version);
+        let rebuild = table.rebuild().unwrap();
+        rebuild.finish(version).unwrap();
+        drop(table);
+    }
+    // With an end of its own, too: a damaged live generation is replaced.
+    fs::write(path.join("CURRENT"), "nothing").unwrap();
+    open(&path).unwrap();
+    assert_eq!(fs::metadata(&lost).unwrap().permissions().mode() & 0o777, 0);
+}

@@ -10,6 +10,7 @@ import { page } from "./pages.js";
 import { postSigned } from "./signed.js";
 
 const BODY_BYTES_MAX = 1 << 10;
+// More than the control plane lets a password wait for its turn (`webhooks/unlock.rs`): then it says when to try again.
 const CONTROL_TIMEOUT_MS = 5_000;
 
 /**

@@ -2,8 +2,13 @@
 //!
 //! Writing to KV, and finding out whether a slug is free, is the shell's work.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use waypost_core::destination::{self, Destination, DestinationError, is_bare_host};
+use waypost_core::quoted::Quoted;
 use waypost_core::{SchemePolicy, Slug};
 
 use crate::problem::{FieldError, ProblemCode, problem};
@@ -38,6 +43,9 @@ pub(crate) fn shorten(body: &[u8], own_hosts: &str, random: &[u8]) -> Result<Sho
 
 fn original_url(body: &[u8]) -> Result<String, (u16, Vec<u8>)> {
     let bad_json = |detail: &str| problem(ProblemCode::BadJson, detail, &[]);
+    if let Some(name) = repeated_name(body) {
+        return Err(bad_json(&format!("{} comes twice in one object: send each name once", Quoted(&name))));
+    }
     match serde_json::from_slice(body) {
         Ok(Value::Object(mut object)) => match object.remove("originalUrl") {
             Some(Value::String(url)) => Ok(url),
@@ -48,6 +56,33 @@ fn original_url(body: &[u8]) -> Result<String, (u16, Vec<u8>)> {
         Err(_) if body.trim_ascii().is_empty() => Err(bad_json("the body is empty; it must be a JSON object")),
         Err(error) => Err(bad_json(&format!("the body is not JSON: {error}"))),
     }
+}
+
+/// A name that the object has twice: nobody can say which value is meant.
+fn repeated_name(body: &[u8]) -> Option<String> {
+    struct Names(BTreeSet<String>, Option<String>);
+    impl<'de> Visitor<'de> for &mut Names {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+            while let Some(name) = entries.next_key::<String>()? {
+                if let Some(name) = self.0.replace(name) {
+                    self.1 = Some(name);
+                    break;
+                }
+                entries.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+    let mut names = Names(BTreeSet::new(), None);
+    // What is no object has no names; its fault is told elsewhere.
+    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(&mut names);
+    names.1
 }
 
 fn bad_url(code: &str, detail: &str) -> (u16, Vec<u8>) {
@@ -88,6 +123,7 @@ mod tests {
             (b"{", "bad_json", ""),
             (b"[]", "bad_json", ""),
             (b"\xff", "bad_json", ""),
+            (br#"{"originalUrl":"https://a.example/","originalUrl":"https://b.example/"}"#, "bad_json", ""),
             (br#"{}"#, "url_invalid", "invalid_field"),
             (br#"{"originalUrl":7}"#, "url_invalid", "invalid_field"),
             (br#"{"originalUrl":""}"#, "url_invalid", "destination_invalid"),

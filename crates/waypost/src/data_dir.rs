@@ -8,7 +8,7 @@
 //! visitor-salts   the salts of today's and yesterday's visitor keys
 //! country.mmdb    a database of countries, where its owner puts one
 //! other-database  says that the links are in a database elsewhere
-//! lock            held by the one process that uses the folder; its process id as text
+//! lock            held by the one process that uses the folder; its process id as text, and nothing once it has ended
 //! control.sock    the running server's local socket, for commands on this machine
 //! ```
 //!
@@ -20,8 +20,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a process id in the lock file.
-const PROCESS_ID_BYTES_MAX: u64 = 32;
+/// The most bytes of the lock file that are read.
+const LOCK_BYTES_MAX: u64 = 64;
+/// The second line of the lock file, of a process that empties it at its end.
+const MARKS_END: &str = "running";
 
 /// The most bytes of a socket's path that every system takes (`sun_path` less its end).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -198,10 +200,11 @@ impl DataDir {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        let died = read_lock(&mut file).filter(|held| held.marks_end).map(|held| held.process_id);
         file.set_len(0).map_err(unusable)?;
         file.rewind().map_err(unusable)?;
-        writeln!(file, "{}", std::process::id()).map_err(unusable)?;
-        Ok(InstanceLock { _file: file })
+        write!(file, "{}\n{MARKS_END}\n", std::process::id()).map_err(unusable)?;
+        Ok(InstanceLock { file, died })
     }
 }
 
@@ -237,13 +240,41 @@ impl SocketPath {
 /// Keeps other processes away from a data folder. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct InstanceLock {
-    _file: File,
+    file: File,
+    /// See [`InstanceLock::died`].
+    died: Option<u32>,
+}
+
+/// Who has the folder, or had it.
+struct Held {
+    process_id: u32,
+    /// Whether it empties the file at its end. Earlier releases left it as it was.
+    marks_end: bool,
+}
+
+impl InstanceLock {
+    /// The process that had the folder last, where it ended without giving it back: it was killed, or the power failed.
+    pub(crate) const fn died(&self) -> Option<u32> {
+        self.died
+    }
+}
+
+impl Drop for InstanceLock {
+    fn drop(&mut self) {
+        // Where that fails, the next start says so for nothing.
+        let _ = self.file.set_len(0);
+    }
 }
 
 fn read_process_id(file: &mut File) -> Option<u32> {
+    read_lock(file).map(|held| held.process_id)
+}
+
+fn read_lock(file: &mut File) -> Option<Held> {
     let mut text = String::new();
-    file.take(PROCESS_ID_BYTES_MAX).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    file.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let mut lines = text.lines();
+    Some(Held { process_id: lines.next()?.trim().parse().ok()?, marks_end: lines.next() == Some(MARKS_END) })
 }
 
 #[cfg(test)]
@@ -264,7 +295,20 @@ mod tests {
         let refused = DataDir::create(&path).unwrap().lock().unwrap_err().to_string();
         assert!(refused.contains(&format!("in use by another instance (process {})", std::process::id())), "{refused}");
         drop(lock);
-        folder.lock().unwrap();
+        assert_eq!(folder.lock().unwrap().died(), None, "it was given back");
+    }
+
+    #[test]
+    fn a_process_that_did_not_give_the_folder_back_is_known() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataDir::create(parent.path()).unwrap();
+        for (left, died) in [("", None), ("77\n", None), ("77\nrunning\n", Some(77)), ("x\nrunning\n", None)] {
+            fs::write(parent.path().join("lock"), left).unwrap();
+            let lock = folder.lock().unwrap();
+            assert_eq!(lock.died(), died, "{left}");
+            let refused = folder.lock().unwrap_err().to_string();
+            assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use waypost_edge::{ClickRecording, Edge, EdgeConfig, EdgeError, HostPolicy};
 use crate::clock;
 use crate::config::Config;
 use crate::config::types::is_this_machine;
-use crate::data_dir::{DataDir, default_data_dir};
+use crate::data_dir::{DataDir, InstanceLock, default_data_dir};
 use crate::instance::{DatabasePlaces, LocalParts};
 use crate::print;
 use crate::serve::bridge::Bridge;
@@ -66,11 +66,24 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
     served
 }
 
+/// Takes the data folder, and says where the last process that had it did not give it back.
+fn lock(data_dir: &DataDir) -> anyhow::Result<InstanceLock> {
+    let lock = data_dir.lock()?;
+    if let Some(process_id) = lock.died() {
+        tracing::warn!(
+            process.id = process_id,
+            "the last process of this data folder did not end by itself: it was killed, or the power failed. Where the \
+             system's log says SIGBUS, a file in the folder was cut short or overwritten while the process ran"
+        );
+    }
+    Ok(lock)
+}
+
 /// `descriptors` is how many there may be.
 fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::Result<()> {
     probe_addresses(&config.listen).map_err(|error| with_way_out(error, config))?;
     let data_dir = DataDir::create(config.data_dir()?)?;
-    let lock = data_dir.lock()?;
+    let lock = lock(&data_dir)?;
     // Before anything runs that an early signal would cut in the middle.
     let signals = runtime.block_on(async { Signals::listen() })?;
     let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?, &data_dir.table()))?;

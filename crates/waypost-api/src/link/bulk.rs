@@ -8,7 +8,7 @@ use waypost_core::id::LinkId;
 use super::bulk_parts::{BulkParts, Links};
 use super::request::{CreateLink, UpdateLink};
 use crate::problem::{FieldError, Invalid, ProblemDocument};
-use crate::read::{Unweighed, json_weight, parse_object, too_heavy};
+use crate::read::{Unweighed, json_weight, parse_object, repeated, too_heavy};
 
 /// The most links of one request.
 pub const LINKS_PER_CALL_MAX: usize = 1_000;
@@ -111,8 +111,10 @@ impl BulkItem<'_> {
         if !text.starts_with('{') {
             return Err(Invalid::of_fields(vec![FieldError::invalid("", "an object")]));
         }
-        if let Err(Unweighed::TooHeavy) = json_weight(text.as_bytes(), LINK_TREE_BYTES_MAX) {
-            return Err(too_heavy(LINK_TREE_BYTES_MAX));
+        match json_weight(text.as_bytes(), LINK_TREE_BYTES_MAX) {
+            Ok(_) | Err(Unweighed::NotJson) => {}
+            Err(Unweighed::TooHeavy) => return Err(too_heavy(LINK_TREE_BYTES_MAX)),
+            Err(Unweighed::Repeated(name)) => return Err(repeated(&name)),
         }
         CreateLink::read(parse_object(text.as_bytes())?)
     }

@@ -8,9 +8,9 @@ use waypost_core::quoted::kept;
 
 use super::bulk::LINKS_PER_CALL_MAX;
 use crate::problem::{Invalid, ProblemCode};
-use crate::read::UNKNOWN_LISTED_MAX;
+use crate::read::{UNKNOWN_LISTED_MAX, repeated};
 
-/// What a body is made of. Of a field that comes twice the last counts.
+/// What a body is made of.
 #[derive(Debug)]
 pub(crate) struct BulkParts<'b> {
     pub(crate) links: Links<'b>,
@@ -43,18 +43,27 @@ impl<'b> BulkParts<'b> {
         }
         let mut reader = serde_json::Deserializer::from_slice(body);
         let mut parts = Self { links: Links::Other, dry_run: None, if_exists: None, strangers: Vec::new() };
-        let read = reader.deserialize_map(Fields(&mut parts)).and_then(|()| reader.end());
-        match read {
+        let mut fields = Fields { parts: &mut parts, read: Vec::new(), twice: None };
+        let read = reader.deserialize_map(&mut fields);
+        let twice = fields.twice;
+        match read.and_then(|()| reader.end()) {
             Ok(()) => Ok(parts),
             Err(_) if matches!(parts.links, Links::TooMany) => Ok(parts),
+            Err(_) if twice.is_some() => Err(repeated(&twice.unwrap_or_default())),
             Err(error) => Err(bad(format!("the body is not JSON: {error}"))),
         }
     }
 }
 
-struct Fields<'p, 'b>(&'p mut BulkParts<'b>);
+struct Fields<'p, 'b> {
+    parts: &'p mut BulkParts<'b>,
+    /// The names so far, of those that mean something and the first others.
+    read: Vec<String>,
+    /// A name that came again, where the reading ended.
+    twice: Option<String>,
+}
 
-impl<'b> Visitor<'b> for Fields<'_, 'b> {
+impl<'b> Visitor<'b> for &mut Fields<'_, 'b> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,22 +72,29 @@ impl<'b> Visitor<'b> for Fields<'_, 'b> {
 
     fn visit_map<A: MapAccess<'b>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
+            if self.read.contains(&name) {
+                self.twice = Some(name);
+                return Err(A::Error::custom("a name comes twice"));
+            }
             match name.as_str() {
                 "links" => {
-                    self.0.links = fields.next_value::<FoundLinks<'b>>()?.0;
-                    if matches!(self.0.links, Links::TooMany) {
+                    self.parts.links = fields.next_value::<FoundLinks<'b>>()?.0;
+                    if matches!(self.parts.links, Links::TooMany) {
                         return Err(A::Error::custom("too many links"));
                     }
                 }
-                "dry_run" => self.0.dry_run = Some(fields.next_value()?),
-                "if_exists" => self.0.if_exists = Some(fields.next_value()?),
+                "dry_run" => self.parts.dry_run = Some(fields.next_value()?),
+                "if_exists" => self.parts.if_exists = Some(fields.next_value()?),
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
-                    if self.0.strangers.len() < UNKNOWN_LISTED_MAX {
-                        self.0.strangers.push(kept(&name));
+                    if self.parts.strangers.len() < UNKNOWN_LISTED_MAX {
+                        self.parts.strangers.push(kept(&name));
+                    } else {
+                        continue;
                     }
                 }
             }
+            self.read.push(name);
         }
         Ok(())
     }

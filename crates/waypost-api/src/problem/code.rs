@@ -45,7 +45,7 @@ macro_rules! problems {
 
 problems! {
     BadJson = "bad_json", 400, "The body is not JSON",
-        "The body is empty, cut short, nested too deeply, or not a JSON object. Nothing of it was read.";
+        "The body is empty, cut short, nested too deeply, or not a JSON object; or an object in it has a name twice, and `detail` says which. Nothing was done.";
     BadRequest = "bad_request", 400, "The request cannot be understood",
         "It is not one that HTTP allows, or could be read in two ways: two `Content-Length`, one beside a `Transfer-Encoding`, lines that do not end in CR LF, not exactly one `Host`. Or a header or a query parameter has a value of another form than it must have: a cursor that this list did not hand out, a limit that is no number, an `If-Match` that is neither `*` nor a list of entity tags.";
     UrlInvalid = "url_invalid", 400, "The URL cannot be shortened",
@@ -75,7 +75,7 @@ problems! {
     DomainIsDefault = "domain_is_default", 409, "The domain is the default domain",
         "Links that name no domain live on it, so it cannot be deleted. `public_url` gives it another host.";
     IdempotencyMismatch = "idempotency_mismatch", 409, "The idempotency key belongs to another request",
-        "Within 24 hours an `Idempotency-Key` stands for one method, address and body. Nothing was done.";
+        "Within 24 hours an `Idempotency-Key` stands for one method, address and body. Nothing was done. Only POST takes one. On PATCH, PUT and DELETE the header has no effect and none is needed: sent twice, they leave what they leave when sent once (a PATCH that changes nothing makes no version, but one with a `password` sets it anew; the second DELETE answers 404). `If-Match` keeps a late repetition of a PATCH from undoing an edit that came between.";
     SecretShownOnce = "secret_shown_once", 409, "The key was made, and its secret is shown once only",
         "The same request with this `Idempotency-Key` has made an API key already. Its secret was in that answer and is stored nowhere. `detail` names the key's id: where the answer got lost, revoke the key and make another under a new `Idempotency-Key`.";
     NoSyncTarget = "no_sync_target", 409, "Links are pushed nowhere",
@@ -137,7 +137,7 @@ problems! {
     Internal = "internal", 500, "Something broke here",
         "The fault is on this side and has been logged.";
     Busy = "busy", 503, "The server is busy",
-        "Other requests take all the memory that there is for requests. Nothing was done: send it again after `Retry-After` seconds.";
+        "Other requests take all the memory that there is for requests, or all the turns of previews. Nothing was done: send it again after `Retry-After` seconds.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
         "The `detail` says that nothing was changed, or that it is not known: send the request again, with the same `Idempotency-Key`, or look first.";
     WebhooksOff = "webhooks_off", 503, "Deliveries are not taken here",

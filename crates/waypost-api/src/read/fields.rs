@@ -1,13 +1,13 @@
 //! The fields of a JSON object that a request carries.
 
 use serde_json::{Map, Value};
-use waypost_core::Timestamp;
 use waypost_core::written_time::read_in_utc;
+use waypost_core::{Quoted, Timestamp};
 
 use super::UNKNOWN_LISTED_MAX;
 use crate::problem::{FieldError, Invalid, ProblemCode};
 
-/// Reads a JSON object. Of a name that comes twice the last counts.
+/// Reads a JSON object. Whether a name comes twice is found by [`super::json_weight`].
 ///
 /// # Errors
 /// `bad_json`, saying what it is instead.
@@ -25,6 +25,12 @@ pub fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Invalid> {
 pub fn too_heavy(bytes_max: usize) -> Invalid {
     let detail = format!("the body has so many parts that they take more than {} MB", bytes_max >> 20);
     Invalid::new(ProblemCode::BodyTooLarge, detail)
+}
+
+/// 400: an object has this name twice.
+pub fn repeated(name: &str) -> Invalid {
+    let detail = format!("{} comes twice in one object: send each name once", Quoted(name));
+    Invalid::new(ProblemCode::BadJson, detail)
 }
 
 /// The fields that were not taken yet, and what was wrong with those that were.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
+use waypost_core::id::LinkId;
 
 use crate::problem::Invalid;
 use crate::read::Fields;
@@ -101,6 +102,8 @@ pub enum DifferenceKind {
     Deleted,
     /// Others wrote the value, and there is no such link.
     Foreign,
+    /// The link cannot be read from the database, so what its value should be is not known.
+    Unreadable,
 }
 
 /// A key that is not as it should be.
@@ -114,6 +117,9 @@ pub struct Difference {
     pub slug: Option<String>,
     /// The host of that slug's domain.
     pub domain: Option<String>,
+    /// The link's id, where the link cannot be read; whatever else is to be known of it can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_id: Option<LinkId>,
     /// The version that KV should hold; `null` where there is no such link.
     pub version: Option<u64>,
     /// The version that it holds; `null` where nothing is there, or others wrote it.
@@ -139,6 +145,9 @@ pub struct VerifyTally {
     pub deleted: u64,
     /// Keys that others wrote.
     pub foreign: u64,
+    /// Links that cannot be read from the database.
+    #[serde(default)]
+    pub unreadable: u64,
     /// Those of them that were deleted.
     pub foreign_deleted: u64,
 }

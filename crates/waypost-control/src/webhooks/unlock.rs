@@ -3,12 +3,18 @@
 //!
 //! The visitor's address is what the signed body says, so attempts are counted by visitor whatever lies between.
 
+use std::time::Duration;
+
 use waypost_api::webhook::{UnlockAttempt, UnlockVerdict};
 
 use crate::app::App;
 use crate::problem::Problem;
 use crate::throttle::AddressKey;
-use crate::unlock::{AskedDomain, Unlocked};
+use crate::unlock::{AskedDomain, UnlockVisitor, Unlocked};
+
+/// How long a password waits for its turn. A Worker waits five seconds for the answer (`js/unlock.js`), its way included, and
+/// could only say then that nothing works.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 impl App {
     /// Answers an edge's question about a password.
@@ -22,7 +28,8 @@ impl App {
         }
         let domain = attempt.domain.to_ascii_lowercase();
         let domain = AskedDomain::Exactly(&domain);
-        let outcome = self.unlock(domain, &attempt.path, AddressKey::of(attempt.address), attempt.password).await?;
+        let visitor = UnlockVisitor { address: AddressKey::of(attempt.address), patience: Some(TURN_WAIT_MAX) };
+        let outcome = self.unlock(domain, &attempt.path, visitor, attempt.password).await?;
         Ok(match outcome {
             Unlocked::Granted(_) => verdict("granted"),
             Unlocked::Refused => verdict("refused"),

@@ -53,6 +53,11 @@ impl<'a> CompactLink<'a> {
         Ok(Self { bytes, destination, texts })
     }
 
+    /// Whether it can be followed; false for what [`super::unreadable`] made.
+    pub fn is_readable(&self) -> bool {
+        self.header(40) != super::NO_RECORD.to_le_bytes()
+    }
+
     /// The version; an edge never goes back to a smaller one.
     pub fn version(&self) -> u64 {
         u64::from_le_bytes(self.header(16))

@@ -7,7 +7,7 @@ use axum::http::header::{ACCEPT, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use waypost_api::ProblemCode;
-use waypost_control::{AddressKey, App, AskedDomain, Preview, Problem, Unlocked};
+use waypost_control::{AddressKey, App, AskedDomain, Preview, Problem, UnlockVisitor, Unlocked};
 
 use super::is_api;
 use crate::answer::Refusal;
@@ -66,7 +66,8 @@ async fn unlock(app: &App, address: AddressKey, request: Request) -> Response {
         Err(refusal) => return pages::problem(&refusal.problem),
     };
     let password = form_field(&body, "password").unwrap_or_default();
-    match app.unlock(AskedDomain::OfHost(host.as_deref()), uri.path(), address, password).await {
+    let visitor = UnlockVisitor { address, patience: None };
+    match app.unlock(AskedDomain::OfHost(host.as_deref()), uri.path(), visitor, password).await {
         Ok(Unlocked::Granted(cookie)) => granted(&uri, &cookie),
         Ok(Unlocked::Refused) => pages::unlock_refused(),
         Ok(Unlocked::Throttled(seconds)) => pages::unlock_throttled(seconds),

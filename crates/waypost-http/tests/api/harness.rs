@@ -52,6 +52,11 @@ impl Data {
         self.database.as_ref().unwrap().execute(sql).unwrap();
     }
 
+    /// As [`Data::db_execute`], and gives what it answers.
+    pub(crate) fn db_query(&self, sql: &str) -> String {
+        self.database.as_ref().unwrap().execute(sql).unwrap()
+    }
+
     pub(crate) fn database_address(&self) -> String {
         match &self.database {
             Some(database) => database.url().to_owned(),

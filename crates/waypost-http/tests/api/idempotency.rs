@@ -162,3 +162,28 @@ async fn a_dry_run_is_remembered_too() {
     app.create_link(json!({"destination_url": URL, "slug": "x"})).await;
     assert_eq!(send(&app, "/api/v1/links/bulk", "k", &body).await.body, first.body);
 }
+
+/// As docs/problems.md says: the header means nothing there, and repeating does no harm.
+#[tokio::test]
+async fn patch_and_delete_need_no_key() {
+    let app = TestApp::new().await;
+    let link = app.create_link(json!({"destination_url": URL, "slug": "a"})).await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    let patch = |body: Value| app.operator("PATCH", &path).header("idempotency-key", "once").json(&body);
+    for _ in 0..2 {
+        let reply = patch(json!({"destination_url": "https://example.com/b", "enabled": false})).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["version"]), (200, &json!(2)));
+        assert_eq!(reply.header("idempotency-replayed"), None);
+    }
+    assert_eq!(
+        patch(json!({"enabled": true})).await.json()["version"],
+        3,
+        "another body under the same key is another edit"
+    );
+    let statuses = [204, 404].map(|_| app.operator("DELETE", &path).header("idempotency-key", "once").send());
+    let mut found = Vec::new();
+    for reply in statuses {
+        found.push(reply.await.status.as_u16());
+    }
+    assert_eq!(found, [204, 404]);
+}

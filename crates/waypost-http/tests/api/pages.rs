@@ -251,3 +251,38 @@ async fn a_few_addresses_leave_room_for_everyone_else() {
     let (_, reply) = futures_util::future::join(flood.collect::<Vec<_>>(), post("/theirs", "198.51.100.1")).await;
     assert_eq!(reply.status, 303, "{}", reply.text());
 }
+
+/// Anyone may ask for previews. While the table of links is locked each of them holds a connection, and there are eight.
+#[tokio::test]
+async fn a_flood_of_previews_leaves_connections_to_the_api() {
+    let Some(app) = TestApp::on_postgres().await else { return };
+    app.create_link(json!({"destination_url": "https://example.com/", "slug": "seen"})).await;
+    let hold = "BEGIN; LOCK TABLE links IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)";
+    let mut holder = std::process::Command::new("psql")
+        .args(["-q", "-d", &app.data.database_address(), "-c", hold])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let held =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'links'::regclass AND mode = 'AccessExclusiveLock' AND granted";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while app.data.db_query(held).trim() != "1" {
+        assert!(std::time::Instant::now() < deadline, "the table was not locked");
+    }
+    let previews = futures_util::future::join_all((0..40).map(|_| app.call("GET", "/seen+").send()));
+    let work = async {
+        // The previews have begun by then, and none of them has ended.
+        let key = app.operator("POST", "/api/v1/keys").json(&json!({"name": "in the flood"})).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()";
+        app.data.db_execute(end);
+        key
+    };
+    let (previews, key) = futures_util::future::join(previews, work).await;
+    assert_eq!(key.status, 201, "{}", key.text());
+    let (shown, refused): (Vec<_>, Vec<_>) = previews.iter().partition(|reply| reply.status == 200);
+    assert!(refused.iter().all(|reply| (reply.status.as_u16(), reply.header("retry-after")) == (503, Some("1"))));
+    assert!(!shown.is_empty(), "two of them had a turn");
+    holder.wait().unwrap();
+    let after = app.call("GET", "/seen+").send().await;
+    assert_page(&after, 200);
+}

@@ -15,6 +15,94 @@ use crate::tenants::sibling;
 const URL: &str = "https://example.com/";
 const WAIT: Duration = Duration::from_secs(20);
 
+/// Of a name that comes twice nobody can say which value is meant, at any depth and on every way in.
+#[tokio::test]
+async fn a_name_that_comes_twice_is_refused() {
+    let app = TestApp::new().await;
+    let link = app.create_link(json!({"destination_url": URL, "slug": "x"})).await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    let links_twice = format!(r#"{{"links":[{{"destination_url":"{URL}"}}],"links":[]}}"#);
+    for (method, path, body, name) in [
+        (
+            "POST",
+            "/api/v1/links",
+            r#"{"destination_url":"https://a.example/","destination_url":"https://b.example/"}"#,
+            "destination_url",
+        ),
+        (
+            "POST",
+            "/api/v1/links",
+            r#"{"destination_url":"https://a.example/","rules":[{"when":{},"to":{"url":"https://a.example/","url":"https://b.example/"}}]}"#,
+            "url",
+        ),
+        ("PATCH", path.as_str(), r#"{"enabled":true,"enabled":false}"#, "enabled"),
+        ("POST", "/api/v1/links/bulk", links_twice.as_str(), "links"),
+        (
+            "POST",
+            "/api/url",
+            r#"{"originalUrl":"https://a.example/","originalUrl":"https://b.example/"}"#,
+            "originalUrl",
+        ),
+        (
+            "POST",
+            "/api/v1/decide",
+            r#"{"record":{"destination_url":"https://a.example/","destination_url":"x"}}"#,
+            "destination_url",
+        ),
+        ("POST", "/api/v1/keys", r#"{"name":"a","name":"b"}"#, "name"),
+    ] {
+        let reply = app.operator(method, path).header("content-type", "application/json").body(body.to_owned()).await;
+        reply.assert_problem(400, "bad_json");
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(&format!("\"{name}\" comes twice")), "{path}: {detail}");
+    }
+    let one = r#"{"destination_url":"https://a.example/","enabled":true,"enabled":false}"#;
+    let bulk = format!(r#"{{"links":[{one},{{"destination_url":"{URL}"}}]}}"#);
+    let reply = app.operator("POST", "/api/v1/links/bulk").header("content-type", "application/json").body(bulk).await;
+    let results = reply.json();
+    assert_eq!(
+        (&results["created"], &results["results"][0]["problem"]["code"]),
+        (&json!(1), &json!("bad_json")),
+        "{results}"
+    );
+    assert_eq!(app.operator("GET", &path).send().await.json()["version"], 1, "nothing was changed");
+}
+
+/// Reports name a rule without an id by its place. A stored id that looks like one stays, also when the link is changed.
+#[tokio::test]
+async fn no_id_of_a_rule_looks_like_a_place() {
+    let app = TestApp::new().await;
+    let rule = |id: &str| json!({"id": id, "when": {"countries": ["DE"]}, "to": {"url": URL}});
+    let link = json!({"destination_url": URL, "rules": [rule("a"), rule("#1")],
+        "geo_rules": [{"id": "#3", "country_code": "AT", "destination_url": URL}],
+        "evolution_rules": [{"id": "##", "destination_url": URL}]});
+    let reply = app.operator("POST", "/api/v1/links").json(&link).await;
+    reply.assert_problem(422, "invalid_field");
+    let fields: Vec<_> = reply.errors().into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["rules[1].id", "evolution_rules[0].id", "geo_rules[0].id"]);
+
+    let mut tx = app.store.begin("db_old").await.unwrap();
+    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let domain = tx.get_default_domain().await.unwrap().unwrap();
+    let old = waypost_store::NewLink {
+        account_id,
+        domain_id: domain.domain_id,
+        slug: waypost_store::SlugChoice::Chosen(waypost_core::Slug::parse("old").unwrap()),
+        record: serde_json::from_value(json!({"destination_url": URL, "rules": [rule("#2")]})).unwrap(),
+        dedupe_key: None,
+        created_at: None,
+    };
+    let old = tx.create_link(&old, None).await.unwrap();
+    tx.commit().await.unwrap();
+    let path = format!("/api/v1/links/{}", old.link_id);
+    let reply = app.operator("PATCH", &path).json(&json!({"enabled": false})).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["rules"][0]["id"]), (200, &json!("#2")));
+    let moved = app.operator("PATCH", &path).json(&json!({"rules": [rule("b"), rule("#2")]})).await;
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    let new = app.operator("PATCH", &path).json(&json!({"rules": [rule("#2"), rule("#5")]})).await;
+    assert_eq!(new.errors(), [("rules[1].id".to_owned(), "invalid_field".to_owned())]);
+}
+
 #[tokio::test]
 async fn fields_of_links() {
     let app = TestApp::new().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use waypost_control::App;
-use waypost_core::{LinkRecord, Timestamp};
+use waypost_core::{CompactLink, LinkRecord, Timestamp};
 use waypost_http::{HttpSettings, router};
 use waypost_store::{Clock, NewLink, SlugChoice, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
@@ -250,7 +250,7 @@ async fn a_record_that_cannot_be_served_leaves_the_others_alone() {
     tx.create_links(&[link("bad", "gopher://example.com/"), link("good", "https://example.com/")], None).await.unwrap();
     tx.commit().await.unwrap();
     app.create_link(json!({"destination_url": "https://example.com/"})).await;
-    assert_eq!(app.destination("", "bad"), None);
+    assert!(is_unavailable(&app, "bad"));
     assert_eq!(app.destination("", "good").as_deref(), Some("https://example.com/"));
     let ready = app.operator("GET", "/readyz").send().await.json();
     assert_eq!(ready["checks"]["table"]["refused"], 1);
@@ -306,10 +306,62 @@ async fn a_link_that_cannot_be_read_holds_no_other_up() {
     for slug in ["one", "three", "four"] {
         assert!(app.destination("", slug).is_some(), "{slug}");
     }
-    assert_eq!(app.destination("", "two"), None);
+    assert!(is_unavailable(&app, "two"), "it is there, and nobody can say where it leads");
     let ready = app.operator("GET", "/readyz").send().await.json();
     let table = &ready["checks"]["table"];
     assert_eq!((&table["ok"], &table["behind"], &table["refused"]), (&json!(true), &json!(0), &json!(1)), "{ready}");
+    assert_eq!(app.table.damage(), None);
+    let overview = app.operator("GET", "/api/v1/sync").send().await.json();
+    let of_table = &overview["targets"][0];
+    assert_eq!(of_table["counts"]["failed"], 1, "{overview}");
+    let named = &of_table["failed_links"][0];
+    assert_eq!((&named["domain"], &named["slug"]), (&json!("go.example"), &json!("two")), "{overview}");
+    assert!(named["link_id"].as_str().unwrap().starts_with("link_"), "{overview}");
+    assert!(named["error"].as_str().unwrap().contains("cannot be read"), "{overview}");
+}
+
+/// Whether edges answer 503 for a slug: a sound record about which nothing can be decided.
+fn is_unavailable(app: &TestApp, slug: &str) -> bool {
+    let visit = waypost_core::Visit::at(waypost_core::Timestamp::from_micros(1));
+    let decided =
+        app.table.get("", slug, |bytes| waypost_core::decide(&CompactLink::read(bytes).unwrap(), &visit).is_err());
+    decided.unwrap() == Some(true)
+}
+
+/// The row of a link is damaged and the table is filled anew beside itself: the link leads where it led. A new link whose row is
+/// damaged is unavailable, and one whose row is well again leads where it says, and is not named any more.
+#[tokio::test]
+async fn a_link_that_cannot_be_read_keeps_what_the_table_has_of_it() {
+    let Some(app) = TestApp::on_postgres().await else { return };
+    let mut ids = Vec::new();
+    for slug in ["one", "two"] {
+        let link =
+            app.create_link(json!({"destination_url": format!("https://example.com/{slug}"), "slug": slug})).await;
+        ids.push(link["id"].as_str().unwrap().to_owned());
+    }
+    let data = app.stop().await;
+    data.db_execute("UPDATE links SET record = '{' WHERE slug = 'two'");
+    // The outbox does not go on from the table.
+    data.db_execute("UPDATE outbox SET sequence = sequence + 1000");
+    let app = TestApp::over(data, |_| {}).await;
+    assert_eq!(app.destination("", "one").as_deref(), Some("https://example.com/one"));
+    assert_eq!(app.destination("", "two").as_deref(), Some("https://example.com/two"));
+    assert_eq!(app.operator("GET", "/readyz").send().await.json()["checks"]["table"]["refused"], 1);
+
+    let data = app.stop().await;
+    data.db_execute("UPDATE links SET slug = 'three' WHERE slug = 'two'");
+    data.db_execute(
+        "UPDATE outbox SET sequence = sequence + 1000, slug = CASE slug WHEN 'two' THEN 'three' ELSE slug END",
+    );
+    let app = TestApp::over(data, |_| {}).await;
+    assert!(is_unavailable(&app, "three"));
+    app.data
+        .db_execute("UPDATE links SET record = '{\"destination_url\":\"https://example.com/3\"}' WHERE slug = 'three'");
+    let edited = json!({"destination_url": "https://example.com/4"});
+    app.operator("PATCH", &format!("/api/v1/links/{}", ids[1])).json(&edited).await;
+    assert_eq!(app.destination("", "three").as_deref(), Some("https://example.com/4"));
+    let overview = app.operator("GET", "/api/v1/sync").send().await.json();
+    assert_eq!(overview["targets"][0]["counts"]["failed"], 0, "{overview}");
 }
 
 #[tokio::test]

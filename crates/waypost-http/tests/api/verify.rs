@@ -306,3 +306,36 @@ async fn a_comparison_ends_with_its_reader() {
     };
     timeout(Duration::from_secs(15), again).await.expect("another comparison");
 }
+
+/// A damaged row is named, whether its key is there or not, whatever else there is to compare and to repair, and the value that
+/// was pushed last stays.
+#[tokio::test]
+async fn links_that_cannot_be_read_are_named() {
+    let Some(data) = crate::harness::Data::on_postgres().await else { return };
+    let bench = KvBench::over(data).await;
+    let mut ids = Vec::new();
+    for slug in ["held", "lost", "other"] {
+        ids.push(bench.create(slug).await["id"].clone());
+    }
+    bench.settle().await;
+    bench.app.data.db_execute("UPDATE links SET record = '{' WHERE slug IN ('held', 'lost')");
+    let held = bench.api.values()["held"].clone();
+    bench.api.db_delete("lost");
+    bench.api.db_delete("other");
+    bench.api.db_put("stranger", "https://example.com/");
+    let expect = [
+        found("unreadable", "held", 1, 1),
+        found("unreadable", "lost", 1, None),
+        found("missing", "other", 1, None),
+        found("foreign", "stranger", None, None),
+    ];
+    let seen = bench.verify(json!({"repair": true, "delete_foreign": true})).await;
+    assert_eq!(differences(&seen), expect);
+    let named = seen.iter().find(|line| line["key"] == "lost").unwrap();
+    assert_eq!((&named["link_id"], &named["slug"], &named["domain"]), (&ids[1], &json!("lost"), &json!("go.example")));
+    let outcome = summary(&seen);
+    assert_eq!((&outcome["ok"], &outcome["unreadable"], &outcome["links"]), (&json!(false), &json!(2), &json!(3)));
+    assert_eq!(outcome["repaired"]["synced"], 1, "{outcome}");
+    assert_eq!(bench.api.values()["held"], held);
+    bench.app.stop().await;
+}

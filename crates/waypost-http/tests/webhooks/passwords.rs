@@ -96,3 +96,27 @@ async fn only_who_signs_is_told_anything() {
     let unsigned = "waypost_webhook_deliveries_total{endpoint=\"unlock\",outcome=\"unsigned\"}";
     assert_eq!(metric(&app, unsigned).await, 2);
 }
+
+/// A Worker waits five seconds for an answer, and then has nothing to show but that nothing works. Twelve who know a password
+/// on which too many tried others have their turns a second apart.
+#[tokio::test]
+async fn who_would_wait_longer_than_a_worker_does_is_told_to_try_again() {
+    let app = app().await;
+    locked(&app).await;
+    for network in 0..20 {
+        let address = format!("198.51.{network}.1");
+        for _ in 0..5 {
+            ask(&app, "", "/geheim", "wrong", Some(&address)).await;
+        }
+    }
+    let addresses: Vec<String> = (0..12).map(|network| format!("203.0.{network}.1")).collect();
+    let asked = addresses.iter().map(|address| ask(&app, "", "/geheim", "pass wört&", Some(address)));
+    let answers = futures_util::future::join_all(asked).await;
+    let count = |outcome: &str| answers.iter().filter(|answer| answer["outcome"] == outcome).count();
+    assert!(count("granted") > 0 && count("granted") + count("throttled") == 12, "{answers:?}");
+    assert!(count("throttled") >= 6, "three seconds are four turns: {answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer["outcome"] == "granted" || answer["retry_after_s"].is_u64()),
+        "{answers:?}"
+    );
+}

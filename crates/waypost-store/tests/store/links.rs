@@ -249,6 +249,7 @@ async fn a_domain_goes_and_comes_back(testbed: Testbed) {
 
     let key = SyncKey { domain_id: domain.domain_id.clone(), slug: "a".to_owned() };
     let (_, record) = tx.edge_records_of(&[key]).await.unwrap().remove(0);
+    let record = record.unwrap();
     assert_eq!((record.domain_key.as_str(), record.version, record.record), ("gone.example", deleted, None));
 
     tx.init(&host).await.unwrap();

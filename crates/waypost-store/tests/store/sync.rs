@@ -66,10 +66,10 @@ impl Testbed {
     async fn truth(&self, keys: &[ClaimedKey]) -> Vec<Settled> {
         let keys: Vec<_> = keys.iter().map(|claimed| claimed.key.clone()).collect();
         let records = self.store.read("t").await.unwrap().edge_records_of(&keys).await.unwrap();
-        let settle = |(key, record): (SyncKey, waypost_store::EdgeRecord)| Settled {
-            key,
-            version: record.version,
-            outcome: Outcome::Synced { is_deleted: record.record.is_none() },
+        let settle = |(key, record): waypost_store::KeyedRecord| {
+            let record = record.expect("a sound row");
+            let outcome = Outcome::Synced { is_deleted: record.record.is_none() };
+            Settled { key, version: record.version, outcome }
         };
         records.into_iter().map(settle).collect()
     }

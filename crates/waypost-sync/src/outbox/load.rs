@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use waypost_core::Timestamp;
+use waypost_core::id::LinkId;
 use waypost_jobs::Chain;
-use waypost_store::{Claim, ClaimedKey, EdgeRecord, Outcome, ReadTx, Settled, StoreError, SyncKey};
+use waypost_store::{Claim, ClaimedKey, EdgeRecord, KeyedRecord, Outcome, Settled, StoreError, SyncKey};
 
 use super::OutboxWorker;
 use super::policy::refused;
@@ -93,44 +94,30 @@ impl OutboxWorker {
                 continue;
             }
             let wanted: Vec<SyncKey> = claimed.iter().map(|claimed| claimed.key.clone()).collect();
-            match tx.edge_records_of(&wanted).await {
-                Ok(records) => loaded.add_all(claimed, records, &keys, tx.now()),
-                // One that cannot be read must not hold the others up.
-                Err(StoreError::Corrupt { .. }) => load_one_by_one(&mut tx, claimed, &keys, &mut loaded).await?,
-                Err(error) => return Err(error),
-            }
+            let records = tx.edge_records_of(&wanted).await?;
+            loaded.add_all(claimed, records, &keys, tx.now());
         }
         Ok(loaded)
     }
 }
 
-async fn load_one_by_one(
-    tx: &mut ReadTx,
-    claimed: &[ClaimedKey],
-    keys: &KvKeys,
-    loaded: &mut Loaded,
-) -> Result<(), StoreError> {
-    for claimed in claimed {
-        let now = tx.now();
-        match tx.edge_records_of(std::slice::from_ref(&claimed.key)).await {
-            Ok(records) => loaded.add_all(std::slice::from_ref(claimed), records, keys, now),
-            Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!(error = %Chain(&error), "a link cannot be pushed because it cannot be read");
-                let sent = Sent { version: claimed.version, claimed: claimed.clone() };
-                loaded.refuse(sent, "it cannot be read from the database".to_owned(), now);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 impl Loaded {
-    fn add_all(&mut self, claimed: &[ClaimedKey], records: Vec<(SyncKey, EdgeRecord)>, keys: &KvKeys, now: Timestamp) {
-        let mut records: HashMap<SyncKey, EdgeRecord> = records.into_iter().collect();
+    /// Adds what was read. A link that cannot be read keeps the value that it has, and must not hold the others up.
+    fn add_all(&mut self, claimed: &[ClaimedKey], records: Vec<KeyedRecord>, keys: &KvKeys, now: Timestamp) {
+        let mut records: HashMap<_, _> = records.into_iter().collect();
         for claimed in claimed {
-            let record = records.remove(&claimed.key);
-            self.add(claimed.clone(), record, keys, now);
+            match records.remove(&claimed.key).transpose() {
+                Ok(record) => self.add(claimed.clone(), record, keys, now),
+                Err(link) => {
+                    let link_id = link.link_id.as_ref().map(LinkId::as_str).unwrap_or_default();
+                    tracing::error!(
+                        link.id = link_id, link.slug = link.key.slug, error = %Chain(&link.error),
+                        "a link cannot be pushed because it cannot be read"
+                    );
+                    let sent = Sent { version: claimed.version, claimed: claimed.clone() };
+                    self.refuse(sent, "it cannot be read from the database".to_owned(), now);
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use waypost_api::sync::{DifferenceKind, VerifyProgress};
 use waypost_core::Timestamp;
 use waypost_core::sync::SyncTarget;
-use waypost_store::{EdgeRecord, ReadTx, SyncKey};
+use waypost_store::{EdgeRecord, ReadTx, SyncKey, UnreadableLink};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::compare::{Flight, Wanted, is_in_flight, judge, owner};
@@ -98,6 +98,7 @@ impl Verification {
                     key: listed.name,
                     sync_key: None,
                     host: String::new(),
+                    link_id: None,
                     version: None,
                     kv_version: None,
                 }),
@@ -110,12 +111,18 @@ impl Verification {
 
     async fn compare_owned(&mut self, tx: &mut ReadTx, names: &Names, owned: Vec<Owned>) -> Result<Vec<Found>, Stop> {
         let sync_keys: Vec<SyncKey> = owned.iter().map(|owned| owned.sync_key.clone()).collect();
-        let records: HashMap<SyncKey, EdgeRecord> = tx.edge_records_of(&sync_keys).await?.into_iter().collect();
+        let records: HashMap<_, _> = tx.edge_records_of(&sync_keys).await?.into_iter().collect();
         let deleted_since = before(tx.now(), DELETED_DELAY_US);
         let pushed = Pushed::read(tx, self.links.target, before(tx.now(), LIST_DELAY_US)).await?;
         let mut found = Vec::new();
         for Owned { listed, sync_key } in owned {
-            let record = records.get(&sync_key);
+            let record = match records.get(&sync_key).map(Result::as_ref).transpose() {
+                Ok(record) => record,
+                Err(link) => {
+                    found.push(Found { kv_version: listed.version, ..unreadable(link, names, listed.name) });
+                    continue;
+                }
+            };
             let wanted = record.and_then(wanted);
             let Some(difference) = judge(&listed, wanted.as_ref()) else {
                 self.tally.same += 1;
@@ -123,7 +130,7 @@ impl Verification {
             };
             let version = record.map_or(0, |record| record.version);
             let moves = match difference {
-                DifferenceKind::Foreign => false,
+                DifferenceKind::Foreign | DifferenceKind::Unreadable => false,
                 DifferenceKind::Deleted if tx.sync_state(self.links.target, &sync_key).await?.is_none() => {
                     tx.was_deleted_since(&sync_key, deleted_since).await?
                 }
@@ -139,6 +146,7 @@ impl Verification {
                 difference,
                 host: names.host(&sync_key),
                 sync_key: Some(sync_key),
+                link_id: None,
                 version: wanted.map(|wanted| wanted.version),
                 kv_version: listed.version,
                 key: listed.name,
@@ -156,9 +164,10 @@ impl Verification {
             let mut tx = self.links.store.read("verify_links").await?;
             let names = Names::read(&mut tx).await?;
             let page = tx.edge_records_page(after.as_ref(), PAGE_LINKS).await?;
-            self.tally.links += page.records.len() as u64;
+            self.tally.links += (page.records.len() + page.unreadable.len()) as u64;
             let pushed = Pushed::read(&mut tx, self.links.target, before(began_at, LIST_DELAY_US)).await?;
-            let mut found = Vec::new();
+            let mut found: Vec<Found> =
+                page.unreadable.iter().filter_map(|link| self.look_for_unreadable(link, &names)).collect();
             for record in page.records {
                 let Some(missing) = self.look_for(&record, &names) else { continue };
                 let Some(sync_key) = &missing.sync_key else { continue };
@@ -181,22 +190,34 @@ impl Verification {
     /// What is to be said of a link whose key was not listed.
     fn look_for(&self, record: &EdgeRecord, names: &Names) -> Option<Found> {
         let EdgeRecord { domain_key, slug, version, .. } = record;
-        let key = match names.keys.key(domain_key, slug) {
-            Ok(key) if self.seen.binary_search(&xxh3_64(key.as_bytes())).is_ok() => return None,
-            Ok(key) => key,
-            // It has no key of its own; what is listed under this one, if anything, is another link.
-            Err(_) if domain_key.is_empty() => slug.clone(),
-            Err(_) => format!("{domain_key}/{slug}"),
-        };
+        let key = self.key_not_listed(domain_key, slug, names)?;
         let sync_key = SyncKey { domain_id: names.keys.domain_id(domain_key)?.clone(), slug: slug.clone() };
         Some(Found {
             difference: DifferenceKind::Missing,
             key,
             host: names.host(&sync_key),
             sync_key: Some(sync_key),
+            link_id: None,
             version: Some(*version),
             kv_version: None,
         })
+    }
+
+    /// A link that cannot be read, unless its key was listed: then it has been told of.
+    fn look_for_unreadable(&self, link: &UnreadableLink, names: &Names) -> Option<Found> {
+        let key = self.key_not_listed(&link.domain_key, &link.key.slug, names)?;
+        Some(unreadable(link, names, key))
+    }
+
+    /// The key of a slug, unless it was listed.
+    fn key_not_listed(&self, domain_key: &str, slug: &str, names: &Names) -> Option<String> {
+        match names.keys.key(domain_key, slug) {
+            Ok(key) if self.seen.binary_search(&xxh3_64(key.as_bytes())).is_ok() => None,
+            Ok(key) => Some(key),
+            // It has no key of its own; what is listed under this one, if anything, is another link.
+            Err(_) if domain_key.is_empty() => Some(slug.to_owned()),
+            Err(_) => Some(format!("{domain_key}/{slug}")),
+        }
     }
 
     /// Shows what was found on a page and does with it what was asked for.
@@ -207,9 +228,24 @@ impl Verification {
         let (foreign, ours): (Vec<Found>, Vec<Found>) =
             found.into_iter().partition(|found| found.difference == DifferenceKind::Foreign);
         if self.options.repair {
-            self.repair(ours.into_iter().filter_map(|found| found.sync_key).collect()).await?;
+            // What cannot be read cannot be pushed: its key keeps the value that it has.
+            let ours = ours.into_iter().filter(|found| found.difference != DifferenceKind::Unreadable);
+            self.repair(ours.filter_map(|found| found.sync_key).collect()).await?;
         }
         if self.options.delete_foreign { self.delete(foreign).await } else { Ok(()) }
+    }
+}
+
+/// What is shown of a link that cannot be read.
+fn unreadable(link: &UnreadableLink, names: &Names, key: String) -> Found {
+    Found {
+        difference: DifferenceKind::Unreadable,
+        key,
+        host: names.host(&link.key),
+        sync_key: Some(link.key.clone()),
+        link_id: link.link_id.clone(),
+        version: Some(link.version),
+        kv_version: None,
     }
 }
 

@@ -1,13 +1,13 @@
 //! Bringing links and keys together: keys are made pending and then watched until the outbox worker is done with them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use waypost_api::sync::{Repaired, VerifyProgress};
 use waypost_core::sync::{RestReason, SyncStatus};
-use waypost_store::SyncKey;
+use waypost_store::{EdgeRecord, SyncKey};
 
 use super::{Found, Stop, Verification};
 
@@ -130,10 +130,10 @@ impl Verification {
         // A link that was made meanwhile may have been pushed before its key was deleted.
         let keys: Vec<SyncKey> = foreign.into_iter().filter_map(|found| found.sync_key).collect();
         let mut tx = self.links.store.read("verify_deleted").await?;
-        let records: HashMap<_, _> = tx.edge_records_of(&keys).await?.into_iter().collect();
+        let records = tx.edge_records_of(&keys).await?.into_iter();
         drop(tx);
-        let live: Vec<SyncKey> =
-            records.into_iter().filter(|(_, record)| record.record.is_some()).map(|(key, _)| key).collect();
+        let is_live = |record: &Result<EdgeRecord, _>| record.as_ref().is_ok_and(|record| record.record.is_some());
+        let live: Vec<SyncKey> = records.filter(|(_, record)| is_live(record)).map(|(key, _)| key).collect();
         self.repair(live).await
     }
 }

@@ -105,6 +105,7 @@ async fn status(args: &ClientArgs) -> anyhow::Result<bool> {
             print::json(&overview)?;
         } else {
             show_overview(&overview)?;
+            show_left_out(&overview)?;
             let failed = client.call(Call::new(Method::GET, format!("{PATH}/links?status=failed&limit={SHOWN_MAX}")));
             show_failed(&failed.await?)?;
         }
@@ -163,22 +164,42 @@ fn fill_progress(target: &Value) -> Option<String> {
     is_filling.then(|| format!("{} of {} there ({percent} %)", grouped(synced), print::counted(links, "link")))
 }
 
+/// The links that this instance's own table cannot serve as they are stored.
+fn show_left_out(overview: &Value) -> anyhow::Result<()> {
+    for target in items(overview, "targets") {
+        let named = |link: &Value| {
+            let mut link = link.clone();
+            link["target"] = target["target"].clone();
+            failed_row(&link)
+        };
+        let rows: Vec<Vec<String>> = items(target, "failed_links").iter().take(SHOWN_MAX).map(named).collect();
+        if !rows.is_empty() {
+            print::line("")?;
+            print::table(&FAILED_HEADINGS, &rows, "")?;
+        }
+    }
+    Ok(())
+}
+
+const FAILED_HEADINGS: [&str; 4] = ["FAILED", "ID", "TARGET", "ERROR"];
+
+fn failed_row(link: &Value) -> Vec<String> {
+    vec![
+        format!("{}/{}", text(link, "domain"), text(link, "slug")),
+        text(link, "link_id").to_owned(),
+        text(link, "target").to_owned(),
+        text(link, "error").to_owned(),
+    ]
+}
+
 fn show_failed(page: &Value) -> anyhow::Result<()> {
     let links = items(page, "links");
     if links.is_empty() {
         return Ok(());
     }
-    let row = |link: &Value| {
-        vec![
-            format!("{}/{}", text(link, "domain"), text(link, "slug")),
-            text(link, "link_id").to_owned(),
-            text(link, "target").to_owned(),
-            text(link, "error").to_owned(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = links.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = links.iter().map(failed_row).collect();
     print::line("")?;
-    print::table(&["FAILED", "ID", "TARGET", "ERROR"], &rows, "")?;
+    print::table(&FAILED_HEADINGS, &rows, "")?;
     if page["next_cursor"].is_string() {
         print::note("There are more: see GET /api/v1/sync/links.");
     }
@@ -253,6 +274,10 @@ fn show_summary(summary: &Value, delete_foreign: bool) -> anyhow::Result<()> {
         counted("foreign"),
         counted("in_flight")
     ))?;
+    if count("unreadable") > 0 {
+        let links = print::counted(count("unreadable"), "link");
+        print::line(&format!("{links} cannot be read from the database: see docs/backup.md."))?;
+    }
     if let Some(repaired) = summary["repaired"].as_object() {
         let part = |name: &str| grouped(repaired.get(name).and_then(Value::as_u64).unwrap_or_default());
         print::line(&format!(

@@ -102,6 +102,7 @@ fn difference(line: &Value) -> String {
         ("different", Some(version)) => format!("version {version}, in KV {there}"),
         ("missing", Some(version)) => format!("version {version}"),
         ("deleted", _) => format!("in KV version {there}"),
+        ("unreadable", _) => format!("{}, in KV version {there}", text(line, "link_id")),
         _ => String::new(),
     };
     format!("{kind:9}  {what}  {versions}").trim_end().to_owned()
@@ -131,6 +132,9 @@ mod tests {
         assert_eq!(line("different", json!(3), Value::Null), "different  b.example/a  version 3, in KV none of ours");
         assert_eq!(line("missing", json!(3), Value::Null), "missing    b.example/a  version 3");
         assert_eq!(line("deleted", Value::Null, json!(2)), "deleted    b.example/a  in KV version 2");
+        let unreadable = json!({"difference": "unreadable", "key": "a", "slug": "a", "domain": "go.example",
+            "link_id": "lnk_1", "version": 3, "kv_version": 2});
+        assert_eq!(difference(&unreadable), "unreadable  go.example/a  lnk_1, in KV version 2");
         let foreign = json!({"difference": "foreign", "key": "x y", "slug": null, "domain": null, "version": null,
             "kv_version": null});
         assert_eq!(difference(&foreign), "foreign    key x y");

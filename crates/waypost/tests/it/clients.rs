@@ -224,3 +224,38 @@ fn a_domain_is_deleted_by_its_host() {
     assert!(refused.fault(1).contains("default domain"), "{refused:?}");
     assert!(folder.run(&["domain", "delete", "kürz.example"]).fault(1).contains("there is no domain"));
 }
+
+/// Keys, passwords, grants, destinations, queries and bodies are planted, used rightly and wrongly, and looked for in all that the
+/// server logs at its most talkative.
+#[test]
+fn no_secret_is_logged_at_any_level() {
+    let folder = Folder::new();
+    let mut server = folder.serve(&["--log", "trace"]);
+    let key = folder.run(&["key", "create", "--name", "remote"]).text().trim().to_owned();
+    let ask = |line: &str, headers: &[(&str, &str)], body: &str| {
+        request(server.address(), line, headers, body.as_bytes()).unwrap()
+    };
+    let bearer = format!("Bearer {key}");
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let link = r#"{"destination_url":"https://example.com/?q=PLANTED1","slug":"locked","password":"PLANTED2"}"#;
+    assert_eq!(ask("POST /api/v1/links", &headers, link).status, 201);
+    assert_eq!(ask("POST /locked", &[], "password=PLANTED3").status, 401);
+    let right = ask("POST /locked?secret=PLANTED4", &[], "password=PLANTED2");
+    assert_eq!(right.status, 303);
+    let cookie = right.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let referrer = "https://example.com/?session=PLANTED5";
+    let visit = [("Cookie", cookie.as_str()), ("Referer", referrer), ("User-Agent", "PLANTED6")];
+    assert_eq!(ask("GET /locked?token=PLANTED7", &visit, "").status, 302);
+    let wrong = [("Authorization", "Bearer wp_PLANTED8")];
+    assert_eq!(ask("GET /api/v1/links", &wrong, "").status, 401);
+    for broken in [r#"{"password":"PLANTED9","#, r#"{"password":"PLANTED9","password":7}"#] {
+        assert_eq!(ask("POST /api/v1/links", &headers, broken).status, 400);
+    }
+    assert!(server.terminate().unwrap().success());
+    let log = server.output();
+    assert!(log.contains("ready"), "{log}");
+    let grant = cookie.split_once('=').unwrap().1;
+    for secret in ["PLANTED", key.as_str(), grant, "$argon2id$"] {
+        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+    }
+}

@@ -46,6 +46,23 @@ fn a_second_server_shares_neither_port_nor_folder() {
     assert!(run.fault(1).contains(&expect), "{run:?}");
 }
 
+/// A server that died, as one does whose spool is cut short under it, is told of by the next start and by no other.
+#[test]
+fn a_start_after_a_death_says_so() {
+    let folder = Folder::new();
+    let says_so = |server: &waypost_testkit::server::Server| server.output().contains("did not end by itself");
+    let mut server = folder.serve(&[]);
+    let first = server.process_id();
+    server.kill().unwrap();
+    let mut server = folder.serve(&[]);
+    assert!(says_so(&server) && server.output().contains(&first.to_string()), "{}", server.output());
+    assert!(server.terminate().unwrap().success());
+    folder.run(&["link", "list"]);
+    let mut server = folder.serve(&[]);
+    assert!(!says_so(&server), "{}", server.output());
+    assert!(server.terminate().unwrap().success());
+}
+
 #[test]
 fn every_fault_of_the_configuration_is_listed() {
     let folder = Folder::new();
