@@ -15,6 +15,8 @@ pub struct Domain {
     pub id: DomainId,
     /// Its host, in lower case and punycode.
     pub host: String,
+    /// The host as people read it.
+    pub host_unicode: String,
     /// Whether links that name no domain live on it.
     pub is_default: bool,
     /// Whether every account may use it.
