@@ -17,14 +17,14 @@ use waypost_store::{ClickStore, Domain, Setup, Store, StoreError};
 use waypost_sync::{KvClient, KvSetupError, NotSynced, OutboxOptions, OutboxStatus, OutboxWorker, TableSync, Verifier};
 use waypost_table::{Table, TableError};
 
-use crate::create_queue::CreateQueue;
-use crate::feeds::Feeds;
-use crate::own_hosts::OwnHosts;
-use crate::password::Passwords;
+use crate::access::throttle::{AddressKey, Throttle};
+use crate::clicks::feeds::Feeds;
+use crate::links::create_queue::CreateQueue;
+use crate::links::own_hosts::OwnHosts;
 use crate::problem::Problem;
 use crate::settings::ControlSettings;
-use crate::throttle::{AddressKey, Throttle};
-use crate::unlock_limits::UnlockLimits;
+use crate::unlocking::limits::UnlockLimits;
+use crate::unlocking::password::Passwords;
 use crate::webhooks::WebhookCounts;
 
 /// The setting of the database that holds the public URL of the last start, for commands that are not told one.

@@ -5,10 +5,10 @@ use waypost_api::domain::{self as api, CreateDomain, DomainList, UpdateDomain};
 use waypost_core::id::DomainId;
 use waypost_store::{Domain, DomainChange, NewDomain};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
-use crate::link_check::{Rules, check_destination};
+use crate::links::check::{Rules, check_destination};
 use crate::problem::Problem;
 
 impl App {

@@ -10,8 +10,8 @@ use waypost_api::ProblemCode;
 use waypost_core::id::AccountId;
 use waypost_store::{Idempotency, Tx};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// What rows of remembered answers say of their HTTP status, which is the handler's business.

@@ -1,6 +1,18 @@
-//! What callers of the API do with links, one at a time. Many at once is in `bulk.rs`, listing in `link_list.rs`.
+//! What callers of the API do with links, one at a time. Many at once is in `bulk.rs`, listing in `list.rs`.
 //!
 //! Each change is one transaction of the store, and answered once the edge has it.
+
+pub(crate) mod anonymous;
+mod bulk;
+pub(crate) mod check;
+mod conditions;
+pub(crate) mod create_queue;
+mod decide;
+mod existing;
+mod list;
+pub(crate) mod own_hosts;
+pub(crate) mod preview;
+mod warnings;
 
 use waypost_api::link::{self as api, CreateLink, ListVersions, PasswordChange, UpdateLink, VersionPage};
 use waypost_api::{FieldError, ProblemCode};
@@ -8,13 +20,13 @@ use waypost_core::id::LinkId;
 use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
-use crate::link_check::{Rules, check_record, check_rule_ids};
-use crate::link_warnings::warnings_of;
-use crate::password::PasswordError;
+use crate::links::check::{Rules, check_record, check_rule_ids};
+use crate::links::warnings::warnings_of;
 use crate::problem::Problem;
+use crate::unlocking::password::PasswordError;
 
 /// What a change demands of the version that it meets.
 #[derive(Clone, Debug, PartialEq, Eq)]

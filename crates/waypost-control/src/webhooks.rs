@@ -1,7 +1,7 @@
 //! What is sent here signed: clicks of edges elsewhere, and the passwords that visitors of theirs have typed.
 //!
 //! That a signature holds was found out before anything comes here. What is done with a click is `waypost-ingest`'s work, with a
-//! password [`crate::unlock`]'s.
+//! password [`crate::unlocking::unlock`]'s.
 
 mod counts;
 mod delivery;

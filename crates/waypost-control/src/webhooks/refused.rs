@@ -3,8 +3,8 @@
 use waypost_api::clicks::{ListRefused, RefusedEvent, RefusedPage};
 use waypost_store::StoredRefusal;
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 impl App {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use waypost_api::webhook::{UnlockAttempt, UnlockVerdict};
 
+use crate::access::throttle::AddressKey;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::throttle::AddressKey;
-use crate::unlock::{AskedDomain, UnlockVisitor, Unlocked};
+use crate::unlocking::unlock::{AskedDomain, UnlockVisitor, Unlocked};
 
 /// How long a password waits for its turn. A Worker waits five seconds for the answer (`js/unlock.js`), its way included, and
 /// could only say then that nothing works.

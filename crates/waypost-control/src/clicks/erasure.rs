@@ -5,8 +5,8 @@
 use waypost_api::ProblemCode;
 use waypost_api::clicks::{Erased, Retention, SetRetention};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// Digits of a visitor key.

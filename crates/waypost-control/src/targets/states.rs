@@ -18,12 +18,12 @@ use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState};
 use waypost_sync::{ComparedLinks, compile_record};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::parse_link_id;
 use crate::problem::Problem;
-use crate::sync_view::{
+use crate::targets::view::{
     TargetFacts, link_state, outside_overview, overview, table_overview, table_state, target_state,
 };
 

@@ -9,9 +9,9 @@ use waypost_core::Timestamp;
 use waypost_jobs::Chain;
 use waypost_store::{ApiKey, NewApiKey, StoreError};
 
-use crate::api_key::ApiKeyText;
+use crate::access::caller::Caller;
+use crate::access::key_text::ApiKeyText;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
 use crate::problem::Problem;
 

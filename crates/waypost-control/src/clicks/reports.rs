@@ -14,8 +14,8 @@ use waypost_core::{Hostname, Timestamp};
 use waypost_rollup::{Dimension, Interval, Report, ReportQuery, ReportRow, Scope};
 use waypost_store::{Link, ReportError};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::links::parse_link_id;
 use crate::problem::Problem;
 

@@ -3,9 +3,9 @@
 use tokio::sync::mpsc;
 use waypost_api::clicks::FollowClicks;
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
-use crate::feeds::{FeedEvent, WantedClicks};
+use crate::clicks::feeds::{FeedEvent, WantedClicks};
 use crate::problem::Problem;
 
 impl App {

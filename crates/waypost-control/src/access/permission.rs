@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use waypost_jobs::Chain;
 
+use crate::access::caller::{Caller, KeyProof};
 use crate::app::{App, monotonic_now};
-use crate::caller::{Caller, KeyProof};
 
 /// How often a key is looked up.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

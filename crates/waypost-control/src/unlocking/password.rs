@@ -7,8 +7,8 @@ use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::password_lane::{Lane, Place, Share};
-use crate::throttle::AddressKey;
+use crate::access::throttle::AddressKey;
+use crate::unlocking::lane::{Lane, Place, Share};
 
 /// Hashes that run at once for owners, and for visitors; each takes 19 MiB and some 20 ms of a core.
 const HASHES_AT_ONCE: usize = 2;

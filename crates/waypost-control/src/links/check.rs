@@ -14,9 +14,9 @@ use waypost_core::json::NumberOrText;
 use waypost_core::record::{AbTest, Conditions, UtmTemplate, Utms};
 use waypost_core::{LinkRecord, SchemePolicy, Timestamp};
 
-use crate::condition_check::{check_country, check_language, check_site};
-use crate::own_hosts::OwnHosts;
-use crate::password::is_usable_hash;
+use crate::links::conditions::{check_country, check_language, check_site};
+use crate::links::own_hosts::OwnHosts;
+use crate::unlocking::password::is_usable_hash;
 
 /// General rules of one link.
 pub(crate) const RULES_MAX: usize = 100;

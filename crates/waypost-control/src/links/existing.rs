@@ -9,8 +9,8 @@ use waypost_core::LinkRecord;
 use waypost_core::id::DomainId;
 use waypost_store::{CreateOutcome, Link, ReadTx, SlugChoice, StoreError};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::links::{CheckedLink, Precondition, own_record};
 use crate::problem::Problem;
 

@@ -9,12 +9,12 @@ use waypost_core::decide::{Action, decide};
 use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::{CompactLink, DomainSettings, Visit};
 
+use crate::access::throttle::AddressKey;
 use crate::app::{App, monotonic_now};
 use crate::links::hash_problem;
-use crate::password::{Asker, PasswordError};
 use crate::problem::Problem;
 use crate::settings::GrantRequest;
-use crate::throttle::AddressKey;
+use crate::unlocking::password::{Asker, PasswordError};
 
 /// When to try again where too many passwords are being checked, in seconds.
 const BUSY_WAIT_S: u32 = 1;

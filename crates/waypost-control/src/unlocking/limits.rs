@@ -7,9 +7,9 @@
 
 use std::time::Instant;
 
-use crate::password::{Asker, Pace};
+use crate::access::throttle::{AddressKey, Throttle};
 use crate::settings::Rate;
-use crate::throttle::{AddressKey, Throttle};
+use crate::unlocking::password::{Asker, Pace};
 
 /// Wrong passwords of one address on one link: in a minute, and in an hour.
 const ADDRESS_ON_LINK: [Rate; 2] =

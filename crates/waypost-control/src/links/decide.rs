@@ -6,8 +6,8 @@ use waypost_api::{FieldError, ProblemCode};
 use waypost_core::wire::decide_record;
 use waypost_store::OutboxEntry;
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 impl App {

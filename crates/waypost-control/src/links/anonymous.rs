@@ -5,11 +5,11 @@ use waypost_api::short_url::{ShortUrl, bad_url};
 use waypost_core::LinkRecord;
 use waypost_store::{CreateOutcome, NewLink, SlugChoice};
 
+use crate::access::throttle::AddressKey;
 use crate::app::{App, monotonic_now};
-use crate::link_check::{Rules, check_destination};
+use crate::links::check::{Rules, check_destination};
 use crate::links::generate_slug;
 use crate::problem::Problem;
-use crate::throttle::AddressKey;
 
 impl App {
     /// Whether anyone may make links without a key.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::password::PasswordError;
-use crate::throttle::AddressKey;
+use crate::access::throttle::AddressKey;
+use crate::unlocking::password::PasswordError;
 
 /// How many places of a lane one address, and one network around it, may hold at once.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use waypost_api::ProblemCode;
 use waypost_core::id::AccountId;
 use waypost_store::StoreError;
 
-use crate::api_key::ApiKeyText;
+use crate::access::key_text::ApiKeyText;
 use crate::app::{App, monotonic_now};
 use crate::problem::Problem;
 

@@ -5,8 +5,8 @@ use waypost_api::link::{LinkPage, ListLinks, PAGE_LINKS};
 use waypost_core::Slug;
 use waypost_store::LinkFilter;
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 const _: () = assert!(waypost_api::link::PAGE_LINKS_MAX == waypost_store::PAGE_LINKS_MAX);

@@ -8,8 +8,8 @@ use waypost_core::click::ClickEvent;
 use waypost_jobs::Chain;
 use waypost_store::{ClickPage as StoredPage, RawQuery};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::caller::Caller;
 use crate::problem::Problem;
 
 const _: () = assert!(PAGE_CLICKS_MAX == waypost_store::PAGE_CLICKS_MAX);

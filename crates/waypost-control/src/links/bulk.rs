@@ -9,11 +9,11 @@ use waypost_api::link::{
 use waypost_core::id::DomainId;
 use waypost_store::{CreateOutcome, Domain, Link, NewLink, ReadTx};
 
+use crate::access::caller::Caller;
 use crate::app::App;
-use crate::bulk_existing::{Wanted, find_existing};
-use crate::caller::Caller;
 use crate::idempotency::{Done, Repeatable};
-use crate::link_warnings::warnings_of;
+use crate::links::existing::{Wanted, find_existing};
+use crate::links::warnings::warnings_of;
 use crate::links::{CheckedLink, outcome_problem};
 use crate::problem::Problem;
 
