@@ -18,8 +18,21 @@ const ATTEMPTS: u32 = 3;
 const WARM_ENTRIES: usize = 8_192;
 /// Why something was not read.
 enum Unread {
+    /// The tree does not hold together, or was being changed.
     Fault(Fault),
     Other(TableError),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<TableError> for Unread {
+    fn from(error: TableError) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl Generation {
@@ -40,15 +53,14 @@ impl Generation {
     fn read<R>(
         &self,
         operation: &'static str,
-        mut read: impl FnMut(Tree<'_>) -> Result<R, Fault>,
+        mut read: impl FnMut(Tree<'_>) -> Result<R, Unread>,
     ) -> Result<R, Unread> {
         let mut attempt = 1;
         loop {
-            let tx = self.environment.read_txn().map_err(|error| Unread::Other(TableError::lmdb(operation)(error)))?;
+            let tx = self.environment.read_txn().map_err(TableError::lmdb(operation))?;
             match read(self.tree(tx.id())) {
-                Ok(done) => return Ok(done),
-                Err(fault) if attempt == ATTEMPTS => return Err(Unread::Fault(fault)),
-                Err(_) => attempt += 1,
+                Err(Unread::Fault(_)) if attempt < ATTEMPTS => attempt += 1,
+                done => return done,
             }
             drop(tx);
         }
@@ -71,12 +83,12 @@ impl Generation {
     pub(crate) fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
         let mut read = Some(read);
         let found = self.read("begin a look-up", |tree| {
-            let Some(value) = tree.get(key.as_bytes())? else { return Ok(Ok(None)) };
-            let record = self.decode(key.as_bytes(), value).map(|entry| entry.record);
+            let Some(value) = tree.get(key.as_bytes())? else { return Ok(None) };
+            let Some(record) = self.decode(key.as_bytes(), value)?.record else { return Ok(None) };
             // After a value was found nothing is tried again.
-            Ok(record.map(|record| record.and_then(|record| Some(read.take()?(record)))))
+            Ok(read.take().map(|read| read(record)))
         });
-        found.map_err(|unread| self.note(unread))?
+        found.map_err(|unread| self.note(unread))
     }
 
     /// Hands the record under `key` to `read` as [`crate::Reader::get`] says, in `copy` or in place.
@@ -105,21 +117,17 @@ impl Generation {
     ) -> Result<Option<R>, TableError> {
         let changes = self.places.changes();
         let found = self.read("begin a look-up", |tree| {
-            let Some(value) = tree.get(key)? else { return Ok(Ok(None)) };
-            let record = match self.decode(key, value) {
-                Ok(Entry { record: Some(record), .. }) => record,
-                Ok(Entry { record: None, .. }) => return Ok(Ok(None)),
-                Err(error) => return Ok(Err(error)),
-            };
+            let Some(value) = tree.get(key)? else { return Ok(None) };
+            let Some(record) = self.decode(key, value)?.record else { return Ok(None) };
             let Some(found) = read(record) else {
                 let error = damaged(key);
                 self.soundness.note_entry(&error.to_string());
-                return Ok(Err(error));
+                return Err(error.into());
             };
             self.places.remember(hash, key, value, changes);
-            Ok(Ok(Some(found)))
+            Ok(Some(found))
         });
-        found.map_err(|unread| self.note(unread))?
+        found.map_err(|unread| self.note(unread))
     }
 
     /// Remembers the places of the next [`WARM_ENTRIES`] entries behind the key `last`, which becomes the last of them. Gives
@@ -145,7 +153,7 @@ impl Generation {
 
     /// The generation's own entry.
     pub(crate) fn meta(&self) -> Result<Meta, TableError> {
-        let read = |tree: Tree<'_>| tree.get(META_KEY).map(|bytes| Meta::decode(bytes.unwrap_or_default()));
+        let read = |tree: Tree<'_>| Ok(Meta::decode(tree.get(META_KEY)?.unwrap_or_default()));
         match self.read("read its own entry", read).map_err(|unread| self.quiet(unread))? {
             Ok(meta) => Ok(meta),
             Err(MetaFault::Damaged) => Err(self.soundness.error("its own entry failed its checksum".to_owned())),
