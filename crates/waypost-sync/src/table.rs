@@ -304,7 +304,7 @@ impl TableSync {
         }
         let domains = self.store.read("sync_domains").await?.list_all_domains().await?;
         let settings: Vec<DomainSettings> = domains.iter().map(Domain::settings).collect();
-        if self.table.read_domains(|held| held.all() != settings) {
+        if self.table.borrow_domains().all() != settings {
             let table = Arc::clone(&self.table);
             tokio::task::spawn_blocking(move || table.set_domains(&settings)).await??;
         }

@@ -7,6 +7,7 @@ mod completeness;
 mod damage;
 mod switch;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -264,15 +265,15 @@ impl Table {
         Ok(Rebuild::new(self, folder, base, self.cursor()))
     }
 
-    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer [`Table::read_domains`].
+    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer [`Table::borrow_domains`].
     pub fn domains(&self) -> Arc<Domains> {
         self.domains.load_full()
     }
 
-    /// Hands the domain settings to `read` without touching memory that other threads write.
+    /// The settings of all domains, as last set, without touching memory that other threads write. To be kept for one request.
     #[inline]
-    pub fn read_domains<R>(&self, read: impl FnOnce(&Domains) -> R) -> R {
-        read(&self.domains.load())
+    pub fn borrow_domains(&self) -> impl Deref<Target = Arc<Domains>> {
+        self.domains.load()
     }
 
     /// Replaces the settings of all domains, durably, for every look-up after the return.
@@ -299,7 +300,7 @@ impl Table {
         Ok(TableStats {
             links: live.entry_count().saturating_sub(meta.tombstones),
             tombstones: meta.tombstones,
-            domains: self.read_domains(|domains| domains.all().len()),
+            domains: self.borrow_domains().all().len(),
             cursor: meta.cursor,
             generation: live.number(),
             used_bytes: live.used_bytes(),
