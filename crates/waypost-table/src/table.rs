@@ -55,6 +55,10 @@ pub struct TableOptions {
     pub run_bytes_max: usize,
     /// Judges a record when the whole table is checked. What records are, the table does not know.
     pub record_is_sound: fn(&[u8]) -> bool,
+    /// Whether a [`crate::Reader`] remembers where records lie. Without it every look-up asks the tree, and nothing is read but by
+    /// the way from its root. A sample of look-ups by both ways is compared whenever a generation is opened, and this is turned off
+    /// by itself where they differ.
+    pub remember_places: bool,
 }
 
 impl Default for TableOptions {
@@ -66,6 +70,7 @@ impl Default for TableOptions {
             durability: Durability::default(),
             run_bytes_max: 32 << 20,
             record_is_sound: |_| true,
+            remember_places: true,
         }
     }
 }
@@ -82,6 +87,7 @@ impl TableOptions {
             readers_max: self.readers_max,
             sync,
             record_is_sound: self.record_is_sound,
+            remember_places: self.remember_places,
         }
     }
 }
@@ -112,7 +118,8 @@ pub struct TableStats {
     pub used_bytes: u64,
     /// Bytes the file may take before the table grows.
     pub map_bytes: u64,
-    /// Links that a [`crate::Reader`] can find without asking the tree. Where this changes, it has forgotten them all.
+    /// Links that a [`crate::Reader`] can find without asking the tree; 0 where it remembers no places. Where this changes, it has
+    /// forgotten them all.
     pub places_max: u64,
 }
 

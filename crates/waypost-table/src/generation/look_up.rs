@@ -16,6 +16,9 @@ use crate::tree::Tree;
 const ATTEMPTS: u32 = 3;
 /// Entries that one step of warming reads, in one transaction of some milliseconds.
 const WARM_ENTRIES: usize = 8_192;
+/// Where the sample is taken that places are tested with: behind these keys, so many entries each.
+const TESTED_BEHIND: [&[u8]; 8] = [b"", b"\0", b"\0A", b"\0M", b"\0a", b"\0m", b"m", b"\xff"];
+const TESTED_ENTRIES: usize = 32;
 /// Why something was not read.
 enum Unread {
     /// The tree does not hold together, or was being changed.
@@ -151,6 +154,36 @@ impl Generation {
         Ok(count)
     }
 
+    /// Looks up a sample of entries by their places and in the tree, and does without places where the two differ: then LMDB lays
+    /// out its pages in another way than `places` knows.
+    pub(crate) fn test_places(&self) {
+        let changes = self.places.changes();
+        let mut copy = Vec::new();
+        for after in TESTED_BEHIND {
+            let tested = self.read("test places", |tree| {
+                let mut differing = None;
+                tree.walk(after, TESTED_ENTRIES, |key, value| {
+                    // The table's own entries are not looked up this way, and change without their places being forgotten.
+                    if key.contains(&0) && self.places.is_on() && !self.places.agrees(key, value, changes, &mut copy) {
+                        differing = Some(key.to_vec());
+                    }
+                })?;
+                Ok(differing)
+            });
+            // What cannot be read is for the check of the file to tell.
+            if let Ok(Some(key)) = tested {
+                self.places.turn_off();
+                tracing::error!(
+                    file = %self.folder.join(LMDB_FILE).display(),
+                    "the entry {} of the link table is another one where its place was remembered; places are not \
+                     remembered from now on, and look-ups are slower",
+                    waypost_core::Quoted(&String::from_utf8_lossy(&key))
+                );
+                return;
+            }
+        }
+    }
+
     /// The generation's own entry.
     pub(crate) fn meta(&self) -> Result<Meta, TableError> {
         let read = |tree: Tree<'_>| Ok(Meta::decode(tree.get(META_KEY)?.unwrap_or_default()));
@@ -177,5 +210,47 @@ impl Generation {
             Unread::Fault(fault) => self.soundness.error(fault.to_string()),
             Unread::Other(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Change, Reader, Table, TableOptions};
+
+    fn table_with(folder: &tempfile::TempDir, record: &[u8]) -> Arc<Table> {
+        let table = Table::open(folder.path(), TableOptions::default()).unwrap();
+        table.apply(&[Change { domain: "", slug: "s", version: 1, record: Some(record) }], 1).unwrap();
+        Arc::new(table)
+    }
+
+    #[test]
+    fn places_that_differ_from_the_tree_are_not_followed() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let (table, other) = (table_with(&folders[0], b"right"), table_with(&folders[1], b"wrong"));
+        let reader = Reader::new(Arc::clone(&table));
+        let get = || reader.get("", "s", |record| Some(record.to_vec())).unwrap();
+        table.with_live(Generation::test_places);
+        assert!(table.with_live(|live| live.places.is_on()), "they agree");
+        table.with_live(|live| {
+            let plant = |tree: Tree<'_>| {
+                let value = tree.get(b"\0s")?.unwrap();
+                live.places.remember(hash_of(b"\0s"), b"\0s", value, live.places.changes());
+                Ok(())
+            };
+            assert!(other.with_live(|other| other.read("plant", plant)).is_ok());
+        });
+        assert_eq!(get().unwrap(), b"wrong", "a place is believed for what lies there");
+        table.with_live(Generation::test_places);
+        assert!(!table.with_live(|live| live.places.is_on()));
+        assert_eq!(table.stats().unwrap().places_max, 0);
+        assert_eq!(get().unwrap(), b"right");
+        table.apply(&[Change { domain: "", slug: "s", version: 2, record: Some(b"newer") }], 2).unwrap();
+        table.warm(|| true).unwrap();
+        assert_eq!(get().unwrap(), b"newer");
     }
 }
