@@ -1,9 +1,10 @@
 //! An edge over a temporary table of N links, to be measured: `bare [--links N] [--table FOLDER] [--threads N]
-//! [--listen ADDRESS] [--clicks on] [--engine on]`.
+//! [--listen ADDRESS] [--clicks on] [--engine on] [--places off]`.
 //!
-//! With `--table` the links are those of a folder that is there already (see `fill_table`). Else links are `/0` to `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls
-//! through. With `--clicks on` every redirect is recorded in a spool that nobody reads; with `--engine on` the HTTP engine
-//! answers all requests. Prints where it listens and serves until standard input ends.
+//! With `--table` the links are those of a folder that is there already (see `fill_table`). Else links are `/0` to `/N-1`. Every
+//! tenth has rules (country, device, time) that a visitor without a country falls through. With `--clicks on` every redirect is
+//! recorded in a spool that nobody reads; with `--engine on` the HTTP engine answers all requests; with `--places off` every
+//! look-up asks the table's tree. Prints where it listens and serves until standard input ends.
 #![allow(clippy::print_stdout)]
 
 use std::io::{Read as _, stdin};
@@ -34,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     let mut links = 100_000_u64;
     let mut records_clicks = false;
     let mut folder = None;
+    let mut options = TableOptions::default();
     let mut config =
         EdgeConfig::new(vec![SocketAddr::from(([127, 0, 0, 1], 8080))], Arc::new(GrantKey::new([0; 32]).into()));
     config.threads = NonZeroUsize::MIN;
@@ -49,14 +51,15 @@ fn main() -> anyhow::Result<()> {
             "--threads" => config.threads = value.parse()?,
             "--listen" => config.listen = vec![value.parse()?],
             "--engine" => config.plain_requests = value != "on",
+            "--places" => options.remember_places = value != "off",
             "--clicks" => records_clicks = value == "on",
             _ => bail!("unknown option {name}"),
         }
     }
     let dir = tempfile::tempdir()?;
     let table = match &folder {
-        Some(folder) => Table::open(folder, TableOptions::default())?,
-        None => filled(&dir.path().join("table"), links)?,
+        Some(folder) => Table::open(folder, options)?,
+        None => filled(&dir.path().join("table"), links, &options)?,
     };
     table.confirm()?;
     let table = Arc::new(table);
@@ -79,10 +82,10 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn filled(folder: &Path, links: u64) -> anyhow::Result<Table> {
+fn filled(folder: &Path, links: u64, options: &TableOptions) -> anyhow::Result<Table> {
     // Sized to the links, because tools such as valgrind refuse the usual 64 GiB of address space.
     let map_size_bytes = (links as usize * 1024).max(1 << 26);
-    let table = Table::open(folder, TableOptions { map_size_bytes, ..TableOptions::default() })?;
+    let table = Table::open(folder, TableOptions { map_size_bytes, ..options.clone() })?;
     let mut rebuild = table.rebuild()?;
     for number in 0..links {
         let slug = number.to_string();

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use crate::admission::{Admission, Crowded, NoRoom};
 use crate::connection::{Connection, Drain};
 use crate::crowd::Crowd;
-use crate::service::{Peer, Shared};
+use crate::shared::Shared;
 use crate::thread::Thread;
+use crate::visitor::Peer;
 
 /// Pause after an accept that failed for want of descriptors or memory: doubled each time in a row, up to the longest.
 const PAUSE_SHORTEST: Duration = Duration::from_millis(10);

@@ -28,9 +28,12 @@ use crate::activity::Overdue;
 use crate::admission::Permit;
 use crate::config::Limits;
 use crate::input::Refusal;
-use crate::plain::{self, PlainRequest};
-use crate::service::{Peer, RequestService, Shared};
+use crate::plain::PlainRequest;
+use crate::plain_answer;
+use crate::service::RequestService;
+use crate::shared::Shared;
 use crate::thread::Thread;
+use crate::visitor::Peer;
 use crate::wire::{Channel, Left, PlainLimits, Wire};
 
 /// How long, and for how many bytes, a request that was answered early is read to its end so that the answer arrives: most
@@ -207,7 +210,7 @@ impl Connection {
         // It has nothing to say any more, and what it had to say before is held.
         self.engine = None;
         let date = self.thread.date.at(self.thread.clock.now().wall);
-        self.channel.hold(|held| plain::put_refusal(refusal, &date, held));
+        self.channel.hold(|held| plain_answer::put_refusal(refusal, &date, held));
         Ended::WithInputLeft
     }
 

@@ -32,12 +32,15 @@ mod misses;
 mod notices;
 mod peer_body;
 mod plain;
-pub mod redirect;
+mod plain_answer;
+mod redirect;
 mod server;
 mod service;
+mod shared;
 mod strict;
 mod target;
 mod thread;
+mod visitor;
 mod wire;
 
 pub use answer::{ANSWER_HEADERS, BoxError, ControlBody, ControlFuture, ControlHandler};

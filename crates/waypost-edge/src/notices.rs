@@ -1,5 +1,5 @@
-//! What the log is told of requests that come because something is set up wrong: one line a minute for each kind, because
-//! every request of the kind would say the same.
+//! What the log is told of requests, in few lines, because every request of the kind would say the same: of those that come
+//! because something is set up wrong, one line a minute for each kind; of those that meet a fault, one a second.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -58,6 +58,19 @@ impl Notices {
     }
 }
 
+/// Lets one fault a second into the log: a broken table breaks every request.
+#[derive(Debug, Default)]
+pub(crate) struct FaultLog {
+    logged_second: AtomicI64,
+}
+
+impl FaultLog {
+    pub(crate) fn may_log(&self, now: Timestamp) -> bool {
+        let second = now.as_micros().div_euclid(1_000_000);
+        self.logged_second.swap(second, Ordering::Relaxed) != second
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +83,15 @@ mod tests {
             .map(|second| notice.may_tell(Timestamp::from_micros(second * 1_000_000)))
             .collect();
         assert_eq!(told, [true, false, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn one_fault_a_second_is_logged() {
+        let log = FaultLog::default();
+        let logged: Vec<bool> = [10, 11, 1_000_000, 1_999_999, 2_000_000]
+            .into_iter()
+            .map(|micros| log.may_log(Timestamp::from_micros(micros + 5_000_000)))
+            .collect();
+        assert_eq!(logged, [true, false, true, false, true]);
     }
 }

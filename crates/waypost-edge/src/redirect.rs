@@ -1,11 +1,9 @@
 //! The redirect itself: find the link, collect the facts of the visit, ask `decide`, and check what may be sent.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use hyper::StatusCode;
 use hyper::header::COOKIE;
-use waypost_core::Timestamp;
 use waypost_core::compact::{CompactLink, CorruptRecord};
 use waypost_core::decide::{Action, CachePolicy, Decision, decide};
 use waypost_core::page::Page;
@@ -17,11 +15,12 @@ use waypost_table::{Reader, TableError};
 use crate::fields::{Fields, Headers};
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
-use crate::service::{Shared, Visitor};
+use crate::shared::Shared;
 use crate::target::Target;
 use crate::thread::Thread;
+use crate::visitor::Visitor;
 
-/// What a request asks for, on which domain.
+/// What a request asks for, on which domain, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) target: &'a Target<'a>,
@@ -29,6 +28,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) site: Site<'a>,
     /// GET or HEAD, where the link is to be followed.
     pub(crate) method: Method,
+    pub(crate) visitor: Visitor,
 }
 
 /// Where to send a visitor.
@@ -66,6 +66,23 @@ enum Fault {
     Unsendable { status: u16 },
 }
 
+/// Why the link of a slug was not followed.
+#[derive(Debug)]
+enum Unfollowed {
+    /// There is none.
+    Absent,
+    /// A page is what it leads to.
+    Page(Page),
+    /// Where it leads cannot be said or sent.
+    Fault(Fault),
+}
+
+impl From<Fault> for Unfollowed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 impl Shared {
     /// Follows the link a GET or HEAD asks for, and has the redirect put into its answer by `answer`.
     ///
@@ -73,72 +90,68 @@ impl Shared {
     ///
     /// # Errors
     /// The page to show where there is no redirect.
+    #[inline]
     pub(crate) fn follow<R>(
         &self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         headers: &(impl Headers + ?Sized),
-        visitor: Visitor,
         thread: &Thread,
-        answer: impl FnOnce(Redirect<'_>) -> R,
+        mut answer: impl FnMut(Redirect<'_>) -> R,
     ) -> Result<R, Page> {
         let Asked { target, site, .. } = asked;
-        let mut answer = Some(answer);
         if let Some(slug) = from_request_path(target.path, site.case_insensitive) {
-            match self.follow_slug(&slug, asked, headers, &visitor, thread, &mut answer) {
-                Some(outcome) => return outcome,
-                None if !self.table.knows_all() => return Err(Page::Unavailable),
-                None => {}
+            match self.follow_slug(&slug, asked, headers, thread, &mut answer) {
+                Err(Unfollowed::Absent) if self.table.knows_all() => {}
+                followed => return followed.map_err(|why| self.page_instead(why, &slug, asked)),
             }
         }
         // Only what leads nowhere is read again, without what a sentence or a mail client left at its end.
         let slug = without_closing_mark(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
-        let followed = self.follow_slug(&slug, asked, headers, &visitor, thread, &mut answer);
-        followed.unwrap_or_else(|| Err(self.not_found()))
+        let followed = self.follow_slug(&slug, asked, headers, thread, &mut answer);
+        followed.map_err(|why| self.page_instead(why, &slug, asked))
     }
 
-    /// Follows the link of this slug; `None` where there is none.
+    /// Follows the link of this slug.
     #[inline]
     fn follow_slug<R>(
         &self,
         slug: &str,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         headers: &(impl Headers + ?Sized),
-        visitor: &Visitor,
         thread: &Thread,
-        answer: &mut Option<impl FnOnce(Redirect<'_>) -> R>,
-    ) -> Option<Result<R, Page>> {
-        let Asked { target, fields, site, method } = asked;
-        let followed = thread.links.get(site.table_key, slug, |bytes| {
+        answer: &mut impl FnMut(Redirect<'_>) -> R,
+    ) -> Result<R, Unfollowed> {
+        let followed = thread.links.get(asked.site.table_key, slug, |bytes| {
             let link = CompactLink::read(bytes).ok()?;
-            let mut visit = visit_of(method, target, fields, visitor);
-            let mut decided = decide(&link, &visit);
-            if matches!(&decided, Ok(decision) if decision.action == Action::Unlock)
-                && self.is_granted(&link, headers, site, slug, visitor.now)
-            {
-                visit.unlock = Unlock::Granted;
-                decided = decide(&link, &visit);
-            }
-            let decision = match decided {
-                Ok(decision) => decision,
-                Err(damage) => return Some(Err(Fault::Record(damage))),
-            };
-            let redirect = match redirect_of(&decision) {
-                Ok(Ok(redirect)) => redirect,
-                Ok(Err(page)) => return Some(Ok(Err(page))),
-                Err(fault) => return Some(Err(fault)),
-            };
-            if let Some(recorder) = &thread.recorder
-                && let Some(click) = recorder.prepare(&link, &visit, &decision, site, slug)
-            {
-                recorder.record(click);
-            }
-            answer.take().map(|answer| Ok(Ok(answer(redirect))))
+            Some(self.follow_link(&link, slug, asked, headers, thread, answer))
         });
-        match followed.map_err(Fault::Table) {
-            Ok(Some(Ok(outcome))) => Some(outcome),
-            Ok(None) => None,
-            Ok(Some(Err(fault))) | Err(fault) => Some(Err(self.unavailable(&fault, site, slug, visitor.now))),
+        followed.map_err(Fault::Table)?.unwrap_or(Err(Unfollowed::Absent))
+    }
+
+    /// Decides where the link leads, records the click and has the redirect put into its answer.
+    #[inline]
+    fn follow_link<R>(
+        &self,
+        link: &CompactLink<'_>,
+        slug: &str,
+        asked: &Asked<'_>,
+        headers: &(impl Headers + ?Sized),
+        thread: &Thread,
+        answer: &mut impl FnMut(Redirect<'_>) -> R,
+    ) -> Result<R, Unfollowed> {
+        let mut visit = visit_of(asked);
+        let mut decision = decide(link, &visit).map_err(Fault::Record)?;
+        if decision.action == Action::Unlock && self.is_granted(link, headers, slug, asked) {
+            visit.unlock = Unlock::Granted;
+            decision = decide(link, &visit).map_err(Fault::Record)?;
         }
+        let redirect = redirect_of(&decision)?;
+        if let Some(recorder) = &thread.recorder
+            && let Some(click) = recorder.prepare(link, &visit, &decision, asked.site, slug)
+        {
+            recorder.record(click);
+        }
+        Ok(answer(redirect))
     }
 
     /// The page for what the table does not have: 404 only where it has everything.
@@ -152,11 +165,11 @@ impl Shared {
     /// # Errors
     /// The page that a GET would get where nothing is there or nothing is known of it yet, and "method not allowed" where a GET
     /// would lead somewhere.
-    pub(crate) fn takes_password(&self, asked: Asked<'_>, links: &Reader, now: Timestamp) -> Result<(), Page> {
-        let Asked { target, site, .. } = asked;
+    pub(crate) fn takes_password(&self, asked: &Asked<'_>, links: &Reader) -> Result<(), Page> {
+        let Asked { target, site, visitor, .. } = asked;
         // A sound record about which nothing can be decided is no damage of the table.
-        let read =
-            |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &Visit::at(now)).map(|found| found.action));
+        let visit = Visit::at(visitor.now);
+        let read = |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &visit).map(|found| found.action));
         for slug_in in [from_request_path, without_closing_mark] {
             let Some(slug) = slug_in(target.path, site.case_insensitive) else { continue };
             match links.get(site.table_key, &slug, read) {
@@ -177,23 +190,29 @@ impl Shared {
         &self,
         link: &CompactLink<'_>,
         headers: &(impl Headers + ?Sized),
-        site: Site<'_>,
         slug: &str,
-        now: Timestamp,
+        asked: &Asked<'_>,
     ) -> bool {
-        let subject = grant::subject(link.link_id(), site.table_key, slug);
+        let subject = grant::subject(link.link_id(), asked.site.table_key, slug);
         let granted = GrantedLink { subject: &subject, version: link.version() };
+        let now = asked.visitor.now;
         let mut cookies = headers.values_reversed(&COOKIE).filter_map(|value| str::from_utf8(value).ok());
         self.grant_key.get().is_some_and(|key| cookies.any(|cookies| key.is_granted(cookies, granted, now)))
     }
 
+    /// The page to show where the link of this slug was not followed.
     #[cold]
-    fn unavailable(&self, fault: &Fault, site: Site<'_>, slug: &str, now: Timestamp) -> Page {
-        if self.faults.may_log(now) {
+    fn page_instead(&self, why: Unfollowed, slug: &str, asked: &Asked<'_>) -> Page {
+        let fault = match why {
+            Unfollowed::Absent => return self.not_found(),
+            Unfollowed::Page(page) => return page,
+            Unfollowed::Fault(fault) => fault,
+        };
+        if self.faults.may_log(asked.visitor.now) {
             tracing::error!(
-                domain.name = site.table_key,
+                domain.name = asked.site.table_key,
                 link.slug = slug,
-                error = fault as &dyn Error,
+                error = &fault as &dyn Error,
                 "link not followed; further faults of this second are not logged"
             );
         }
@@ -201,35 +220,25 @@ impl Shared {
     }
 }
 
-/// Lets one fault a second into the log: a broken table breaks every request.
-#[derive(Debug, Default)]
-pub(crate) struct FaultLog {
-    logged_second: AtomicI64,
-}
-
-impl FaultLog {
-    fn may_log(&self, now: Timestamp) -> bool {
-        let second = now.as_micros().div_euclid(1_000_000);
-        self.logged_second.swap(second, Ordering::Relaxed) != second
-    }
-}
-
 /// The redirect that was decided on, or the page to show instead.
-fn redirect_of<'d>(decision: &'d Decision<'_>) -> Result<Result<Redirect<'d>, Page>, Fault> {
+fn redirect_of<'d>(decision: &'d Decision<'_>) -> Result<Redirect<'d>, Unfollowed> {
     let status = decision.status;
-    match decision.action {
+    let page = match decision.action {
         Action::Redirect => {
             let location = decision.location.as_deref().filter(|url| is_location(url));
             let code = StatusCode::from_u16(status).ok().filter(StatusCode::is_redirection);
-            let (Some(location), Some(status)) = (location, code) else { return Err(Fault::Unsendable { status }) };
-            Ok(Ok(Redirect { status, location, cache_policy: decision.cache_policy }))
+            let (Some(location), Some(status)) = (location, code) else {
+                return Err(Fault::Unsendable { status }.into());
+            };
+            return Ok(Redirect { status, location, cache_policy: decision.cache_policy });
         }
-        Action::NotFound => Ok(Err(Page::NotFound)),
-        Action::Gone => Ok(Err(Page::Gone)),
-        Action::Unlock if status == 401 => Ok(Err(Page::UnlockRefused)),
-        Action::Unlock => Ok(Err(Page::Unlock)),
-        Action::MethodNotAllowed => Ok(Err(Page::MethodNotAllowed)),
-    }
+        Action::NotFound => Page::NotFound,
+        Action::Gone => Page::Gone,
+        Action::Unlock if status == 401 => Page::UnlockRefused,
+        Action::Unlock => Page::Unlock,
+        Action::MethodNotAllowed => Page::MethodNotAllowed,
+    };
+    Err(Unfollowed::Page(page))
 }
 
 /// Whether this can be the value of `Location`: nothing but printable ASCII gets through, whatever was stored or asked for.
@@ -240,9 +249,10 @@ fn is_location(url: &str) -> bool {
 
 /// The facts of a visit, which nothing unlocks yet.
 #[inline]
-fn visit_of<'v>(method: Method, target: &'v Target<'_>, fields: &'v Fields<'_>, visitor: &'v Visitor) -> Visit<'v> {
+fn visit_of<'v>(asked: &'v Asked<'_>) -> Visit<'v> {
+    let Asked { target, fields, visitor, .. } = asked;
     Visit {
-        method,
+        method: asked.method,
         host: Some(&target.host),
         path: Some(target.path),
         query: target.query,
@@ -270,15 +280,5 @@ mod tests {
         }
         assert!(!is_location("https://bücher.example/"));
         assert!(!is_location(""));
-    }
-
-    #[test]
-    fn one_fault_a_second_is_logged() {
-        let log = FaultLog::default();
-        let logged: Vec<bool> = [10, 11, 1_000_000, 1_999_999, 2_000_000]
-            .into_iter()
-            .map(|micros| log.may_log(Timestamp::from_micros(micros + 5_000_000)))
-            .collect();
-        assert_eq!(logged, [true, false, true, false, true]);
     }
 }

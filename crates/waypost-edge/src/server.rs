@@ -23,9 +23,9 @@ use crate::config::EdgeConfig;
 use crate::error::EdgeError;
 use crate::listen::Listeners;
 use crate::misses::Misses;
+use crate::notices::FaultLog;
 use crate::notices::Notices;
-use crate::redirect::FaultLog;
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::thread::Thread;
 
 /// A running edge. Dropping it cuts every connection; [`Edge::shutdown`] lets them finish.

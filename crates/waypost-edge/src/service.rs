@@ -14,78 +14,36 @@
 //! A body that comes with what is answered here is read up to a bound, and ignored.
 
 use std::convert::Infallible;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use waypost_core::Timestamp;
 use waypost_core::decide::CachePolicy;
 use waypost_core::page::Page;
 use waypost_core::slug::reserved_word;
 use waypost_core::visit;
-use waypost_table::Table;
 
-use crate::answer::{self, Answer, Answering, ControlHandler, MissedAtControl};
+use crate::answer::{self, Answer, Answering, MissedAtControl};
 use crate::client::{ClientFacts, Proxies};
-use crate::config::Limits;
-use crate::country::CountryDatabase;
 use crate::fields::{Fields, Headers};
-use crate::grant::GrantKey;
-use crate::host::{HostPolicy, Site};
+use crate::host::Site;
 use crate::misses::Misses;
-use crate::notices::Notices;
 use crate::peer_body::PeerBody;
-use crate::plain::{self, PlainRequest};
+use crate::plain::PlainRequest;
+use crate::plain_answer;
 use crate::redirect::{Asked, Redirect};
+use crate::shared::Shared;
 use crate::target::{BadTarget, Target};
 use crate::thread::Thread;
+use crate::visitor::{Peer, Visitor};
 use crate::wire::Channel;
 
 /// Health probes ask by address or by a name that no domain has.
 const HEALTH_PATHS: [&str; 2] = ["/healthz", "/readyz"];
-
-/// What all connections of all threads share. Nothing in it is written while serving.
-pub(crate) struct Shared {
-    pub(crate) table: Arc<Table>,
-    pub(crate) control: ControlHandler,
-    pub(crate) limits: Limits,
-    pub(crate) proxies: Proxies,
-    pub(crate) hosts: HostPolicy,
-    pub(crate) plain_requests: bool,
-    pub(crate) countries: Option<Arc<CountryDatabase>>,
-    pub(crate) grant_key: Arc<OnceLock<GrantKey>>,
-    pub(crate) faults: crate::redirect::FaultLog,
-    /// `None` where misses are not limited.
-    pub(crate) misses: Option<Misses>,
-    pub(crate) notices: Notices,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    pub(crate) socket: SocketAddr,
-    /// In canonical form: an IPv4 address is never written as an IPv6 one.
-    pub(crate) address: IpAddr,
-    pub(crate) is_trusted: bool,
-}
-
-impl Peer {
-    pub(crate) fn new(socket: SocketAddr, proxies: &Proxies) -> Self {
-        let address = socket.ip().to_canonical();
-        Self { socket, address, is_trusted: proxies.trusts(address) }
-    }
-}
 
 /// Answers the requests of one connection.
 #[derive(Clone, Debug)]
@@ -209,65 +167,64 @@ impl RequestService {
             Err(BadTarget::TooLong) => return Route::Here(Outcome::Page(Page::TargetTooLong)),
             Err(BadTarget::Malformed) => return Route::Here(Outcome::Page(Page::BadRequest)),
         };
-        self.shared.table.read_domains(|domains| {
-            let site = Site::of(&target.host, domains, self.shared.hosts);
-            let outcome = match site {
-                Some(site) => {
-                    let method = if *method == Method::HEAD { visit::Method::Head } else { visit::Method::Get };
-                    self.outcome(request, Asked { target: &target, fields: &fields, site, method })
+        let domains = self.shared.table.borrow_domains();
+        let site = Site::of(&target.host, &domains, self.shared.hosts);
+        let outcome = match site {
+            Some(site) => self.outcome(request, &target, &fields, site),
+            None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
+            None => Outcome::Page(match self.shared.not_found() {
+                Page::NotFound => {
+                    self.shared.notices.unknown_host(&target.host, self.thread.clock.now().wall);
+                    Page::UnknownHost
                 }
-                None if HEALTH_PATHS.contains(&target.path) => Outcome::Control,
-                None => Outcome::Page(match self.shared.not_found() {
-                    Page::NotFound => {
-                        self.shared.notices.unknown_host(&target.host, self.thread.clock.now().wall);
-                        Page::UnknownHost
-                    }
-                    other => other,
-                }),
-            };
-            match outcome {
-                Outcome::Control => Route::Control {
-                    host: target.host.clone().into_owned(),
-                    domain: site.unwrap_or_default().table_key.to_owned(),
-                },
-                outcome @ (Outcome::Redirect { .. } | Outcome::Page(_) | Outcome::Leave(_) | Outcome::Options) => {
-                    Route::Here(outcome)
-                }
+                other => other,
+            }),
+        };
+        match outcome {
+            Outcome::Control => Route::Control {
+                host: target.host.clone().into_owned(),
+                domain: site.unwrap_or_default().table_key.to_owned(),
+            },
+            outcome @ (Outcome::Redirect { .. } | Outcome::Page(_) | Outcome::Leave(_) | Outcome::Options) => {
+                Route::Here(outcome)
             }
-        })
+        }
     }
 
-    fn outcome(&self, request: &Request<Incoming>, asked: Asked<'_>) -> Outcome {
-        let method = request.method();
-        let is_read = matches!(*method, Method::GET | Method::HEAD);
-        let path = asked.target.path;
-        if path == "/" {
-            return match asked.site.root_url {
+    fn outcome(
+        &self,
+        request: &Request<Incoming>,
+        target: &Target<'_>,
+        fields: &Fields<'_>,
+        site: Site<'_>,
+    ) -> Outcome {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if target.path == "/" {
+            return match site.root_url {
                 Some(url) if is_read => {
                     Redirect::found(url, CachePolicy::NoStore).map_or_else(Outcome::Page, Outcome::redirect)
                 }
                 Some(_) | None => Outcome::Control,
             };
         }
-        if !is_link_path(path) {
+        if !is_link_path(target.path) {
             return Outcome::Control;
         }
+        let method = if *request.method() == Method::HEAD { visit::Method::Head } else { visit::Method::Get };
+        let headers = request.headers();
+        let asked = Asked { target, fields, site, method, visitor: self.visitor(headers) };
         if is_read {
-            let headers = request.headers();
-            let visitor = self.visitor(headers);
-            let followed = self.shared.follow(asked, headers, visitor, &self.thread, Outcome::redirect);
-            followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, visitor.address)))
-        } else {
-            let visitor = self.visitor(request.headers());
-            match self.shared.takes_password(asked, &self.thread.links, visitor.now) {
-                Ok(()) if *method == Method::POST => Outcome::Control,
-                Ok(()) => Outcome::Page(Page::MethodNotAllowed),
-                Err(page) => Outcome::Page(match self.missed(page, visitor.address) {
-                    // Whether nothing is there or a link without a form is not to be told from this answer.
-                    Page::NotFound | Page::Gone => Page::MethodNotAllowed,
-                    page => page,
-                }),
-            }
+            let followed = self.shared.follow(&asked, headers, &self.thread, Outcome::redirect);
+            return followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, asked.visitor.address)));
+        }
+        match self.shared.takes_password(&asked, &self.thread.links) {
+            Ok(()) if *request.method() == Method::POST => Outcome::Control,
+            Ok(()) => Outcome::Page(Page::MethodNotAllowed),
+            Err(page) => Outcome::Page(match self.missed(page, asked.visitor.address) {
+                // Whether nothing is there or a link without a form is not to be told from this answer.
+                Page::NotFound | Page::Gone => Page::MethodNotAllowed,
+                page => page,
+            }),
         }
     }
 
@@ -285,21 +242,19 @@ impl RequestService {
         if request.target.len() > limits.target_bytes_max || target.path == "/" || !is_link_path(target.path) {
             return false;
         }
-        self.shared.table.read_domains(|domains| {
-            let Some(site) = Site::of(&target.host, domains, self.shared.hosts) else { return false };
-            self.thread.note_site(site);
-            let asked = Asked { target: &target, fields: &request.fields, site, method: request.method };
-            let visitor = self.visitor(&request.headers);
-            let put = |redirect: Redirect<'_>| {
-                plain::put_redirect(redirect, request, &self.thread.date.at(visitor.now), answer);
-            };
-            let followed = self.shared.follow(asked, &request.headers, visitor, &self.thread, put);
-            if let Err(page) = followed {
-                let page = self.missed(page, visitor.address);
-                plain::put_page(page, request, &self.thread.date.at(visitor.now), answer);
-            }
-            true
-        })
+        let domains = self.shared.table.borrow_domains();
+        let Some(site) = Site::of(&target.host, &domains, self.shared.hosts) else { return false };
+        self.thread.note_site(site);
+        let visitor = self.visitor(&request.headers);
+        let asked = Asked { target: &target, fields: &request.fields, site, method: request.method, visitor };
+        let put = |redirect: Redirect<'_>| {
+            plain_answer::put_redirect(redirect, request, &self.thread.date.at(visitor.now), answer);
+        };
+        if let Err(page) = self.shared.follow(&asked, &request.headers, &self.thread, put) {
+            let page = self.missed(page, visitor.address);
+            plain_answer::put_page(page, request, &self.thread.date.at(visitor.now), answer);
+        }
+        true
     }
 
     /// The page for a link that was not followed: another one where there is no such link, and the visitor's address has asked
@@ -360,19 +315,4 @@ impl RequestService {
 /// Whether a path other than `/` can be a link's: control has those of reserved words and of previews.
 fn is_link_path(path: &str) -> bool {
     reserved_word(&path[1..]).is_none() && !path.ends_with('+')
-}
-
-/// Who comes, from where and when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Visitor {
-    pub(crate) address: IpAddr,
-    country: Option<[u8; 2]>,
-    pub(crate) now: Timestamp,
-}
-
-impl Visitor {
-    /// Two capital letters.
-    pub(crate) fn country(&self) -> Option<&str> {
-        self.country.as_ref().and_then(|letters| str::from_utf8(letters).ok())
-    }
 }

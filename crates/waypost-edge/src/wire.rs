@@ -24,7 +24,7 @@ use crate::activity::Activity;
 use crate::admission::Permit;
 use crate::framing::{self, HeadScan};
 use crate::input::{Grant, IDLE_CAPACITY_BYTES_MAX, Input, Progress, Refusal};
-use crate::plain::{self, Begins, PlainRequest};
+use crate::plain::{self, PlainRequest};
 use crate::thread::Thread;
 
 /// Bytes held back at most before they must leave.
@@ -197,7 +197,6 @@ impl Channel {
     ) -> Poll<io::Result<Left>> {
         let mut input = self.input.borrow_mut();
         let chunk = &mut *thread.chunk.borrow_mut();
-        let mut answer = |bytes: &[u8], held: &mut Vec<u8>| plain::read(bytes, |request| answer(request, held));
         if !input.rest().is_empty() {
             thread.links.approach();
             // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
@@ -235,7 +234,7 @@ impl Channel {
         input: &mut Input,
         thread: &Thread,
         limits: PlainLimits,
-        answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
+        answer: &mut impl FnMut(&PlainRequest<'_>, &mut Vec<u8>) -> bool,
     ) -> io::Result<Option<Left>> {
         let (bytes, progress) = input.rest_and_progress();
         let (count, after) = self.answer_plain(cx, bytes, progress, thread, limits, answer)?;
@@ -310,7 +309,7 @@ impl Channel {
         progress: &mut Progress,
         thread: &Thread,
         limits: PlainLimits,
-        answer: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Begins,
+        answer: &mut impl FnMut(&PlainRequest<'_>, &mut Vec<u8>) -> bool,
     ) -> io::Result<(usize, After)> {
         let Progress { scan, announced } = progress;
         let mut done = 0;
@@ -338,20 +337,17 @@ impl Channel {
             // The last one of a connection says so in its answer.
             if self.activity.requests() + 1 < limits.requests_max {
                 let head = &rest[..rest.len().min(limits.head_bytes_max)];
-                match answer(head, &mut self.held.borrow_mut().bytes) {
-                    Begins::Plain { bytes, is_answered: true, is_last } => {
-                        self.activity.answered_at_once();
-                        done += bytes;
-                        if is_last {
-                            return Ok((done, After::Close));
-                        }
-                        continue;
-                    }
-                    Begins::Plain { bytes, is_answered: false, .. } => {
-                        let grant = Grant { head_bytes: bytes, body: None, rewritten: None };
+                if let Some(request) = plain::read(head) {
+                    if !answer(&request, &mut self.held.borrow_mut().bytes) {
+                        let grant = Grant { head_bytes: request.bytes, body: None, rewritten: None };
                         return Ok((done, After::Grant(grant)));
                     }
-                    Begins::Other => {}
+                    self.activity.answered_at_once();
+                    done += request.bytes;
+                    if request.is_last {
+                        return Ok((done, After::Close));
+                    }
+                    continue;
                 }
             }
             return Ok((done, self.look_at_head(rest, scan, limits)));

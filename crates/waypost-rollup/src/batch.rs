@@ -3,7 +3,7 @@
 use waypost_core::class::Class;
 
 use crate::day::hour_of;
-use crate::encode::KEY_BYTES;
+use crate::day_format::KEY_BYTES;
 use crate::sample::sample_key;
 use crate::schema::{MAIN, SOURCES, Said, Schema};
 use crate::view::key_of;

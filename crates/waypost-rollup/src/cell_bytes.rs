@@ -8,8 +8,7 @@
 //! Both lists are sized. In the roll-up of a month a day stands in place of the hour: from 0 to 30.
 
 use crate::CorruptRollup;
-use crate::view::require;
-use crate::wire::{Reader, push_sized, push_varint, varint_at};
+use crate::wire::{Reader, push_sized, push_varint, require, varint_at};
 
 /// Marks the last of several bytes.
 pub(crate) const LAST: u8 = 0x80;

@@ -1,10 +1,10 @@
 //! The roll-up of one scope for one day (in UTC).
 
+use crate::ClickFacts;
 use crate::cells::{Cell, Cells};
 use crate::sample::{Sample, Seen, sample_key};
 use crate::schema::{MAIN, Plain, SOURCES, Said, Schema};
 use crate::words::{Known, Limits, STORED, Words};
-use crate::{ClickFacts, CorruptRollup, decode, encode};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
@@ -125,19 +125,6 @@ impl DayRollup {
     /// How many clicks were counted.
     pub fn clicks(&self) -> u64 {
         self.main.cells.clicks()
-    }
-
-    /// The bytes to store.
-    pub fn encode(&self) -> Vec<u8> {
-        encode::day(self)
-    }
-
-    /// Reads stored bytes.
-    ///
-    /// # Errors
-    /// Where they are no roll-up.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CorruptRollup> {
-        decode::day(bytes)
     }
 
     /// About how much memory it takes, in bytes.

@@ -3,14 +3,25 @@
 use crate::cell_bytes::LAST;
 use crate::cells::{Cell, Cells};
 use crate::day::Family;
-use crate::encode::KEY_BYTES;
+use crate::day_format::KEY_BYTES;
 use crate::sample::{ALL, SEEN_MAX, Sample, Seen, VISITORS_MAX};
 use crate::schema::{MAIN, PARTS, SOURCES, Schema};
-use crate::view::{DayView, FamilyView, VisitorsView, key_of, require};
+use crate::view::{DayView, FamilyView, VisitorsView, key_of};
+use crate::wire::require;
 use crate::words::{Rows, Texts, Words, pack};
 use crate::{CorruptRollup, DayRollup};
 
-pub(crate) fn day(bytes: &[u8]) -> Result<DayRollup, CorruptRollup> {
+impl DayRollup {
+    /// Reads stored bytes.
+    ///
+    /// # Errors
+    /// Where they are no roll-up.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CorruptRollup> {
+        day(bytes)
+    }
+}
+
+fn day(bytes: &[u8]) -> Result<DayRollup, CorruptRollup> {
     let view = DayView::new(bytes)?;
     let main = family(&view.main()?, &MAIN)?;
     let sources = family(&view.sources()?, &SOURCES)?;

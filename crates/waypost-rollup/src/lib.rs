@@ -13,6 +13,7 @@ mod calendar;
 mod cell_bytes;
 mod cells;
 mod day;
+mod day_format;
 mod decode;
 mod encode;
 mod event;

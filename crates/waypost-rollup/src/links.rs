@@ -7,8 +7,7 @@
 use crate::cell_bytes::{CellsView, RowCell, push_cells};
 use crate::day::hour_of;
 use crate::schema::Plain;
-use crate::view::require;
-use crate::wire::{Reader, begin, open, push_sized, push_varint, seal};
+use crate::wire::{Reader, begin, open, push_sized, push_varint, require, seal};
 use crate::{ClickFacts, ClickKey, CorruptRollup};
 
 /// The first byte of a links roll-up.

@@ -10,7 +10,7 @@
 //! | part | what |
 //! |---|---|
 //! | 0, the outline | of each day: its place in the month in a byte; cells of `cell_bytes`, a row for each class; visitors |
-//! | 1 and 2, main and sources | the family as in `encode`, sized, with days in place of hours; of each day: its place in a byte; visitors |
+//! | 1 and 2, main and sources | the family as in `day_format`, sized, with days in place of hours; of each day: its place in a byte; visitors |
 //!
 //! The visitors of a day:
 //!
@@ -18,7 +18,7 @@
 //! |---|---|
 //! | seen | twice their number, plus 1 where visitors were dropped; then the threshold in 6 bytes |
 //! | seen: lasts | a bit each, the lowest first, which is set at a visitor's last |
-//! | seen: what | in the outline a byte each: the hour, plus 32 times the class. Else the number of the combination, a column as in `encode` |
+//! | seen: what | in the outline a byte each: the hour, plus 32 times the class. Else the number of the combination, a column as in `day_format` |
 
 use std::ops::RangeInclusive;
 
@@ -29,14 +29,15 @@ use crate::calendar::{Calendar, OUTSIDE};
 use crate::cell_bytes::{CellsView, RowCell, push_cells};
 use crate::cells::Cell;
 use crate::day::Family;
-use crate::encode::{KEY_BYTES, Order, push_column, push_family};
+use crate::day_format::KEY_BYTES;
+use crate::encode::{Order, push_column, push_family};
 use crate::question::Question;
 use crate::sample::{ALL, Seen};
 use crate::scan::{Matching, SeenAt, Slots, Visitors};
 use crate::schema::{MAIN, Plain, SOURCES, Schema};
 use crate::tally::Tally;
-use crate::view::{Column, FamilyView, key_of, require};
-use crate::wire::{Reader, begin, open, push_sized, push_varint, seal};
+use crate::view::{Column, FamilyView, key_of};
+use crate::wire::{Reader, begin, open, push_sized, push_varint, require, seal};
 use crate::words::{BATCH, COMBINATIONS_MAX, Known};
 use crate::{CorruptRollup, DayRollup};
 

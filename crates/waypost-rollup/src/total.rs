@@ -10,8 +10,7 @@ use crate::CorruptRollup;
 use crate::question::Question;
 use crate::scan::{self, Slots};
 use crate::tally::{Sum, Tally};
-use crate::view::require;
-use crate::wire::{Reader, begin, open, seal};
+use crate::wire::{Reader, begin, open, require, seal};
 
 const FORMAT_TOTAL: u8 = 0x41;
 const HOURS: usize = 24;

@@ -1,11 +1,11 @@
-//! Stored bytes as they lie: what a report walks over, and what decoding starts from. The format is in `encode`.
+//! Stored bytes as they lie: what a report walks over, and what decoding starts from. The format is in `day_format`.
 
 use crate::CorruptRollup;
 use crate::cell_bytes::CellsView;
-use crate::encode::{FORMAT_DAY, KEY_BYTES, width};
+use crate::day_format::{FORMAT_DAY, KEY_BYTES, width};
 use crate::sample::{ALL, SEEN_MAX, VISITORS_MAX};
 use crate::schema::{MAIN, Origin, PARTS, SOURCES, Schema, TEXTS};
-use crate::wire::{Reader, open};
+use crate::wire::{Reader, open, require};
 use crate::words::{COMBINATIONS_MAX, append_code};
 
 /// A day's roll-up, its parts not looked at yet.
@@ -100,10 +100,6 @@ impl<'a> FamilyView<'a> {
         reader.end()?;
         Ok(Self { texts, rows, tuples, runs, second, third, cells })
     }
-}
-
-pub(crate) fn require(holds: bool) -> Result<(), CorruptRollup> {
-    if holds { Ok(()) } else { Err(CorruptRollup) }
 }
 
 fn read_texts<'a>(reader: &mut Reader<'a>) -> Result<[Vec<&'a str>; TEXTS], CorruptRollup> {

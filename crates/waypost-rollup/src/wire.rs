@@ -9,6 +9,11 @@ use crate::CorruptRollup;
 
 const CHECKSUM_BYTES: usize = 4;
 
+/// Refuses bytes of which something does not hold.
+pub(crate) fn require(holds: bool) -> Result<(), CorruptRollup> {
+    if holds { Ok(()) } else { Err(CorruptRollup) }
+}
+
 /// Begins a block.
 pub(crate) fn begin(format: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);

@@ -13,10 +13,10 @@ use crate::catalog::{Life, SegmentFile};
 use crate::chunk::{Chunk, Run};
 use crate::files::{SpoolFile, on, read_full};
 use crate::format::{HEADER_BYTES, RECORD_BYTES_MAX, SegmentId, SegmentKey};
+use crate::handle::Handle;
 use crate::live::Place;
 use crate::scan::{Found, Walk};
 use crate::segments;
-use crate::spool::Handle;
 
 /// The smallest part of a file that is read at once; the longest record fits.
 const WINDOW_BYTES_MIN: usize = 2 * RECORD_BYTES_MAX;

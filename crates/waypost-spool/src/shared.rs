@@ -11,7 +11,7 @@ use crate::files::FileSystem;
 use crate::identity::{Identity, edge_name};
 use crate::losses::Losses;
 use crate::marks::Marks;
-use crate::spool::{NoRoom, SpoolOptions};
+use crate::options::{NoRoom, SpoolOptions};
 use crate::sync::lock;
 
 pub(crate) struct Shared {

@@ -2,100 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::SpoolError;
-use crate::background::{self, Retired};
+use crate::background;
 use crate::disk::Disk;
 use crate::files::FileSystem;
-use crate::format::RECORD_BYTES_MAX;
+use crate::handle::Handle;
 use crate::live::LiveWriter;
+use crate::options::{NoRoom, SpoolOptions};
 use crate::reader::Reader;
+#[cfg(test)]
 use crate::shared::Shared;
 use crate::start;
 use crate::sync::lock;
 use crate::writer::Writer;
-
-/// The smallest segment: it must hold the longest record.
-const SEGMENT_BYTES_MIN: u64 = 2 * RECORD_BYTES_MAX as u64;
-/// The largest segment: a start looks through the last one of each writer.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-/// Segments are whole pages.
-const PAGE_BYTES: u64 = 4096;
-
-/// How a spool uses its folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolOptions {
-    /// Bytes of a segment: a multiple of 4096, from 8 KiB to 1 GiB. Default 8 MiB.
-    pub segment_bytes: u64,
-    /// Bytes of the first segment of each writer, as above and at most as many; default 256 KiB. Where it is smaller than the
-    /// others, nothing is made ahead for a writer before half of it is used: a spool that nobody writes to stays small.
-    pub first_segment_bytes: u64,
-    /// Limit on the bytes of all segments in the folder, whether full, ready or damaged. Default 4 GiB.
-    pub bytes_max: u64,
-    /// The longest time from an append until it survives a power loss, but for the time a flush takes. Default 200 ms.
-    pub flush_interval: Duration,
-}
-
-impl Default for SpoolOptions {
-    fn default() -> SpoolOptions {
-        SpoolOptions {
-            segment_bytes: 8 << 20,
-            first_segment_bytes: 256 << 10,
-            bytes_max: 4 << 30,
-            flush_interval: Duration::from_millis(200),
-        }
-    }
-}
-
-impl SpoolOptions {
-    /// Bytes of a writer's segment with this number, counted from 1.
-    pub(crate) fn bytes_of_segment(&self, number: u32) -> u64 {
-        if number == 1 { self.first_segment_bytes.min(self.segment_bytes) } else { self.segment_bytes }
-    }
-
-    fn check(&self) -> Result<(), SpoolError> {
-        let sizes = [
-            ("segment_bytes", self.segment_bytes),
-            ("first_segment_bytes", self.first_segment_bytes.min(self.segment_bytes)),
-        ];
-        for (name, bytes) in sizes {
-            if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) || !bytes.is_multiple_of(PAGE_BYTES) {
-                return Err(SpoolError::Options(format!(
-                    "{name} is {bytes}; it must be a multiple of {PAGE_BYTES} from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"
-                )));
-            }
-        }
-        if self.flush_interval.is_zero() {
-            return Err(SpoolError::Options("flush_interval is zero; it must be longer".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-/// Why there is no room for another segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRoom {
-    /// The spool has as many bytes as it may.
-    Limit {
-        /// [`SpoolOptions::bytes_max`].
-        bytes_max: u64,
-    },
-    /// The disk gives no file of that size; the log says why.
-    Disk,
-}
-
-impl std::fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Limit { bytes_max } => write!(f, "the click spool is at its limit of {bytes_max} bytes"),
-            Self::Disk => f.write_str("the disk has no room for the click spool"),
-        }
-    }
-}
 
 /// Numbers for metrics, read without I/O.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,12 +60,6 @@ pub struct Spool {
     handle: Arc<Handle>,
 }
 
-/// Closes the spool when the last clone, writer and reader are gone.
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
 impl Spool {
     /// Opens the spool in that folder, making it (mode 0700) where absent. What earlier runs left is kept for the
     /// reader; nothing there, however damaged, stops the start. One process at a time may have the folder open; the
@@ -168,7 +85,7 @@ impl Spool {
     pub fn open_on(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<Spool, SpoolError> {
         let spool = Spool::open_without_threads(files, options)?;
         let threads = background::start(&spool.handle.shared).map_err(SpoolError::Thread)?;
-        lock(&spool.handle.threads).extend(threads);
+        spool.handle.keep_threads(threads);
         Ok(spool)
     }
 
@@ -176,7 +93,7 @@ impl Spool {
     pub(crate) fn open_without_threads(files: Arc<dyn FileSystem>, options: SpoolOptions) -> Result<Spool, SpoolError> {
         options.check()?;
         let shared = Arc::new(start::open(files, options)?);
-        Ok(Spool { handle: Arc::new(Handle { shared, threads: Mutex::default() }) })
+        Ok(Spool { handle: Arc::new(Handle::new(shared)) })
     }
 
     /// The random id of this folder, for as long as its identity is not lost: 16 hexadecimal digits.
@@ -245,7 +162,7 @@ impl Spool {
 
     /// The background thread that has ended although it must not before [`Spool::close`]: nothing is flushed then, or no segment made.
     pub fn ended_thread(&self) -> Option<&'static str> {
-        lock(&self.handle.threads).iter().any(JoinHandle::is_finished).then_some("a background thread of the spool")
+        self.handle.has_ended_thread().then_some("a background thread of the spool")
     }
 
     /// Ends the background threads and flushes. Writers that are still open go on without them: what they append from
@@ -264,26 +181,5 @@ impl Spool {
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spool").field("edge_id", &self.edge_id()).field("stats", &self.stats()).finish()
-    }
-}
-
-impl Handle {
-    fn close(&self) {
-        if self.shared.start_closing() {
-            for thread in lock(&self.threads).drain(..) {
-                if thread.join().is_err() {
-                    tracing::error!("a background thread of the spool panicked");
-                }
-            }
-        }
-        if let Err(error) = background::flush_all(&self.shared, &mut Retired::default()) {
-            tracing::error!(error = &error as &dyn std::error::Error, "the last flush of the spool failed");
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.close();
     }
 }

@@ -15,9 +15,9 @@ use crate::format::{
 use crate::identity::{IDENTITY, IDENTITY_DAMAGED, IDENTITY_NEW, Identity, edge_name, random_edge};
 use crate::losses::{LOSSES, Losses, Remembered};
 use crate::marks::{MARKS, Mark, Marks};
+use crate::options::SpoolOptions;
 use crate::scan::{Found, Walk};
 use crate::shared::Shared;
-use crate::spool::SpoolOptions;
 
 /// How many last segments are looked through at the start to count what waits. More epochs than that are left by a
 /// process that keeps dying; their count is a little low until the reader comes to them.

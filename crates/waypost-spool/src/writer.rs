@@ -12,11 +12,11 @@ use crate::format::{
     HEADER_BYTES, Head, Kind, LOSS_BYTES, RECORD_BYTES_MAX, RECORD_HEAD_BYTES, SegmentId, SegmentKey, header,
     loss_payload, put_word, record_bytes,
 };
+use crate::handle::Handle;
 use crate::live::{LiveWriter, Place};
 use crate::losses::LossSlot;
 use crate::mapping::Mapping;
 use crate::segments;
-use crate::spool::Handle;
 use crate::sync::lock;
 
 /// What became of an append. Either way the sequence is used.

@@ -12,8 +12,8 @@ use waypost_core::{LinkRecord, Slug};
 
 use crate::dialect::FirstVersions;
 use crate::error::StoreError;
+use crate::link::{CreateOutcome, NewLink, SlugChoice};
 use crate::link_places::{LinkPlaces, PlaceKey, place_key};
-use crate::links::{NewLink, SlugChoice};
 use crate::record_json;
 use crate::rows::{Columns, hex, new_id};
 use crate::statement::Statement;
@@ -25,38 +25,6 @@ pub const LINKS_PER_CALL_MAX: usize = 1_000;
 const DEDUPE_KEY_BYTES: usize = 16;
 /// How many slugs are drawn for a link with a generator before its slug counts as taken.
 const DRAWS_MAX: usize = 8;
-
-/// What became of one link of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CreateOutcome {
-    /// It was made.
-    Created {
-        /// Its id.
-        link_id: LinkId,
-        /// Its slug, as stored.
-        slug: String,
-        /// Its first version: 1, or one more than the last link on this slug had.
-        version: u64,
-    },
-    /// A live link has the same dedupe key.
-    Existing {
-        /// That link.
-        link_id: LinkId,
-        /// Its slug.
-        slug: String,
-        /// Its version.
-        version: u64,
-    },
-    /// A live link has the slug.
-    SlugTaken {
-        /// The slug (the last one drawn, where there was a generator).
-        slug: String,
-    },
-    /// Host and slug together are too long for the edges' keys.
-    SlugTooLong,
-    /// The domain is not there, or belongs to another account.
-    DomainNotFound,
-}
 
 /// An item on its way into the database.
 struct Row<'n> {

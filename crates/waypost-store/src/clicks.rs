@@ -34,10 +34,11 @@ pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 use crate::clicks::months::WantedMonths;
 use crate::clicks::scopes::ScopeCache;
 use crate::clicks::totals::WantedTotals;
-use crate::database::{Database, StoreOptions};
+use crate::database::Database;
 use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::CLICKS;
+use crate::options::StoreOptions;
 
 /// The most clicks on a page of raw clicks.
 pub const PAGE_CLICKS_MAX: usize = 10_000;

@@ -11,9 +11,9 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
-use crate::database::{StoreOptions, busy_step, millis, within};
 use crate::error::StoreError;
-use crate::links::link_columns;
+use crate::link::link_columns;
+use crate::options::{StoreOptions, busy_step, millis, within};
 
 /// A PostgreSQL transaction that is held open without a word for so long is ended, so that it cannot keep the turn.
 const IDLE_TRANSACTION_MS_MAX: u64 = 60_000;

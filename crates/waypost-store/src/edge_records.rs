@@ -10,7 +10,7 @@ use waypost_core::record::UtmTemplate;
 
 use crate::domains::Domain;
 use crate::error::StoreError;
-use crate::links::{link_columns, read_link};
+use crate::link::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
 use crate::rows::{Columns, domain_number};
 use crate::statement::Statement;

@@ -24,12 +24,14 @@ mod domains;
 mod edge_records;
 mod error;
 mod idempotency;
+mod link;
 mod link_owners;
 mod link_places;
 mod links;
 mod list;
 mod members;
 mod migrate;
+mod options;
 mod outbox;
 mod outbox_trim;
 #[cfg(test)]
@@ -61,22 +63,22 @@ mod write_health;
 
 pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
-pub use bulk::{CreateOutcome, LINKS_PER_CALL_MAX};
+pub use bulk::LINKS_PER_CALL_MAX;
 pub use clicks::{
     ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
     PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, RetentionClock, StoredRefusal,
 };
-pub use database::{Clock, StoreOptions};
 pub use dialect::Engine;
 pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord, EdgeRecords, KeyedRecord, UnreadableLink};
 pub use error::StoreError;
 pub use idempotency::{IDEMPOTENCY_HOURS, Idempotency};
+pub use link::{CreateOutcome, Creation, Link, LinkChange, NewLink, SlugChoice};
 pub use link_owners::LinkOwner;
 pub use link_places::LinkPlaces;
-pub use links::{Creation, Link, LinkChange, NewLink, SlugChoice};
 pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
 pub use members::{Member, NewMember, Role};
+pub use options::{Clock, StoreOptions};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
 pub use store::Store;

@@ -6,12 +6,11 @@ use std::collections::HashMap;
 use waypost_core::Timestamp;
 use waypost_core::record::UtmTemplate;
 
-use crate::bulk::CreateOutcome;
 use crate::dialect::FirstVersions;
 use crate::domains::{Domain, read_domain};
 use crate::edge_records::EdgeRecord;
 use crate::error::StoreError;
-use crate::links::{Link, NewLink};
+use crate::link::{CreateOutcome, Link, NewLink};
 use crate::rows::{Columns, account_number, domain_number};
 use crate::statement::Statement;
 use crate::tx::Tx;

@@ -3,7 +3,7 @@
 use waypost_core::id::{AccountId, DomainId, LinkId};
 
 use crate::error::StoreError;
-use crate::links::{Link, link_columns, read_link};
+use crate::link::{Link, link_columns, read_link};
 use crate::rows::{account_number, domain_number, hex, link_bytes, unhex};
 use crate::statement::Statement;
 use crate::tx::ReadTx;

@@ -8,9 +8,9 @@ use std::ops::RangeInclusive;
 
 use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 
-use crate::database::{StoreOptions, millis, within};
 use crate::dialect::{self, Address, Engine, FileSettings};
 use crate::error::StoreError;
+use crate::options::{StoreOptions, millis, within};
 use crate::rights;
 use crate::sqlite_file;
 

@@ -3,10 +3,11 @@
 use tokio::time::Instant;
 use waypost_core::Timestamp;
 
-use crate::database::{Database, StoreOptions};
+use crate::database::Database;
 use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
 use crate::migrate::LINKS;
+use crate::options::StoreOptions;
 use crate::tx::{ReadTx, Tx};
 
 /// The setting that a try of whether the database takes writes sets.

@@ -9,9 +9,9 @@ use sqlx::any::AnyRow;
 use tokio::time::{Instant, timeout_at};
 use waypost_core::Timestamp;
 
-use crate::database::Wait;
 use crate::dialect::{self, Constraint, Engine};
 use crate::error::StoreError;
+use crate::options::Wait;
 use crate::statement::Statement;
 use crate::tx_connection::TxConnection;
 use crate::write_health::WriteHealth;

@@ -13,9 +13,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
 use tokio::time::{Instant, timeout_at};
 
-use crate::database::{Wait, within};
 use crate::dialect;
 use crate::error::StoreError;
+use crate::options::{Wait, within};
 use crate::write_health::WriteHealth;
 
 /// How long a connection that comes back may take to roll back, and to give a sign of life, where a network is between.

@@ -315,8 +315,9 @@ impl TableSync {
         }
         let domains = self.store.read("sync_domains").await?.list_all_domains().await?;
         let settings: Vec<DomainSettings> = domains.iter().map(Domain::settings).collect();
-        if self.table.read_domains(|held| held.all() != settings) {
-            if self.table.read_domains(|held| is_another_default(held.all(), &settings)) {
+        if self.table.borrow_domains().all() != settings {
+            let is_another = is_another_default(self.table.borrow_domains().all(), &settings);
+            if is_another {
                 // Its links are in the table under its host. Those under the empty name are first, so that a process that dies
                 // in between finds the same to do.
                 self.rebuild().await?;

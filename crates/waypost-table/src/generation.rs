@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) readers_max: u32,
     pub(crate) sync: SyncMode,
     pub(crate) record_is_sound: fn(&[u8]) -> bool,
+    pub(crate) remember_places: bool,
 }
 
 /// Where a generation's file comes from.
@@ -121,6 +122,7 @@ impl Generation {
         let unchecked = (origin == Origin::Found).then_some(file_meta);
         generation.soundness = Soundness::new(path, unchecked);
         generation.meta()?;
+        generation.test_places();
         Ok(generation)
     }
 
@@ -137,7 +139,8 @@ impl Generation {
         let file = File::options().read(true).write(true).open(&path).map_err(TableError::io("open", &path))?;
         let file_bytes = file.metadata().map_err(TableError::io("read the length of", &path))?.len();
         let page_bytes = u64::from(environment.env().unnamed_database_stat().page_size);
-        let places = Places::new(environment.env().unnamed_database_stat().entries as u64, page_bytes);
+        let stat = environment.env().unnamed_database_stat();
+        let places = Places::new(stat.entries as u64, page_bytes, settings.remember_places);
         Ok(Generation {
             number,
             folder,

@@ -54,6 +54,15 @@ pub(crate) struct Node<'a> {
     flags: u16,
 }
 
+/// Where a key is in a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EntryIndex {
+    /// At this index.
+    At(usize),
+    /// Nowhere; it would have to be in front of this index.
+    Before(usize),
+}
+
 /// Where a leaf's value is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
@@ -146,19 +155,19 @@ impl<'a> Page<'a> {
         Ok(low - 1)
     }
 
-    /// Where this key is in a leaf, or, as an error of the inner kind, where it would have to be.
+    /// Where this key is in a leaf.
     #[inline]
-    pub(crate) fn entry_index(&self, key: &[u8]) -> Result<Result<usize, usize>, Fault> {
+    pub(crate) fn entry_index(&self, key: &[u8]) -> Result<EntryIndex, Fault> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low + (high - low) / 2;
             match self.node(middle)?.key.cmp(key) {
                 std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Ok(Ok(middle)),
+                std::cmp::Ordering::Equal => return Ok(EntryIndex::At(middle)),
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
-        Ok(Err(low))
+        Ok(EntryIndex::Before(low))
     }
 
     /// Checks that the nodes fill their part of the page, so that none is hidden, and that their keys are in the order that

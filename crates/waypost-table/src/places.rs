@@ -16,6 +16,12 @@
 //!   before and after the copy. A copy taken while the page is being overwritten, or that has another node's bytes in its
 //!   later part, fails the record's own checksum, of 64 bits, by which the caller judges it.
 //!
+//! # Where this is left out
+//!
+//! All of this holds for pages as LMDB 0.9 lays them out. [`TableOptions::remember_places`](crate::TableOptions::remember_places)
+//! turns it off, and so does [`Generation::test_places`](crate::generation::Generation::test_places), where a place gives anything
+//! else than the tree. Then no place is remembered, so that no look-up follows one.
+//!
 //! # The unsafe calls, and why they are sound
 //!
 //! - Addresses come from values that the tree handed out; the map stays where it is and its file is never made shorter
@@ -28,7 +34,7 @@
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use memmap2::{Advice, MmapMut};
 use xxhash_rust::xxh3::xxh3_64;
@@ -53,6 +59,8 @@ const NEAR_LINES: usize = 8;
 /// Bytes of a node in front of its key: the size of its value in two halves, flags, the size of its key. As LMDB 0.9 has it;
 /// were it otherwise, no node would pass for one and every look-up would ask the tree.
 const NODE_HEAD_BYTES: usize = 8;
+/// Nodes so small that as many fit into a page are in one for certain.
+const NODES_OF_PAGE_LEAST: usize = 4;
 /// Bytes of a page's number, which comes first.
 const PAGE_NUMBER_BYTES: usize = 8;
 
@@ -64,8 +72,9 @@ pub(crate) fn hash_of(key: &[u8]) -> u64 {
 /// The places of one generation.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// `None` where the system has no memory for it: nothing is remembered then.
+    /// `None` where nothing is to be remembered, or the system has no memory for it.
     memory: Option<MmapMut>,
+    /// Lines in use; 0 once this was turned off. Written only with `filling` held.
     lines: AtomicUsize,
     /// Counts the calls of [`Places::forget`]. Written only with `filling` held.
     changes: AtomicU64,
@@ -75,9 +84,9 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// No place is remembered yet. `entries` is what the tree holds, in pages of `page_bytes`.
-    pub(crate) fn new(entries: u64, page_bytes: u64) -> Places {
-        let memory = MmapMut::map_anon(LINES_MAX * LINE_SLOTS * size_of::<AtomicU64>()).ok();
+    /// No place is remembered yet, nor ever without `is_on`. `entries` is what the tree holds, in pages of `page_bytes`.
+    pub(crate) fn new(entries: u64, page_bytes: u64, is_on: bool) -> Places {
+        let memory = is_on.then(|| MmapMut::map_anon(LINES_MAX * LINE_SLOTS * size_of::<AtomicU64>()).ok()).flatten();
         if let Some(memory) = &memory {
             // Few large pages instead of many small ones; an old kernel refuses, and it works without.
             let _ = memory.advise(Advice::HugePage);
@@ -100,10 +109,28 @@ impl Places {
     /// Uses more lines where the tree has outgrown them, which forgets nearly everything. With more lines a key is never in
     /// an earlier pair, so what was left behind in one is not met again. To be called before a [`Places::forget`].
     pub(crate) fn make_room(&self, entries: u64) {
-        if entries > self.room() {
+        let filling = self.lock();
+        if self.is_on() && entries > self.room() {
             let lines = lines_for(entries.saturating_mul(2)).max(self.lines.load(Ordering::Relaxed));
             self.lines.store(lines, Ordering::Relaxed);
         }
+        drop(filling);
+    }
+
+    /// Whether places are remembered.
+    pub(crate) fn is_on(&self) -> bool {
+        self.memory.is_some() && self.lines.load(Ordering::Relaxed) > 0
+    }
+
+    /// Remembers nothing from now on.
+    pub(crate) fn turn_off(&self) {
+        let filling = self.lock();
+        self.lines.store(0, Ordering::Relaxed);
+        // Without lines every key is in the first pair, so that a look-up needs no other check to find nothing.
+        for slot in self.lines(0).into_iter().flatten().flatten() {
+            slot.store(0, Ordering::Release);
+        }
+        drop(filling);
     }
 
     /// Changes so far. A look-up takes this before it begins, and may remember what it found only if nothing changed since.
@@ -135,14 +162,19 @@ impl Places {
     /// Remembers where this value of this key lies, unless anything changed since `changes` were counted or another thread is
     /// busy here. `value` is what the tree handed out, in place.
     pub(crate) fn remember(&self, hash: u64, key: &[u8], value: &[u8], changes: u64) {
+        if !self.is_on() {
+            return;
+        }
         let Some(node) = self.node_of(key, value) else { return };
-        let Some([own, other]) = self.lines(hash) else { return };
         let filling = match self.filling.try_lock() {
             Ok(filling) => filling,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if self.changes.load(Ordering::Relaxed) == changes {
+        if self.is_on()
+            && self.changes.load(Ordering::Relaxed) == changes
+            && let Some([own, other]) = self.lines(hash)
+        {
             let fingerprint = hash & FINGERPRINT_MASK;
             let is_own = |slot: &&AtomicU64| {
                 let slot = slot.load(Ordering::Relaxed);
@@ -160,7 +192,7 @@ impl Places {
 
     /// Forgets the places of these keys.
     pub(crate) fn forget(&self, hashes: impl Iterator<Item = u64>) {
-        let filling = self.filling.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let filling = self.lock();
         self.changes.fetch_add(1, Ordering::AcqRel);
         for hash in hashes {
             let fingerprint = hash & FINGERPRINT_MASK;
@@ -171,6 +203,24 @@ impl Places {
             }
         }
         drop(filling);
+    }
+
+    /// Whether the place of this key, which is remembered where none was, gives this value, which is the tree's.
+    ///
+    /// A value that shares its page with others has to be found; one that may have pages of its own need not.
+    pub(crate) fn agrees(&self, key: &[u8], value: &[u8], changes: u64, copy: &mut Vec<u8>) -> bool {
+        let hash = hash_of(key);
+        if self.read(hash, key, copy).is_none() {
+            self.remember(hash, key, value, changes);
+        }
+        match self.read(hash, key, copy) {
+            Some(found) => found == value,
+            None => NODE_HEAD_BYTES + key.len() + value.len() > self.page_bytes / NODES_OF_PAGE_LEAST,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where this key was found last, or another with the same fingerprint.
@@ -358,7 +408,7 @@ mod tests {
     fn a_place_is_remembered_until_it_is_forgotten() {
         let (key, value) = (b"\0key", b"the value");
         let page = Page::with(key, value, 16);
-        let places = Places::new(10, PAGE as u64);
+        let places = Places::new(10, PAGE as u64, true);
         let remember = |changes| places.remember(hash_of(key), key, page.value(key, value), changes);
         assert_eq!(read(&places, key), None);
         remember(places.changes());
@@ -383,7 +433,7 @@ mod tests {
     fn another_node_is_not_taken_for_it() {
         let (key, value) = (b"\0key", b"the value");
         let mut page = Page::with(key, value, 16);
-        let places = Places::new(10, PAGE as u64);
+        let places = Places::new(10, PAGE as u64, true);
         places.remember(hash_of(key), key, page.value(key, value), 0);
         let node = page.node;
         for at in node..node + 8 + key.len() {
@@ -404,7 +454,7 @@ mod tests {
     fn free_space_and_other_pages_have_no_nodes() {
         let (key, value) = (b"\0key", b"the value");
         let mut page = Page::with(key, value, 64);
-        let places = Places::new(10, PAGE as u64);
+        let places = Places::new(10, PAGE as u64, true);
         places.remember(hash_of(key), key, page.value(key, value), 0);
         let head = page.node - 64;
         for (free_end, is_found) in [(16, true), (64, true), (66, false), (512, false)] {
@@ -421,7 +471,7 @@ mod tests {
     #[test]
     fn what_is_no_node_in_one_page_is_not_remembered() {
         let (key, value) = (&b"\0key"[..], &b"a value."[..]);
-        let places = Places::new(10, PAGE as u64);
+        let places = Places::new(10, PAGE as u64, true);
         let remember = |page: &Page, value: &[u8]| {
             places.remember(hash_of(key), key, page.value(key, value), 0);
             read(&places, key)
@@ -437,7 +487,7 @@ mod tests {
 
     #[test]
     fn keys_of_one_line_crowd_each_other_out_and_nothing_else() {
-        let places = Places::new(0, PAGE as u64);
+        let places = Places::new(0, PAGE as u64, true);
         let page = Page::with(b"k", b"v", 16);
         // The line is chosen by the high bits, so all of these share the first one, which has one to fall back on.
         let hashes: Vec<u64> = (1..=20).collect();
@@ -451,5 +501,38 @@ mod tests {
         assert!(found(&&elsewhere));
         places.forget(hashes.iter().copied());
         assert_eq!(hashes.iter().filter(found).count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_remembered_where_it_is_off() {
+        let (key, value) = (b"\0key", b"the value");
+        let page = Page::with(key, value, 16);
+        let remember = |places: &Places| {
+            places.remember(hash_of(key), key, page.value(key, value), places.changes());
+            (places.is_on(), read(places, key).is_some())
+        };
+        assert_eq!(remember(&Places::new(10, PAGE as u64, false)), (false, false));
+        let places = Places::new(10, PAGE as u64, true);
+        assert_eq!(remember(&places), (true, true));
+        places.turn_off();
+        assert_eq!((read(&places, key), places.room()), (None, 0));
+        places.make_room(10_000_000);
+        assert_eq!(remember(&places), (false, false));
+    }
+
+    #[test]
+    fn a_place_agrees_where_it_gives_what_the_tree_gives() {
+        let (key, value) = (&b"\0key"[..], &b"a value."[..]);
+        let agrees = |page: &Page, tree: &[u8]| {
+            let places = Places::new(10, PAGE as u64, true);
+            places.remember(hash_of(key), key, page.value(key, value), 0);
+            places.agrees(key, tree, 0, &mut Vec::new())
+        };
+        let mut page = Page::with(key, value, 16);
+        assert!(agrees(&page, page.value(key, value)));
+        assert!(!agrees(&page, b"another."), "another value");
+        page.bytes[page.node + 4] = 1;
+        assert!(!agrees(&page, page.value(key, value)), "a node that is none");
+        assert!(agrees(&page, &[0; PAGE / 4]), "a value that may have pages of its own");
     }
 }

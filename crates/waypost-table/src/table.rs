@@ -7,6 +7,7 @@ mod completeness;
 mod damage;
 mod switch;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +55,10 @@ pub struct TableOptions {
     pub run_bytes_max: usize,
     /// Judges a record when the whole table is checked. What records are, the table does not know.
     pub record_is_sound: fn(&[u8]) -> bool,
+    /// Whether a [`crate::Reader`] remembers where records lie. Without it every look-up asks the tree, and nothing is read but by
+    /// the way from its root. A sample of look-ups by both ways is compared whenever a generation is opened, and this is turned off
+    /// by itself where they differ.
+    pub remember_places: bool,
 }
 
 impl Default for TableOptions {
@@ -65,6 +70,7 @@ impl Default for TableOptions {
             durability: Durability::default(),
             run_bytes_max: 32 << 20,
             record_is_sound: |_| true,
+            remember_places: true,
         }
     }
 }
@@ -81,6 +87,7 @@ impl TableOptions {
             readers_max: self.readers_max,
             sync,
             record_is_sound: self.record_is_sound,
+            remember_places: self.remember_places,
         }
     }
 }
@@ -111,7 +118,8 @@ pub struct TableStats {
     pub used_bytes: u64,
     /// Bytes the file may take before the table grows.
     pub map_bytes: u64,
-    /// Links that a [`crate::Reader`] can find without asking the tree. Where this changes, it has forgotten them all.
+    /// Links that a [`crate::Reader`] can find without asking the tree; 0 where it remembers no places. Where this changes, it has
+    /// forgotten them all.
     pub places_max: u64,
 }
 
@@ -264,15 +272,15 @@ impl Table {
         Ok(Rebuild::new(self, folder, base, self.cursor()))
     }
 
-    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer [`Table::read_domains`].
+    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer [`Table::borrow_domains`].
     pub fn domains(&self) -> Arc<Domains> {
         self.domains.load_full()
     }
 
-    /// Hands the domain settings to `read` without touching memory that other threads write.
+    /// The settings of all domains, as last set, without touching memory that other threads write. To be kept for one request.
     #[inline]
-    pub fn read_domains<R>(&self, read: impl FnOnce(&Domains) -> R) -> R {
-        read(&self.domains.load())
+    pub fn borrow_domains(&self) -> impl Deref<Target = Arc<Domains>> {
+        self.domains.load()
     }
 
     /// Replaces the settings of all domains, durably, for every look-up after the return.
@@ -299,7 +307,7 @@ impl Table {
         Ok(TableStats {
             links: live.entry_count().saturating_sub(meta.tombstones),
             tombstones: meta.tombstones,
-            domains: self.read_domains(|domains| domains.all().len()),
+            domains: self.borrow_domains().all().len(),
             cursor: meta.cursor,
             generation: live.number(),
             used_bytes: live.used_bytes(),

@@ -7,7 +7,7 @@
 
 use crate::entry::Entry;
 use crate::meta;
-use crate::page::{Fault, HEAD_BYTES, LEVELS_MAX, Page, Value, long_pages};
+use crate::page::{EntryIndex, Fault, HEAD_BYTES, LEVELS_MAX, Page, Value, long_pages};
 
 /// One state of the tree. Its pages must not change while this lives, which a read transaction sees to.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +46,8 @@ impl<'m> Tree<'m> {
         for _ in 0..LEVELS_MAX {
             if page.is_leaf {
                 return match page.entry_index(key)? {
-                    Ok(index) => self.value(page.entry(index)?.1).map(Some),
-                    Err(_) => self.prove_absent(key).map(|()| None),
+                    EntryIndex::At(index) => self.value(page.entry(index)?.1).map(Some),
+                    EntryIndex::Before(_) => self.prove_absent(key).map(|()| None),
                 };
             }
             page = self.page(page.child(page.child_index(key)?)?)?;
@@ -122,8 +122,8 @@ impl<'m> Tree<'m> {
             page = self.page(page.child(index)?)?;
         }
         let mut index = match page.entry_index(after)? {
-            Ok(found) => found + 1,
-            Err(index) => index,
+            EntryIndex::At(index) => index + 1,
+            EntryIndex::Before(index) => index,
         };
         let mut left = count;
         loop {

@@ -101,7 +101,7 @@ fn an_absent_folder_is_created_and_keeps_everything_over_a_reopening() {
     assert!(matches!(bad, Err(TableError::BadDomains { .. })));
     let bad = table.set_domains(&[host("a.example", true), host("b.example", true)]);
     assert!(matches!(bad, Err(TableError::BadDomains { .. })));
-    assert_eq!(table.read_domains(|domains| domains.all().len()), 2);
+    assert_eq!(table.borrow_domains().all().len(), 2);
 }
 
 #[test]

@@ -141,3 +141,33 @@ fn everything_is_found_after_warming_up() {
     // Some lines have more keys than room.
     assert!(steps > 27_000, "{steps} of 30000 were found without the tree");
 }
+
+#[test]
+fn without_places_everything_is_found_in_the_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    for remember_places in [false, true, false] {
+        let options = TableOptions { remember_places, ..TableOptions::default() };
+        let table = Arc::new(Table::open(folder.path(), options).unwrap());
+        let (first, last) = (table.cursor() + 1, table.cursor() + 5);
+        for version in first..last {
+            put(&table, &(0..LINKS).collect::<Vec<_>>(), version);
+        }
+        assert!(table.warm(|| true).unwrap() > LINKS);
+        assert_eq!(table.stats().unwrap().places_max > 0, remember_places);
+        let reader = Reader::new(Arc::clone(&table));
+        for link in 0..LINKS {
+            let slug = format!("{link:04}");
+            reader.expect(b"", slug.as_bytes());
+            reader.approach();
+            let mut asked = 0;
+            let refused = reader.get("", &slug, |_| {
+                asked += 1;
+                None::<()>
+            });
+            assert!(matches!(refused, Err(TableError::DamagedEntry { .. })), "{refused:?}");
+            assert_eq!(asked, if remember_places { 2 } else { 1 }, "where it was remembered, and in the tree");
+            let version = reader.get("", &slug, |found| version_of(link, found)).unwrap();
+            assert_eq!(version, Some(last - 1));
+        }
+    }
+}

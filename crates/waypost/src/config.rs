@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<DatabaseAddress>,
     /// Threads that redirect; one per core where absent.
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Whether look-ups remember where records lie.
+    pub(crate) remember_places: bool,
     /// What is logged.
     pub(crate) log: LogFilter,
     /// Schemes that links may lead to besides http and https.
@@ -164,6 +166,7 @@ impl Default for Config {
             public_url: None,
             database_url: None,
             threads: None,
+            remember_places: true,
             log: LogFilter::default(),
             schemes: SchemeList { names: Vec::new(), policy: SchemePolicy::web() },
             trusted_proxies: Vec::new(),

@@ -68,8 +68,11 @@ impl LocalParts {
     /// Where a part cannot be opened or is refused.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
         let folder = data_dir.table();
-        let options =
-            TableOptions { record_is_sound: |record| CompactLink::read(record).is_ok(), ..TableOptions::default() };
+        let options = TableOptions {
+            record_is_sound: |record| CompactLink::read(record).is_ok(),
+            remember_places: config.remember_places,
+            ..TableOptions::default()
+        };
         let table = tokio::task::spawn_blocking(move || Table::open(&folder, options)).await??;
         let options = SpoolOptions {
             bytes_max: config.clicks.spool_bytes_max,

@@ -62,6 +62,13 @@ struct Locked {
     password_hash: String,
 }
 
+/// What is found where a locked link is asked for.
+enum Found {
+    Locked(Locked),
+    /// Nothing that a password could unlock; this is the outcome.
+    Other(Unlocked),
+}
+
 impl App {
     /// Tries a password on the link that this domain and path stand for.
     ///
@@ -75,8 +82,8 @@ impl App {
         password: String,
     ) -> Result<Unlocked, Problem> {
         let locked = match self.find_locked(domain, path)? {
-            Ok(locked) => locked,
-            Err(outcome) => return Ok(outcome),
+            Found::Locked(locked) => locked,
+            Found::Other(outcome) => return Ok(outcome),
         };
         let attempt = match self.unlock_limits.charge(locked.subject.clone(), visitor.address, monotonic_now()) {
             Ok(attempt) => attempt,
@@ -99,38 +106,42 @@ impl App {
         Ok(Unlocked::Granted((self.settings.issue_grant)(request)))
     }
 
-    fn find_locked(&self, domain: AskedDomain<'_>, path: &str) -> Result<Result<Locked, Unlocked>, Problem> {
-        let place = self.table.read_domains(|domains| {
-            let known = match domain {
-                AskedDomain::OfHost(host) => {
-                    host.and_then(|host| domains.by_host(host)).or_else(|| domains.default_domain())
-                }
-                AskedDomain::Exactly("") => domains.default_domain(),
-                AskedDomain::Exactly(host) => return domains.by_host(host).map(place_of),
-            };
-            Some(known.map_or((String::new(), false), place_of))
-        });
-        let Some((table_key, case_insensitive)) = place else { return Ok(Err(Unlocked::NotFound)) };
+    /// Under what key the table has the links of this domain, and whether case does not matter in their slugs.
+    fn find_place(&self, domain: AskedDomain<'_>) -> Option<(String, bool)> {
+        let domains = self.table.borrow_domains();
+        let known = match domain {
+            AskedDomain::OfHost(host) => {
+                host.and_then(|host| domains.by_host(host)).or_else(|| domains.default_domain())
+            }
+            AskedDomain::Exactly("") => domains.default_domain(),
+            AskedDomain::Exactly(host) => return domains.by_host(host).map(place_of),
+        };
+        Some(known.map_or((String::new(), false), place_of))
+    }
+
+    fn find_locked(&self, domain: AskedDomain<'_>, path: &str) -> Result<Found, Problem> {
+        let place = self.find_place(domain);
+        let Some((table_key, case_insensitive)) = place else { return Ok(Found::Other(Unlocked::NotFound)) };
         for slug_in in [from_request_path, without_closing_mark] {
             let Some(slug) = slug_in(path, case_insensitive) else { continue };
             if let Some(found) = self.read_locked(&table_key, &slug)? {
                 return Ok(found);
             }
         }
-        Ok(Err(Unlocked::NotFound))
+        Ok(Found::Other(Unlocked::NotFound))
     }
 
     /// What the link of this slug says of its password; `None` where there is none.
-    fn read_locked(&self, table_key: &str, slug: &str) -> Result<Option<Result<Locked, Unlocked>>, Problem> {
+    fn read_locked(&self, table_key: &str, slug: &str) -> Result<Option<Found>, Problem> {
         // As a GET is decided, so that nobody learns more from posting.
         let visit = Visit::at(waypost_jobs::now());
         let read = self.table.get(table_key, slug, |bytes| {
             let link = CompactLink::read(bytes)?;
             Ok::<_, waypost_core::compact::CorruptRecord>(match decide(&link, &visit)?.action {
-                Action::NotFound => Err(Unlocked::NotFound),
-                Action::Gone => Err(Unlocked::Gone),
-                Action::Redirect | Action::MethodNotAllowed => Err(Unlocked::NotLocked),
-                Action::Unlock => Ok(Locked {
+                Action::NotFound => Found::Other(Unlocked::NotFound),
+                Action::Gone => Found::Other(Unlocked::Gone),
+                Action::Redirect | Action::MethodNotAllowed => Found::Other(Unlocked::NotLocked),
+                Action::Unlock => Found::Locked(Locked {
                     subject: link.link_id().map_or_else(|| format!("{table_key}/{slug}"), str::to_owned),
                     version: link.version(),
                     password_hash: link.password_hash().unwrap_or_default().to_owned(),
@@ -142,9 +153,7 @@ impl App {
                 let detail = "the link table is being filled, and this link is not in it yet";
                 Err(Problem::new(ProblemCode::Unavailable, detail).retry_after(1))
             }
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(found))) => Ok(Some(found)),
-            Ok(Some(Err(error))) => Err(Problem::internal("reading a locked link", &error)),
+            Ok(found) => found.transpose().map_err(|error| Problem::internal("reading a locked link", &error)),
             Err(error) => Err(Problem::internal("reading a locked link", &error)),
         }
     }

@@ -16,8 +16,8 @@ use super::*;
 use crate::admission::Admission;
 use crate::client::Proxies;
 use crate::host::HostPolicy;
+use crate::notices::FaultLog;
 use crate::notices::Notices;
-use crate::redirect::FaultLog;
 
 fn acceptor(table: Arc<Table>) -> Acceptor {
     let limits = Limits { requests_per_connection_max: None, ..Limits::default() };

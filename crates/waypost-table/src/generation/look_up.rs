@@ -16,10 +16,26 @@ use crate::tree::Tree;
 const ATTEMPTS: u32 = 3;
 /// Entries that one step of warming reads, in one transaction of some milliseconds.
 const WARM_ENTRIES: usize = 8_192;
+/// Where the sample is taken that places are tested with: behind these keys, so many entries each.
+const TESTED_BEHIND: [&[u8]; 8] = [b"", b"\0", b"\0A", b"\0M", b"\0a", b"\0m", b"m", b"\xff"];
+const TESTED_ENTRIES: usize = 32;
 /// Why something was not read.
 enum Unread {
+    /// The tree does not hold together, or was being changed.
     Fault(Fault),
     Other(TableError),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<TableError> for Unread {
+    fn from(error: TableError) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl Generation {
@@ -40,15 +56,14 @@ impl Generation {
     fn read<R>(
         &self,
         operation: &'static str,
-        mut read: impl FnMut(Tree<'_>) -> Result<R, Fault>,
+        mut read: impl FnMut(Tree<'_>) -> Result<R, Unread>,
     ) -> Result<R, Unread> {
         let mut attempt = 1;
         loop {
-            let tx = self.environment.read_txn().map_err(|error| Unread::Other(TableError::lmdb(operation)(error)))?;
+            let tx = self.environment.read_txn().map_err(TableError::lmdb(operation))?;
             match read(self.tree(tx.id())) {
-                Ok(done) => return Ok(done),
-                Err(fault) if attempt == ATTEMPTS => return Err(Unread::Fault(fault)),
-                Err(_) => attempt += 1,
+                Err(Unread::Fault(_)) if attempt < ATTEMPTS => attempt += 1,
+                done => return done,
             }
             drop(tx);
         }
@@ -71,12 +86,12 @@ impl Generation {
     pub(crate) fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
         let mut read = Some(read);
         let found = self.read("begin a look-up", |tree| {
-            let Some(value) = tree.get(key.as_bytes())? else { return Ok(Ok(None)) };
-            let record = self.decode(key.as_bytes(), value).map(|entry| entry.record);
+            let Some(value) = tree.get(key.as_bytes())? else { return Ok(None) };
+            let Some(record) = self.decode(key.as_bytes(), value)?.record else { return Ok(None) };
             // After a value was found nothing is tried again.
-            Ok(record.map(|record| record.and_then(|record| Some(read.take()?(record)))))
+            Ok(read.take().map(|read| read(record)))
         });
-        found.map_err(|unread| self.note(unread))?
+        found.map_err(|unread| self.note(unread))
     }
 
     /// Hands the record under `key` to `read` as [`crate::Reader::get`] says, in `copy` or in place.
@@ -105,21 +120,17 @@ impl Generation {
     ) -> Result<Option<R>, TableError> {
         let changes = self.places.changes();
         let found = self.read("begin a look-up", |tree| {
-            let Some(value) = tree.get(key)? else { return Ok(Ok(None)) };
-            let record = match self.decode(key, value) {
-                Ok(Entry { record: Some(record), .. }) => record,
-                Ok(Entry { record: None, .. }) => return Ok(Ok(None)),
-                Err(error) => return Ok(Err(error)),
-            };
+            let Some(value) = tree.get(key)? else { return Ok(None) };
+            let Some(record) = self.decode(key, value)?.record else { return Ok(None) };
             let Some(found) = read(record) else {
                 let error = damaged(key);
                 self.soundness.note_entry(&error.to_string());
-                return Ok(Err(error));
+                return Err(error.into());
             };
             self.places.remember(hash, key, value, changes);
-            Ok(Ok(Some(found)))
+            Ok(Some(found))
         });
-        found.map_err(|unread| self.note(unread))?
+        found.map_err(|unread| self.note(unread))
     }
 
     /// Remembers the places of the next [`WARM_ENTRIES`] entries behind the key `last`, which becomes the last of them. Gives
@@ -143,9 +154,39 @@ impl Generation {
         Ok(count)
     }
 
+    /// Looks up a sample of entries by their places and in the tree, and does without places where the two differ: then LMDB lays
+    /// out its pages in another way than `places` knows.
+    pub(crate) fn test_places(&self) {
+        let changes = self.places.changes();
+        let mut copy = Vec::new();
+        for after in TESTED_BEHIND {
+            let tested = self.read("test places", |tree| {
+                let mut differing = None;
+                tree.walk(after, TESTED_ENTRIES, |key, value| {
+                    // The table's own entries are not looked up this way, and change without their places being forgotten.
+                    if key.contains(&0) && self.places.is_on() && !self.places.agrees(key, value, changes, &mut copy) {
+                        differing = Some(key.to_vec());
+                    }
+                })?;
+                Ok(differing)
+            });
+            // What cannot be read is for the check of the file to tell.
+            if let Ok(Some(key)) = tested {
+                self.places.turn_off();
+                tracing::error!(
+                    file = %self.folder.join(LMDB_FILE).display(),
+                    "the entry {} of the link table is another one where its place was remembered; places are not \
+                     remembered from now on, and look-ups are slower",
+                    waypost_core::Quoted(&String::from_utf8_lossy(&key))
+                );
+                return;
+            }
+        }
+    }
+
     /// The generation's own entry.
     pub(crate) fn meta(&self) -> Result<Meta, TableError> {
-        let read = |tree: Tree<'_>| tree.get(META_KEY).map(|bytes| Meta::decode(bytes.unwrap_or_default()));
+        let read = |tree: Tree<'_>| Ok(Meta::decode(tree.get(META_KEY)?.unwrap_or_default()));
         match self.read("read its own entry", read).map_err(|unread| self.quiet(unread))? {
             Ok(meta) => Ok(meta),
             Err(MetaFault::Damaged) => Err(self.soundness.error("its own entry failed its checksum".to_owned())),
@@ -169,5 +210,47 @@ impl Generation {
             Unread::Fault(fault) => self.soundness.error(fault.to_string()),
             Unread::Other(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Change, Reader, Table, TableOptions};
+
+    fn table_with(folder: &tempfile::TempDir, record: &[u8]) -> Arc<Table> {
+        let table = Table::open(folder.path(), TableOptions::default()).unwrap();
+        table.apply(&[Change { domain: "", slug: "s", version: 1, record: Some(record) }], 1).unwrap();
+        Arc::new(table)
+    }
+
+    #[test]
+    fn places_that_differ_from_the_tree_are_not_followed() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let (table, other) = (table_with(&folders[0], b"right"), table_with(&folders[1], b"wrong"));
+        let reader = Reader::new(Arc::clone(&table));
+        let get = || reader.get("", "s", |record| Some(record.to_vec())).unwrap();
+        table.with_live(Generation::test_places);
+        assert!(table.with_live(|live| live.places.is_on()), "they agree");
+        table.with_live(|live| {
+            let plant = |tree: Tree<'_>| {
+                let value = tree.get(b"\0s")?.unwrap();
+                live.places.remember(hash_of(b"\0s"), b"\0s", value, live.places.changes());
+                Ok(())
+            };
+            assert!(other.with_live(|other| other.read("plant", plant)).is_ok());
+        });
+        assert_eq!(get().unwrap(), b"wrong", "a place is believed for what lies there");
+        table.with_live(Generation::test_places);
+        assert!(!table.with_live(|live| live.places.is_on()));
+        assert_eq!(table.stats().unwrap().places_max, 0);
+        assert_eq!(get().unwrap(), b"right");
+        table.apply(&[Change { domain: "", slug: "s", version: 2, record: Some(b"newer") }], 2).unwrap();
+        table.warm(|| true).unwrap();
+        assert_eq!(get().unwrap(), b"newer");
     }
 }

@@ -191,6 +191,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        key: "remember_places",
+        value_name: "BOOL",
+        meaning: "Whether redirects find links at the places in the link table's file where they were found last. `false` turns that off: each look-up then goes the way from the tree's root, which takes longer. The server turns it off itself, and logs that, where a sample at the start differs",
+        shape: Shape::Flag,
+        set: |config, values| {
+            config.remember_places = flag(values)?;
+            Ok(())
+        },
+        show: |config| Some(Shown::Flag(config.remember_places)),
+        ..PLAIN
+    },
+    Setting {
         key: "log",
         value_name: "FILTER",
         meaning: "What is logged to standard error: `error`, `warn`, `info`, `debug` or `trace`, or levels by target such as `info,waypost_edge=debug`",
