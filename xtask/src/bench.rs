@@ -9,7 +9,6 @@ mod create;
 mod figures;
 mod fixed_rate;
 mod growth;
-mod histogram;
 mod idle;
 mod instructions;
 mod latency;

@@ -7,7 +7,6 @@ mod architecture;
 mod circles;
 mod edges;
 mod floor;
-mod functions;
 mod licences;
 mod metadata;
 mod purity;
@@ -16,13 +15,11 @@ mod text;
 mod tree;
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
 use crate::no_arguments;
 use crate::run::root;
-use functions::Ratchet;
 use metadata::Metadata;
 use tree::Tree;
 
@@ -40,7 +37,6 @@ pub(crate) fn tidy(arguments: &[String]) -> anyhow::Result<()> {
         findings.extend(text::check(file));
         findings.extend(purity::check(file));
     }
-    findings.extend(functions::check(&tree, &read_ratchet()?));
     findings.extend(circles::check(&tree));
     findings.extend(edges::check(&metadata));
     findings.extend(edges::check_reach(edges::reachable)?);
@@ -61,19 +57,4 @@ pub(crate) fn tidy(arguments: &[String]) -> anyhow::Result<()> {
         println!("{finding}");
     }
     bail!("{} findings", findings.len())
-}
-
-/// Lowers the entries of the ratchet to what the code now needs. It never raises or adds one: that takes an edit by hand,
-/// which a reviewer sees.
-pub(crate) fn shrink_ratchet() -> anyhow::Result<()> {
-    let ratchet = read_ratchet()?.shrunk(&functions::long_functions(&Tree::read()?));
-    fs::write(ratchet_path()?, ratchet.to_string()).context("write the ratchet")
-}
-
-fn read_ratchet() -> anyhow::Result<Ratchet> {
-    Ratchet::parse(&fs::read_to_string(ratchet_path()?).context("read the ratchet")?)
-}
-
-fn ratchet_path() -> anyhow::Result<PathBuf> {
-    Ok(root()?.join("xtask/ratchet.txt"))
 }

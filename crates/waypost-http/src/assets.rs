@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::compression::smallest;
@@ -50,6 +51,6 @@ pub(crate) fn favicon() -> &'static Asset {
 
 fn asset(name: &str, extension: &str, media_type: &'static str, bytes: &'static [u8]) -> Asset {
     let digest = Sha256::digest(bytes);
-    let hash: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = HEXLOWER.encode(&digest[..6]);
     Asset { path: format!("/assets/{name}.{hash}.{extension}"), media_type, bytes, gzip: smallest(bytes) }
 }

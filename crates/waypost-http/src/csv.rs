@@ -4,43 +4,32 @@
 //! that begins with single quotes before such a character, so that whoever takes one quote away has the text as it was.
 //! Numbers written by this program are no texts and stay as they are.
 
+use csv::{Terminator, Writer, WriterBuilder};
+
+const GROWS: &str = "a growing buffer takes everything";
+
 /// Lines of cells, growing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CsvText {
-    text: String,
-    /// Whether the line has a cell already.
-    is_within_line: bool,
+    writer: Writer<Vec<u8>>,
 }
 
 impl CsvText {
     /// An empty text.
     pub(crate) fn new() -> Self {
-        Self::default()
+        let writer = WriterBuilder::new().terminator(Terminator::CRLF).flexible(true).from_writer(Vec::new());
+        Self { writer }
     }
 
     /// Adds a cell that came from outside.
     pub(crate) fn text(&mut self, cell: &str) -> &mut Self {
-        self.separate();
-        let guard = if is_formula(cell) { "'" } else { "" };
         // NUL is in no text that came through the API, and no reader of CSV agrees with another on it.
-        let needs_quotes = cell.contains(['"', ',', '\r', '\n']);
-        if needs_quotes {
-            self.text.push('"');
-            self.text.push_str(guard);
-            self.text.push_str(&cell.replace('"', "\"\""));
-            self.text.push('"');
-        } else {
-            self.text.push_str(guard);
-            self.text.push_str(cell);
-        }
-        self
+        if is_formula(cell) { self.write(&format!("'{cell}")) } else { self.write(cell) }
     }
 
     /// Adds a count.
     pub(crate) fn number(&mut self, number: u64) -> &mut Self {
-        self.separate();
-        self.text.push_str(&number.to_string());
-        self
+        self.write(&number.to_string())
     }
 
     /// Adds a count, or an empty cell.
@@ -53,8 +42,7 @@ impl CsvText {
 
     /// Ends the line.
     pub(crate) fn end_line(&mut self) {
-        self.text.push_str("\r\n");
-        self.is_within_line = false;
+        self.writer.write_record(None::<&[u8]>).expect(GROWS);
     }
 
     /// A line of these texts.
@@ -66,13 +54,12 @@ impl CsvText {
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.text.into_bytes()
+        self.writer.into_inner().expect(GROWS)
     }
 
-    fn separate(&mut self) {
-        if std::mem::replace(&mut self.is_within_line, true) {
-            self.text.push(',');
-        }
+    fn write(&mut self, cell: &str) -> &mut Self {
+        self.writer.write_field(cell).expect(GROWS);
+        self
     }
 }
 
@@ -112,5 +99,6 @@ mod tests {
         let mut csv = CsvText::new();
         csv.text("x").number(7).optional_number(None).optional_number(Some(1)).end_line();
         assert_eq!(csv.into_bytes(), b"x,7,,1\r\n");
+        assert!(CsvText::new().into_bytes().is_empty());
     }
 }

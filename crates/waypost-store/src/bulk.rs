@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use waypost_core::id::LinkId;
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
@@ -15,7 +16,7 @@ use crate::error::StoreError;
 use crate::link::{CreateOutcome, NewLink, SlugChoice};
 use crate::link_places::{LinkPlaces, PlaceKey, place_key};
 use crate::record_json;
-use crate::rows::{Columns, hex, new_id};
+use crate::rows::{Columns, new_id};
 use crate::statement::Statement;
 use crate::tx::Tx;
 
@@ -251,5 +252,5 @@ fn stored_dedupe_key(new: &NewLink<'_>, key: &str) -> String {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
-    hex(&digest.finalize()[..DEDUPE_KEY_BYTES])
+    HEXLOWER.encode(&digest.finalize()[..DEDUPE_KEY_BYTES])
 }

@@ -1,10 +1,11 @@
 //! Listing links, page by page, by key and never by offset: a page costs the same wherever it is.
 
+use data_encoding::HEXLOWER;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 
 use crate::error::StoreError;
 use crate::link::{Link, link_columns, read_link};
-use crate::rows::{account_number, domain_number, hex, link_bytes, unhex};
+use crate::rows::{account_number, domain_number, link_bytes};
 use crate::statement::Statement;
 use crate::tx::ReadTx;
 
@@ -142,12 +143,12 @@ const LIST_BY_SLUG_SQL: &str = concat!(
 
 /// A letter for the order, the place in it and the link there, in characters that need no escaping anywhere.
 fn encode_cursor(order: char, place: &str, link_id: &LinkId) -> String {
-    format!("{order}{}{}", hex(&link_bytes(link_id)), hex(place.as_bytes()))
+    format!("{order}{}{}", HEXLOWER.encode(&link_bytes(link_id)), HEXLOWER.encode(place.as_bytes()))
 }
 
 /// Place and link, if this is a cursor of that order.
 fn decode_cursor(order: char, cursor: &str) -> Option<(String, Vec<u8>)> {
-    let mut bytes = unhex(cursor.strip_prefix(order)?)?;
+    let mut bytes = HEXLOWER.decode(cursor.strip_prefix(order)?.as_bytes()).ok()?;
     let place = String::from_utf8((bytes.len() > 16).then(|| bytes.split_off(16))?).ok()?;
     // A NUL would be refused by PostgreSQL with an error of its own.
     (!place.contains('\0')).then_some((place, bytes))

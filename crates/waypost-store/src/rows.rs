@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row, Type};
 use waypost_core::Timestamp;
@@ -43,25 +44,7 @@ fn number_of(id: &str) -> i64 {
 /// The link's bytes; some that no link has where the id was not made here.
 pub(crate) fn link_bytes(link_id: &LinkId) -> Vec<u8> {
     let hex = link_id.as_str().split_once('_').map_or("", |(_, hex)| hex);
-    unhex(hex).filter(|bytes| bytes.len() == 16).unwrap_or_default()
-}
-
-/// The bytes that lower-case hex digits stand for.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
-}
-
-/// Lower-case hex digits of these bytes.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    HEXLOWER.decode(hex.as_bytes()).ok().filter(|bytes| bytes.len() == 16).unwrap_or_default()
 }
 
 /// A count or version as the database keeps it.
@@ -157,7 +140,7 @@ impl<'r> Columns<'r> {
     pub(crate) fn corrupt(&self, column: &str, reason: &dyn std::fmt::Display) -> StoreError {
         let text = self.row.try_get::<String, _>("id").ok();
         let number = || self.row.try_get::<i64, _>("id").ok().map(|number| format!("{number:016x}"));
-        let bytes = || self.row.try_get::<Vec<u8>, _>("id").ok().map(|bytes| hex(&bytes));
+        let bytes = || self.row.try_get::<Vec<u8>, _>("id").ok().map(|bytes| HEXLOWER.encode(&bytes));
         let id = text.or_else(number).or_else(bytes).unwrap_or_else(|| "(no id)".to_owned());
         StoreError::Corrupt { what: self.what, id, reason: format!("{column}: {reason}") }
     }

@@ -1,11 +1,12 @@
 //! What every instance has: a default account, an anonymous account, a default domain, a name of its own.
 
+use data_encoding::HEXLOWER;
 use waypost_core::Hostname;
 
 use crate::accounts::{Account, AccountKind};
 use crate::domains::{Domain, NewDomain};
 use crate::error::StoreError;
-use crate::rows::{hex, new_id};
+use crate::rows::new_id;
 use crate::tx::Tx;
 
 /// What every instance has.
@@ -32,7 +33,7 @@ impl Tx {
     pub async fn init(&mut self, default_host: &Hostname) -> Result<Setup, StoreError> {
         let default_account = self.ensure_account(AccountKind::Default, "Default").await?;
         let anonymous_account = self.ensure_account(AccountKind::Anonymous, "Anonymous").await?;
-        let instance_id = self.get_or_insert_setting("instance_id", &hex(&new_id())).await?;
+        let instance_id = self.get_or_insert_setting("instance_id", &HEXLOWER.encode(&new_id())).await?;
         let (default_domain, renamed_from) = match self.get_default_domain().await? {
             None => {
                 let new =

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
+use fastrand::Rng;
 use waypost_table::{Change, Reader, Table, TableError, TableOptions};
 
 const FOLDER_VARIABLE: &str = "WAYPOST_TABLE_TEST_DAMAGED_FOLDER";
@@ -20,17 +21,6 @@ const FLIPS: u64 = 60;
 const SEED_VARIABLE: &str = "WAYPOST_TABLE_TEST_FLIP_SEED";
 /// Says how many instead.
 const FLIPS_VARIABLE: &str = "WAYPOST_TABLE_TEST_FLIPS";
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// The version that this link has in the end (those of the last batch had the first one before); every link has some, and some
 /// are rewritten often, so that pages were freed.
@@ -172,18 +162,18 @@ fn mend(table: &Table, what: &str) {
 }
 
 /// A bit of the file: of anything, or of what LMDB computes with.
-fn bit(random: &mut Random, sound: &[u8], number: u64) -> u64 {
+fn bit(random: &mut Rng, sound: &[u8], number: u64) -> u64 {
     let pages = sound.len() as u64 / 4_096;
-    let page = random.below(pages) * 4_096;
+    let page = random.u64(..pages) * 4_096;
     let byte = match number % 5 {
-        0 => random.below(sound.len() as u64),
-        1 => page + random.below(16),
-        2 => page + 16 + random.below(80),
+        0 => random.u64(..sound.len() as u64),
+        1 => page + random.u64(..16),
+        2 => page + 16 + random.u64(..80),
         // A node's head, wherever one may be: near the page's end.
-        3 => page + 4_095 - random.below(700),
-        _ => random.below(2) * 4_096 + random.below(152),
+        3 => page + 4_095 - random.u64(..700),
+        _ => random.u64(..2) * 4_096 + random.u64(..152),
     };
-    byte * 8 + random.below(8)
+    byte * 8 + random.u64(..8)
 }
 
 /// Not a test by itself: does the damage, for the folder in the environment variable.
@@ -194,7 +184,7 @@ fn damages_of_one_process() {
     let (sound, data) = filled(&path);
     let current = fs::read(path.join("CURRENT")).unwrap();
     let seed = std::env::var(SEED_VARIABLE).map_or(0, |text| text.parse::<u64>().unwrap());
-    let mut random = Random(0x2545_f491_4f6c_dd1d ^ seed);
+    let mut random = Rng::with_seed(0x2545_f491_4f6c_dd1d ^ seed);
     let (mut damaged, mut unknown) = (0, 0);
     let flips = std::env::var(FLIPS_VARIABLE).map_or(FLIPS, |text| text.parse().unwrap());
     for number in 0..flips {
@@ -287,7 +277,7 @@ fn bits_that_flip_under_an_open_table_harm_no_look_up() {
     let reader = Reader::new(Arc::new(open(folder.path()).unwrap()));
     reader.table().confirm().unwrap();
     let file = File::options().write(true).open(&data).unwrap();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     for number in 0..60 {
         // Both meta pages are written at each commit, and read at each look-up.
         let bit = bit(&mut random, &sound, number % 4).max(8_192 * 8);

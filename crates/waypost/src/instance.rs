@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use waypost_control::{App, ControlSettings, GrantRequest, PUBLIC_URL_SETTING, PublicUrl};
 use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
@@ -252,12 +253,10 @@ fn issue_grant(key: &GrantKey, request: GrantRequest<'_>, is_https: bool) -> Str
 async fn read_grant_key(store: &Store) -> anyhow::Result<GrantKey> {
     let mut fresh = [0_u8; 32];
     getrandom::fill(&mut fresh).context("draw a key for unlock grants")?;
-    let fresh: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh = HEXLOWER.encode(&fresh);
     let mut tx = store.begin("get_grant_key").await?;
     let text = tx.get_or_insert_setting(GRANT_KEY_SETTING, &fresh).await?;
     tx.commit().await?;
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { anyhow::bail!("the stored grant key is damaged") };
-    let read = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    let bytes = pairs.iter().map(read).collect::<Option<Vec<u8>>>().and_then(|bytes| bytes.try_into().ok());
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
     Ok(GrantKey::new(bytes.context("the stored grant key is damaged")?))
 }

@@ -1,5 +1,7 @@
 //! Licences of dependencies: only ones that let the product be shipped under MIT or Apache-2.0 without further duties.
 
+use spdx::{Expression, LicenseReq, ParseMode};
+
 use super::Finding;
 use super::metadata::Metadata;
 
@@ -31,42 +33,8 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
 
 /// Whether an SPDX expression can be met with permissive licences alone. `/`, an old way to write OR, is understood.
 fn is_permissive(expression: &str) -> bool {
-    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
-    let mut words = spaced.split_whitespace().peekable();
-    any_of(&mut words) && words.next().is_none()
-}
-
-type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
-
-fn any_of(words: &mut Words<'_>) -> bool {
-    let mut holds = all_of(words);
-    while words.next_if_eq(&"OR").is_some() {
-        holds |= all_of(words);
-    }
-    holds
-}
-
-fn all_of(words: &mut Words<'_>) -> bool {
-    let mut holds = one(words);
-    while words.next_if_eq(&"AND").is_some() {
-        holds &= one(words);
-    }
-    holds
-}
-
-fn one(words: &mut Words<'_>) -> bool {
-    match words.next() {
-        Some("(") => {
-            let holds = any_of(words);
-            words.next_if_eq(&")").is_some() && holds
-        }
-        Some(name) => {
-            let exception = words.next_if_eq(&"WITH").and_then(|_| words.next());
-            let name = exception.map_or_else(|| name.to_owned(), |exception| format!("{name} WITH {exception}"));
-            PERMISSIVE.contains(&name.as_str())
-        }
-        None => false,
-    }
+    let allows = |licence: &LicenseReq| PERMISSIVE.contains(&licence.to_string().as_str());
+    Expression::parse_mode(expression, ParseMode::LAX).is_ok_and(|expression| expression.evaluate(allows))
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ const FORBIDDEN: [(&str, &[&str]); 2] = [
             "println!",
             "print!(",
             "dbg!",
-            "include_str!(\"/",
         ],
     ),
     ("crates/waypost-worker/src/", &["std::fs", "std::thread", "std::process"]),

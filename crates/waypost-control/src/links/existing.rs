@@ -3,6 +3,7 @@
 //! A link with a slug is there where the caller has a link on that slug. One without a slug is there where the same item, to
 //! the letter, was taken before: the store keeps a digest of it with the link.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use waypost_api::link::{BulkItem, ExistingOutcome, IfExists};
 use waypost_core::LinkRecord;
@@ -43,7 +44,7 @@ fn dedupe_key(fields: &[(String, String)]) -> String {
         }
     }
     let digest: [u8; 32] = digest.finalize().into();
-    format!("bulk {}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("bulk {}", HEXLOWER.encode(&digest))
 }
 
 /// A digest of what a link does; of its password only whether there is one.

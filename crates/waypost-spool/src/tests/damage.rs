@@ -1,7 +1,9 @@
 //! Bytes that are not what was written.
 
+use fastrand::Rng;
+
 use super::consumer::{Fate, payload, small};
-use super::memory::{Memory, Random};
+use super::memory::Memory;
 use super::world::World;
 use crate::format::{HEADER_BYTES, RECORD_HEAD_BYTES, SegmentId, record_bytes};
 use crate::identity::IDENTITY;
@@ -137,12 +139,12 @@ fn a_damaged_length_near_the_end_hides_no_record() {
 #[test]
 fn random_damage_to_large_files_is_counted() {
     for seed in 0..60 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let mut world = with_records(400, seed % 2 == 0);
-        for _ in 0..random.below(6) {
-            let number = 1 + random.below(4) as u32;
-            let bytes: Vec<u8> = (0..random.below(900)).map(|_| random.next() as u8).collect();
-            let offset = random.below(8192 - bytes.len() as u64);
+        for _ in 0..random.u64(..6) {
+            let number = 1 + random.u64(..4) as u32;
+            let bytes: Vec<u8> = (0..random.u64(..900)).map(|_| random.u64(..) as u8).collect();
+            let offset = random.u64(..8192 - bytes.len() as u64);
             world.memory.overwrite(&segment(number), offset, &bytes);
         }
         world.answered.insert(1, (1..=400).map(|sequence| Fate::Record(payload(1, sequence, 60))).collect());
@@ -188,7 +190,7 @@ fn the_stores_of_an_append_may_arrive_in_any_order_and_number() {
     let after = world.memory.content(&segment(1));
     let changed: Vec<usize> = (0..before.len()).filter(|offset| before[*offset] != after[*offset]).collect();
     assert!(changed.len() > 60);
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     for round in 0..600 {
         let mut torn = before.clone();
         let from_the_front = round / 2 % (changed.len() + 1);
@@ -196,7 +198,7 @@ fn the_stores_of_an_append_may_arrive_in_any_order_and_number() {
             let is_there = match round % 3 {
                 0 => index < from_the_front,
                 1 => index >= from_the_front,
-                _ => random.below(2) == 0,
+                _ => random.u64(..2) == 0,
             };
             if is_there {
                 torn[*offset] = after[*offset];
@@ -216,7 +218,7 @@ fn the_stores_of_a_loss_may_arrive_in_any_order_and_number() {
     world.open();
     world.memory.fill_up();
     world.add_writer();
-    let mut random = Random(2);
+    let mut random = Rng::with_seed(2);
     for count in 1..40 {
         let before = world.memory.content(LOSSES);
         let _ = world.append(0, 60);
@@ -224,7 +226,7 @@ fn the_stores_of_a_loss_may_arrive_in_any_order_and_number() {
         for _ in 0..4 {
             let mut torn = before.clone();
             for offset in 0..torn.len() {
-                if random.below(2) == 0 {
+                if random.u64(..2) == 0 {
                     torn[offset] = after[offset];
                 }
             }

@@ -4,8 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use super::consumer::{Consumer, Fate, payload};
-use super::memory::Random;
 use crate::{Appended, Spool, SpoolOptions};
 
 /// Names the folder for the child; without it the child's test does nothing.
@@ -73,11 +74,11 @@ fn run_child(folder: &std::path::Path, lines: usize) -> (u64, Vec<bool>) {
 #[test]
 fn what_a_killed_process_said_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    let mut random = Random(3);
+    let mut random = Rng::with_seed(3);
     let mut consumer = Consumer::default();
     let mut last_epoch = 0;
     for round in 0..ROUNDS {
-        let (epoch, said) = run_child(folder.path(), 1 + random.below(3000) as usize);
+        let (epoch, said) = run_child(folder.path(), 1 + random.u64(..3000) as usize);
         assert!(epoch > last_epoch);
         last_epoch = epoch;
         // Now and then the backlog stays, so that the spool gets full.

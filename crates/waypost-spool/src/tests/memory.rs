@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use fastrand::Rng;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 
@@ -19,24 +20,6 @@ use crate::{FileSystem, Mapping, Populate, SpoolFile};
 
 /// What a disk writes whole.
 const SECTOR_BYTES: usize = 512;
-
-/// A small generator of numbers from a seed.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
 
 /// The kinds of operation, for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,16 +96,16 @@ impl Inode {
     }
 
     /// What is there after a power loss: of sectors not synced, any may have reached the disk.
-    fn after_power_loss(&self, random: &mut Random) -> Vec<u8> {
+    fn after_power_loss(&self, random: &mut Rng) -> Vec<u8> {
         let mut kept = lock(&self.durable).clone();
         let content = self.content();
-        let style = random.below(4);
+        let style = random.u64(..4);
         for (old, new) in kept.chunks_mut(SECTOR_BYTES).zip(content.chunks(SECTOR_BYTES)) {
             let is_written = match style {
                 0 => false,
-                1 => random.below(8) == 0,
-                2 => random.below(8) != 0,
-                _ => random.below(2) == 0,
+                1 => random.u64(..8) == 0,
+                2 => random.u64(..8) != 0,
+                _ => random.u64(..2) == 0,
             };
             if is_written {
                 old.copy_from_slice(new);
@@ -210,10 +193,10 @@ impl Memory {
 
     /// The folder after a power loss: names changed in their order up to some point, and any sectors not synced lost.
     pub(crate) fn after_power_loss(&self, seed: u64) -> Memory {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let state = lock(&self.state);
         let mut names = state.durable_names.clone();
-        let kept = random.below(state.changes.len() as u64 + 1) as usize;
+        let kept = random.u64(..state.changes.len() as u64 + 1) as usize;
         for change in &state.changes[..kept] {
             change.apply(&mut names);
         }

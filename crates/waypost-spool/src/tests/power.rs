@@ -1,33 +1,35 @@
 //! Power losses: any part of what was not flushed may be gone, and nothing else.
 
+use fastrand::Rng;
+
 use super::consumer::{Fate, small};
-use super::memory::{Memory, Random};
+use super::memory::Memory;
 use super::world::World;
 use crate::LossCause;
 
 /// One history with a power loss at its end, and a second one soon after the restart.
 fn live_through(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let mut world = World::on(Memory::new(), small());
-    world.options.bytes_max = (4 + random.below(8)) * 8192;
+    world.options.bytes_max = (4 + random.u64(..8)) * 8192;
     for _ in 0..2 {
         world.open();
-        for _ in 0..=random.below(2) {
+        for _ in 0..=random.u64(..2) {
             world.add_writer();
         }
-        for _ in 0..random.below(12) {
-            for _ in 0..random.below(25) {
-                let writer = random.below(world.writers.len() as u64) as usize;
-                let _ = world.append(writer, random.below(700) as usize);
+        for _ in 0..random.u64(..12) {
+            for _ in 0..random.u64(..25) {
+                let writer = random.u64(..world.writers.len() as u64) as usize;
+                let _ = world.append(writer, random.u64(..700) as usize);
             }
-            match random.below(5) {
+            match random.u64(..5) {
                 0 | 1 => world.flush().unwrap(),
                 2 => drop(world.prepare()),
-                3 => world.consume(random.below(20) as usize).unwrap(),
+                3 => world.consume(random.u64(..20) as usize).unwrap(),
                 _ => world.release().unwrap(),
             }
         }
-        let after = world.memory.after_power_loss(random.next());
+        let after = world.memory.after_power_loss(random.u64(..));
         // A consumer keeps what it has committed.
         world.go_on_with(after);
     }
