@@ -104,22 +104,12 @@ impl LastHost {
 fn is_name(host: &[u8]) -> bool {
     let (mut is_name, mut last) = (true, b'.');
     for &byte in host {
-        is_name &= NAME_BYTES[usize::from(byte)] && (byte != b'.' || last != b'.');
+        is_name &=
+            (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) && (byte != b'.' || last != b'.');
         last = byte;
     }
     is_name && last != b'.' && host.len() <= HOST_BYTES_MAX
 }
-
-/// The bytes a host name may have; a table, because every request's host goes through it.
-static NAME_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-        byte += 1;
-    }
-    table
-};
 
 fn is_port(port: &[u8]) -> bool {
     let number = port.iter().try_fold(0_u32, |number, digit| match digit {
