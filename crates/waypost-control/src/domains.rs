@@ -101,6 +101,7 @@ impl App {
 fn show(domain: Domain) -> api::Domain {
     api::Domain {
         id: domain.domain_id,
+        host_unicode: domain.host.to_unicode(),
         host: domain.host.into(),
         is_default: domain.is_default,
         shared: domain.account_id.is_none(),
