@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use http::Method;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
+use waypost_api::link::LinkPage;
 
 use crate::api_path::with_query;
 use crate::cli::{ExportArgs, ExportFormat};
@@ -50,13 +52,12 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     loop {
         let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
         let page = client.call_patiently(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
-        let links = page["links"].as_array().context("the answer lists no links")?;
-        for link in links {
-            writer.write_link(link.as_object().context("the answer lists something that is no link")?)?;
-        }
-        count += links.len() as u64;
+        // As they came, with fields that are not known here.
+        let page: LinkPage<Map<String, Value>> = page.read()?;
+        page.links.iter().try_for_each(|link| writer.write_link(link))?;
+        count += page.links.len() as u64;
         progress.advance(count, 0);
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        cursor = page.next_cursor;
         if cursor.is_none() {
             break;
         }
@@ -88,8 +89,9 @@ async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<S
     loop {
         let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
         let page = client.call_as_anonymous(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
-        count += page["links"].as_array().map_or(0, |links| links.len() as u64);
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        let page: LinkPage<IgnoredAny> = page.read()?;
+        count += page.links.len() as u64;
+        cursor = page.next_cursor;
         if cursor.is_none() || count >= LEFT_OUT_COUNTED_MAX {
             break;
         }

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
+use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LinkResult};
 
 use crate::cli::{IfExists, ImportArgs};
 use crate::client::{Call, Client};
@@ -270,21 +271,23 @@ async fn create_links(
         body.insert("dry_run".to_owned(), Value::Bool(true));
     }
     let answer = client.call_patiently(Call::new(Method::POST, BULK_PATH).body(&body)).await?;
-    let results = answer["results"].as_array().context("the answer has no results")?;
-    Ok(results.iter().map(read_result).collect())
+    let BulkResults { results, .. } = answer.read()?;
+    Ok(results.into_iter().map(read_result).collect())
 }
 
-fn read_result(result: &Value) -> Answer {
-    if let Some(problem) = result.get("problem").filter(|problem| !problem.is_null()) {
-        let problem: Problem = serde_json::from_value(problem.clone()).unwrap_or_default();
-        return Answer::Refused(Refusal::new(&problem.code, problem.reason()));
-    }
-    let warnings = result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-    match result["outcome"].as_str() {
-        Some("unchanged") => Answer::There,
-        Some("kept") => Answer::Kept { short_url: result["short_url"].as_str().unwrap_or_default().to_owned() },
-        Some("updated") => Answer::Updated { warnings: warnings.collect() },
-        Some(_) | None => Answer::Taken { warnings: warnings.collect() },
+fn read_result(result: BulkResult) -> Answer {
+    let LinkResult { short_url, outcome, warnings, .. } = match result {
+        BulkResult::Link(link) => link,
+        BulkResult::Refused { problem, .. } => {
+            let problem = Problem::from(problem);
+            return Answer::Refused(Refusal::new(problem.code(), problem.reason()));
+        }
+    };
+    match outcome {
+        None => Answer::Taken { warnings },
+        Some(ExistingOutcome::Unchanged) => Answer::There,
+        Some(ExistingOutcome::Kept) => Answer::Kept { short_url },
+        Some(ExistingOutcome::Updated) => Answer::Updated { warnings },
     }
 }
 
