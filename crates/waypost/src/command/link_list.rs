@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use http::Method;
-use waypost_api::link::{Link, LinkPage};
+use waypost_api::link::{Link, LinkPage, PAGE_LINKS_MAX};
 
 use crate::api_path::with_query;
 use crate::cli::ClientArgs;
@@ -14,8 +14,6 @@ use crate::command::with_client;
 use crate::print::{self, Column};
 use crate::reply::Kept;
 
-/// Links of one page of a list.
-const PAGE_LINKS: u64 = 1_000;
 /// What a link is marked with that nobody signed in for.
 const ANONYMOUS: &str = "anonymous";
 
@@ -71,7 +69,7 @@ struct Pages {
 
 impl Pages {
     fn new(anonymous: bool, limit: u64) -> Self {
-        let page_links = limit.clamp(1, PAGE_LINKS);
+        let page_links = limit.clamp(1, PAGE_LINKS_MAX.into());
         Self { anonymous, page_links, links: VecDeque::new(), cursor: None, is_over: false }
     }
 

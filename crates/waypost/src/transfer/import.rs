@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
-use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LinkResult};
+use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LINKS_PER_CALL_MAX, LinkResult};
 
 use crate::cli::{IfExists, ImportArgs};
 use crate::client::{Call, Client};
@@ -24,8 +24,6 @@ use crate::transfer::row::{Refusal, Row, TargetDomain};
 use crate::transfer::source::Source;
 
 const BULK_PATH: &str = "/api/v1/links/bulk";
-/// Links of one call; the API's own limit.
-const BATCH_LINKS_MAX: usize = 1_000;
 /// Bytes of the links of one call, well below the API's limit on a body.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Calls under way at once.
@@ -149,7 +147,7 @@ struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH_LINKS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.lines.len() >= LINKS_PER_CALL_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     fn push(&mut self, row: Row, repeats: &mut Repeats) {
