@@ -47,11 +47,12 @@ pub struct ApiKeyList {
 }
 
 /// A key to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CreateApiKey {
     /// What people call it; empty where nothing is said.
     pub name: String,
     /// From when on it opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
 

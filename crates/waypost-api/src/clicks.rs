@@ -28,6 +28,13 @@ pub struct ClickPage {
     pub damaged: u64,
 }
 
+/// Clicks that a live feed has passed over, because they came faster than its reader took them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedClicks {
+    /// How many; `null` where that is not known.
+    pub clicks: Option<u64>,
+}
+
 /// What was erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
@@ -46,7 +53,7 @@ pub struct Retention {
 }
 
 /// For how long raw clicks are to be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SetRetention {
     /// `None` for the instance's default.
     pub days: Option<u32>,

@@ -15,7 +15,8 @@ pub struct Domain {
     pub id: DomainId,
     /// Its host, in lower case and punycode.
     pub host: String,
-    /// The host as people read it.
+    /// The host as people read it; the same where it has no letters beyond ASCII.
+    #[serde(default)]
     pub host_unicode: String,
     /// Whether links that name no domain live on it.
     pub is_default: bool,

@@ -19,4 +19,4 @@ pub mod sync;
 pub mod webhook;
 
 pub use format::Format;
-pub use problem::{FieldError, Invalid, ProblemCode, ProblemDocument, problems_markdown};
+pub use problem::{CodeName, FieldError, FieldProblem, Invalid, ProblemCode, ProblemDocument, problems_markdown};

@@ -2,6 +2,8 @@
 
 mod code;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use waypost_core::quoted::Shown;
 
@@ -11,7 +13,7 @@ pub use code::{ProblemCode, problems_markdown};
 const TYPE_BASE: &str = "/docs/problems#";
 
 /// What is wrong with one field of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// The field, as a path: `rules[0].to.url`. Empty for the whole.
     pub field: String,
@@ -21,8 +23,9 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// A problem document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A problem document. Whatever is missing is empty: some problems are answered by what stands before a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProblemDocument {
     /// Where the kind of problem is described.
     #[serde(rename = "type")]
@@ -32,13 +35,30 @@ pub struct ProblemDocument {
     /// The HTTP status.
     pub status: u16,
     /// Which kind of problem it is.
-    pub code: ProblemCode,
+    pub code: CodeName,
     /// What happened this time.
     pub detail: String,
     /// The fields that are at fault, where some are.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
 }
+
+/// What is wrong with one field, in a problem document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FieldProblem {
+    /// The field, as a path: `rules[0].to.url`. Empty for the whole.
+    pub field: String,
+    /// The problem's code.
+    pub code: CodeName,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+/// The name of a problem's code as it is written and read. A newer server may write one that is not known here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CodeName(Cow<'static, str>);
 
 /// Why a request cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +93,32 @@ impl ProblemDocument {
     /// A document of this kind.
     pub fn new(code: ProblemCode, detail: String, errors: Vec<FieldError>) -> Self {
         let kind = format!("{TYPE_BASE}{}", code.name());
-        Self { kind, title: code.title().to_owned(), status: code.status(), code, detail, errors }
+        let errors = errors.into_iter().map(FieldProblem::from).collect();
+        Self { kind, title: code.title().to_owned(), status: code.status(), code: code.into(), detail, errors }
+    }
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(error: FieldError) -> Self {
+        Self { field: error.field, code: error.code.into(), detail: error.detail }
+    }
+}
+
+impl From<ProblemCode> for CodeName {
+    fn from(code: ProblemCode) -> Self {
+        Self(Cow::Borrowed(code.name()))
+    }
+}
+
+impl CodeName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The code of the catalogue, where it is one that is known here.
+    pub fn known(&self) -> Option<ProblemCode> {
+        ProblemCode::ALL.iter().find(|code| code.name() == self.0).copied()
     }
 }
 
@@ -99,5 +144,22 @@ impl Invalid {
     #[must_use]
     pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
         Self { errors: errors.into_iter().map(FieldError::shown).collect(), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_of_other_versions_are_read() {
+        let read = |text: &str| serde_json::from_str::<ProblemDocument>(text).expect("a problem document");
+        let newer =
+            read(r#"{"title":"T","code":"of_tomorrow","hint":1,"errors":[{"field":"a","code":"odd","detail":"d"}]}"#);
+        assert_eq!((newer.code.as_str(), newer.code.known(), newer.status), ("of_tomorrow", None, 0));
+        assert_eq!((newer.errors[0].field.as_str(), newer.errors[0].code.as_str()), ("a", "odd"));
+        let own = ProblemDocument::new(ProblemCode::SlugTaken, "d".to_owned(), vec![FieldError::unknown("x")]);
+        assert_eq!(read(&serde_json::to_string(&own).expect("is JSON")), own);
+        assert_eq!(own.code.known(), Some(ProblemCode::SlugTaken));
     }
 }

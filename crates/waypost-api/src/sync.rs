@@ -2,7 +2,8 @@
 
 mod verify;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
 use waypost_core::id::{DomainId, LinkId};
@@ -267,6 +268,17 @@ pub struct Retried {
     pub target: SyncTarget,
     /// How many keys; 0 where all links are.
     pub retried: u64,
+}
+
+impl Serialize for RetrySync {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(1))?;
+        match self {
+            Self::Failed => object.serialize_entry("status", SyncStatus::Failed.name())?,
+            Self::Refill => object.serialize_entry("refill", &true)?,
+        }
+        object.end()
+    }
 }
 
 impl RetrySync {

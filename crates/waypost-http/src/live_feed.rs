@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use axum::body::{Body, Bytes};
 use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
+use waypost_api::clicks::MissedClicks;
 use waypost_control::FeedEvent;
 use waypost_core::click::ClickEvent;
 
@@ -22,8 +23,8 @@ fn to_bytes(event: &FeedEvent) -> Bytes {
         FeedEvent::Open => Bytes::from_static(b": waiting for clicks\n\n"),
         FeedEvent::Click(click) => click_event(click),
         FeedEvent::Missed(clicks) => {
-            let clicks = clicks.map_or_else(|| "null".to_owned(), |clicks| clicks.to_string());
-            format!("event: missed\ndata: {{\"clicks\":{clicks}}}\n\n").into()
+            let json = serde_json::to_string(&MissedClicks { clicks: *clicks }).expect("a number is JSON");
+            format!("event: missed\ndata: {json}\n\n").into()
         }
         FeedEvent::Idle => Bytes::from_static(b":\n\n"),
     }

@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::{Map, Value};
+use serde::Serialize;
 use tower::ServiceExt as _;
 use url::Url;
 use waypost_control::App;
@@ -28,6 +28,7 @@ use crate::data_dir::{DataDir, DataDirError, SocketPath};
 use crate::instance::{Instance, http_settings};
 use crate::print;
 use crate::problem::Problem;
+use crate::reply::Reply;
 use crate::serve::default_public_url;
 
 /// The largest answer that is taken, in bytes: a page of 1,000 large links fits.
@@ -96,8 +97,8 @@ impl Call {
     }
 
     /// With this body.
-    pub(crate) fn body(self, body: &Map<String, Value>) -> Self {
-        let body = serde_json::to_vec(body).expect("an object of JSON values is JSON");
+    pub(crate) fn body(self, body: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("what the API is asked is JSON");
         Self { body: Some(body.into()), ..self }
     }
 
@@ -167,25 +168,25 @@ impl Client {
         Ok(Self { transport: Transport::open_folder(&config, absent).await?, anonymous: args.anonymous })
     }
 
-    /// Makes a call and reads its answer; `null` where there is no body.
+    /// Makes a call and takes its answer.
     ///
     /// # Errors
     /// A [`Problem`] where the instance refuses, another error where it cannot be reached or does not speak the API.
-    pub(crate) async fn call(&self, call: Call) -> anyhow::Result<Value> {
+    pub(crate) async fn call(&self, call: Call) -> anyhow::Result<Reply> {
         let answer = self.send(&call).await?;
-        read_answer(&answer)
+        read_answer(answer)
     }
 
     /// As [`Client::call`], and where the instance asks to come back later without having done anything, does so.
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub(crate) async fn call_patiently(&self, call: Call) -> anyhow::Result<Value> {
+    pub(crate) async fn call_patiently(&self, call: Call) -> anyhow::Result<Reply> {
         for _ in 1..PATIENCE_TRIES_MAX {
             let answer = self.send(&call).await?;
             // Only 429 says that nothing was done; after a 503 that is not sure.
             if answer.status != StatusCode::TOO_MANY_REQUESTS {
-                return read_answer(&answer);
+                return read_answer(answer);
             }
             let wait = answer.retry_after.unwrap_or(Duration::from_secs(1));
             tokio::time::sleep(wait.min(PATIENCE_WAIT_MAX)).await;
@@ -214,7 +215,7 @@ impl Client {
             return Ok(AnswerStream { body });
         }
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        read_answer(&Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the answer is no stream"))
+        read_answer(Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the answer is no stream"))
     }
 
     /// Whether this is the operator, who sees the links of all who have no account.
@@ -234,7 +235,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub(crate) async fn call_as_anonymous(&self, call: Call) -> anyhow::Result<Value> {
+    pub(crate) async fn call_as_anonymous(&self, call: Call) -> anyhow::Result<Reply> {
         self.call_patiently(Call { anonymous: true, ..call }).await
     }
 
@@ -315,14 +316,11 @@ impl Transport {
     }
 }
 
-fn read_answer(answer: &Answer) -> anyhow::Result<Value> {
+fn read_answer(answer: Answer) -> anyhow::Result<Reply> {
     if !answer.status.is_success() {
         return Err(Problem::read(answer.status, &answer.body).into());
     }
-    if answer.body.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(&answer.body).context("the answer is not JSON: is this a waypost server?")
+    Reply::of(answer.body)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

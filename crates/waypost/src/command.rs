@@ -22,19 +22,7 @@ pub(crate) use sync::run_sync;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use serde_json::Value;
-
 use crate::client::Client;
-
-/// A text field of an answer; empty where there is none.
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field].as_str().unwrap_or_default()
-}
-
-/// The items of a list in an answer.
-fn items<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value[field].as_array().map_or(&[], Vec::as_slice)
-}
 
 /// Asks a person on the terminal.
 ///

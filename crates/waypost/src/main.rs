@@ -14,6 +14,7 @@ mod instance;
 mod lines;
 mod print;
 mod problem;
+mod reply;
 mod serve;
 mod transfer;
 mod visitor_salts;

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Columns of a table keep this many blanks between them.
@@ -32,8 +32,8 @@ pub(crate) fn note(text: &str) {
 ///
 /// # Errors
 /// As [`line()`].
-pub(crate) fn json(value: &Value) -> io::Result<()> {
-    line(&value.to_string())
+pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<()> {
+    line(&serde_json::to_string(value)?)
 }
 
 /// A column of a table.

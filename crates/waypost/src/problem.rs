@@ -3,69 +3,73 @@
 use std::fmt;
 
 use http::StatusCode;
-use serde::Deserialize;
+use waypost_api::{ProblemCode, ProblemDocument};
 
 /// Characters shown of an answer that is no problem document.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// A problem as the API states it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, thiserror::Error)]
-#[serde(default)]
-pub(crate) struct Problem {
-    pub(crate) status: u16,
-    /// The stable name.
-    pub(crate) code: String,
-    title: String,
-    detail: String,
-    errors: Vec<FieldError>,
-}
-
-/// What is wrong with one field.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-struct FieldError {
-    field: String,
-    detail: String,
-}
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) struct Problem(ProblemDocument);
 
 impl Problem {
     /// Reads the body of a refusal; one that is no problem document stands for itself.
     pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
-        let read: Option<Self> = serde_json::from_slice(body).ok().filter(|problem: &Self| !problem.title.is_empty());
-        read.unwrap_or_else(|| Self {
+        let read = serde_json::from_slice(body).ok().filter(|document: &ProblemDocument| !document.title.is_empty());
+        Self(read.unwrap_or_else(|| ProblemDocument {
             status: status.as_u16(),
-            code: String::new(),
             title: format!("The server answered {status}"),
             detail: show_text(body),
-            errors: Vec::new(),
-        })
+            ..ProblemDocument::default()
+        }))
+    }
+
+    /// Whether there is no such thing as was asked for.
+    pub(crate) const fn is_not_found(&self) -> bool {
+        self.0.status == StatusCode::NOT_FOUND.as_u16()
+    }
+
+    /// The stable name of its kind; one of a newer server, too.
+    pub(crate) fn code(&self) -> &str {
+        self.0.code.as_str()
     }
 
     /// What is wrong, in one line.
     pub(crate) fn reason(&self) -> String {
-        let fields = self.errors.iter().filter(|error| !error.field.is_empty());
+        let ProblemDocument { title, detail, errors, .. } = &self.0;
+        let fields = errors.iter().filter(|error| !error.field.is_empty());
         let fields: Vec<String> = fields.map(|error| format!("{}: {}", error.field, error.detail)).collect();
-        match (fields.is_empty(), self.detail.is_empty()) {
+        match (fields.is_empty(), detail.is_empty()) {
             (false, _) => fields.join("; "),
-            (true, false) => self.detail.clone(),
-            (true, true) => self.title.clone(),
+            (true, false) => detail.clone(),
+            (true, true) => title.clone(),
         }
     }
 
     fn advice(&self) -> Option<&'static str> {
-        Some(match self.code.as_str() {
-            "unauthorized" => {
+        Some(match self.0.code.known()? {
+            ProblemCode::Unauthorized => {
                 "Give a key by --key or WAYPOST_KEY; `waypost key create` on the server's machine makes one."
             }
-            "forbidden" => "Run the command on the server's machine, without --server.",
-            "slug_taken" => "Choose another slug, or leave it out and get a random one.",
-            "slug_reserved" => "Choose another slug: the product answers this one itself.",
-            "domain_unknown" => "`waypost domain list` shows the domains; `waypost domain create` makes one.",
-            "stale_version" => "Somebody else changed the link: look at it with `waypost link show`, then try again.",
-            "rate_limited" | "unavailable" => "Try again in a moment.",
-            "not_at_edge" => "It is saved. The redirect server takes it as soon as it can; see the server's log.",
+            ProblemCode::Forbidden => "Run the command on the server's machine, without --server.",
+            ProblemCode::SlugTaken => "Choose another slug, or leave it out and get a random one.",
+            ProblemCode::SlugReserved => "Choose another slug: the product answers this one itself.",
+            ProblemCode::DomainUnknown => "`waypost domain list` shows the domains; `waypost domain create` makes one.",
+            ProblemCode::StaleVersion => {
+                "Somebody else changed the link: look at it with `waypost link show`, then try again."
+            }
+            ProblemCode::RateLimited | ProblemCode::Unavailable => "Try again in a moment.",
+            ProblemCode::NotAtEdge => {
+                "It is saved. The redirect server takes it as soon as it can; see the server's log."
+            }
             _ => return None,
         })
+    }
+}
+
+impl From<ProblemDocument> for Problem {
+    fn from(document: ProblemDocument) -> Self {
+        Self(document)
     }
 }
 
@@ -78,17 +82,17 @@ fn show_text(body: &[u8]) -> String {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.title)?;
+        let ProblemDocument { title, detail, errors, .. } = &self.0;
+        write!(f, "{title}")?;
         // What the title says already is not said again.
-        let said = self.detail.get(..self.title.len()).filter(|start| start.eq_ignore_ascii_case(&self.title));
-        let rest =
-            said.map_or(self.detail.as_str(), |said| self.detail[said.len()..].trim_start_matches([':', ';', ' ']));
+        let said = detail.get(..title.len()).filter(|start| start.eq_ignore_ascii_case(title));
+        let rest = said.map_or(detail.as_str(), |said| detail[said.len()..].trim_start_matches([':', ';', ' ']));
         if !rest.is_empty() {
             write!(f, ": {rest}")?;
         }
         // A single field is in the detail already.
-        if self.errors.len() > 1 {
-            for error in &self.errors {
+        if errors.len() > 1 {
+            for error in errors {
                 write!(f, "\n  {}: {}", error.field, error.detail)?;
             }
         }
@@ -125,6 +129,11 @@ mod tests {
             StatusCode::CONFLICT,
             r#"{"title":"Links are pushed nowhere","detail":"links are pushed nowhere: configure it"}"#,
             ("Links are pushed nowhere: configure it", "links are pushed nowhere: configure it"),
+        );
+        check(
+            StatusCode::CONFLICT,
+            r#"{"title":"Of tomorrow","status":409,"code":"of_tomorrow","detail":"wait","hint":{}}"#,
+            ("Of tomorrow: wait", "wait"),
         );
         check(
             StatusCode::BAD_GATEWAY,

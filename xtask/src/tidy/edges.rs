@@ -115,6 +115,7 @@ const RULES: [Rule; 16] = [
     Rule {
         name: "waypost",
         uses: &[
+            "waypost-api",
             "waypost-core",
             "waypost-table",
             "waypost-spool",

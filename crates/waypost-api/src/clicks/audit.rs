@@ -58,6 +58,7 @@ pub struct EpochAudit {
 
 /// Declared losses by their cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LostClicks {
     /// There was no room.
     pub full: u64,

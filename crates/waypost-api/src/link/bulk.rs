@@ -1,6 +1,7 @@
 //! Many links in one request, each with an outcome of its own.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use waypost_core::id::LinkId;
@@ -169,7 +170,7 @@ pub struct BulkResults {
 }
 
 /// What became of one link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum BulkResult {
     /// It was not made.
@@ -181,6 +182,24 @@ pub enum BulkResult {
     },
     /// It is there, now or before.
     Link(LinkResult),
+}
+
+/// By the field that only one of them has, so that a fault is said of the field that has it.
+impl<'de> Deserialize<'de> for BulkResult {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Map::deserialize(deserializer)?;
+        if object.get("problem").is_none_or(Value::is_null) {
+            return LinkResult::deserialize(object).map(Self::Link).map_err(D::Error::custom);
+        }
+        let Refused { problem, status } = Refused::deserialize(object).map_err(D::Error::custom)?;
+        Ok(Self::Refused { problem, status })
+    }
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    problem: ProblemDocument,
+    status: u16,
 }
 
 /// A link that was made, or was there.

@@ -44,11 +44,11 @@ impl ListLinks {
     }
 }
 
-/// A page of links.
+/// A page of links. Whoever passes links on as they came reads them as something else than [`Link`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkPage {
+pub struct LinkPage<L = Link> {
     /// In the order of their slugs.
-    pub links: Vec<Link>,
+    pub links: Vec<L>,
     /// What asks for the next page; `null` at the end.
     pub next_cursor: Option<String>,
 }

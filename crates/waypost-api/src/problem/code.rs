@@ -4,10 +4,6 @@
 
 use std::fmt::Write as _;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use waypost_core::Quoted;
-
 macro_rules! problems {
     ($($(#[$meta:meta])* $variant:ident = $name:literal, $status:literal, $title:literal, $meaning:literal;)+) => {
         /// What kind of problem it is. Names never change their meaning.
@@ -144,20 +140,6 @@ problems! {
         "`webhooks.secrets` is not set, so nobody's signature could be right. Senders that keep what was not taken lose nothing until it is.";
     NotAtEdge = "not_at_edge", 503, "Saved, but the edge has not taken it yet",
         "The change is durable, and will reach the redirect server by itself. Do not send it again without looking.";
-}
-
-impl Serialize for ProblemCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for ProblemCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let found = Self::ALL.iter().find(|code| code.name() == name).copied();
-        found.ok_or_else(|| D::Error::custom(format_args!("{} is no code of a problem known here", Quoted(&name))))
-    }
 }
 
 /// The catalogue as `docs/problems.md`.

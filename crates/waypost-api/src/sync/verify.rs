@@ -1,6 +1,7 @@
 //! Comparing every link with what Workers KV really holds. What is found goes out as it is found, one JSON document a line.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use waypost_core::Timestamp;
 use waypost_core::id::LinkId;
@@ -9,7 +10,7 @@ use crate::problem::Invalid;
 use crate::read::Fields;
 
 /// What is to be done with differences.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerifySync {
     /// Whether links that are missing or different are pushed, and deleted ones deleted.
     pub repair: bool,
@@ -30,7 +31,7 @@ impl VerifySync {
 }
 
 /// A line of a comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum VerifyLine {
     /// How far it is.
@@ -50,6 +51,27 @@ pub enum VerifyLine {
         /// Why it did not.
         error: String,
     },
+}
+
+/// By the field that only one of them has, so that a fault is said of the field that has it.
+impl<'de> Deserialize<'de> for VerifyLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fn read<T: DeserializeOwned, E: serde::de::Error>(value: Value) -> Result<T, E> {
+            T::deserialize(value).map_err(E::custom)
+        }
+        let mut object = Map::deserialize(deserializer)?;
+        if let Some(progress) = object.remove("progress") {
+            return read(progress).map(|progress| Self::Progress { progress });
+        }
+        if let Some(summary) = object.remove("summary") {
+            return read(summary).map(|summary| Self::Summary { summary });
+        }
+        if object.contains_key("difference") {
+            return read(Value::Object(object)).map(Self::Difference);
+        }
+        let error = object.remove("error").ok_or_else(|| D::Error::custom("none of the lines of a comparison"))?;
+        read(error).map(|error| Self::Error { error })
+    }
 }
 
 /// How far a comparison is.
@@ -104,6 +126,19 @@ pub enum DifferenceKind {
     Foreign,
     /// The link cannot be read from the database, so what its value should be is not known.
     Unreadable,
+}
+
+impl DifferenceKind {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Different => "different",
+            Self::Deleted => "deleted",
+            Self::Foreign => "foreign",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 /// A key that is not as it should be.

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use http::Method;
-use serde_json::{Map, Value, json};
+use waypost_api::clicks::{
+    AuditTotals, ClickAudit, EpochAudit, Erased, MissedClicks, RefusedEvent, RefusedPage, Retention, SetRetention,
+};
+use waypost_core::click::ClickEvent;
 
 use crate::api_path::{component, with_query};
 use crate::cli::{ClicksCommand, ClientArgs, ExportFormat, LinkChoice, LinkId, RangeArgs};
@@ -13,8 +16,9 @@ use crate::client::{Call, Client};
 use crate::command::link_find::find_id;
 use crate::command::report::range_pairs;
 use crate::command::server_events::{EventReader, ServerEvent};
-use crate::command::{confirm, items, text, with_client};
+use crate::command::{confirm, with_client};
 use crate::print::{self, counted, grouped};
+use crate::reply::{Kept, read_json};
 use crate::transfer::export::{Target, format_of};
 
 const PATH: &str = "/api/v1/clicks";
@@ -101,11 +105,17 @@ async fn tail(args: &ClientArgs, link: &LinkId, class: &[String]) -> anyhow::Res
 }
 
 fn show_event(event: &ServerEvent, as_json: bool) -> anyhow::Result<()> {
-    let data: Value = serde_json::from_str(&event.data).context("the feed carries something that is not JSON")?;
+    let data = event.data.as_bytes();
     match event.kind.as_str() {
-        "click" if as_json => print::json(&data)?,
-        "click" => print::line(&print::plain(&show_click(&data)))?,
-        "missed" => match data["clicks"].as_u64() {
+        "click" => {
+            let click: Kept<ClickEvent> = read_json(data)?;
+            if as_json {
+                print::json(&click.json)?;
+            } else {
+                print::line(&print::plain(&show_click(&click.value)))?;
+            }
+        }
+        "missed" => match read_json::<MissedClicks>(data)?.clicks {
             Some(clicks) => print::note(&format!("{} came too fast to be shown", counted(clicks, "click"))),
             None => print::note("some clicks came too fast to be shown"),
         },
@@ -115,41 +125,42 @@ fn show_event(event: &ServerEvent, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// When, what was followed, and who followed it, as far as it is known.
-fn show_click(click: &Value) -> String {
-    let domain = text(click, "domain");
-    let place = if domain.is_empty() { "/".to_owned() } else { format!("{domain}/") };
-    let known = ["class", "country_code", "device_type", "os", "browser", "referrer"].map(|field| text(click, field));
-    let known: Vec<&str> = known.into_iter().filter(|value| !value.is_empty()).collect();
-    format!("{}  {place}{}  {}", text(click, "clicked_at"), text(click, "slug"), known.join(" "))
+fn show_click(click: &ClickEvent) -> String {
+    let ClickEvent { clicked_at, domain, slug, class, country_code, device_type, os, browser, referrer, .. } = click;
+    let known = [class, country_code, device_type, os, browser, referrer];
+    let known: Vec<&str> = known.into_iter().map(String::as_str).filter(|value| !value.is_empty()).collect();
+    let clicked_at = clicked_at.map(|at| at.to_string()).unwrap_or_default();
+    format!("{clicked_at}  {domain}/{slug}  {}", known.join(" "))
 }
 
 async fn audit(args: &ClientArgs) -> anyhow::Result<ExitCode> {
     let client = Client::connect(args).await?;
     let target = format!("{PATH}/audit");
-    let audit = with_client(client, async |client| client.call(Call::new(Method::GET, target)).await).await?;
+    let reply = with_client(client, async |client| client.call(Call::new(Method::GET, target)).await).await?;
+    let audit: ClickAudit = reply.read()?;
     if args.json {
-        print::json(&audit)?;
+        reply.print()?;
     } else {
         show_audit(&audit)?;
     }
-    Ok(if audit["ok"] == true { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_OK) })
+    Ok(if audit.ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_OK) })
 }
 
-fn show_audit(audit: &Value) -> anyhow::Result<()> {
-    let rows: Vec<Vec<String>> = items(audit, "epochs").iter().map(show_epoch).collect();
+fn show_audit(audit: &ClickAudit) -> anyhow::Result<()> {
+    let rows: Vec<Vec<String>> = audit.epochs.iter().map(show_epoch).collect();
     let headings = ["EDGE", "EPOCH", "RECEIVED", "GAPS", "STORED", "LOST", "LAST", "STATE"];
     print::table(&headings, &rows, "No edge has reported clicks yet.")?;
-    let totals = &audit["totals"];
-    let total = |field: &str| grouped(totals[field].as_u64().unwrap_or_default());
-    let mut sum = format!("{} answered = {} stored", total("answered"), total("stored"));
-    for (field, what) in [("lost", "lost"), ("waiting", "waiting"), ("missing", "missing")] {
-        // What should not be is named only where it is.
-        if field != "missing" || totals[field].as_u64() != Some(0) {
-            sum = format!("{sum} + {} {what}", total(field));
-        }
-    }
-    print::line(&format!("\n{sum}"))?;
-    let verdict = match (audit["ok"] == true, totals["lost"].as_u64().unwrap_or_default()) {
+    let AuditTotals { answered, stored, lost, waiting, missing } = audit.totals;
+    // What should not be is named only where it is.
+    let missing = if missing == 0 { String::new() } else { format!(" + {} missing", grouped(missing)) };
+    print::line(&format!(
+        "\n{} answered = {} stored + {} lost + {} waiting{missing}",
+        grouped(answered),
+        grouped(stored),
+        grouped(lost),
+        grouped(waiting)
+    ))?;
+    let verdict = match (audit.ok, lost) {
         (true, 0) => "Every click is accounted for.".to_owned(),
         (true, 1) => "Every click is accounted for, and 1 of them is lost.".to_owned(),
         (true, lost) => format!("Every click is accounted for, and {} of them are lost.", grouped(lost)),
@@ -158,24 +169,24 @@ fn show_audit(audit: &Value) -> anyhow::Result<()> {
     Ok(print::line(&verdict)?)
 }
 
-fn show_epoch(epoch: &Value) -> Vec<String> {
-    let ranges = |field: &str| {
-        let ranges = items(epoch, field).iter().map(|range| format!("{}-{}", range[0], range[1]));
+fn show_epoch(epoch: &EpochAudit) -> Vec<String> {
+    let ranges = |ranges: &[(u64, u64)]| {
+        let ranges = ranges.iter().map(|(first, last)| format!("{first}-{last}"));
         ranges.collect::<Vec<_>>().join(" ")
     };
-    let lost = epoch["lost"].as_object().into_iter().flatten();
+    let lost = [(epoch.lost.damaged, "damaged"), (epoch.lost.full, "full"), (epoch.lost.unreadable, "unreadable")];
     let lost: Vec<String> =
-        lost.filter(|(_, count)| **count != 0).map(|(cause, count)| format!("{count} {cause}")).collect();
+        lost.into_iter().filter(|(count, _)| *count != 0).map(|(count, cause)| format!("{count} {cause}")).collect();
     let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
     vec![
-        text(epoch, "edge_id").to_owned(),
-        epoch["epoch"].to_string(),
-        or_none(ranges("received")),
-        or_none(ranges("gaps")),
-        epoch["stored"].to_string(),
+        epoch.edge_id.clone(),
+        epoch.epoch.to_string(),
+        or_none(ranges(&epoch.received)),
+        or_none(ranges(&epoch.gaps)),
+        epoch.stored.to_string(),
         or_none(lost.join(", ")),
-        text(epoch, "last_at").to_owned(),
-        if epoch["ok"] == true { "ok" } else { "NOT OK" }.to_owned(),
+        epoch.last_at.to_string(),
+        if epoch.ok { "ok" } else { "NOT OK" }.to_owned(),
     ]
 }
 
@@ -183,14 +194,15 @@ async fn refused(args: &ClientArgs, limit: u32, cursor: Option<&str>) -> anyhow:
     let client = Client::connect(args).await?;
     let limit = limit.to_string();
     let target = with_query(&format!("{PATH}/refused"), &[("limit", Some(&limit)), ("cursor", cursor)]);
-    let page = with_client(client, async |client| client.call(Call::new(Method::GET, target)).await).await?;
+    let reply = with_client(client, async |client| client.call(Call::new(Method::GET, target)).await).await?;
     if args.json {
-        return Ok(print::json(&page)?);
+        return reply.print();
     }
-    let row = |event: &Value| ["received_at", "edge_id", "reason"].map(|field| text(event, field).to_owned()).to_vec();
-    let rows: Vec<Vec<String>> = items(&page, "events").iter().map(row).collect();
+    let RefusedPage { events, next_cursor } = reply.read()?;
+    let row = |event: RefusedEvent| vec![event.received_at.to_string(), event.edge_id, event.reason];
+    let rows: Vec<Vec<String>> = events.into_iter().map(row).collect();
     print::list(&["RECEIVED", "EDGE", "REASON"], &rows, "No event was refused.")?;
-    if let Some(cursor) = page["next_cursor"].as_str() {
+    if let Some(cursor) = next_cursor {
         print::note(&format!("there are more: --cursor {cursor}"));
     }
     Ok(())
@@ -212,11 +224,12 @@ async fn erase(args: &ClientArgs, link: &LinkId, visitor: Option<&str>, yes: boo
         }
         client.call(Call::new(Method::DELETE, target)).await
     });
-    let erased = erased.await?;
+    let reply = erased.await?;
     if args.json {
-        return Ok(print::json(&erased)?);
+        return reply.print();
     }
-    Ok(print::line(&format!("Erased {}.", counted(erased["deleted"].as_u64().unwrap_or_default(), "click")))?)
+    let Erased { deleted } = reply.read()?;
+    Ok(print::line(&format!("Erased {}.", counted(deleted, "click")))?)
 }
 
 fn text_of(link: &LinkId) -> &str {
@@ -229,24 +242,25 @@ async fn retention(args: &ClientArgs, days: Option<&str>) -> anyhow::Result<()> 
         None => Call::new(Method::GET, target),
         Some(days) => {
             let days = match days {
-                "default" => Value::Null,
-                days => json!(days.parse::<u32>().ok().context("give a number of days, or `default`")?),
+                "default" => None,
+                days => Some(days.parse().ok().context("give a number of days, or `default`")?),
             };
-            Call::new(Method::PUT, target).body(&Map::from_iter([("days".to_owned(), days)]))
+            Call::new(Method::PUT, target).body(&SetRetention { days })
         }
     };
     let client = Client::connect(args).await?;
-    let retention = with_client(client, async |client| client.call(call).await).await?;
+    let reply = with_client(client, async |client| client.call(call).await).await?;
     if args.json {
-        return Ok(print::json(&retention)?);
+        return reply.print();
     }
-    let text = match retention["days"].as_u64() {
+    let Retention { days, held } = reply.read()?;
+    let text = match days {
         Some(days) => format!("Clicks are kept for {days} days."),
         None => "Clicks are kept for as long as the instance is configured to.".to_owned(),
     };
     print::line(&format!("{text} Totals are kept for ever."))?;
-    if let Some(reason) = retention["held"].as_str() {
-        print::note(reason);
+    if let Some(reason) = held {
+        print::note(&reason);
     }
     Ok(())
 }

@@ -3,13 +3,15 @@
 use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value};
+use waypost_api::domain::{Domain, DomainList};
 use waypost_core::Hostname;
 
 use crate::api_path::component;
 use crate::cli::{ClientArgs, DomainCommand};
 use crate::client::{Call, Client};
-use crate::command::{items, text, with_client};
+use crate::command::with_client;
 use crate::print;
+use crate::reply::Reply;
 
 const PATH: &str = "/api/v1/domains";
 
@@ -45,26 +47,26 @@ fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> Map<Strin
 
 async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
     let client = Client::connect_to_make(args).await?;
-    let domain =
-        with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
-    show(args, &domain)
+    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    show(args, &made)
 }
 
 async fn list(args: &ClientArgs) -> anyhow::Result<()> {
     let client = Client::connect(args).await?;
-    let answer = with_client(client, async |client| client.call(Call::new(Method::GET, PATH)).await).await?;
-    let domains = items(&answer, "domains");
+    let listed = with_client(client, async |client| client.call(Call::new(Method::GET, PATH)).await).await?;
     if args.json {
-        return Ok(domains.iter().try_for_each(print::json)?);
+        return listed.print_each("domains");
     }
+    let DomainList { domains } = listed.read()?;
     let rows: Vec<Vec<String>> = domains.iter().map(show_row).collect();
     Ok(print::list(&["ID", "HOST", "DEFAULT", "CASE", "ROOT"], &rows, "There are no domains.")?)
 }
 
-fn show_row(domain: &Value) -> Vec<String> {
-    let default = if domain["is_default"] == true { "yes" } else { "" };
-    let case = if domain["case_insensitive"] == true { "insensitive" } else { "sensitive" };
-    [text(domain, "id"), &shown_host(domain), default, case, text(domain, "root_url")].map(str::to_owned).to_vec()
+fn show_row(domain: &Domain) -> Vec<String> {
+    let default = if domain.is_default { "yes" } else { "" };
+    let case = if domain.case_insensitive { "insensitive" } else { "sensitive" };
+    let root_url = domain.root_url.as_deref().unwrap_or_default();
+    [domain.id.as_str(), &shown_host(domain), default, case, root_url].map(str::to_owned).to_vec()
 }
 
 async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> anyhow::Result<()> {
@@ -85,43 +87,43 @@ async fn delete(args: &ClientArgs, domain: &str) -> anyhow::Result<()> {
         Ok(found)
     });
     match deleted.await? {
-        domain if args.json => Ok(print::json(&serde_json::json!({ "deleted": domain["id"] }))?),
+        domain if args.json => Ok(print::json(&serde_json::json!({ "deleted": domain.id }))?),
         domain => Ok(print::line(&format!("Deleted the domain {}.", shown_host(&domain)))?),
     }
 }
 
 /// The domain with this host, in any form, or with this id.
-async fn find(client: &Client, domain: &str) -> anyhow::Result<Value> {
-    let listed = client.call(Call::new(Method::GET, PATH)).await?;
+async fn find(client: &Client, domain: &str) -> anyhow::Result<Domain> {
+    let DomainList { domains } = client.call(Call::new(Method::GET, PATH)).await?.read()?;
     let host = Hostname::parse(domain).ok();
-    let is_host = |item: &Value| host.as_ref().is_some_and(|host| text(item, "host") == host.as_str());
-    let wanted = |item: &&Value| text(item, "id") == domain || is_host(item);
-    let found = items(&listed, "domains").iter().find(wanted);
-    found.cloned().with_context(|| format!("there is no domain {domain}"))
+    let is_host = |item: &Domain| host.as_ref().is_some_and(|host| item.host == host.as_str());
+    let found = domains.into_iter().find(|item| item.id.as_str() == domain || is_host(item));
+    found.with_context(|| format!("there is no domain {domain}"))
 }
 
-fn path_of(domain: &Value) -> String {
-    format!("{PATH}/{}", component(text(domain, "id")))
+fn path_of(domain: &Domain) -> String {
+    format!("{PATH}/{}", component(domain.id.as_str()))
 }
 
 /// The host, and as people read it where that differs.
-fn shown_host(domain: &Value) -> String {
-    match (text(domain, "host"), text(domain, "host_unicode")) {
-        (host, unicode) if unicode.is_empty() || unicode == host => host.to_owned(),
+fn shown_host(domain: &Domain) -> String {
+    match (&domain.host, &domain.host_unicode) {
+        (host, unicode) if unicode.is_empty() || unicode == host => host.clone(),
         (host, unicode) => format!("{host} ({unicode})"),
     }
 }
 
-fn show(args: &ClientArgs, domain: &Value) -> anyhow::Result<()> {
+fn show(args: &ClientArgs, reply: &Reply) -> anyhow::Result<()> {
     if args.json {
-        return Ok(print::json(domain)?);
+        return reply.print();
     }
-    let case = if domain["case_insensitive"] == true { "does not count" } else { "counts" };
+    let domain: Domain = reply.read()?;
+    let case = if domain.case_insensitive { "does not count" } else { "counts" };
     let pairs = [
-        ("id", domain["id"].as_str().map(str::to_owned)),
-        ("host", Some(shown_host(domain))),
+        ("id", Some(domain.id.to_string())),
+        ("host", Some(shown_host(&domain))),
         ("letter case", Some(case.to_owned())),
-        ("root URL", domain["root_url"].as_str().map(str::to_owned)),
+        ("root URL", domain.root_url),
     ];
     Ok(print::pairs(&pairs)?)
 }

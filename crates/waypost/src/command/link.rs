@@ -1,8 +1,10 @@
 //! `waypost link`.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use http::Method;
 use serde_json::{Map, Value};
+use waypost_api::link::Link;
+use waypost_core::Timestamp;
 
 use crate::api_path::component;
 use crate::cli::{ClientArgs, LinkChoice, LinkCommand};
@@ -10,8 +12,9 @@ use crate::client::{Call, Client};
 use crate::command::fields::read_fields;
 use crate::command::link_find::{PATH, find};
 use crate::command::link_list::list;
-use crate::command::{confirm, items, text, with_client};
+use crate::command::{confirm, with_client};
 use crate::print;
+use crate::reply::Kept;
 
 /// Runs the command.
 ///
@@ -30,7 +33,7 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
         }
         LinkCommand::Show { link, client } => {
             let found = with_client(Client::connect(&client).await?, async |client| find(client, &link).await).await?;
-            show(&client, &found)
+            show(&client, found)
         }
         LinkCommand::Update { slug: Some(_), .. } => bail!(
             "a link keeps its slug, because copies of its short URL are out there: make another link with \
@@ -50,17 +53,17 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
 
 async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
     let client = Client::connect_to_make(args).await?;
-    let link = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    let link: Link = made.read()?;
     note_warnings(&link);
     if args.json {
-        return Ok(print::json(&link)?);
+        return made.print();
     }
-    Ok(print::line(text(&link, "short_url"))?)
+    Ok(print::line(&link.short_url)?)
 }
 
-fn path_of(link: &Value) -> anyhow::Result<String> {
-    let id = link["id"].as_str().context("the answer names no link")?;
-    Ok(format!("{PATH}/{}", component(id)))
+fn path_of(link: &Link) -> String {
+    format!("{PATH}/{}", component(link.id.as_str()))
 }
 
 async fn update(
@@ -72,17 +75,17 @@ async fn update(
     anyhow::ensure!(!body.is_empty(), "nothing to change: give --destination, another field, or --clear");
     let client = Client::connect(args).await?;
     let link = with_client(client, async |client| {
-        let path = path_of(&find(client, choice).await?)?;
+        let path = path_of(&find(client, choice).await?.value);
         client.call(Call::new(Method::PATCH, path).if_version(if_version).body(body)).await
     });
-    let link = link.await?;
-    note_warnings(&link);
-    show(args, &link)
+    let link: Kept<Link> = link.await?.read()?;
+    note_warnings(&link.value);
+    show(args, link)
 }
 
 /// What the instance has to say of a link that it took as it is.
-fn note_warnings(link: &Value) {
-    for warning in items(link, "warnings").iter().filter_map(Value::as_str) {
+fn note_warnings(link: &Link) {
+    for warning in &link.warnings {
         print::note(&format!("Note: {}", print::plain(warning)));
     }
 }
@@ -90,47 +93,46 @@ fn note_warnings(link: &Value) {
 async fn delete(args: &ClientArgs, choice: &LinkChoice, if_version: Option<u64>, yes: bool) -> anyhow::Result<()> {
     let client = Client::connect(args).await?;
     let deleted = with_client(client, async |client| {
-        let link = find(client, choice).await?;
-        let question =
-            format!("Delete {}, which leads to {}?", text(&link, "short_url"), text(&link, "destination_url"));
+        let link = find(client, choice).await?.value;
+        let question = format!("Delete {}, which leads to {}?", link.short_url, link.fields.destination_url);
         if !yes && !confirm(&question)? {
             return Ok(None);
         }
-        client.call(Call::new(Method::DELETE, path_of(&link)?).if_version(if_version)).await?;
+        client.call(Call::new(Method::DELETE, path_of(&link)).if_version(if_version)).await?;
         Ok(Some(link))
     });
     match deleted.await? {
         None => bail!("nothing was deleted"),
-        Some(link) if args.json => Ok(print::json(&serde_json::json!({ "deleted": link["id"] }))?),
-        Some(link) => Ok(print::line(&format!("Deleted {}.", text(&link, "short_url")))?),
+        Some(link) if args.json => Ok(print::json(&serde_json::json!({ "deleted": link.id }))?),
+        Some(link) => Ok(print::line(&format!("Deleted {}.", link.short_url))?),
     }
 }
 
-fn show(args: &ClientArgs, link: &Value) -> anyhow::Result<()> {
+fn show(args: &ClientArgs, link: Kept<Link>) -> anyhow::Result<()> {
     if args.json {
-        return Ok(print::json(link)?);
+        return Ok(print::json(&link.json)?);
     }
-    let plain = |field: &str| link[field].as_str().map(str::to_owned);
-    let flag = |field: &str, wanted: bool| (link[field] == wanted).then(|| wanted.to_string());
-    let count = |field: &str| Some(items(link, field).len()).filter(|count| *count > 0).map(|count| count.to_string());
+    let Link { id, short_url, version, fields, created_at, updated_at, .. } = link.value;
+    let count = |count: usize| Some(count).filter(|count| *count > 0).map(|count| count.to_string());
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let pairs = [
-        ("short URL", plain("short_url")),
-        ("leads to", plain("destination_url")),
-        ("status", Some(link["redirect_status"].to_string())),
-        ("forwards query", flag("forward_query", true)),
-        ("enabled", flag("enabled", false)),
-        ("starts", plain("starts_at")),
-        ("expires", plain("expires_at")),
-        ("then leads to", plain("expired_url")),
-        ("password", flag("has_password", true).map(|_| "yes".to_owned())),
-        ("rules", count("rules")),
-        ("evolution rules", count("evolution_rules")),
-        ("geo rules", count("geo_rules")),
-        ("A/B test", link["ab_test"].get("id").map(ToString::to_string)),
-        ("id", plain("id")),
-        ("version", Some(link["version"].to_string())),
-        ("created", plain("created_at")),
-        ("changed", plain("updated_at")),
+        ("short URL", Some(short_url)),
+        ("leads to", Some(fields.destination_url)),
+        ("status", Some(fields.redirect_status.to_string())),
+        ("forwards query", fields.forward_query.then(|| "true".to_owned())),
+        ("enabled", (!fields.enabled).then(|| "false".to_owned())),
+        ("starts", time(fields.starts_at)),
+        ("expires", time(fields.expires_at)),
+        ("then leads to", fields.expired_url),
+        ("password", fields.has_password.then(|| "yes".to_owned())),
+        ("rules", count(fields.rules.len())),
+        ("evolution rules", count(fields.evolution_rules.len())),
+        ("geo rules", count(fields.geo_rules.len())),
+        ("A/B test", fields.ab_test.and_then(|test| serde_json::to_string(&test.id).ok())),
+        ("id", Some(id.to_string())),
+        ("version", Some(version.to_string())),
+        ("created", time(Some(created_at))),
+        ("changed", time(Some(updated_at))),
     ];
     Ok(print::pairs(&pairs)?)
 }

@@ -3,15 +3,16 @@
 use anyhow::{Context as _, bail};
 use http::Method;
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
 use url::{Host, Url};
+use waypost_api::domain::DomainList;
+use waypost_api::link::{Link, LinkPage};
 use waypost_core::quoted::Shown;
 
 use crate::api_path::{component, with_query};
 use crate::cli::LinkChoice;
 use crate::client::{Call, Client};
-use crate::command::{items, text};
 use crate::problem::Problem;
+use crate::reply::Kept;
 
 /// Where links are in the API.
 pub(crate) const PATH: &str = "/api/v1/links";
@@ -24,7 +25,7 @@ const DOMAINS_PATH: &str = "/api/v1/domains";
 /// Where there is no such link.
 pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Result<String> {
     match find(client, choice).await {
-        Ok(link) => Ok(link["id"].as_str().context("the answer names no link")?.to_owned()),
+        Ok(link) => Ok(link.value.id.into()),
         Err(_) if choice.domain.is_none() && choice.link.starts_with("link_") => Ok(choice.link.clone()),
         Err(error) => Err(error),
     }
@@ -35,26 +36,26 @@ pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Res
 ///
 /// # Errors
 /// Where there is no such link; says where there is one.
-pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Value> {
+pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Kept<Link>> {
     let choice = &read_short_url(choice);
     if choice.domain.is_none() && choice.link.starts_with("link_") {
         let found = client.call(Call::new(Method::GET, format!("{PATH}/{}", component(&choice.link)))).await;
         // What looks like an id may be a slug.
         match found {
-            Err(error) if error.downcast_ref::<Problem>().is_some_and(|problem| problem.status == 404) => {}
-            other => return other,
+            Err(error) if error.downcast_ref::<Problem>().is_some_and(Problem::is_not_found) => {}
+            other => return other?.read(),
         }
     }
     let domain = match &choice.domain {
         Some(domain) => domain.clone(),
         None => default_host(client).await?,
     };
-    let found = client.call(by_slug(&choice.link, Some(&domain))).await?;
-    if let Some(link) = items(&found, "links").first() {
-        return Ok(link.clone());
+    let found: LinkPage<Kept<Link>> = client.call(by_slug(&choice.link, Some(&domain))).await?.read()?;
+    if let Some(link) = found.links.into_iter().next() {
+        return Ok(link);
     }
-    let elsewhere = client.call(by_slug(&choice.link, None)).await?;
-    let hosts: Vec<&str> = items(&elsewhere, "links").iter().map(|link| text(link, "domain")).collect();
+    let elsewhere: LinkPage = client.call(by_slug(&choice.link, None)).await?.read()?;
+    let hosts: Vec<&str> = elsewhere.links.iter().map(|link| link.domain.as_str()).collect();
     let advice = match (hosts.first(), choice.domain.is_none()) {
         (Some(first), true) => format!("; there is one on {}: name it with --domain {first}", hosts.join(" and ")),
         _ if is_made_without_account(client, choice, &domain).await => {
@@ -81,10 +82,9 @@ fn read_short_url(choice: &LinkChoice) -> LinkChoice {
 
 /// The host of links that name none.
 async fn default_host(client: &Client) -> anyhow::Result<String> {
-    let answer = client.call(Call::new(Method::GET, DOMAINS_PATH)).await?;
-    let default = items(&answer, "domains").iter().find(|domain| domain["is_default"] == true);
-    let host = default.map(|domain| text(domain, "host").to_owned());
-    host.context("the answer names no default domain: give --domain")
+    let DomainList { domains } = client.call(Call::new(Method::GET, DOMAINS_PATH)).await?.read()?;
+    let default = domains.into_iter().find(|domain| domain.is_default);
+    default.map(|domain| domain.host).context("the answer names no default domain: give --domain")
 }
 
 async fn is_made_without_account(client: &Client, choice: &LinkChoice, domain: &str) -> bool {
@@ -92,7 +92,7 @@ async fn is_made_without_account(client: &Client, choice: &LinkChoice, domain: &
         return false;
     }
     let found = client.call_as_anonymous(by_slug(&choice.link, Some(domain))).await;
-    found.is_ok_and(|found| !items(&found, "links").is_empty())
+    found.and_then(|found| found.read()).is_ok_and(|found: LinkPage| !found.links.is_empty())
 }
 
 fn by_slug(slug: &str, domain: Option<&str>) -> Call {

@@ -4,17 +4,16 @@
 use std::collections::VecDeque;
 
 use http::Method;
-use serde_json::Value;
+use waypost_api::link::{Link, LinkPage, PAGE_LINKS_MAX};
 
 use crate::api_path::with_query;
 use crate::cli::ClientArgs;
 use crate::client::{Call, Client};
 use crate::command::link_find::PATH;
-use crate::command::{items, text, with_client};
+use crate::command::with_client;
 use crate::print::{self, Column};
+use crate::reply::Kept;
 
-/// Links of one page of a list.
-const PAGE_LINKS: u64 = 1_000;
 /// What a link is marked with that nobody signed in for.
 const ANONYMOUS: &str = "anonymous";
 
@@ -30,20 +29,25 @@ pub(crate) async fn list(args: &ClientArgs, limit: u64, domain: Option<&str>) ->
         let mut anonymous = Pages::new(true, limit);
         // Two lists, each with the newest first: whichever has the newer link is next.
         anonymous.is_over = client.is_anonymous() || !client.is_operator();
-        let (mut rows, mut left) = (Vec::new(), limit);
+        let on_terminal = print::terminal_columns().is_some();
+        let (mut rows, mut has_anonymous, mut left) = (Vec::new(), false, limit);
         while left > 0 {
             own.fill(client, domain).await?;
             anonymous.fill(client, domain).await?;
-            let Some(link) = newer(&mut own, &mut anonymous) else { break };
+            let Some(mut listed) = newer(&mut own, &mut anonymous) else { break };
             left -= 1;
-            if json {
-                print::json(&link)?;
-            } else {
-                rows.push(link);
+            has_anonymous |= listed.is_anonymous;
+            if !json {
+                rows.push(show_row(&listed, on_terminal));
+                continue;
             }
+            if listed.is_anonymous {
+                listed.link.json.insert(ANONYMOUS.to_owned(), true.into());
+            }
+            print::json(&listed.link.json)?;
         }
         if !json {
-            show(&rows)?;
+            show(&rows, has_anonymous)?;
             if !(own.is_over && anonymous.is_over && own.links.is_empty() && anonymous.links.is_empty()) {
                 print::note("There are more: see --limit and --all.");
             }
@@ -58,14 +62,14 @@ struct Pages {
     /// Whether it is that of links made without an account.
     anonymous: bool,
     page_links: u64,
-    links: VecDeque<Value>,
+    links: VecDeque<Kept<Link>>,
     cursor: Option<String>,
     is_over: bool,
 }
 
 impl Pages {
     fn new(anonymous: bool, limit: u64) -> Self {
-        let page_links = limit.clamp(1, PAGE_LINKS);
+        let page_links = limit.clamp(1, PAGE_LINKS_MAX.into());
         Self { anonymous, page_links, links: VecDeque::new(), cursor: None, is_over: false }
     }
 
@@ -79,45 +83,47 @@ impl Pages {
         let call = Call::new(Method::GET, with_query(PATH, &pairs));
         let page =
             if self.anonymous { client.call_as_anonymous(call).await? } else { client.call_patiently(call).await? };
-        self.links.extend(items(&page, "links").iter().cloned());
-        self.cursor = page["next_cursor"].as_str().map(str::to_owned);
+        let page: LinkPage<Kept<Link>> = page.read()?;
+        self.links.extend(page.links);
+        self.cursor = page.next_cursor;
         self.is_over = self.cursor.is_none() || self.links.is_empty();
         Ok(())
     }
 }
 
-/// The newer of the two next links; one that was made without an account says so.
-fn newer(own: &mut Pages, anonymous: &mut Pages) -> Option<Value> {
+/// A link of either list.
+struct Listed {
+    link: Kept<Link>,
+    is_anonymous: bool,
+}
+
+/// The newer of the two next links.
+fn newer(own: &mut Pages, anonymous: &mut Pages) -> Option<Listed> {
     // Ids sort by when they were given.
     let is_anonymous = match (own.links.front(), anonymous.links.front()) {
-        (Some(own), Some(other)) => text(own, "id") < text(other, "id"),
+        (Some(own), Some(other)) => own.value.id < other.value.id,
         (own, _) => own.is_none(),
     };
     let pages = if is_anonymous { anonymous } else { own };
-    let mut link = pages.links.pop_front()?;
-    if pages.anonymous {
-        link[ANONYMOUS] = true.into();
-    }
-    Some(link)
+    let link = pages.links.pop_front()?;
+    Some(Listed { link, is_anonymous: pages.anonymous })
 }
 
-fn show(links: &[Value]) -> std::io::Result<()> {
-    let on_terminal = print::terminal_columns().is_some();
-    let has_anonymous = links.iter().any(|link| link[ANONYMOUS] == true);
+fn show(rows: &[Vec<String>], has_anonymous: bool) -> std::io::Result<()> {
     let mut columns = vec![Column::whole("SHORT URL"), Column::cut("DESTINATION"), Column::whole("VERSION")];
     columns.push(Column::whole("CREATED"));
     columns.extend(has_anonymous.then(|| Column::whole("")));
-    let rows: Vec<Vec<String>> = links.iter().map(|link| show_row(link, on_terminal)).collect();
-    print::columns(&columns, &rows, "There are no links.")
+    print::columns(&columns, rows, "There are no links.")
 }
 
-fn show_row(link: &Value, on_terminal: bool) -> Vec<String> {
-    let created_at = text(link, "created_at");
+fn show_row(listed: &Listed, on_terminal: bool) -> Vec<String> {
+    let link = &listed.link.value;
+    let created_at = link.created_at.to_string();
     // People look for the day and the hour.
-    let created_at =
-        created_at.get(..16).filter(|_| on_terminal).map_or(created_at.to_owned(), |at| at.replace('T', " "));
-    let mut row = vec![text(link, "short_url").to_owned(), text(link, "destination_url").to_owned()];
-    row.extend([link["version"].to_string(), created_at]);
-    row.extend((link[ANONYMOUS] == true).then(|| ANONYMOUS.to_owned()));
+    let minute = created_at.get(..16).filter(|_| on_terminal).map(|at| at.replace('T', " "));
+    let created_at = minute.unwrap_or(created_at);
+    let mut row = vec![link.short_url.clone(), link.fields.destination_url.clone()];
+    row.extend([link.version.to_string(), created_at]);
+    row.extend(listed.is_anonymous.then(|| ANONYMOUS.to_owned()));
     row
 }

@@ -28,8 +28,8 @@ pub(crate) async fn run_report(args: &ReportArgs) -> anyhow::Result<()> {
         let target = target(client, args).await?;
         match format {
             ReportFormat::Csv => print_text(client, &target).await,
-            ReportFormat::Json => Ok(print::json(&client.call_patiently(Call::new(Method::GET, target)).await?)?),
-            ReportFormat::Table => show_report(&client.call_patiently(Call::new(Method::GET, target)).await?),
+            ReportFormat::Json => client.call_patiently(Call::new(Method::GET, target)).await?.print(),
+            ReportFormat::Table => show_report(&client.call_patiently(Call::new(Method::GET, target)).await?.read()?),
         }
     })
     .await

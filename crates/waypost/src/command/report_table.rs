@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
-use serde_json::Value;
+use waypost_api::report::{Report, ReportQuery, ReportRow};
+use waypost_core::class::Class;
 
-use crate::command::{items, text};
 use crate::print::{self, counted, grouped};
 
 /// Characters of the longest bar.
@@ -21,7 +21,7 @@ const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '�
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(crate) fn show_report(report: &Value) -> anyhow::Result<()> {
+pub(crate) fn show_report(report: &Report) -> anyhow::Result<()> {
     Ok(print::line(render(report, io::stdout().is_terminal()).trim_end())?)
 }
 
@@ -34,17 +34,17 @@ struct Row {
     visitors: Option<String>,
 }
 
-fn render(report: &Value, on_terminal: bool) -> String {
-    let query = &report["query"];
+fn render(report: &Report, on_terminal: bool) -> String {
+    let query = &report.query;
     let mut out = format!("{}\n", heading(query));
-    if report["clicks"] == 0 {
+    if report.clicks == 0 {
         out.push_str("\nThere are no clicks.");
-        if query["classes"].as_array().is_some_and(|classes| classes.len() < 5) {
+        if query.classes.len() < Class::ALL.len() {
             out.push_str(" Bots, previews and prefetches are counted, too: see --class all.");
         }
         return out + "\n";
     }
-    let rows: Vec<Row> = items(report, "rows").iter().map(|row| read_row(row, query, on_terminal)).collect();
+    let rows: Vec<Row> = report.rows.iter().map(|row| read_row(row, query, on_terminal)).collect();
     let quiet = rows.iter().take_while(|row| row.clicks == 0).count();
     // The days before a link was made say nothing, and one empty line before the first click says it was quiet.
     let rows = if quiet > QUIET_ROWS_MAX { &rows[quiet..] } else { &rows[..] };
@@ -55,34 +55,30 @@ fn render(report: &Value, on_terminal: bool) -> String {
     if let (true, Some(first)) = (quiet > QUIET_ROWS_MAX, rows.first()) {
         let _ = write!(out, "\nNo clicks before {}.", first.time);
     }
-    let _ = write!(out, "\nTotal: {}", counted(report["clicks"].as_u64().unwrap_or_default(), "click"));
-    let about = if report["visitors_estimated"] == true { "about " } else { "" };
-    let _ = writeln!(out, ", {about}{}", counted(report["visitors"].as_u64().unwrap_or_default(), "visitor"));
-    let other = &report["other"];
-    if let (Some(groups @ 1..), Some(clicks)) = (other["groups"].as_u64(), other["clicks"].as_u64()) {
-        let clicks = counted(clicks, "click");
-        let _ = writeln!(out, "Not shown: {} with {clicks}; see --limit.", counted(groups, "group"));
+    let _ = write!(out, "\nTotal: {}", counted(report.clicks, "click"));
+    let about = if report.visitors_estimated { "about " } else { "" };
+    let _ = writeln!(out, ", {about}{}", counted(report.visitors, "visitor"));
+    if report.other.groups > 0 {
+        let (groups, clicks) = (counted(report.other.groups, "group"), counted(report.other.clicks, "click"));
+        let _ = writeln!(out, "Not shown: {groups} with {clicks}; see --limit.");
     }
     out
 }
 
-fn heading(query: &Value) -> String {
-    let about = match text(query, "scope") {
-        "link" => match text(query, "short_url") {
-            "" => format!("link {} (deleted)", text(query, "link_id")),
-            short_url => short_url.to_owned(),
-        },
-        "domain" => format!("domain {}", text(query, "domain")),
+fn heading(query: &ReportQuery) -> String {
+    let about = match (query.scope.as_str(), &query.short_url) {
+        ("link", Some(short_url)) => short_url.clone(),
+        ("link", None) => format!("link {} (deleted)", query.link_id.as_deref().unwrap_or_default()),
+        ("domain", _) => format!("domain {}", query.domain.as_deref().unwrap_or_default()),
         _ => "all links".to_owned(),
     };
-    let classes: Vec<&str> = items(query, "classes").iter().filter_map(Value::as_str).collect();
-    let classes = if classes.len() == 5 { "all classes".to_owned() } else { classes.join(", ") };
-    let (from, to) = (short_time(text(query, "from")), short_time(text(query, "to")));
-    let mut heading = format!("Clicks on {about}, {from} to {to} ({}), {classes}", text(query, "time_zone"));
-    for (name, values) in query["filters"].as_object().into_iter().flatten() {
-        let values: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let values: Vec<&str> =
-            values.into_iter().map(|value| if value.is_empty() { "unknown" } else { value }).collect();
+    let has_all = query.classes.len() == Class::ALL.len();
+    let classes = if has_all { "all classes".to_owned() } else { query.classes.join(", ") };
+    let (from, to) = (short_time(&query.from), short_time(&query.to));
+    let mut heading = format!("Clicks on {about}, {from} to {to} ({}), {classes}", query.time_zone);
+    for (name, values) in &query.filters {
+        let shown = |value: &String| if value.is_empty() { "unknown" } else { value.as_str() }.to_owned();
+        let values: Vec<String> = values.iter().map(shown).collect();
         let _ = write!(heading, ", {name} {}", values.join(" or "));
     }
     print::plain(&heading)
@@ -97,40 +93,41 @@ fn short_time(time: &str) -> String {
     }
 }
 
-fn read_row(row: &Value, query: &Value, on_terminal: bool) -> Row {
-    let starts_at = text(row, "starts_at");
-    let time = match text(query, "interval") {
+fn read_row(row: &ReportRow, query: &ReportQuery, on_terminal: bool) -> Row {
+    let starts_at = row.starts_at.as_deref().unwrap_or_default();
+    let time = match query.interval.as_str() {
         "none" => String::new(),
         "year" => starts_at.get(..4).unwrap_or(starts_at).to_owned(),
         "month" => starts_at.get(..7).unwrap_or(starts_at).to_owned(),
         "hour" => format!("{} {}", starts_at.get(..10).unwrap_or_default(), starts_at.get(11..16).unwrap_or_default()),
         _ => starts_at.get(..10).unwrap_or(starts_at).to_owned(),
     };
-    let group = match (row["group"].as_str(), row["short_url"].as_str()) {
+    let group_by = query.group_by.as_deref().unwrap_or_default();
+    let group = match (row.group.as_deref(), &row.link) {
         (None, _) => String::new(),
-        (Some(_), Some(short_url)) => short_url.to_owned(),
-        (Some(""), None) => match text(query, "group_by") {
+        (Some(_), Some(link)) => link.short_url.clone(),
+        (Some(""), None) => match group_by {
             "rule" => "(no rule)",
             "ab_test" => "(no test)",
             "variant" => "(no variant)",
             _ => "(unknown)",
         }
         .to_owned(),
-        (Some(id), None) if text(query, "group_by") == "link" => format!("{id} (deleted)"),
+        (Some(id), None) if group_by == "link" => format!("{id} (deleted)"),
         (Some(group), None) => group.to_owned(),
     };
     let mut group = print::plain(&group);
     if on_terminal && group.chars().count() > GROUP_CHARS_MAX {
         group = group.chars().take(GROUP_CHARS_MAX - 1).chain(['…']).collect();
     }
-    let about = if row["visitors_estimated"] == true { "~" } else { "" };
-    let visitors = row["visitors"].as_u64().map(|visitors| format!("{about}{}", grouped(visitors)));
-    Row { time, group, clicks: row["clicks"].as_u64().unwrap_or_default(), visitors }
+    let about = if row.visitors_estimated == Some(true) { "~" } else { "" };
+    let visitors = row.visitors.map(|visitors| format!("{about}{}", grouped(visitors)));
+    Row { time, group, clicks: row.clicks, visitors }
 }
 
-fn write_table(out: &mut String, rows: &[Row], query: &Value, on_terminal: bool) {
-    let has_time = text(query, "interval") != "none";
-    let group_heading = query["group_by"].as_str().map(|name| name.to_uppercase().replace('_', " "));
+fn write_table(out: &mut String, rows: &[Row], query: &ReportQuery, on_terminal: bool) {
+    let has_time = query.interval != "none";
+    let group_heading = query.group_by.as_ref().map(|name| name.to_uppercase().replace('_', " "));
     let has_visitors = rows.iter().any(|row| row.visitors.is_some());
     let width = |heading: &str, cells: &dyn Fn(&Row) -> usize| {
         rows.iter().map(cells).max().unwrap_or(0).max(heading.chars().count())
@@ -180,18 +177,19 @@ fn bar(count: u64, most: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn report(interval: &str, group_by: &str, rows: &Value) -> Value {
-        json!({
+    fn report(interval: &str, group_by: &str, rows: &Value) -> Report {
+        let report = json!({
             "query": {"scope": "account", "from": "2026-03-01T00:00:00+01:00", "to": "2026-03-29T12:30:00+02:00",
                 "time_zone": "Europe/Berlin", "interval": interval, "classes": ["human"],
                 "filters": {"country": ["DE", ""]}, "group_by": (!group_by.is_empty()).then_some(group_by), "limit": 100},
             "clicks": 1234, "visitors": 999, "visitors_estimated": true, "rows": rows,
             "other": {"groups": 1, "clicks": 4}
-        })
+        });
+        serde_json::from_value(report).expect("a report")
     }
 
     #[test]
@@ -209,8 +207,7 @@ mod tests {
         let day = |day: u32, clicks: u32| json!({"starts_at": format!("2026-03-{day:02}T00:00:00+01:00"), "clicks": clicks, "visitors": clicks});
         let days: Vec<Value> = (1..30).map(|number| day(number, u32::from(number >= 28))).collect();
         let mut of_a_new_link = report("day", "", &days.into());
-        (of_a_new_link["clicks"], of_a_new_link["visitors"]) = (2.into(), 1.into());
-        of_a_new_link["visitors_estimated"] = false.into();
+        (of_a_new_link.clicks, of_a_new_link.visitors, of_a_new_link.visitors_estimated) = (2, 1, false);
         let text = render(&of_a_new_link, false);
         let (_, shown) = text.split_once("\n\n").unwrap_or_default();
         let expect = "FROM        CLICKS  VISITORS\n2026-03-28       1         1\n2026-03-29       1         1\n\n\
@@ -221,7 +218,8 @@ mod tests {
     #[test]
     fn groups() {
         let rows = json!([
-            {"starts_at": "2026-03-01T00:00:00+01:00", "group": "link_1", "short_url": "https://go.example/a", "clicks": 8},
+            {"starts_at": "2026-03-01T00:00:00+01:00", "group": "link_1", "domain": "go.example", "slug": "a",
+                "short_url": "https://go.example/a", "clicks": 8},
             {"starts_at": "2026-03-01T00:00:00+01:00", "group": "link_2", "clicks": 1}]);
         let text = render(&report("month", "link", &rows), true);
         let table: Vec<&str> = text.lines().skip(2).take(3).collect();
@@ -243,7 +241,7 @@ mod tests {
     #[test]
     fn nothing_is_said_to_be_nothing() {
         let mut empty = report("day", "", &json!([]));
-        empty["clicks"] = 0.into();
+        empty.clicks = 0;
         assert!(
             render(&empty, true).ends_with(
                 "\n\nThere are no clicks. Bots, previews and prefetches are counted, too: see --class all.\n"

@@ -4,15 +4,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use http::Method;
-use serde_json::{Map, Value, json};
+use waypost_api::sync::{
+    BehindPage, FailedLink, LinkBehind, LinkSync, Repaired, Retried, RetrySync, SyncOverview, TargetOverview,
+    TargetState, VerifyLine, VerifySummary, VerifySync,
+};
+use waypost_core::sync::SyncStatus;
 
 use crate::api_path::component;
 use crate::cli::{ClientArgs, LinkChoice, SomeLink, SyncCommand};
 use crate::client::{Call, Client};
 use crate::command::link_find::find_id;
 use crate::command::sync_progress::SyncProgress;
-use crate::command::{confirm, items, text, with_client};
+use crate::command::{confirm, with_client};
 use crate::print::{self, grouped};
+use crate::reply::{Kept, Reply, read_json};
 
 const PATH: &str = "/api/v1/sync";
 /// Something is not as it should be.
@@ -72,51 +77,50 @@ fn path_of(id: &str) -> String {
 }
 
 /// Shows how far each target is with a link, and gives whether none has failed.
-fn show_link(args: &ClientArgs, link: &Value) -> anyhow::Result<bool> {
-    let targets = items(link, "targets");
+fn show_link(args: &ClientArgs, reply: &Reply) -> anyhow::Result<bool> {
+    let LinkSync { targets, .. } = reply.read()?;
     if args.json {
-        print::json(link)?;
+        reply.print()?;
     } else {
         let rows: Vec<Vec<String>> = targets.iter().map(link_row).collect();
         let headings = ["TARGET", "STATUS", "VERSION", "THERE", "ATTEMPTS", "NEXT", "ERROR"];
         print::table(&headings, &rows, "There are no targets.")?;
     }
-    Ok(targets.iter().all(|target| text(target, "status") != "failed"))
+    Ok(targets.iter().all(|target| target.status != SyncStatus::Failed))
 }
 
-fn link_row(target: &Value) -> Vec<String> {
-    let there = target["synced_version"].as_u64().map_or_else(|| "none".to_owned(), |version| version.to_string());
+fn link_row(target: &TargetState) -> Vec<String> {
     vec![
-        text(target, "target").to_owned(),
-        text(target, "status").to_owned(),
-        target["version"].to_string(),
-        there,
-        target["attempts"].to_string(),
-        text(target, "next_attempt_at").to_owned(),
-        text(target, "error").to_owned(),
+        target.target.clone(),
+        target.status.name().to_owned(),
+        target.version.to_string(),
+        target.synced_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
+        target.attempts.to_string(),
+        target.next_attempt_at.map(|at| at.to_string()).unwrap_or_default(),
+        target.error.clone().unwrap_or_default(),
     ]
 }
 
 async fn status(args: &ClientArgs) -> anyhow::Result<bool> {
     let client = Client::connect(args).await?;
     with_client(client, async |client| {
-        let overview = client.call(Call::new(Method::GET, format!("{PATH}?synced=true"))).await?;
+        let reply = client.call(Call::new(Method::GET, format!("{PATH}?synced=true"))).await?;
+        let overview: SyncOverview = reply.read()?;
         if args.json {
-            print::json(&overview)?;
+            reply.print()?;
         } else {
             show_overview(&overview)?;
             show_left_out(&overview)?;
             let failed = client.call(Call::new(Method::GET, format!("{PATH}/links?status=failed&limit={SHOWN_MAX}")));
-            show_failed(&failed.await?)?;
+            show_failed(&failed.await?.read()?)?;
         }
-        let is_ok = |target: &Value| target["health"]["ok"] == true && target["counts"]["failed"] == 0;
-        Ok(items(&overview, "targets").iter().all(is_ok))
+        Ok(overview.targets.iter().all(|target| target.health.ok && target.counts.failed == 0))
     })
     .await
 }
 
-fn show_overview(overview: &Value) -> anyhow::Result<()> {
-    let targets = items(overview, "targets");
+fn show_overview(overview: &SyncOverview) -> anyhow::Result<()> {
+    let targets = &overview.targets;
     let rows: Vec<Vec<String>> = targets.iter().map(overview_row).collect();
     print::table(
         &["TARGET", "PENDING", "SYNCING", "SYNCED", "FAILED", "OLDEST", "STATE"],
@@ -124,17 +128,16 @@ fn show_overview(overview: &Value) -> anyhow::Result<()> {
         "There are no targets.",
     )?;
     for target in targets {
-        let (name, health) = (text(target, "target"), &target["health"]);
+        let (name, health) = (&target.target, &target.health);
         if let Some(progress) = fill_progress(target) {
             print::line(&format!("{name}: {progress}"))?;
         }
-        if let Some(error) = health["error"].as_str() {
-            let until = health["until"].as_str().map(|until| format!(", next call at {until}")).unwrap_or_default();
+        if let Some(error) = &health.error {
+            let until = health.until.map(|until| format!(", next call at {until}")).unwrap_or_default();
             print::line(&print::plain(&format!("{name}: {error}{until}")))?;
         }
-        if target["objective_met"] == false {
-            let objective_s = overview["objective_s"].as_u64().unwrap_or_default();
-            print::line(&format!("{name}: a change has not arrived within {objective_s} s"))?;
+        if !target.objective_met {
+            print::line(&format!("{name}: a change has not arrived within {} s", overview.objective_s))?;
         }
     }
     if targets.len() == 1 {
@@ -143,36 +146,42 @@ fn show_overview(overview: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn overview_row(target: &Value) -> Vec<String> {
-    let count = |name: &str| target["counts"][name].as_u64().map(grouped).unwrap_or_default();
-    let oldest = target["oldest_pending_age_s"].as_f64().map(|age_s| format!("{age_s:.0} s")).unwrap_or_default();
-    let health = &target["health"];
-    let state = match (health["ok"] == true, text(health, "reason")) {
+fn overview_row(target: &TargetOverview) -> Vec<String> {
+    let (counts, health) = (&target.counts, &target.health);
+    let state = match (health.ok, health.reason) {
         (true, _) => "ok".to_owned(),
-        (false, "") => "NOT OK".to_owned(),
-        (false, reason) => reason.replace('_', " "),
+        (false, None) => "NOT OK".to_owned(),
+        (false, Some(reason)) => reason.name().replace('_', " "),
     };
-    let counts = ["pending", "syncing", "synced", "failed"].map(count);
-    [vec![text(target, "target").to_owned()], counts.to_vec(), vec![oldest, state]].concat()
+    vec![
+        target.target.clone(),
+        grouped(counts.pending),
+        grouped(counts.syncing),
+        counts.synced.map(grouped).unwrap_or_default(),
+        grouped(counts.failed),
+        target.oldest_pending_age_s.map(|age_s| format!("{age_s:.0} s")).unwrap_or_default(),
+        state,
+    ]
 }
 
 /// How far a first fill is, while there is one.
-fn fill_progress(target: &Value) -> Option<String> {
-    let (links, synced) = (target["links"].as_u64()?, target["counts"]["synced"].as_u64()?);
-    let is_filling = target["behind"] == true && synced < links;
+fn fill_progress(target: &TargetOverview) -> Option<String> {
+    let (links, synced) = (target.links, target.counts.synced?);
+    let is_filling = target.behind && synced < links;
     let percent = synced * 100 / links.max(1);
     is_filling.then(|| format!("{} of {} there ({percent} %)", grouped(synced), print::counted(links, "link")))
 }
 
+const FAILED_HEADINGS: [&str; 4] = ["FAILED", "ID", "TARGET", "ERROR"];
+
 /// The links that this instance's own table cannot serve as they are stored.
-fn show_left_out(overview: &Value) -> anyhow::Result<()> {
-    for target in items(overview, "targets") {
-        let named = |link: &Value| {
-            let mut link = link.clone();
-            link["target"] = target["target"].clone();
-            failed_row(&link)
+fn show_left_out(overview: &SyncOverview) -> anyhow::Result<()> {
+    for target in &overview.targets {
+        let row = |link: &FailedLink| {
+            let FailedLink { link_id, domain, slug, error, .. } = link.clone();
+            vec![format!("{domain}/{slug}"), link_id.unwrap_or_default(), target.target.clone(), error]
         };
-        let rows: Vec<Vec<String>> = items(target, "failed_links").iter().take(SHOWN_MAX).map(named).collect();
+        let rows: Vec<Vec<String>> = target.failed_links.iter().take(SHOWN_MAX).map(row).collect();
         if !rows.is_empty() {
             print::line("")?;
             print::table(&FAILED_HEADINGS, &rows, "")?;
@@ -181,72 +190,56 @@ fn show_left_out(overview: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-const FAILED_HEADINGS: [&str; 4] = ["FAILED", "ID", "TARGET", "ERROR"];
-
-fn failed_row(link: &Value) -> Vec<String> {
-    vec![
-        format!("{}/{}", text(link, "domain"), text(link, "slug")),
-        text(link, "link_id").to_owned(),
-        text(link, "target").to_owned(),
-        text(link, "error").to_owned(),
-    ]
-}
-
-fn show_failed(page: &Value) -> anyhow::Result<()> {
-    let links = items(page, "links");
-    if links.is_empty() {
+fn show_failed(page: &BehindPage) -> anyhow::Result<()> {
+    if page.links.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = links.iter().map(failed_row).collect();
+    let row = |link: &LinkBehind| {
+        let LinkBehind { link_id, domain, slug, state } = link.clone();
+        let id = link_id.map(String::from).unwrap_or_default();
+        vec![format!("{}/{slug}", domain.unwrap_or_default()), id, state.target, state.error.unwrap_or_default()]
+    };
+    let rows: Vec<Vec<String>> = page.links.iter().map(row).collect();
     print::line("")?;
     print::table(&FAILED_HEADINGS, &rows, "")?;
-    if page["next_cursor"].is_string() {
+    if page.next_cursor.is_some() {
         print::note("There are more: see GET /api/v1/sync/links.");
     }
     Ok(())
 }
 
 async fn retry(args: &ClientArgs, all: bool) -> anyhow::Result<bool> {
-    let body = if all { json!({ "refill": true }) } else { json!({ "status": "failed" }) };
-    let retried = {
-        let client = Client::connect(args).await?;
-        let call = Call::new(Method::POST, PATH).body(&object(body));
-        with_client(client, async |client| client.call(call).await).await?
-    };
+    let asked = if all { RetrySync::Refill } else { RetrySync::Failed };
+    let client = Client::connect(args).await?;
+    let call = Call::new(Method::POST, PATH).body(&asked);
+    let reply = with_client(client, async |client| client.call(call).await).await?;
     if args.json {
-        print::json(&retried)?;
+        reply.print()?;
     } else if all {
         print::line("All links will be pushed anew; see `waypost sync status`.")?;
     } else {
-        let links = retried["retried"].as_u64().unwrap_or_default();
-        let verb = if links == 1 { "is" } else { "are" };
-        print::line(&format!("{} {verb} tried again.", print::counted(links, "link")))?;
+        let Retried { retried, .. } = reply.read()?;
+        let verb = if retried == 1 { "is" } else { "are" };
+        print::line(&format!("{} {verb} tried again.", print::counted(retried, "link")))?;
     }
     Ok(true)
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
-}
-
 async fn verify(args: &ClientArgs, repair: bool, delete_foreign: bool) -> anyhow::Result<bool> {
-    let body = object(json!({ "repair": repair, "delete_foreign": delete_foreign }));
+    let asked = VerifySync { repair, delete_foreign };
     let client = Client::connect(args).await?;
     let summary = with_client(client, async |client| {
-        let mut answer = client.stream(Call::new(Method::POST, format!("{PATH}/verify")).body(&body)).await?;
+        let mut answer = client.stream(Call::new(Method::POST, format!("{PATH}/verify")).body(&asked)).await?;
         let (mut rest, mut progress, mut summary) = (Vec::new(), SyncProgress::start(args.json), None);
         while let Some(bytes) = answer.next().await? {
             rest.extend_from_slice(&bytes);
             let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             for line in rest[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let line: Value = serde_json::from_slice(line).context("the answer is not JSON")?;
-                if let Some(found) = line.get("summary") {
-                    summary = Some(found.clone());
-                }
+                let line: Kept<VerifyLine> = read_json(line)?;
                 progress.take(&line)?;
+                if let VerifyLine::Summary { summary: found } = line.value {
+                    summary = Some(found);
+                }
             }
             rest.drain(..end);
         }
@@ -257,47 +250,41 @@ async fn verify(args: &ClientArgs, repair: bool, delete_foreign: bool) -> anyhow
     if !args.json {
         show_summary(&summary, delete_foreign)?;
     }
-    Ok(summary["ok"] == true)
+    Ok(summary.ok)
 }
 
-fn show_summary(summary: &Value, delete_foreign: bool) -> anyhow::Result<()> {
-    let count = |name: &str| summary[name].as_u64().unwrap_or_default();
-    let counted = |name: &str| grouped(count(name));
-    let seconds = count("took_ms") as f64 / 1_000.0;
-    let (links, keys) = (print::counted(count("links"), "link"), print::counted(count("keys"), "key"));
+fn show_summary(summary: &VerifySummary, delete_foreign: bool) -> anyhow::Result<()> {
+    let tally = &summary.tally;
+    let seconds = summary.took_ms as f64 / 1_000.0;
+    let (links, keys) = (print::counted(tally.links, "link"), print::counted(tally.keys, "key"));
     print::line(&format!("Compared {links} with {keys} in {seconds:.1} s."))?;
     print::line(&format!(
         "{} missing, {} different, {} deleted, {} foreign; {} on their way.",
-        counted("missing"),
-        counted("different"),
-        counted("deleted"),
-        counted("foreign"),
-        counted("in_flight")
+        grouped(tally.missing),
+        grouped(tally.different),
+        grouped(tally.deleted),
+        grouped(tally.foreign),
+        grouped(tally.in_flight)
     ))?;
-    if count("unreadable") > 0 {
-        let links = print::counted(count("unreadable"), "link");
+    if tally.unreadable > 0 {
+        let links = print::counted(tally.unreadable, "link");
         print::line(&format!("{links} cannot be read from the database: see docs/backup.md."))?;
     }
-    if let Some(repaired) = summary["repaired"].as_object() {
-        let part = |name: &str| grouped(repaired.get(name).and_then(Value::as_u64).unwrap_or_default());
-        print::line(&format!(
-            "Repaired {}, failed {}, still to be pushed {}.",
-            part("synced"),
-            part("failed"),
-            part("unfinished")
-        ))?;
-        if let Some(error) = repaired.get("error").and_then(Value::as_str) {
+    if let Some(Repaired { synced, failed, unfinished, error }) = &summary.repaired {
+        let [synced, failed, unfinished] = [*synced, *failed, *unfinished].map(grouped);
+        print::line(&format!("Repaired {synced}, failed {failed}, still to be pushed {unfinished}."))?;
+        if let Some(error) = error {
             print::line(&print::plain(error))?;
         }
     }
     if delete_foreign {
-        print::line(&format!("Deleted {}.", print::counted(count("foreign_deleted"), "foreign key")))?;
+        print::line(&format!("Deleted {}.", print::counted(tally.foreign_deleted, "foreign key")))?;
     }
-    let differs = count("missing") + count("different") + count("deleted") > 0;
-    let verdict = match (summary["ok"] == true, differs) {
+    let differs = tally.missing + tally.different + tally.deleted > 0;
+    let verdict = match (summary.ok, differs) {
         (true, false) => "Workers KV holds every link.",
         (true, true) => "Workers KV holds every link now.",
-        (false, _) if summary["repaired"].is_null() => "Workers KV does NOT hold every link: see --repair.",
+        (false, _) if summary.repaired.is_none() => "Workers KV does NOT hold every link: see --repair.",
         (false, _) => "Workers KV does NOT hold every link: see `waypost sync status`.",
     };
     Ok(print::line(verdict)?)

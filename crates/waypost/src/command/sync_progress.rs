@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use waypost_api::sync::{Difference, DifferenceKind, VerifyLine, VerifyProgress};
 
-use crate::command::text;
 use crate::print::{self, counted, grouped};
+use crate::reply::Kept;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -34,22 +34,24 @@ impl SyncProgress {
     ///
     /// # Errors
     /// Where the line says that the comparison could not be finished.
-    pub(crate) fn take(&mut self, line: &Value) -> anyhow::Result<()> {
-        if let Some(error) = line["error"].as_str() {
+    pub(crate) fn take(&mut self, line: &Kept<VerifyLine>) -> anyhow::Result<()> {
+        if let VerifyLine::Error { error } = &line.value {
             self.finish();
             bail!("the comparison could not be finished: {}", print::plain(error));
         }
         if self.as_json {
-            return Ok(print::json(line)?);
+            return Ok(print::json(&line.json)?);
         }
-        if let Some(progress) = line.get("progress") {
-            self.advance(&describe(progress));
-        } else if line.get("difference").is_some() {
-            let shown = print::plain(&difference(line));
-            match &self.bar {
-                Some(bar) => bar.suspend(|| print::line(&shown))?,
-                None => print::line(&shown)?,
+        match &line.value {
+            VerifyLine::Progress { progress } => self.advance(&describe(progress)),
+            VerifyLine::Difference(found) => {
+                let shown = print::plain(&difference(found));
+                match &self.bar {
+                    Some(bar) => bar.suspend(|| print::line(&shown))?,
+                    None => print::line(&shown)?,
+                }
             }
+            VerifyLine::Summary { .. } | VerifyLine::Error { .. } => {}
         }
         Ok(())
     }
@@ -73,36 +75,40 @@ impl SyncProgress {
     }
 }
 
-fn describe(progress: &Value) -> String {
-    let count = |name: &str| grouped(progress[name].as_u64().unwrap_or_default());
-    match text(progress, "phase") {
-        "keys" => format!("{} listed", counted(progress["keys"].as_u64().unwrap_or_default(), "key")),
-        "links" => {
-            format!("{} of {} looked for", count("links"), counted(progress["of"].as_u64().unwrap_or_default(), "link"))
+fn describe(progress: &VerifyProgress) -> String {
+    match progress {
+        VerifyProgress::Keys { keys } => format!("{} listed", counted(*keys, "key")),
+        VerifyProgress::Links { links, of } => format!("{} of {} looked for", grouped(*links), counted(*of, "link")),
+        VerifyProgress::Repair { marked, synced, failed } => {
+            format!("{} of {} repaired, {} failed", grouped(*synced), grouped(*marked), grouped(*failed))
         }
-        "repair" => format!("{} of {} repaired, {} failed", count("synced"), count("marked"), count("failed")),
-        "waiting" => match (text(progress, "reason"), text(progress, "until")) {
-            ("fault", _) => format!("trying again: {}", print::plain(text(progress, "error"))),
-            ("allowance", until) => format!("the calls of the last minutes are used up; going on at {until}"),
-            (_, until) => format!("Cloudflare asks for fewer calls; going on at {until}"),
-        },
-        phase => phase.to_owned(),
+        VerifyProgress::Waiting { reason, error, until } => {
+            let until = until.map(|until| until.to_string()).unwrap_or_default();
+            match reason.as_str() {
+                "fault" => format!("trying again: {}", print::plain(error.as_deref().unwrap_or_default())),
+                "allowance" => format!("the calls of the last minutes are used up; going on at {until}"),
+                _ => format!("Cloudflare asks for fewer calls; going on at {until}"),
+            }
+        }
     }
 }
 
 /// `different  go.example/a  version 3, in KV 2`
-fn difference(line: &Value) -> String {
-    let kind = text(line, "difference");
-    let what = match line["slug"].as_str() {
-        Some(slug) => format!("{}/{slug}", text(line, "domain")),
-        None => format!("key {}", text(line, "key")),
+fn difference(found: &Difference) -> String {
+    let kind = found.difference.name();
+    let what = match &found.slug {
+        Some(slug) => format!("{}/{slug}", found.domain.as_deref().unwrap_or_default()),
+        None => format!("key {}", found.key),
     };
-    let there = line["kv_version"].as_u64().map_or_else(|| "none of ours".to_owned(), |version| version.to_string());
-    let versions = match (kind, line["version"].as_u64()) {
-        ("different", Some(version)) => format!("version {version}, in KV {there}"),
-        ("missing", Some(version)) => format!("version {version}"),
-        ("deleted", _) => format!("in KV version {there}"),
-        ("unreadable", _) => format!("{}, in KV version {there}", text(line, "link_id")),
+    let there = found.kv_version.map_or_else(|| "none of ours".to_owned(), |version| version.to_string());
+    let versions = match (found.difference, found.version) {
+        (DifferenceKind::Different, Some(version)) => format!("version {version}, in KV {there}"),
+        (DifferenceKind::Missing, Some(version)) => format!("version {version}"),
+        (DifferenceKind::Deleted, _) => format!("in KV version {there}"),
+        (DifferenceKind::Unreadable, _) => {
+            let id = found.link_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("{id}, in KV version {there}")
+        }
         _ => String::new(),
     };
     format!("{kind:9}  {what}  {versions}").trim_end().to_owned()
@@ -118,14 +124,18 @@ fn draw_bar() -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    fn shown(line: Value) -> String {
+        difference(&serde_json::from_value(line).expect("a difference"))
+    }
 
     #[test]
     fn differences_read_well() {
         let line = |kind: &str, version: Value, kv_version: Value| {
-            difference(&json!({"difference": kind, "key": "b.example/a", "slug": "a", "domain": "b.example",
+            shown(json!({"difference": kind, "key": "b.example/a", "slug": "a", "domain": "b.example",
                 "version": version, "kv_version": kv_version}))
         };
         assert_eq!(line("different", json!(3), json!(2)), "different  b.example/a  version 3, in KV 2");
@@ -133,10 +143,10 @@ mod tests {
         assert_eq!(line("missing", json!(3), Value::Null), "missing    b.example/a  version 3");
         assert_eq!(line("deleted", Value::Null, json!(2)), "deleted    b.example/a  in KV version 2");
         let unreadable = json!({"difference": "unreadable", "key": "a", "slug": "a", "domain": "go.example",
-            "link_id": "lnk_1", "version": 3, "kv_version": 2});
-        assert_eq!(difference(&unreadable), "unreadable  go.example/a  lnk_1, in KV version 2");
+            "link_id": "link_1", "version": 3, "kv_version": 2});
+        assert_eq!(shown(unreadable), "unreadable  go.example/a  link_1, in KV version 2");
         let foreign = json!({"difference": "foreign", "key": "x y", "slug": null, "domain": null, "version": null,
             "kv_version": null});
-        assert_eq!(difference(&foreign), "foreign    key x y");
+        assert_eq!(shown(foreign), "foreign    key x y");
     }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use http::Method;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
+use waypost_api::link::{LinkPage, PAGE_LINKS_MAX};
 
 use crate::api_path::with_query;
 use crate::cli::{ExportArgs, ExportFormat};
@@ -16,7 +18,6 @@ use crate::transfer::csv::CsvWriter;
 use crate::transfer::progress::Progress;
 
 const LINKS_PATH: &str = "/api/v1/links";
-const PAGE_LINKS: &str = "1000";
 /// Up to about how many links are counted that an export leaves out.
 const LEFT_OUT_COUNTED_MAX: u64 = 20_000;
 
@@ -48,15 +49,13 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     let mut count = 0;
     let mut cursor: Option<String> = None;
     loop {
-        let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
-        let page = client.call_patiently(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
-        let links = page["links"].as_array().context("the answer lists no links")?;
-        for link in links {
-            writer.write_link(link.as_object().context("the answer lists something that is no link")?)?;
-        }
-        count += links.len() as u64;
+        let page = client.call_patiently(next_page(args, cursor.as_deref())).await?;
+        // As they came, with fields that are not known here.
+        let page: LinkPage<Map<String, Value>> = page.read()?;
+        page.links.iter().try_for_each(|link| writer.write_link(link))?;
+        count += page.links.len() as u64;
         progress.advance(count, 0);
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        cursor = page.next_cursor;
         if cursor.is_none() {
             break;
         }
@@ -78,6 +77,13 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asks for the page that this cursor stands for, as large as pages are.
+fn next_page(args: &ExportArgs, cursor: Option<&str>) -> Call {
+    let limit = PAGE_LINKS_MAX.to_string();
+    let pairs = [("limit", Some(limit.as_str())), ("domain", args.domain.as_deref()), ("cursor", cursor)];
+    Call::new(Method::GET, with_query(LINKS_PATH, &pairs))
+}
+
 /// What to say of the links that were made without an account, which an export of the others leaves out. Only the operator can
 /// see them.
 async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<String>> {
@@ -86,10 +92,10 @@ async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<S
     }
     let (mut count, mut cursor) = (0, None::<String>);
     loop {
-        let pairs = [("limit", Some(PAGE_LINKS)), ("domain", args.domain.as_deref()), ("cursor", cursor.as_deref())];
-        let page = client.call_as_anonymous(Call::new(Method::GET, with_query(LINKS_PATH, &pairs))).await?;
-        count += page["links"].as_array().map_or(0, |links| links.len() as u64);
-        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        let page = client.call_as_anonymous(next_page(args, cursor.as_deref())).await?;
+        let page: LinkPage<IgnoredAny> = page.read()?;
+        count += page.links.len() as u64;
+        cursor = page.next_cursor;
         if cursor.is_none() || count >= LEFT_OUT_COUNTED_MAX {
             break;
         }

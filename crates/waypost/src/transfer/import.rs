@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use http::Method;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
+use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LINKS_PER_CALL_MAX, LinkResult};
 
 use crate::cli::{IfExists, ImportArgs};
 use crate::client::{Call, Client};
@@ -23,8 +24,6 @@ use crate::transfer::row::{Refusal, Row, TargetDomain};
 use crate::transfer::source::Source;
 
 const BULK_PATH: &str = "/api/v1/links/bulk";
-/// Links of one call; the API's own limit.
-const BATCH_LINKS_MAX: usize = 1_000;
 /// Bytes of the links of one call, well below the API's limit on a body.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Calls under way at once.
@@ -148,7 +147,7 @@ struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.lines.len() >= BATCH_LINKS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.lines.len() >= LINKS_PER_CALL_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
     fn push(&mut self, row: Row, repeats: &mut Repeats) {
@@ -270,21 +269,23 @@ async fn create_links(
         body.insert("dry_run".to_owned(), Value::Bool(true));
     }
     let answer = client.call_patiently(Call::new(Method::POST, BULK_PATH).body(&body)).await?;
-    let results = answer["results"].as_array().context("the answer has no results")?;
-    Ok(results.iter().map(read_result).collect())
+    let BulkResults { results, .. } = answer.read()?;
+    Ok(results.into_iter().map(read_result).collect())
 }
 
-fn read_result(result: &Value) -> Answer {
-    if let Some(problem) = result.get("problem").filter(|problem| !problem.is_null()) {
-        let problem: Problem = serde_json::from_value(problem.clone()).unwrap_or_default();
-        return Answer::Refused(Refusal::new(&problem.code, problem.reason()));
-    }
-    let warnings = result["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-    match result["outcome"].as_str() {
-        Some("unchanged") => Answer::There,
-        Some("kept") => Answer::Kept { short_url: result["short_url"].as_str().unwrap_or_default().to_owned() },
-        Some("updated") => Answer::Updated { warnings: warnings.collect() },
-        Some(_) | None => Answer::Taken { warnings: warnings.collect() },
+fn read_result(result: BulkResult) -> Answer {
+    let LinkResult { short_url, outcome, warnings, .. } = match result {
+        BulkResult::Link(link) => link,
+        BulkResult::Refused { problem, .. } => {
+            let problem = Problem::from(problem);
+            return Answer::Refused(Refusal::new(problem.code(), problem.reason()));
+        }
+    };
+    match outcome {
+        None => Answer::Taken { warnings },
+        Some(ExistingOutcome::Unchanged) => Answer::There,
+        Some(ExistingOutcome::Kept) => Answer::Kept { short_url },
+        Some(ExistingOutcome::Updated) => Answer::Updated { warnings },
     }
 }
 

@@ -51,8 +51,9 @@ fn serve_one(mut stream: &TcpStream, answer: &Answer) -> Option<()> {
 
 fn all_made(body: &str) -> (u16, Value) {
     let body: Value = serde_json::from_str(body).unwrap();
-    let results: Vec<Value> = body["links"].as_array().unwrap().iter().map(|_| json!({ "status": 201 })).collect();
-    (200, json!({ "results": results }))
+    let link = |number| json!({ "id": format!("link_{number}"), "short_url": "https://go.example/a", "slug": "a", "status": 201, "version": 1 });
+    let results: Vec<Value> = (0..body["links"].as_array().unwrap().len()).map(link).collect();
+    (200, json!({ "created": results.len(), "dry_run": false, "existing": 0, "refused": 0, "results": results }))
 }
 
 fn lines(count: usize) -> String {
@@ -100,7 +101,10 @@ fn an_answer_that_is_none_of_ours_is_named() {
     let folder = Folder::new();
     let file = folder.write("links.ndjson", lines(1));
     let import = run(&["import", &file, "--server", &url]);
-    assert!(import.fault(1).contains("the answer has no results"), "{import:?}");
+    assert!(import.fault(1).contains("perhaps because the server has another version: invalid type"), "{import:?}");
+    let url = start(Arc::new(|_: &str| Some((200, json!({ "keys": [{ "id": "key_1", "name": 7, "hint": 1 }] })))));
+    let list = run(&["key", "list", "--server", &url]);
+    assert!(list.fault(1).contains("keys[0].name: invalid type"), "{list:?}");
     let url = start(Arc::new(|_: &str| Some((502, json!("bad gateway")))));
     let list = run(&["link", "list", "--server", &url]);
     assert!(list.fault(1).contains("The server answered 502"), "{list:?}");
