@@ -80,7 +80,7 @@ impl DecideRecord {
             if is_record { read } else { Err("it is neither".to_owned()) }
         });
         if let Err(error) = &record {
-            let wanted = format!("a link record, or a bare URL as a text ({error})");
+            let wanted = format!("a link record, or a bare URL as a string ({error})");
             fields.refuse(FieldError::invalid("record", &wanted));
         }
         let input = DecideLink::take(&mut fields, now);

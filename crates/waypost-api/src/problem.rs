@@ -90,7 +90,7 @@ impl Invalid {
         let detail = match errors.as_slice() {
             [one] if one.field.is_empty() => one.detail.clone(),
             [one] => format!("{}: {}", one.field, one.detail),
-            more => format!("{} fields cannot be taken as they are", more.len()),
+            more => format!("{} fields are not valid", more.len()),
         };
         Self { code, detail, errors }
     }

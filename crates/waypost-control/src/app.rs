@@ -73,7 +73,7 @@ pub enum StartError {
     /// The link table has the links of another database and could not be emptied.
     #[error("the link table could not be taken over from another database")]
     Table(#[from] TableError),
-    /// What was to be done on another thread broke down.
+    /// Work on another thread panicked.
     #[error("the link table could not be prepared")]
     Join(#[from] tokio::task::JoinError),
     /// Workers KV cannot be called as it is configured.
@@ -159,7 +159,7 @@ impl App {
     /// What has ended although it must not before [`App::stop`], of this and of the clicks: then something is not done any more,
     /// and only a new start does it again.
     pub fn ended_job(&self) -> Option<&'static str> {
-        let queue = || self.create_queue.has_ended().then_some("the job that makes links");
+        let queue = || self.create_queue.has_ended().then_some("the job that creates links");
         self.jobs.ended().or_else(queue).or_else(|| self.clicks.ended_job())
     }
 
@@ -174,7 +174,7 @@ impl App {
         }
         for Job { name, task } in self.jobs.take() {
             if let Err(error) = task.await {
-                tracing::error!(%error, "{name} broke down");
+                tracing::error!(%error, "{name} ended unexpectedly");
             }
         }
     }
@@ -285,5 +285,5 @@ pub(crate) fn monotonic_now() -> Instant {
 }
 
 fn not_at_edge(_: NotSynced) -> Problem {
-    Problem::new(ProblemCode::NotAtEdge, "saved; the edge has not taken it yet").retry_after(5)
+    Problem::new(ProblemCode::NotAtEdge, "saved, but not yet at the edge").retry_after(5)
 }

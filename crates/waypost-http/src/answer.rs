@@ -43,7 +43,7 @@ impl Refusal {
 
     /// 405: only these methods.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let problem = Problem::new(ProblemCode::MethodNotAllowed, format!("this address takes {allow}"));
+        let problem = Problem::new(ProblemCode::MethodNotAllowed, format!("this path allows {allow}"));
         Self { problem, allow: Some(allow) }
     }
 }

@@ -58,7 +58,7 @@ fn key_of(parts: &Parts) -> Result<&str, Refusal> {
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header,
         (None, _) => return Err(refuse("there is no API key: send the header `Authorization: Bearer KEY`")),
-        (Some(_), Some(_)) => return Err(refuse("the header Authorization stands more than once")),
+        (Some(_), Some(_)) => return Err(refuse("the header Authorization occurs more than once")),
     };
     header.to_str().ok().and_then(bearer).ok_or_else(|| {
         refuse("the header Authorization does not begin with `Bearer `: send `Authorization: Bearer KEY`")

@@ -119,7 +119,7 @@ pub(crate) fn not_found() -> Response {
 
 /// 410 for people.
 pub(crate) fn gone() -> Response {
-    message(StatusCode::GONE, "This link has expired", "It no longer leads anywhere.")
+    message(StatusCode::GONE, "This link has expired", "It no longer redirects.")
 }
 
 /// Any other problem for people.

@@ -43,7 +43,7 @@ pub(crate) async fn read_body(request: Request, body_of: BodyOf, bytes_max: usiz
             Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
             Err(error) => {
                 tracing::debug!(%error, "a request's body ended early");
-                return Err(Refusal::new(ProblemCode::BadRequest, "the body ended before its end"));
+                return Err(Refusal::new(ProblemCode::BadRequest, "the body is incomplete"));
             }
         }
     }

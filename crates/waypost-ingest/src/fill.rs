@@ -233,7 +233,7 @@ impl Adder {
                 epoch,
                 first = next,
                 last = sequence - 1,
-                "the click spool does not have clicks any more that this database has not counted: they are lost"
+                "the click spool no longer has clicks that this database has not counted: they are lost"
             );
             self.add_lost(epoch, (next, sequence - next), LossCause::Damaged);
         }

@@ -74,7 +74,7 @@ enum RoundError {
     Fill(#[from] FillError),
     #[error("the click spool cannot let go of what is counted")]
     Release(#[source] SpoolError),
-    #[error("counting clicks broke down")]
+    #[error("counting clicks panicked")]
     Join(#[from] tokio::task::JoinError),
     #[error("reading clicks panicked")]
     Panicked,
@@ -130,7 +130,7 @@ impl Ingest {
 
     /// Says for good why nothing is counted.
     pub(super) fn refuse(&self, reason: &str) {
-        tracing::error!(reason, "clicks are not counted");
+        tracing::error!(reason, "clicks cannot be counted");
         self.progress().note(Some(reason.to_owned()));
     }
 
@@ -237,7 +237,7 @@ impl Ingest {
 
     fn note_success(&self) {
         if self.progress().note(None) {
-            tracing::info!("clicks are counted again");
+            tracing::info!("counting clicks works again");
         }
     }
 

@@ -110,7 +110,7 @@ impl Clicks {
         for Job { name, mut task } in self.jobs.take() {
             match tokio::time::timeout_at(deadline, &mut task).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "{name} broke down"),
+                Ok(Err(error)) => tracing::error!(%error, "{name} ended unexpectedly"),
                 Err(_) => {
                     tracing::warn!(
                         "a transaction on the clicks takes long: what it does not commit waits in the spool"

@@ -24,7 +24,7 @@ pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
                 LOOK_EVERY
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "months and totals of click roll-ups were not made; trying again in a minute");
+                tracing::warn!(error = %Chain(&error), "months and totals of click roll-ups were not built; trying again in a minute");
                 RETRY_AFTER
             }
         };

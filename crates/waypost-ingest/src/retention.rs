@@ -59,7 +59,7 @@ pub(super) async fn run(store: ClickStore, default_days: u32, ingest: &Ingest) {
         let pause = match pruned {
             Ok(0) => last.pause(),
             Ok(clicks) => {
-                tracing::info!(clicks, default_days, "raw clicks that had their days are deleted; totals stay");
+                tracing::info!(clicks, default_days, "raw clicks older than their retention were deleted; totals stay");
                 last.pause()
             }
             Err(error) => {

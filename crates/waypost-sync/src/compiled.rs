@@ -120,7 +120,7 @@ pub(crate) fn compile_records(
 fn log_skipped(record: &LinkRecord, skipped: &[Skipped]) {
     for skipped in skipped {
         let link_id = record.link_id.as_deref().unwrap_or_default();
-        tracing::warn!(link.id = %link_id, link.version = record.version, %skipped, "a part of a link cannot be followed and is passed over");
+        tracing::warn!(link.id = %link_id, link.version = record.version, %skipped, "a part of a link is not valid and is skipped");
     }
 }
 

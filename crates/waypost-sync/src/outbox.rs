@@ -209,7 +209,7 @@ impl OutboxWorker {
                 return pause;
             }
             Ok(Err(error)) => Chain(&error).to_string(),
-            Err(panic) => format!("the job broke down: {}", panic_text(&*panic)),
+            Err(panic) => format!("the job panicked: {}", panic_text(&*panic)),
         };
         if back_off.failures() == 0 {
             tracing::error!(sync.target = self.target.name(), %error, "links cannot be pushed to the target; trying again");

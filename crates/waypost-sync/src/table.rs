@@ -302,7 +302,7 @@ impl TableSync {
             self.rebuild().await?;
             *last_mended = Some(Instant::now());
             self.mended.fetch_add(1, Ordering::SeqCst);
-            tracing::info!(cursor = self.table.cursor(), "the damaged link table was filled anew");
+            tracing::info!(cursor = self.table.cursor(), "the damaged link table was filled again");
         }
         Ok(())
     }
@@ -349,7 +349,7 @@ impl TableSync {
                         cursor,
                         first,
                         last,
-                        "the outbox does not go on from the link table: filling it anew"
+                        "the outbox does not continue at the link table: filling it again"
                     );
                     self.rebuild().await?;
                     continue;
@@ -412,7 +412,7 @@ impl TableSync {
     async fn tidy(&self) {
         let before = self.store.now().as_micros() - IDEMPOTENCY_HOURS * 3_600_000_000;
         if let Err(error) = self.store.trim_idempotency_keys(Timestamp::from_micros(before)).await {
-            tracing::warn!(error = %Chain(&error), "old idempotency keys were not removed");
+            tracing::warn!(error = %Chain(&error), "old idempotency keys were not deleted");
         }
     }
 

@@ -216,7 +216,7 @@ impl Verification {
 const fn reason_of(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable { .. } | StoreError::Conflict { .. } => "the database cannot be reached just now",
-        _ => "the comparison could not be finished; the fault is on this side",
+        _ => "the comparison failed because of an internal error",
     }
 }
 

@@ -159,7 +159,7 @@ enum End {
 
 /// A part has ended that must not.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the server broke down")]
+#[error("a part of the server ended unexpectedly")]
 struct BrokenDown;
 
 /// Finds a port that is taken before anything is opened or made. The edge's own binding is what counts.

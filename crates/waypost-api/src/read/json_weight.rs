@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for Item<'_> {
             self.0.put(VALUE_BYTES + name.len() + if is_first { MAP_BYTES } else { ENTRY_BYTES })?;
             if let Some(name) = names.add(name) {
                 self.0.repeated = Some(name.into_owned());
-                return Err(A::Error::custom("a name comes twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
             entries.next_value_seed(Item(self.0))?;
         }

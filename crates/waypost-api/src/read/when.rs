@@ -32,7 +32,7 @@ pub fn read_time_zone(name: &str) -> Result<TimeZone, String> {
         Some(near) => format!("did you mean {near}?"),
         None => "give an IANA name such as Europe/Berlin or UTC".to_owned(),
     };
-    Err(format!("{} is no time zone; {advice}", Quoted(&shown)))
+    Err(format!("{} is not a time zone; {advice}", Quoted(&shown)))
 }
 
 /// The name of a zone as the database writes it.
@@ -160,7 +160,7 @@ fn zoned(instant: Timestamp, zone: &TimeZone) -> Option<Zoned> {
 
 fn refuse(text: &str, more: &str) -> String {
     let shown = kept(text);
-    format!("{} is no time: give {EXPECTED}{more}", Quoted(&shown))
+    format!("{} is not a time: give {EXPECTED}{more}", Quoted(&shown))
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl App {
             };
             let note: Result<(), StoreError> = note.await;
             if let Err(error) = note {
-                tracing::warn!(error = %Chain(&error), "the use of an api key was not noted");
+                tracing::warn!(error = %Chain(&error), "the use of an api key was not recorded");
             }
             drop(place);
         });

@@ -58,7 +58,7 @@ async fn watch_key(app: Arc<App>, proof: KeyProof, mut changes: watch::Receiver<
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         if !is_allowed(&app, &proof, &mut sure_at).await {
-            tracing::info!(key.id = proof.key_id(), "an answer is cut: its API key opens nothing any more");
+            tracing::info!(key.id = proof.key_id(), "a response was cut off: its API key is no longer valid");
             return;
         }
     }

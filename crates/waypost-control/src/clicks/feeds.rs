@@ -65,7 +65,7 @@ impl Feeds {
 
     fn admit(&self, account_id: &AccountId) -> Result<Place, Problem> {
         let refuse = |whose| {
-            let detail = format!("{whose} has as many live feeds open as it can have");
+            let detail = format!("{whose} has reached its limit of open live feeds");
             Err(Problem::new(ProblemCode::TooManyListeners, detail).retry_after(RETRY_AFTER_S))
         };
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,7 +23,7 @@ impl App {
     /// Where they do, or the address has made too many.
     pub fn admit_anonymous(&self, address: AddressKey) -> Result<(), Problem> {
         if !self.settings.anonymous_links {
-            let detail = "this instance makes links for holders of an API key only";
+            let detail = "this instance creates links only for requests with an API key";
             return Err(Problem::new(ProblemCode::AnonymousLinksOff, detail));
         }
         match &self.anonymous_throttle {

@@ -201,7 +201,7 @@ impl App {
         match domains.get(&link.domain) {
             Some(Ok(domain)) => self.new_link(caller, link, domain).map_err(Problem::of_fields),
             Some(Err(error)) => Err(Problem::of_fields(vec![error.clone()])),
-            None => Err(Problem::internal("making links", &"a domain was not looked up")),
+            None => Err(Problem::internal("creating links", &"a domain was not looked up")),
         }
     }
 

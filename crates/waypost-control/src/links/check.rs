@@ -64,7 +64,7 @@ pub(crate) fn check_destination(field: &str, text: &str, rules: &Rules<'_>) -> R
         return Err(error(ProblemCode::DestinationLoop, detail.to_owned()));
     }
     if rules.refuse_addresses && is_bare_host(&destination) {
-        let detail = "links made without a key cannot lead to bare addresses or to names of a private network";
+        let detail = "links created without an API key cannot lead to IP addresses or to names of a private network";
         return Err(error(ProblemCode::DestinationHost, detail.to_owned()));
     }
     Ok(destination.as_str().to_owned())
@@ -281,7 +281,7 @@ impl Check<'_> {
     fn id(&mut self, field: &str, id: Option<&NumberOrText>) {
         if let Some(NumberOrText::Text(text)) = id {
             let fits = (1..=TEXT_BYTES_MAX).contains(&text.len());
-            self.require(fits, format!("{field}.id"), "a number, or a text of 1 to 255 bytes");
+            self.require(fits, format!("{field}.id"), "a number, or a string of 1 to 255 bytes");
         }
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn check_country(code: &str) -> Result<(), String> {
 pub(crate) fn check_language(tag: &str) -> Result<(), String> {
     let wanted = "must be a language tag such as de or de-AT";
     if tag.trim() == "*" {
-        return Err(format!("{wanted}: leave languages out where any will do"));
+        return Err(format!("{wanted}: omit languages to match any"));
     }
     match tag_meant(tag) {
         Some(meant) if meant == tag => Ok(()),
@@ -153,7 +153,7 @@ pub(crate) fn check_site(site: &str) -> Result<(), String> {
     } else if is_site(bare) {
         format!("{wanted}: did you mean {bare}?")
     } else if bare.is_empty() && site.contains('*') {
-        format!("{wanted}: leave referrers out where any will do")
+        format!("{wanted}: omit referrers to match any")
     } else {
         wanted.to_owned()
     })

@@ -54,7 +54,7 @@ async fn a_name_that_comes_twice_is_refused() {
         let reply = app.operator(method, path).header("content-type", "application/json").body(body.to_owned()).await;
         reply.assert_problem(400, "bad_json");
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains(&format!("\"{name}\" comes twice")), "{path}: {detail}");
+        assert!(detail.contains(&format!("\"{name}\" occurs twice")), "{path}: {detail}");
     }
     let one = r#"{"destination_url":"https://a.example/","enabled":true,"enabled":false}"#;
     let bulk = format!(r#"{{"links":[{one},{{"destination_url":"{URL}"}}]}}"#);

@@ -135,12 +135,12 @@ impl OutboxWorker {
         let (target, error) = (self.target.name(), health.error.as_deref().unwrap_or_default());
         match reason {
             Some(RestReason::Configuration) => {
-                tracing::error!(sync.target = target, %error, "the target refuses what it is configured with: links wait");
+                tracing::error!(sync.target = target, %error, "the target refuses its configuration: links wait");
             }
             Some(RestReason::Quota | RestReason::RateLimited | RestReason::Fault) => {
                 tracing::warn!(sync.target = target, %error, "the target is not called for a while: links wait");
             }
-            None => tracing::info!(sync.target = target, "the target takes links again"),
+            None => tracing::info!(sync.target = target, "the target accepts links again"),
         }
     }
 

@@ -127,7 +127,7 @@ fn a_time_is_the_same_in_every_form() {
         (&["key", "create", "--expires"], "so\"on"),
     ] {
         let refused = folder.run(&[arguments, &[value]].concat());
-        let expect = format!("\"{value}\" is no time: give a time such as 2026-01-15T10:30:00Z");
+        let expect = format!("\"{value}\" is not a time: give a time such as 2026-01-15T10:30:00Z");
         assert!(refused.fault(1).contains(&expect) && refused.stderr.contains("90d"), "{refused:?}");
     }
 }

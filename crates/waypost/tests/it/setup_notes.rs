@@ -40,7 +40,7 @@ fn a_host_that_is_not_known_gets_a_page_and_one_line_of_the_log() {
     let server = folder.serve(&["--public-url", "https://go.example"]);
     for path in ["/", "/abc", "/abc+", "/api/v1/links"] {
         let answer = ask(&server, path, "Host: typo.example\r\n");
-        assert_eq!((answer.status, answer.text().contains("under this host name")), (404, true), "{path}");
+        assert_eq!((answer.status, answer.text().contains("has no links on this host")), (404, true), "{path}");
     }
     assert_eq!(ask(&server, "/abc", "Host: go.example\r\n").status, 404);
     wait_until(DEADLINE, "the line", || server.output().contains("typo.example")).unwrap();
