@@ -1,5 +1,5 @@
-//! The command line: its commands, arguments and help texts. What each command does is in `command`, `serve`, `decide` and
-//! `transfer`. The settings that a flag can give are listed once, in `config::settings`.
+//! The command line: its commands, arguments and help texts. What each command does is in `command`, `serve`, `decide`
+//! and `transfer`. The settings that a flag can give are listed once, in `config::settings`.
 
 mod clicks;
 mod sync;
@@ -57,12 +57,12 @@ pub(crate) enum Command {
     Sync(SyncCommand),
     /// Create links from a CSV or NDJSON file, or a list of URLs
     ///
-    /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,
-    /// `domain` and any other field of a link; a cell with rules or another list contains JSON. Columns are separated by
-    /// commas, semicolons or tabs; the first line decides which. Columns that are not a field of a link are ignored, with a
-    /// note. A table without a column `slug` but with one like it (`keyword`, `slashtag`, `short_url`) is refused: see
-    /// --slug-column. NDJSON has one link a line. A file named `.txt` has one URL a line. A line that is refused is reported
-    /// and does not stop the others.
+    /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`),
+    /// `slug`, `domain` and any other field of a link; a cell with rules or another list contains JSON. Columns are
+    /// separated by commas, semicolons or tabs; the first line decides which. Columns that are not a field of a link
+    /// are ignored, with a note. A table without a column `slug` but with one like it (`keyword`, `slashtag`,
+    /// `short_url`) is refused: see --slug-column. NDJSON has one link a line. A file named `.txt` has one URL a line.
+    /// A line that is refused is reported and does not stop the others.
     ///
     /// Importing the same file again creates no link twice: see --if-exists. Dates and times are written as
     /// 2026-01-15T10:30:00Z, 2026-01-15 10:30 (UTC) or 2026-01-15.
@@ -73,9 +73,9 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Decide visits without a server: reads lines of `{"record": ..., "visit": {...}}`, writes one decision a line
     ///
-    /// The record is the JSON of a link, or a URL as a string. Of the visit only `now` is required; it may have `method`,
-    /// `host`, `path`, `query`, `ip`, `country`, `user_agent`, `referrer`, `accept_language`, `visitor_id`, `purpose`
-    /// and `unlocked`. A line that cannot be decided gives `{"error": "..."}`; empty lines are skipped.
+    /// The record is the JSON of a link, or a URL as a string. Of the visit only `now` is required; it may have
+    /// `method`, `host`, `path`, `query`, `ip`, `country`, `user_agent`, `referrer`, `accept_language`, `visitor_id`,
+    /// `purpose` and `unlocked`. A line that cannot be decided gives `{"error": "..."}`; empty lines are skipped.
     Decide(DecideArgs),
     /// Print the settings in force, with secrets masked
     Config(ConfigArgs),
@@ -112,8 +112,8 @@ pub(crate) enum KeyCommand {
         /// A name for the key
         #[arg(long, default_value = "cli")]
         name: String,
-        /// When it expires: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or a span from
-        /// now such as 90d or 12h
+        /// When it expires: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or
+        /// a span from now such as 90d or 12h
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
         #[command(flatten)]

@@ -55,15 +55,17 @@ impl Problem {
     fn advice(&self) -> Option<&'static str> {
         Some(match self.code.as_str() {
             "unauthorized" => {
-                "Give a key by --key or WAYPOST_KEY; `waypost key create` on the server's machine makes one."
+                "Give a key with --key or WAYPOST_KEY; `waypost key create` on the server's machine creates one."
             }
             "forbidden" => "Run the command on the server's machine, without --server.",
             "slug_taken" => "Choose another slug, or leave it out and get a random one.",
-            "slug_reserved" => "Choose another slug: the product answers this one itself.",
-            "domain_unknown" => "`waypost domain list` shows the domains; `waypost domain create` makes one.",
+            "slug_reserved" => "Choose another slug: Waypost uses this path itself.",
+            "domain_unknown" => "`waypost domain list` lists the domains; `waypost domain create` creates one.",
             "stale_version" => "Somebody else changed the link: look at it with `waypost link show`, then try again.",
             "rate_limited" | "unavailable" => "Try again in a moment.",
-            "not_at_edge" => "It is saved. The redirect server takes it as soon as it can; see the server's log.",
+            "not_at_edge" => {
+                "It is saved, and the redirect server will get it as soon as possible; see the server's log."
+            }
             _ => return None,
         })
     }

@@ -1,4 +1,4 @@
-//! Whether the words of a condition mean something: countries, languages and sites, each with what may have been meant.
+//! Whether the values of a condition exist: countries, languages and sites, each with a suggestion.
 
 use waypost_core::Hostname;
 
@@ -211,7 +211,7 @@ mod tests {
             ("us-US", "mean en-US?"),
             ("English", "mean en?"),
             (" de", "mean de?"),
-            ("*", "leave languages out"),
+            ("*", "omit languages"),
             ("xx", "such as de"),
             ("en-XX", "such as de"),
             ("de-", "such as de"),
@@ -237,7 +237,7 @@ mod tests {
             ("t.co/x", "mean t.co?"),
             ("t.co:443", "mean t.co?"),
             ("a@t.co", "mean t.co?"),
-            ("*", "leave referrers out"),
+            ("*", "omit referrers"),
             ("twitter.*", "such as twitter.com"),
             ("", "such as twitter.com"),
             ("two words", "such as twitter.com"),

@@ -68,7 +68,8 @@ async fn a_name_that_comes_twice_is_refused() {
     assert_eq!(app.operator("GET", &path).send().await.json()["version"], 1, "nothing was changed");
 }
 
-/// Reports name a rule without an id by its place. A stored id that looks like one stays, also when the link is changed.
+/// Reports name a rule without an id by its place. A stored id that looks like one stays, also when the link is
+/// changed.
 #[tokio::test]
 async fn no_id_of_a_rule_looks_like_a_place() {
     let app = TestApp::new().await;

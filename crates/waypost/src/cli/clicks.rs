@@ -33,8 +33,8 @@ pub(crate) struct ReportArgs {
     /// ab_test, variant, utm_source, utm_medium, utm_campaign, utm_term, utm_content, class, or link
     #[arg(long, value_name = "DIMENSION")]
     pub(crate) by: Option<String>,
-    /// Count only clicks with one of these values, such as country=DE,AT; may be given for several dimensions. `unknown`
-    /// means that the value is not known
+    /// Count only clicks with one of these values, such as country=DE,AT; may be given for several dimensions.
+    /// `unknown` means that the value is not known
     #[arg(long = "filter", value_name = "DIMENSION=VALUE,...", value_parser = read_filter)]
     pub(crate) filters: Vec<(String, String)>,
     /// How many groups to show at most, those with the most clicks
@@ -106,9 +106,9 @@ pub(crate) enum ClicksCommand {
     },
     /// Prove that every click is accounted for
     ///
-    /// Edges number their clicks without gaps. For each edge and each run of its writer (epoch) this shows the range that was
-    /// received, what is missing from it, and what was declared lost. The last line is the sum: answered = stored + lost +
-    /// waiting.
+    /// Edges number their clicks without gaps. For each edge and each run of its writer (epoch) this shows the range
+    /// that was received, what is missing from it, and what was declared lost. The last line is the sum: answered =
+    /// stored + lost + waiting.
     ///
     /// Exit status: 0 every click is accounted for, 1 some are not.
     Audit {
@@ -117,8 +117,8 @@ pub(crate) enum ClicksCommand {
     },
     /// Show events of other edges that were not counted, newest first
     ///
-    /// Shows the time of each event, the edge it names, and why it was refused; --json prints the events themselves. The last
-    /// 10,000 of the last month are kept, without anything that identifies the visitor.
+    /// Shows the time of each event, the edge it names, and why it was refused; --json prints the events themselves.
+    /// The last 10,000 of the last month are kept, without anything that identifies the visitor.
     Refused {
         /// How many events to show at most
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -131,8 +131,8 @@ pub(crate) enum ClicksCommand {
     },
     /// Erase the clicks of a link or of a visitor, from the raw clicks and from all totals
     ///
-    /// Deleting a link keeps its clicks; this command erases them, before or after. Erased clicks cannot be restored, so the
-    /// command asks first; without a terminal it does nothing unless --yes is given.
+    /// Deleting a link keeps its clicks; this command erases them, before or after. Erased clicks cannot be restored,
+    /// so the command asks first; without a terminal it does nothing unless --yes is given.
     #[command(group = ArgGroup::new("whose").required(true).args(["link", "visitor"]))]
     Erase {
         #[command(flatten)]

@@ -8,9 +8,9 @@ use super::ClientArgs;
 pub(crate) enum SyncCommand {
     /// Show the sync status of all links, or of one link
     ///
-    /// Without a link: for each target how many links are pending, syncing, synced or failed, since when the oldest one waits,
-    /// and why the target cannot be reached, if so; then the links that failed. The link table of the server itself is a target
-    /// like Cloudflare's Workers KV.
+    /// Without a link: for each target how many links are pending, syncing, synced or failed, since when the oldest one
+    /// waits, and why the target cannot be reached, if so; then the links that failed. The link table of the server
+    /// itself is a target like Cloudflare's Workers KV.
     ///
     /// Exit status: 0 every target is reached and nothing failed, 3 otherwise.
     Status {
@@ -37,10 +37,10 @@ pub(crate) enum SyncCommand {
     },
     /// Compare every link with what Workers KV contains
     ///
-    /// Prints each difference: links that are missing in KV, values that differ from the link, keys of deleted links, and
-    /// foreign keys, which this instance did not write and which belong to none of its links. Links that were pushed in the last
-    /// minute are left out, because KV's lists are that much behind. With --json each difference is printed as JSON, as are
-    /// progress and summary.
+    /// Prints each difference: links that are missing in KV, values that differ from the link, keys of deleted links,
+    /// and foreign keys, which this instance did not write and which belong to none of its links. Links that were
+    /// pushed in the last minute are left out, because KV's lists are that much behind. With --json each difference is
+    /// printed as JSON, as are progress and summary.
     ///
     /// Exit status: 0 no link differs (foreign keys do not count), or all are repaired; 3 some differ and were not
     /// repaired; 1 the comparison did not finish.

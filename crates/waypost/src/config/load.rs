@@ -53,9 +53,9 @@ pub(crate) struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [fault] => write!(f, "the configuration has a fault: {fault}"),
+            [fault] => write!(f, "the configuration has an error: {fault}"),
             faults => {
-                write!(f, "the configuration has {} faults:", faults.len())?;
+                write!(f, "the configuration has {} errors:", faults.len())?;
                 faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
             }
         }
@@ -116,7 +116,7 @@ pub(crate) fn load(
 fn missing(key: &'static str) -> String {
     let section = key.split_once('.').map_or(key, |(section, _)| section);
     let variable = SETTINGS.iter().find(|setting| setting.key == key).map(Setting::variable).unwrap_or_default();
-    format!("{key}: it is missing, and the other settings of [{section}] need it (or give {variable})")
+    format!("{key}: is missing, and the other settings of [{section}] need it (or give {variable})")
 }
 
 fn read_variable(
@@ -323,7 +323,7 @@ mod tests {
         let text = load(&given, environment).unwrap_err().to_string();
         let text = text.replace(file.path().to_str().unwrap(), "FILE");
         let expect = [
-            "the configuration has 10 faults:",
+            "the configuration has 10 errors:",
             "  WAYPOST_LISTN: unknown setting; did you mean WAYPOST_LISTEN?",
             "  WAYPOST_ZZZ: unknown setting",
             "  FILE:1: lissten: unknown setting; did you mean listen?",
@@ -344,9 +344,9 @@ mod tests {
         fn check(pairs: &[(&str, &str)], missing: &[&str]) {
             let outcome = load(&GivenFlags::default(), variables(pairs)).map(|_| ());
             let text = outcome.err().map(|faults| faults.to_string()).unwrap_or_default();
-            assert_eq!(text.matches("it is missing").count(), missing.len(), "{text}");
+            assert_eq!(text.matches(": is missing").count(), missing.len(), "{text}");
             for name in missing {
-                assert!(text.contains(&format!("cloudflare.{name}: it is missing")), "{text}");
+                assert!(text.contains(&format!("cloudflare.{name}: is missing")), "{text}");
             }
         }
         const ACCOUNT: (&str, &str) = ("WAYPOST_CLOUDFLARE_ACCOUNT_ID", "a1");

@@ -1,5 +1,5 @@
-//! The list of all settings. A new setting is one row here and one field in [`Config`]; its flag, its environment variable,
-//! its key in the file and its line in the reference follow from the row.
+//! The list of all settings. A new setting is one row here and one field in [`Config`]; its flag, its environment
+//! variable, its key in the file and its line in the reference follow from the row.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -89,10 +89,10 @@ fn looking_makes_nothing() {
         &["export"],
     ] {
         let refused = folder.run(command);
-        assert!(refused.fault(1).contains("nothing was made there: check --data-dir"), "{command:?}: {refused:?}");
+        assert!(refused.fault(1).contains("nothing was created there: check --data-dir"), "{command:?}: {refused:?}");
         assert!(!folder.data_dir().exists(), "{command:?}");
         let refused = run(&[command, &["--data-dir", empty.to_str().unwrap()]].concat());
-        assert!(refused.fault(1).contains("is no data folder of an instance"), "{command:?}: {refused:?}");
+        assert!(refused.fault(1).contains("is not the data folder of an instance"), "{command:?}: {refused:?}");
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "{command:?}");
     }
     folder.run(&["link", "create", "https://example.com/"]).text();

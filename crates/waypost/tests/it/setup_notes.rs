@@ -16,9 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn a_start_without_a_public_url_says_what_links_will_look_like() {
     let folder = Folder::new();
     let server = folder.serve(&["--listen", "0.0.0.0:0"]);
-    wait_until(DEADLINE, "the last line", || server.output().contains("Make an API key")).unwrap();
+    wait_until(DEADLINE, "the last line", || server.output().contains("New API key")).unwrap();
     let output = server.output();
-    let expect = format!("No public URL is set: links are made with http://localhost:{}", server.address().port());
+    let expect = format!("No public URL is set: short URLs begin with http://localhost:{}", server.address().port());
     assert!(output.contains(&expect) && output.contains("--public-url https://go.example"), "{output}");
     for arguments in [&[][..], &["--listen", "0.0.0.0:0", "--public-url", "https://go.example"]] {
         let folder = Folder::new();
