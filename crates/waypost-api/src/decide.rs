@@ -1,4 +1,4 @@
-//! Asking where a visit would go. The answer is `waypost_core::wire`'s, which every edge gives.
+//! A request to decide a visit. The response is that of `waypost_core::wire`, which every edge gives.
 
 use serde_json::{Map, Value};
 use waypost_core::lenient::Skipped;

@@ -1,4 +1,4 @@
-//! Errors as the API answers them: `application/problem+json` (RFC 9457), each from the one catalogue.
+//! Error responses of the API: `application/problem+json` (RFC 9457), each from the one catalogue.
 
 mod code;
 

@@ -1,6 +1,6 @@
-//! What callers of the API do with links, one at a time. Many at once is in `bulk.rs`, listing in `list.rs`.
+//! Use cases of single links. Bulk requests are in `bulk.rs`, lists in `list.rs`.
 //!
-//! Each change is one transaction of the store, and answered once the edge has it.
+//! Each change is one transaction of the store, and is answered when the edge has it.
 
 pub(crate) mod anonymous;
 mod bulk;

@@ -1,5 +1,5 @@
-//! Why a use case refuses or fails. What the caller reads (`detail`, `errors`) is kept apart from the cause, which only ever
-//! reaches the log.
+//! Why a use case refuses or fails. What the client reads (`detail`, `errors`) is separate from the cause, which only
+//! the log gets.
 
 use waypost_api::{FieldError, Invalid, ProblemCode, ProblemDocument};
 use waypost_jobs::Chain;

@@ -1,4 +1,4 @@
-//! How handlers answer: JSON, other bodies, and problems as `application/problem+json` (RFC 9457).
+//! Responses of handlers: JSON, other bodies, and problems as `application/problem+json` (RFC 9457).
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};

@@ -1,4 +1,4 @@
-//! Who sends a request: the local operator, the holder of an API key, or somebody at an address.
+//! Who sends a request: the local operator, the holder of an API key, or an anonymous client.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -24,8 +24,8 @@ pub enum Principal {
     Operator,
 }
 
-/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always means
-/// its own account.
+/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always
+/// means its own account.
 pub const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("waypost-account");
 
 impl FromRequestParts<HttpState> for Caller {

@@ -1,4 +1,4 @@
-//! Long answers end with what allowed them, as `waypost-control` says.
+//! Ends a streamed response when its permission ends, as `waypost-control` decides.
 
 use std::io;
 use std::pin::Pin;

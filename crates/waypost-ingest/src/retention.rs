@@ -1,4 +1,4 @@
-//! The job that deletes raw clicks which have had their days. Totals stay for ever. It does not believe a clock that jumps.
+//! The job that deletes raw clicks after their retention. Totals stay for ever. It does not trust a clock that jumps.
 
 use std::time::{Duration, Instant};
 

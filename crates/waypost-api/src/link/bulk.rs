@@ -1,4 +1,4 @@
-//! Many links in one request, each with an outcome of its own.
+//! Many links in one request, each with its own outcome.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

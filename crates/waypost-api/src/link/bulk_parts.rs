@@ -1,4 +1,4 @@
-//! The outermost parts of a bulk request, found without making anything of what is in them.
+//! The outermost parts of a bulk request, found without parsing their content.
 
 use std::fmt;
 

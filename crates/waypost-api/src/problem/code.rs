@@ -1,6 +1,6 @@
-//! The catalogue of problems: every error the API answers, once. A long table.
+//! The catalogue of problems: every error of the API. A long table.
 //!
-//! `docs/problems.md` and the page at `/docs/problems` are made from it.
+//! `docs/problems.md` and the page at `/docs/problems` are generated from it.
 
 use std::fmt::Write as _;
 

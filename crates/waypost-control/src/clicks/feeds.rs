@@ -1,8 +1,8 @@
-//! The live feed: clicks as they are counted, to those who listen.
+//! The live feed: clicks as they are counted, sent to listeners.
 //!
-//! Each listener has a task that takes every click from the ingest's broadcast and hands on those it asked for. It never
-//! waits for a slow reader while clicks come: what finds no room is counted, and the reader is told how many it missed.
-//! Nothing is repeated to a listener that comes back; raw clicks can be read from where it left off.
+//! Each listener has a task that receives every click from the ingest's broadcast and passes on those it selected. It
+//! never waits for a slow reader while clicks arrive: clicks that find no room are counted, and the reader is told how
+//! many it missed. Nothing is repeated for a listener that reconnects; it can read raw clicks from where it left off.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

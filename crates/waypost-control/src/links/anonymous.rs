@@ -1,4 +1,5 @@
-//! Links that anyone may make, without a key: one field in, a short URL out, and the same URL always gives the same link.
+//! Links that anyone may create, without an API key: one field in, a short URL out. The same URL always gives the same
+//! link.
 
 use waypost_api::ProblemCode;
 use waypost_api::short_url::{ShortUrl, bad_url};

@@ -1,4 +1,4 @@
-//! Making many links in one request, each with an outcome of its own. Imports use it.
+//! Creating many links in one request, each with its own outcome. Imports use it.
 
 use std::collections::HashMap;
 

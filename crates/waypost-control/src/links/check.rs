@@ -1,8 +1,7 @@
-//! Whether a link makes sense: every rule that a record must keep before it is stored, each broken one reported by
-//! field.
+//! Validation of a link: every rule that a record must obey before it is stored. All errors are reported by field.
 //!
-//! Destinations are replaced by their serialisation on the way, so that what is stored is what visitors are sent to. A
-//! record that passes here can be compiled; that is asked at the end, of the core itself.
+//! Destinations are replaced by their serialisation, so that what is stored is what visitors are sent to. A record that
+//! passes compiles; the core itself checks that at the end.
 
 use std::collections::HashSet;
 
@@ -82,7 +81,8 @@ const fn destination_code(error: &DestinationError) -> ProblemCode {
     }
 }
 
-/// Refuses ids of rules that reports would take for the place of a rule without one: `#2`. What is stored already stays.
+/// Refuses ids of rules that reports would take for the place of a rule without one: `#2`. What is stored already
+/// stays.
 pub(crate) fn check_rule_ids(record: &LinkRecord, stored: Option<&LinkRecord>) -> Vec<FieldError> {
     let is_place = |id: &NumberOrText| matches!(id, NumberOrText::Text(text) if text.starts_with('#'));
     let is_stored = |id: &NumberOrText| stored.is_some_and(|stored| rule_ids(stored).any(|(_, _, held)| held == id));

@@ -1,8 +1,8 @@
-//! Making links together: what is asked for while a transaction is being written goes into the next one, so that many
-//! callers share one commit. A caller alone does not wait for others.
+//! Group commit for new links: links that are requested while a transaction is being written go into the next one, so
+//! that many requests share one commit. A single request does not wait for others.
 //!
-//! What was made is handed to the job that keeps the link table current. Checking links comes before, waiting for the edge
-//! after; neither happens here.
+//! The new records are passed to the job that keeps the link table up to date. Links are validated before, and the wait
+//! for the edge comes after; neither happens here.
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;

@@ -1,9 +1,10 @@
-//! What is worth saying of a link that is taken as it is: whoever makes it may have meant something else.
+//! Warnings about a link that is valid but may not be what its owner meant.
 
 use waypost_core::record::{Conditions, Rule};
 use waypost_core::{LinkRecord, Timestamp};
 
-/// Proxies with their default buffers refuse answers with a longer `Location`: nginx takes 4 KB for all headers together.
+/// Proxies with their default buffers refuse answers with a longer `Location`: nginx takes 4 KB for all headers
+/// together.
 const LOCATION_BYTES_SAFE: usize = 3_500;
 
 /// What is worth saying of this link, for people.

@@ -1,4 +1,4 @@
-//! What the job has done and met since the start: for metrics and readiness, and for logging a change once.
+//! What the job has done and met since the start: for metrics and readiness, and to log each change once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +52,8 @@ pub struct OutboxStatus {
 pub struct Look {
     /// How many keys are in each state.
     pub counts: SyncCounts,
-    /// How long the oldest change has waited, in seconds; entries of the outbox that were not read yet are changes, too.
+    /// How long the oldest change has waited, in seconds; entries of the outbox that were not read yet are changes,
+    /// too.
     pub pending_age_s: f64,
     /// Why the target rests, where it does.
     pub rest_reason: Option<RestReason>,
