@@ -1,4 +1,4 @@
-//! Single clicks: asking for them, following them, forgetting them, and whether all of them are accounted for.
+//! Raw clicks: listing, the live feed, erasure, and the audit.
 
 mod audit;
 mod query;

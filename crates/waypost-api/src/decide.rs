@@ -1,4 +1,4 @@
-//! Asking where a visit would go. The answer is `waypost_core::wire`'s, which every edge gives.
+//! A request to decide a visit. The response is that of `waypost_core::wire`, which every edge gives.
 
 use serde_json::{Map, Value};
 use waypost_core::lenient::Skipped;
@@ -80,7 +80,7 @@ impl DecideRecord {
             if is_record { read } else { Err("it is neither".to_owned()) }
         });
         if let Err(error) = &record {
-            let wanted = format!("a link record, or a bare URL as a text ({error})");
+            let wanted = format!("a link record, or a bare URL as a string ({error})");
             fields.refuse(FieldError::invalid("record", &wanted));
         }
         let input = DecideLink::take(&mut fields, now);

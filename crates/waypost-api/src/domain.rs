@@ -1,4 +1,4 @@
-//! Domains: the hosts that links live on.
+//! Domains: the hosts of links.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! The forms in which clicks and reports are answered.
+//! The formats of responses with clicks and reports.
 
 /// A form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How an instance is doing.
+//! The health of an instance.
 
 use serde::{Deserialize, Serialize};
 use waypost_core::sync::{RestReason, SyncTarget};
@@ -62,12 +62,12 @@ pub struct TableCheck {
     pub mended: u64,
 }
 
-/// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links work,
-/// and clicks wait in the spool, which no other instance could count.
+/// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links
+/// work, and clicks wait in the spool, which no other instance could count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClicksCheck {
-    /// Whether clicks are recorded and counted: the database answers and takes writes, the last attempt to count did not
-    /// fail, and none is being lost.
+    /// Whether clicks are recorded and counted: the database answers and takes writes, the last attempt to count did
+    /// not fail, and none is being lost.
     pub ok: bool,
     /// Whether the database takes writes, as the last one says, or one that was committed to find out.
     pub writable: bool,
@@ -86,8 +86,8 @@ pub struct ClicksCheck {
     pub retention_held: Option<String>,
 }
 
-/// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it answers
-/// redirects and takes changes, which wait for the target in the database.
+/// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it
+/// answers redirects and takes changes, which wait for the target in the database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncCheck {
     /// Whether the job works, the target is not refused by its configuration, and no change has waited for 5 minutes.

@@ -1,8 +1,8 @@
-//! What the API is asked and what it answers: the types of every request and answer, how requests are read with every fault
-//! named, and the catalogue of problems. The server writes these types, the command line reads them.
+//! The types of every request and response of the API, the reading of requests, which names every error at once, and
+//! the catalogue of problems. The server writes these types, the command line reads them.
 //!
-//! What it does not do: it knows no HTTP and no database, says nothing of who may do what, and does not say whether what is
-//! asked for makes sense beyond its form.
+//! What it does not do: it knows no HTTP and no database, decides no permission, and checks the form of a request but
+//! not whether its values are allowed.
 
 pub mod api_key;
 pub mod clicks;

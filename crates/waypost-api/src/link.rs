@@ -1,4 +1,4 @@
-//! Links: how they are asked for, and how they are shown.
+//! Links in requests and responses.
 
 mod bulk;
 mod bulk_parts;

@@ -1,4 +1,4 @@
-//! Errors as the API answers them: `application/problem+json` (RFC 9457), each from the one catalogue.
+//! Error responses of the API: `application/problem+json` (RFC 9457), each from the one catalogue.
 
 mod code;
 
@@ -135,7 +135,7 @@ impl Invalid {
         let detail = match errors.as_slice() {
             [one] if one.field.is_empty() => one.detail.clone(),
             [one] => format!("{}: {}", one.field, one.detail),
-            more => format!("{} fields cannot be taken as they are", more.len()),
+            more => format!("{} fields are not valid", more.len()),
         };
         Self { code, detail, errors }
     }

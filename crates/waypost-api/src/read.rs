@@ -1,5 +1,5 @@
-//! Reading requests: the fields of a JSON object and the parameters of a query, each known by name or refused, with every
-//! fault named and not the first alone.
+//! Reading requests: the fields of a JSON object and the parameters of a query. Unknown ones are refused, and all
+//! errors are reported at once.
 
 mod fields;
 mod json_weight;
@@ -12,5 +12,6 @@ pub(crate) use query::ALIKE;
 pub use query::{Parameters, QueryPairs};
 pub use when::{read_end, read_start, read_time_zone, show_instant, start_of_days, zone_name};
 
-/// Fields of a request that are listed as unknown. More say nothing new, and would make a large answer of a small request.
+/// Fields of a request that are listed as unknown. More say nothing new, and would make a large answer of a small
+/// request.
 pub const UNKNOWN_LISTED_MAX: usize = 20;

@@ -1,4 +1,4 @@
-//! Reports: what was counted.
+//! Reports: counts of clicks and visitors.
 
 mod query;
 

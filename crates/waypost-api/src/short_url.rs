@@ -1,4 +1,4 @@
-//! Short URLs that anyone may make, without a key.
+//! Short URLs that anyone may create, without an API key.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

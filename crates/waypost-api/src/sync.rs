@@ -1,4 +1,4 @@
-//! How far targets of links are, trying again, and comparing with what they hold.
+//! The sync status of targets, retries, and comparisons.
 
 mod verify;
 

@@ -1,4 +1,4 @@
-//! Signed deliveries: clicks of edges elsewhere, and passwords that visitors of theirs have typed.
+//! Signed deliveries: clicks of other edges, and passwords that their visitors typed.
 
 use std::net::IpAddr;
 

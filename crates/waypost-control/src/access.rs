@@ -1,4 +1,5 @@
-//! Who asks, and what they may: the operator, holders of API keys, and people at an address; keys themselves; rate limits.
+//! Who sends a request, and what they may do: the operator, holders of API keys, and anonymous clients; keys; rate
+//! limits.
 
 pub(crate) mod caller;
 mod key_text;

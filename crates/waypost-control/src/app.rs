@@ -1,5 +1,5 @@
-//! The control plane as one value: the store, the link table and the jobs that keep the table and Workers KV current, with
-//! the settings. Use cases are methods of [`App`], each in the file of the noun it serves; handlers call nothing else.
+//! The control plane as one value: the store, the link table, the settings, and the jobs that keep the table and
+//! Workers KV up to date. Use cases are methods of [`App`], each in the file of its noun; handlers call nothing else.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ pub enum StartError {
     /// The link table has the links of another database and could not be emptied.
     #[error("the link table could not be taken over from another database")]
     Table(#[from] TableError),
-    /// What was to be done on another thread broke down.
+    /// Work on another thread panicked.
     #[error("the link table could not be prepared")]
     Join(#[from] tokio::task::JoinError),
     /// Workers KV cannot be called as it is configured.
@@ -82,15 +82,14 @@ pub enum StartError {
 }
 
 impl App {
-    /// Prepares the database, starts the jobs that keep the table and Workers KV current, and returns at once: until the table
-    /// has caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio runtime. Whoever
-    /// started `clicks` stops them, after this.
+    /// Prepares the database, starts the jobs that keep the table and Workers KV current, and returns at once: until
+    /// the table has caught up `/readyz` says so, and [`App::wait_until_ready`] waits. Must be called within a Tokio
+    /// runtime. Whoever started `clicks` stops them, after this.
     ///
     /// # Errors
-    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host and cannot become the
-    /// default one; [`StartError::Table`] where
-    /// the table has another database's links and cannot be emptied; [`StartError::Kv`] where
-    /// the settings of Workers KV cannot be used.
+    /// [`StartError::Store`] where the database fails, or another domain has the public URL's host and cannot become
+    /// the default one; [`StartError::Table`] where the table has another database's links and cannot be emptied;
+    /// [`StartError::Kv`] where the settings of Workers KV cannot be used.
     pub async fn start(
         store: Store,
         table: Arc<Table>,
@@ -156,10 +155,10 @@ impl App {
         self.sync.wait_until_caught_up(wait).await.is_ok()
     }
 
-    /// What has ended although it must not before [`App::stop`], of this and of the clicks: then something is not done any more,
-    /// and only a new start does it again.
+    /// What has ended although it must not before [`App::stop`], of this and of the clicks: then something is not done
+    /// any more, and only a new start does it again.
     pub fn ended_job(&self) -> Option<&'static str> {
-        let queue = || self.create_queue.has_ended().then_some("the job that makes links");
+        let queue = || self.create_queue.has_ended().then_some("the job that creates links");
         self.jobs.ended().or_else(queue).or_else(|| self.clicks.ended_job())
     }
 
@@ -174,7 +173,7 @@ impl App {
         }
         for Job { name, task } in self.jobs.take() {
             if let Err(error) = task.await {
-                tracing::error!(%error, "{name} broke down");
+                tracing::error!(%error, "{name} ended unexpectedly");
             }
         }
     }
@@ -232,7 +231,8 @@ impl App {
         }
     }
 
-    /// Waits until the edge of this process has everything up to this outbox sequence. Workers KV is told, and not waited for.
+    /// Waits until the edge of this process has everything up to this outbox sequence. Workers KV is told, and not
+    /// waited for.
     pub(crate) async fn wait_for_edge(&self, sequence: u64) -> Result<(), Problem> {
         self.wake_outbox();
         let synced = self.sync.wait_for_links(sequence, self.settings.sync_wait_ms).await;
@@ -285,5 +285,5 @@ pub(crate) fn monotonic_now() -> Instant {
 }
 
 fn not_at_edge(_: NotSynced) -> Problem {
-    Problem::new(ProblemCode::NotAtEdge, "saved; the edge has not taken it yet").retry_after(5)
+    Problem::new(ProblemCode::NotAtEdge, "saved, but not yet at the edge").retry_after(5)
 }

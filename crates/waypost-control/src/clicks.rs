@@ -1,4 +1,4 @@
-//! What callers do with clicks: reports, single clicks, following them, forgetting them, and the audit.
+//! Use cases of clicks: reports, raw clicks, the live feed, erasure, and the audit.
 
 mod audit;
 mod erasure;

@@ -1,4 +1,4 @@
-//! What callers do with domains: the hosts that links live on.
+//! Use cases of domains, the hosts of links.
 
 use waypost_api::FieldError;
 use waypost_api::domain::{self as api, CreateDomain, DomainList, UpdateDomain};

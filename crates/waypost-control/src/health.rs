@@ -1,6 +1,6 @@
 //! Whether this instance can do its work.
 //!
-//! Nothing here waits for a database as long as a transaction may: whoever watches gives up earlier, and learns nothing then.
+//! No check waits for a database as long as a transaction may: monitoring gives up earlier, and would learn nothing.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl App {
         Readiness { ready: self.redirects(), degraded: !is_well, ended, checks: Checks { store, table, clicks, sync } }
     }
 
-    /// Whether links are redirected: the table was current once since the start, or is trusted where the database was away then.
-    /// Without a database it goes on.
+    /// Whether links are redirected: the table was current once since the start, or is trusted where the database was
+    /// away then. Without a database it goes on.
     pub fn redirects(&self) -> bool {
         self.sync.has_caught_up() || self.table.knows_all()
     }
@@ -91,7 +91,8 @@ impl App {
     }
 }
 
-/// What a database answers in time, or why it does not. What drivers say stays in the log: it may name hosts, users and files.
+/// What a database answers in time, or why it does not. What drivers say stays in the log: it may name hosts, users and
+/// files.
 async fn answer<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
     match tokio::time::timeout(ANSWER_MAX, work).await {
         Ok(Ok(answered)) => Ok(answered),

@@ -1,8 +1,8 @@
-//! A request that comes twice under one key is done once and answered twice.
+//! A request that is sent twice with one key is done once and answered twice.
 //!
-//! Work that changes something looks the key up, does the work and remembers the answer in one transaction, so there is
-//! no state in between. Only answers that say "done" are remembered: a request that was refused changed nothing, and may
-//! come again under its key. Keys belong to an account, and stand for one whole request.
+//! A change looks up the key, does the work and stores the response in one transaction, so there is no state in
+//! between. Only successful responses are stored: a refused request changed nothing, and may be sent again with its
+//! key. Keys belong to an account, and stand for one whole request.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,7 +87,8 @@ impl Repeatable {
 }
 
 impl App {
-    /// Answers a request that changes nothing, or whose repetition changes nothing: once with the work, then from memory.
+    /// Answers a request that changes nothing, or whose repetition changes nothing: once with the work, then from
+    /// memory.
     ///
     /// # Errors
     /// Those of the work; 409 where the key stands for another request.

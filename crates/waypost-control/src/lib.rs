@@ -1,11 +1,11 @@
-//! Use cases: what is done with links, domains, keys, clicks and targets, and who may.
+//! Use cases: what can be done with links, domains, keys, clicks and targets, and who may do it.
 //!
-//! [`App`] is an instance: [`App::start`] takes an open store and link table and begins to keep the table current. Each use case
-//! is one of its methods; it takes and gives the types of `waypost-api`, so that a page, the REST API and an import call the
-//! same. A change that was acknowledged is in the store and in the table.
+//! [`App`] is an instance: [`App::start`] takes an open store and link table and starts to keep the table up to date.
+//! Each use case is one of its methods; it takes and returns the types of `waypost-api`, so a page, the REST API and an
+//! import call the same method. An acknowledged change is in the store and in the table.
 //!
-//! What it does not do: it knows no HTTP and no page, writes no SQL (`waypost-store` does), decides no redirect (`waypost-core`
-//! does), listens on no address and reads no configuration (the binary does).
+//! What it does not do: it knows no HTTP and no page, contains no SQL (`waypost-store` does), decides no redirect
+//! (`waypost-core` does), listens on no address and reads no configuration (the binary does).
 
 mod access;
 mod app;

@@ -1,6 +1,6 @@
-//! What callers of the API do with links, one at a time. Many at once is in `bulk.rs`, listing in `list.rs`.
+//! Use cases of single links. Bulk requests are in `bulk.rs`, lists in `list.rs`.
 //!
-//! Each change is one transaction of the store, and answered once the edge has it.
+//! Each change is one transaction of the store, and is answered when the edge has it.
 
 pub(crate) mod anonymous;
 mod bulk;
@@ -41,7 +41,7 @@ impl Precondition {
     fn check(&self, version: u64) -> Result<(), Problem> {
         match self {
             Self::OneOf(versions) if !versions.contains(&version) => {
-                Err(Problem::new(ProblemCode::StaleVersion, format!("the link is at version {version} by now")))
+                Err(Problem::new(ProblemCode::StaleVersion, format!("the link is now at version {version}")))
             }
             Self::OneOf(_) | Self::None => Ok(()),
         }
@@ -96,7 +96,7 @@ impl App {
                 Ok((Done::now(self.show_written(link)), made.sequence))
             }
             Some(outcome) => Err(outcome_problem(&outcome)),
-            None => Err(Problem::internal("making a link", &"its outcome is missing")),
+            None => Err(Problem::internal("creating a link", &"its outcome is missing")),
         }
     }
 
@@ -354,7 +354,7 @@ pub(crate) fn outcome_problem(outcome: &CreateOutcome) -> Problem {
         CreateOutcome::DomainNotFound => {
             Problem::new(ProblemCode::DomainUnknown, "there is no such domain for links of this account")
         }
-        CreateOutcome::Created { .. } => Problem::internal("making a link", &"it was made"),
+        CreateOutcome::Created { .. } => Problem::internal("creating a link", &"it was created"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Why a use case refuses or fails. What the caller reads (`detail`, `errors`) is kept apart from the cause, which only ever
-//! reaches the log.
+//! Why a use case refuses or fails. What the client reads (`detail`, `errors`) is separate from the cause, which only
+//! the log gets.
 
 use waypost_api::{FieldError, Invalid, ProblemCode, ProblemDocument};
 use waypost_jobs::Chain;
@@ -44,7 +44,7 @@ impl Problem {
     /// 503 where the database could not be reached any longer after something may have been changed.
     fn unavailable_after(what: &str) -> Self {
         let detail = format!(
-            "the database was lost, and {what}: look first, or send a POST again with the same Idempotency-Key"
+            "the connection to the database was lost, and {what}: check first, or send a POST again with the same Idempotency-Key"
         );
         Self::new(ProblemCode::Unavailable, detail).retry_after(1)
     }
@@ -71,7 +71,7 @@ impl Problem {
     /// 500: the cause goes to the log.
     pub fn internal(doing: &'static str, cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "{doing} failed");
-        Self::new(ProblemCode::Internal, "the request could not be answered; the fault is on this side")
+        Self::new(ProblemCode::Internal, "the request failed because of an internal error")
     }
 
     /// Which problem it is.
@@ -102,7 +102,7 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::NotFound { what } => Self::not_found(what),
             StoreError::VersionConflict { current } => {
-                Self::new(ProblemCode::StaleVersion, format!("the link is at version {current} by now"))
+                Self::new(ProblemCode::StaleVersion, format!("the link is now at version {current}"))
             }
             StoreError::SlugTaken { .. } => Self::new(ProblemCode::SlugTaken, error.to_string()),
             StoreError::SlugTooLong => Self::new(ProblemCode::SlugInvalid, error.to_string()),
@@ -122,7 +122,7 @@ impl From<StoreError> for Problem {
                     .retry_after(1)
             }
             StoreError::Withheld { .. } => {
-                tracing::error!(error = %Chain(&error), "a person has to see to the database");
+                tracing::error!(error = %Chain(&error), "the database needs a person: it refuses what the request takes");
                 let detail = "the database refuses what the request takes, until its administrator changes that; nothing was changed";
                 Self::new(ProblemCode::Unavailable, detail).retry_after(30)
             }

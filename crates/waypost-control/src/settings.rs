@@ -1,6 +1,6 @@
-//! What the control plane is configured with, and the public address that every short link is built from.
+//! The settings of the control plane, and the public URL that every short URL is built from.
 //!
-//! Reading files, flags and the environment is the binary's work.
+//! The binary reads them from files, flags and the environment.
 
 use std::fmt;
 use std::sync::Arc;

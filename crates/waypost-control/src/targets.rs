@@ -1,4 +1,4 @@
-//! How far the targets of links are, trying again, and comparing.
+//! Use cases of targets: sync status, retries, and comparisons.
 
 mod states;
 mod view;

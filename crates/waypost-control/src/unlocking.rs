@@ -1,4 +1,4 @@
-//! Passwords of links: setting them, trying them, and how often that may be done.
+//! Passwords of links: setting them, checking them, and limits on attempts.
 
 mod lane;
 pub(crate) mod limits;

@@ -1,7 +1,7 @@
-//! What is sent here signed: clicks of edges elsewhere, and the passwords that visitors of theirs have typed.
+//! Signed deliveries: clicks of other edges, and the passwords that their visitors have typed.
 //!
-//! That a signature holds was found out before anything comes here. What is done with a click is `waypost-ingest`'s work, with a
-//! password [`crate::unlocking::unlock`]'s.
+//! `waypost-http` verifies the signature before it calls anything here. `waypost-ingest` counts the clicks,
+//! [`crate::unlocking::unlock`] checks the passwords.
 
 mod counts;
 mod delivery;

@@ -27,7 +27,7 @@ pub enum Page {
     Gone,
     /// 405: links take GET and HEAD.
     MethodNotAllowed,
-    /// 400: a request that cannot be understood.
+    /// 400: a malformed request.
     BadRequest,
     /// 414: a request target over the limit.
     TargetTooLong,
@@ -41,7 +41,7 @@ pub enum Page {
     UnlockRefused,
     /// 429: the same form, after too many passwords.
     UnlockThrottled,
-    /// 408: a request that came too slowly.
+    /// 408: a request that was too slow.
     RequestTimeout,
     /// 431: headers over the limit.
     HeadTooLarge,
@@ -111,7 +111,7 @@ const UNKNOWN_HOST: &Text = &text!(
     "not_found",
     "Not Found",
     "This host is not known here",
-    "The server at this address has no links under this host name. Whoever runs it makes the name known as a domain, or sets it as public URL."
+    "This server has no links on this host. Its operator can add the host as a domain, or set it as the public URL."
 );
 
 impl Page {
@@ -159,51 +159,48 @@ impl Page {
                 "Check the address for a typing mistake."
             ),
             Self::UnknownHost => UNKNOWN_HOST,
-            Self::Gone => &text!(410, "gone", "Gone", "This link has expired", "It no longer leads anywhere."),
+            Self::Gone => &text!(410, "gone", "Gone", "This link has expired", "It no longer redirects."),
             Self::MethodNotAllowed => &text!(
                 405,
                 "method_not_allowed",
                 "Method Not Allowed",
-                "Links are followed with GET",
-                "This address takes GET and HEAD."
+                "This method is not allowed",
+                "A short link allows GET and HEAD."
             ),
-            Self::BadRequest => &text!(
-                400,
-                "bad_request",
-                "Bad Request",
-                "This request makes no sense",
-                "The request is not one that HTTP allows."
-            ),
+            Self::BadRequest => {
+                &text!(400, "bad_request", "Bad Request", "This request is malformed", "It is not valid HTTP.")
+            }
             Self::TargetTooLong => &text!(
                 414,
                 "target_too_long",
                 "URI Too Long",
-                "This address is too long",
-                "The request target is over the size limit."
+                "This URL is too long",
+                "Path and query are over the size limit."
             ),
-            Self::BadRecord => &text!(
-                502,
-                "bad_record",
-                "Bad Gateway",
-                "This link cannot be followed",
-                "What is stored for it makes no sense. Whoever made it has to repair it."
-            ),
+            Self::BadRecord => {
+                &text!(502, "bad_record", "Bad Gateway", "This link is misconfigured", "Its owner needs to fix it.")
+            }
             Self::Unavailable => &text!(
                 503,
                 "unavailable",
                 "Service Unavailable",
-                "This link cannot be read just now",
-                "The fault is on this side. Try again in a moment."
+                "This link is temporarily unavailable",
+                "The error is on the server's side. Try again in a moment."
             ),
-            Self::Unlock => {
-                &text!(200, "password_needed", "Protected", "This link has a password", "Enter it to go on.", form!())
-            }
+            Self::Unlock => &text!(
+                200,
+                "password_needed",
+                "Protected",
+                "This link has a password",
+                "Enter it to continue.",
+                form!()
+            ),
             Self::UnlockRefused => &text!(
                 401,
                 "password_wrong",
                 "Unauthorized",
                 "This link has a password",
-                "Enter it to go on.",
+                "Enter it to continue.",
                 concat!("<p class=\"fault\" role=\"alert\">That password is wrong.</p>\n", form!())
             ),
             Self::UnlockThrottled => &text!(
@@ -211,7 +208,7 @@ impl Page {
                 "rate_limited",
                 "Too Many Requests",
                 "This link has a password",
-                "Enter it to go on.",
+                "Enter it to continue.",
                 concat!("<p class=\"fault\" role=\"alert\">Too many attempts. Try again in a minute.</p>\n", form!())
             ),
             Self::RequestTimeout | Self::HeadTooLarge | Self::BodyTooLarge | Self::TooManyMisses => {
@@ -220,14 +217,14 @@ impl Page {
         }
     }
 
-    /// The texts of pages that say no to how something was asked for.
+    /// The texts of pages that refuse how a request was sent.
     const fn text_of_refusal(self) -> &'static Text {
         match self {
             Self::RequestTimeout => &text!(
                 408,
                 "request_timeout",
                 "Request Timeout",
-                "This request came too slowly",
+                "This request was too slow",
                 "Send it again, without pauses."
             ),
             Self::HeadTooLarge => &text!(
@@ -235,7 +232,7 @@ impl Page {
                 "head_too_large",
                 "Request Header Fields Too Large",
                 "This request is too large",
-                "Its headers, cookies among them, are over the size limit."
+                "Its headers, including cookies, are over the size limit."
             ),
             Self::BodyTooLarge => &text!(
                 413,
@@ -249,7 +246,7 @@ impl Page {
                 "rate_limited",
                 "Too Many Requests",
                 "There is no link here",
-                "Many links that do not exist were asked for from this network. Try again in a minute."
+                "Many links that do not exist were requested from this network. Try again in a minute."
             ),
         }
     }

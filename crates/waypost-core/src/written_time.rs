@@ -36,7 +36,7 @@ pub enum WrittenTime {
 
 /// A text that is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no time: give {WRITTEN_TIME_FORMS}", Quoted(text))]
+#[error("{} is not a time: give {WRITTEN_TIME_FORMS}", Quoted(text))]
 pub struct WrittenTimeError {
     text: String,
 }
@@ -148,6 +148,6 @@ mod tests {
             check(bad, None);
         }
         let message = read_in_utc("so\"on").expect_err("no time").to_string();
-        assert!(message.starts_with("\"so\"on\" is no time: give a time such as 2026-01-15T10:30:00Z"), "{message}");
+        assert!(message.starts_with("\"so\"on\" is not a time: give a time such as 2026-01-15T10:30:00Z"), "{message}");
     }
 }

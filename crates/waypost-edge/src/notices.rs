@@ -51,7 +51,7 @@ impl Notices {
     pub(crate) fn ignored_forwarding(&self, peer: IpAddr, now: Timestamp) {
         if self.ignored_forwarding.may_tell(now) {
             tracing::warn!(
-                "X-Forwarded-For of {peer} is ignored, because it is no trusted proxy, and its visitors count as one: where it is \
+                "X-Forwarded-For of {peer} is ignored, because it is not a trusted proxy, and all its visitors count as one: if it is \
                  yours, add it to trusted_proxies"
             );
         }

@@ -213,7 +213,7 @@ impl Shared {
                 domain.name = asked.site.table_key,
                 link.slug = slug,
                 error = &fault as &dyn Error,
-                "link not followed; further faults of this second are not logged"
+                "link not redirected; further errors of this second are not logged"
             );
         }
         Page::Unavailable

@@ -112,7 +112,7 @@ impl Edge {
                     total.finished += report.finished;
                     total.cut += report.cut;
                 }
-                Err(_) => tracing::error!("an edge thread had panicked"),
+                Err(_) => tracing::error!("an edge thread panicked"),
             }
         }
         total

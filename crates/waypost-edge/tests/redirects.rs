@@ -166,7 +166,7 @@ fn hosts_choose_the_domain() {
 
     for target in ["/abc", "/", "/api/x", "/healthz/x", "/abc+"] {
         let answer = ask(&strict, "other.example", target);
-        assert_eq!((answer.status, answer.text().contains("under this host name")), (404, true), "{target}");
+        assert_eq!((answer.status, answer.text().contains("has no links on this host")), (404, true), "{target}");
     }
     assert_eq!(ask(&strict, "other.example", "/healthz").status, 200);
     assert_eq!(ask(&strict, "other.example", "/readyz").status, 200);

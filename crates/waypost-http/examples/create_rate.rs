@@ -1,9 +1,9 @@
 //! Measures how fast links are made through the router, each answer including that the link is at the edge: one at a
 //! time, 64 at once, and in bulk; beside what one fsync of the same disk costs.
 //!
-//! `create_rate FOLDER [ONE [AT_ONCE [BULK]]]`: an empty folder on the disk to measure, and how many links are made one at a time
-//! and 64 at once, and how many bulk requests of 1,000 links are sent. Prints one line of JSON. fsync is measured before and after the
-//! links that are made one at a time, because disks change their minds.
+//! `create_rate FOLDER [ONE [AT_ONCE [BULK]]]`: an empty folder on the disk to measure, and how many links are made one
+//! at a time and 64 at once, and how many bulk requests of 1,000 links are sent. Prints one line of JSON. fsync is
+//! measured before and after the links that are made one at a time, because disks change their minds.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,4 +1,4 @@
-//! In which of the forms that there are a request would rather have its answer.
+//! Content negotiation: which of the available formats a request prefers.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;

@@ -1,4 +1,4 @@
-//! How handlers answer: JSON, other bodies, and problems as `application/problem+json` (RFC 9457).
+//! Responses of handlers: JSON, other bodies, and problems as `application/problem+json` (RFC 9457).
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -43,7 +43,7 @@ impl Refusal {
 
     /// 405: only these methods.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let problem = Problem::new(ProblemCode::MethodNotAllowed, format!("this address takes {allow}"));
+        let problem = Problem::new(ProblemCode::MethodNotAllowed, format!("this path allows {allow}"));
         Self { problem, allow: Some(allow) }
     }
 }

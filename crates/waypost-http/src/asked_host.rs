@@ -1,5 +1,5 @@
-//! Which host a request asks for: the one in its target, where that names one, else the one in `Host`. The edge reads it by the
-//! same rule, and refuses a request in which the two are not the same.
+//! The host of a request: the one in its request target if there is one, otherwise the one in `Host`. The edge uses the
+//! same rule, and refuses a request in which the two differ.
 
 use axum::extract::Request;
 use axum::http::header::HOST;

@@ -1,5 +1,5 @@
-//! The files that pages need: style, script and mark, served by this instance under names that carry a digest of what
-//! is in them, so that browsers may keep them for good.
+//! The static files of the pages: style, script and logo. Their names contain a digest of their content, so browsers
+//! may cache them for ever.
 
 use std::sync::LazyLock;
 

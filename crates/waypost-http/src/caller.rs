@@ -1,4 +1,4 @@
-//! Who sends a request: the local operator, the holder of an API key, or somebody at an address.
+//! Who sends a request: the local operator, the holder of an API key, or an anonymous client.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -24,8 +24,8 @@ pub enum Principal {
     Operator,
 }
 
-/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always means
-/// its own account.
+/// The request header by which the operator says whose links are meant: `default` or `anonymous`. An API key always
+/// means its own account.
 pub const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("waypost-account");
 
 impl FromRequestParts<HttpState> for Caller {
@@ -58,7 +58,7 @@ fn key_of(parts: &Parts) -> Result<&str, Refusal> {
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header,
         (None, _) => return Err(refuse("there is no API key: send the header `Authorization: Bearer KEY`")),
-        (Some(_), Some(_)) => return Err(refuse("the header Authorization stands more than once")),
+        (Some(_), Some(_)) => return Err(refuse("the header Authorization occurs more than once")),
     };
     header.to_str().ok().and_then(bearer).ok_or_else(|| {
         refuse("the header Authorization does not begin with `Bearer `: send `Authorization: Bearer KEY`")

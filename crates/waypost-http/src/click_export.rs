@@ -1,8 +1,8 @@
-//! Raw clicks as one text that is written while they are read, so that nothing has to hold all of them.
+//! Raw clicks as one text that is written while they are read, so that they are never all in memory.
 //!
-//! The pages are read and written by a task of their own on the runtime of whoever asked, so that neither the database nor the
-//! writing of text is ever the work of the thread that sends the answer. At most [`CHUNKS_AHEAD`] pages wait in memory. A fault
-//! on the way cuts the answer short, so that nobody takes it for complete.
+//! A task of its own on the control plane's runtime reads and writes the pages, so neither the database nor formatting
+//! is ever work of the thread that sends the response. At most [`CHUNKS_AHEAD`] pages wait in memory. After an error
+//! the response is cut off, so that nobody mistakes it for complete.
 
 use axum::body::{Body, Bytes};
 use futures_util::stream::poll_fn;

@@ -1,7 +1,8 @@
-//! Pages, styles and scripts with gzip, where the client takes it. Files are compressed once, pages as they are made.
+//! Compresses pages, styles and scripts with gzip if the client accepts it. Files are compressed once, pages when they
+//! are rendered.
 //!
-//! Answers of the API stay as they are: their length must say nothing of the secrets that some of them have, and the live
-//! feed goes out click by click. Pages have no secrets. Nothing compressed carries an `ETag`.
+//! Responses of the API stay as they are: their length must not reveal anything of the secrets in some of them, and the
+//! live feed is sent click by click. Pages have no secrets. Nothing compressed carries an `ETag`.
 
 use std::io::Write as _;
 

@@ -1,7 +1,7 @@
-//! CORS: which pages of other sites may call the API from a browser and read what it answers.
+//! CORS: which pages of other sites may call the API from a browser and read its responses.
 //!
-//! `POST /api/url` is for every page. `/api/v1` is for pages of the origins that a setting names; their calls carry an API
-//! key, never a cookie. What else there is answers no other site.
+//! `POST /api/url` is open to every page. `/api/v1` is open to pages of the configured origins; their requests carry an
+//! API key, never a cookie. Nothing else is open to other sites.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Forms that another site has a browser send: refused where what comes of it is kept in the browser, or counts against
-//! its address.
+//! Forms that another site makes a browser send: refused if their outcome is stored in the browser, or counts against
+//! the browser's address.
 //!
-//! Browsers say where a request comes from, by `Sec-Fetch-Site` on HTTPS and by `Origin` on every form; what says neither is
-//! no browser. `POST /api/url` is open to pages of other sites (`cors.rs`).
+//! Browsers state where a request comes from, in `Sec-Fetch-Site` on HTTPS and in `Origin` on every form; a client that
+//! sends neither is not a browser. `POST /api/url` is open to pages of other sites (`cors.rs`).
 
 use axum::extract::Request;
 use axum::http::header::ORIGIN;

@@ -1,8 +1,9 @@
-//! Comma-separated values as spreadsheets take them (RFC 4180), without a cell that one would run as a formula.
+//! Comma-separated values as spreadsheets read them (RFC 4180), without cells that a spreadsheet would run as a
+//! formula.
 //!
-//! A cell that begins with `=`, `+`, `-`, `@`, a tab, a line break or NUL gets a single quote before it, and so does one
-//! that begins with single quotes before such a character, so that whoever takes one quote away has the text as it was.
-//! Numbers written by this program are no texts and stay as they are.
+//! A cell that begins with `=`, `+`, `-`, `@`, a tab, a line break or NUL gets a single quote before it, and so does
+//! one that begins with single quotes before such a character, so that removing one quote always gives the original
+//! text. Numbers that this program writes are not text and stay as they are.
 
 use csv::{Terminator, Writer, WriterBuilder};
 

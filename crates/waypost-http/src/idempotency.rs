@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what makes a request the same as one that came before.
+//! `Idempotency-Key`: what makes a request a repetition of an earlier one.
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -14,8 +14,8 @@ use crate::state::HttpState;
 /// Characters of a key.
 const KEY_CHARS_MAX: usize = 255;
 
-/// The `Idempotency-Key` of a request and what the request is addressed to. Every handler of a POST under `/api/v1` takes
-/// one; a test walks the routes. A key stands for one method, path, query and body.
+/// The `Idempotency-Key` of a request and what the request is addressed to. Every handler of a POST under `/api/v1`
+/// takes one; a test walks the routes. A key stands for one method, path, query and body.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestKey {
     key: Option<String>,

@@ -1,10 +1,10 @@
-//! The control plane over HTTP: the REST API, the pages for visitors, signed deliveries, the live feed, health and metrics.
+//! The control plane over HTTP: the REST API, the pages for visitors, signed deliveries, the live feed, health and
+//! metrics.
 //!
 //! [`router`] is everything that the redirect server does not answer itself. A handler reads a request into a type of
-//! `waypost-api`, calls a use case of `waypost-control`, and writes what comes back; nothing else happens here.
+//! `waypost-api`, calls a use case of `waypost-control`, and writes the result; nothing else happens here.
 //!
-//! What it does not do: it decides nothing of what anyone may do, knows no database, and listens on no address (the binary
-//! does).
+//! What it does not do: it decides no permission, knows no database, and listens on no address (the binary does).
 
 mod accept;
 mod answer;

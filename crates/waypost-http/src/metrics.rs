@@ -1,6 +1,6 @@
-//! The numbers of this instance for a monitoring system, in the text format of Prometheus (OpenMetrics).
+//! Metrics of this instance for a monitoring system, in the text format of Prometheus (OpenMetrics).
 //!
-//! They are read when they are asked for and kept nowhere. No label has a value that comes from outside.
+//! They are computed when they are requested, and not stored. No label has a value from outside.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 

@@ -1,4 +1,4 @@
-//! Pages for people. Each is a template with a type of its own; all text in them is escaped.
+//! Pages for people. Each is a template with its own type; all text in them is escaped.
 
 use askama::Template;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER};
@@ -119,7 +119,7 @@ pub(crate) fn not_found() -> Response {
 
 /// 410 for people.
 pub(crate) fn gone() -> Response {
-    message(StatusCode::GONE, "This link has expired", "It no longer leads anywhere.")
+    message(StatusCode::GONE, "This link has expired", "It no longer redirects.")
 }
 
 /// Any other problem for people.

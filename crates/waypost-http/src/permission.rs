@@ -1,4 +1,4 @@
-//! Long answers end with what allowed them, as `waypost-control` says.
+//! Ends a streamed response when its permission ends, as `waypost-control` decides.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ pub(crate) fn while_allowed(app: &Arc<App>, caller: &Caller, body: Body, ending:
         }
         if Pin::new(&mut allowed).poll(cx).is_ready() {
             is_over = true;
-            let revoked = || Err(io::Error::other("the key of this answer opens nothing any more"));
+            let revoked = || Err(io::Error::other("the API key of this response is no longer valid"));
             return Poll::Ready((ending == Ending::Cut).then(revoked));
         }
         let polled = stream.as_mut().poll_next(cx);

@@ -1,4 +1,5 @@
-//! Reading requests at the rim: bodies within their limits of bytes and weight, JSON objects, forms, preconditions, query parameters.
+//! Reading requests: bodies within their limits of bytes and memory, JSON objects, forms, preconditions, query
+//! parameters.
 
 use std::convert::Infallible;
 
@@ -43,7 +44,7 @@ pub(crate) async fn read_body(request: Request, body_of: BodyOf, bytes_max: usiz
             Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
             Err(error) => {
                 tracing::debug!(%error, "a request's body ended early");
-                return Err(Refusal::new(ProblemCode::BadRequest, "the body ended before its end"));
+                return Err(Refusal::new(ProblemCode::BadRequest, "the body is incomplete"));
             }
         }
     }
@@ -56,8 +57,8 @@ pub(crate) fn held_memory(request: &Request) -> Result<HeldMemory, Refusal> {
     held.ok_or_else(|| Problem::internal("reading a body", &"the request has no account of memory").into())
 }
 
-/// Reads the JSON object that a request of the API carries. Without a `Content-Type` it is taken for JSON; other types are
-/// refused.
+/// Reads the JSON object that a request of the API carries. Without a `Content-Type` it is taken for JSON; other types
+/// are refused.
 pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Refusal> {
     check_json_type(request.headers())?;
     let held = held_memory(&request)?;
@@ -74,8 +75,8 @@ pub(crate) async fn read_anyones_json(request: Request, bytes_max: usize) -> Res
     Ok(parse_object(&body)?)
 }
 
-/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong. An object
-/// that has a name twice is refused.
+/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong. An
+/// object that has a name twice is refused.
 fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Refusal> {
     match json_weight(text, bytes_max) {
         Ok(weight) => Ok(weight),
@@ -111,8 +112,8 @@ pub(crate) fn is_json(media_type: &str) -> bool {
     ["application/json", "application/merge-patch+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }
 
-/// Reads `If-Match`: absent, `*`, or a list of entity tags. A weak tag matches nothing, as the standard demands, and so does a
-/// tag that this API never gives.
+/// Reads `If-Match`: absent, `*`, or a list of entity tags. A weak tag matches nothing, as the standard demands, and so
+/// does a tag that this API never gives.
 pub(crate) fn read_precondition(headers: &HeaderMap) -> Result<Precondition, Refusal> {
     let mut lines = headers.get_all(IF_MATCH).iter().map(HeaderValue::as_bytes);
     let Some(first) = lines.next() else { return Ok(Precondition::None) };

@@ -1,8 +1,10 @@
-//! The memory of requests under way: every byte of a body that is read, and what is made of it, is taken from one budget.
+//! The memory of running requests: every byte of a body that is read, and of what is built from it, is taken from one
+//! budget.
 //!
-//! The budget has three parts, so that nobody can take another's: bodies that anyone may send, bodies of holders of a key,
-//! and what is made of bodies. Bodies are charged as they come, so that a promised length costs nothing; where a part is
-//! spent the answer is 503 with `Retry-After`. Work waits a moment for its turn, having all of it or nothing.
+//! The budget has three parts, so that one kind of client cannot use up another's: bodies that anyone may send, bodies
+//! of requests with an API key, and what is built from bodies. Bodies are charged as they arrive, so an announced
+//! length costs nothing. If a part is used up the response is 503 with `Retry-After`. Work waits a moment for its
+//! share, and gets all of it or nothing.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,8 +52,8 @@ pub(crate) struct RequestMemory {
 }
 
 impl RequestMemory {
-    /// A budget of this many bytes: an eighth for bodies that anyone may send, three eighths for bodies of callers, half
-    /// for work.
+    /// A budget of this many bytes: an eighth for bodies that anyone may send, three eighths for bodies of callers,
+    /// half for work.
     pub(crate) fn new(bytes_max: usize, on_large: Option<OnLargeRequest>) -> Self {
         let eighth = (bytes_max / UNIT_BYTES / 8).max(1);
         let part = |eighths| Arc::new(Semaphore::new(eighth * eighths));

@@ -1,6 +1,6 @@
-//! The HTTP surface: which address leads to which handler, and what every answer carries.
+//! The routes: which path leads to which handler, and the headers of every response.
 //!
-//! A handler reads a request, calls [`App`] and answers; nothing else happens in these files.
+//! A handler reads a request, calls [`App`] and responds; nothing else happens in these files.
 
 mod anonymous;
 mod assets;

@@ -1,4 +1,4 @@
-//! What can be set of the HTTP surface.
+//! The settings of the HTTP surface.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,6 +1,8 @@
-//! Taking in a signed request: its size, what it says of its signature, its time, its body, and then the signature.
+//! Reading a signed request: its size, its signature headers, its timestamp, its body, and then verifying the
+//! signature.
 //!
-//! Whatever is wrong with a signature has one answer, which repeats nothing of the request and does not say which part it is.
+//! Every error of a signature gets the same response, which repeats nothing of the request and does not say which part
+//! is wrong.
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;

@@ -1,7 +1,7 @@
-//! The family of a browser, read from a user agent by the patterns of uap-core (`data/uap-core`).
+//! The browser family of a user agent, by the patterns of uap-core (`data/uap-core`).
 //!
-//! Compiling the patterns takes a while and some memory, so it happens when the first user agent is read, on the thread that
-//! reads it, and once for all.
+//! Compiling the patterns takes time and memory, so it happens once, when the first user agent is read, on the thread
+//! that reads it.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -1,6 +1,6 @@
-//! What is known of a click beyond what the edge wrote down: the facts that are counted.
+//! Enriches a click: computes the facts that are counted from what the edge recorded.
 //!
-//! Nothing here refuses a click. What cannot be read is not known, and counted as that.
+//! Nothing here refuses a click. A fact that cannot be read is counted as not known.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -98,7 +98,8 @@ impl ClickEnricher {
     }
 }
 
-/// The class that the request names itself, by its method or a purpose header; `None` where that is left to the user agent.
+/// The class that the request names itself, by its method or a purpose header; `None` where that is left to the user
+/// agent.
 fn said_of_itself(click: &Click<'_>) -> Option<Classified> {
     let method = if click.is_head { Method::Head } else { Method::Get };
     let purpose = (!click.purpose.is_empty()).then_some(&*click.purpose);

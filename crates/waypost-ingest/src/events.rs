@@ -1,7 +1,7 @@
-//! Events that come from elsewhere: checked, and made into the facts that are counted.
+//! Events of other edges: validated, and converted to the facts that are counted.
 //!
-//! What a person or program must get right (ids, the time) is refused with a reason; what a visitor sent, and what is not
-//! known, never is: it becomes unknown, or is read from the user agent.
+//! What an edge is responsible for (ids, the time) is refused with a reason if it is wrong. What a visitor sent never
+//! is: it becomes not known, or is read from the user agent.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,10 +1,10 @@
-//! Filling a batch: entries of the source become clicks and declared losses, each number of an epoch exactly once.
+//! Fills a batch: entries of the source become clicks and declared losses, each number of an epoch exactly once.
 //!
-//! Nothing that an entry holds ends the drain. Bytes that are no click are declared lost as unreadable. A record that makes the
-//! code panic is remembered as a suspect; the batch is thrown away, filled anew up to the suspect, and the suspect declared
-//! lost. A source that repeats numbers is not counted twice; one that leaves some out is asked again, and if it
-//! leaves out the same, they are declared lost: then it has let go of what this database never counted, as after going
-//! back to an older copy of it.
+//! No content of an entry stops the ingest. Bytes that are not a click are declared lost as unreadable. A record that
+//! makes the code panic is remembered as a suspect; the batch is discarded, filled again up to the suspect, and the
+//! suspect declared lost. If a source repeats numbers, they are not counted twice. If it leaves some out, it is read
+//! again, and if it leaves out the same ones they are declared lost: the source has released clicks that this database
+//! never counted, as happens after the database was restored from an older copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -126,8 +126,8 @@ impl Filler {
         self.source.release(counted)
     }
 
-    /// Fills the batch with what the source has, up to about so many clicks and what the settings say. `default_host` is the
-    /// host of the default domain.
+    /// Fills the batch with what the source has, up to about so many clicks and what the settings say. `default_host`
+    /// is the host of the default domain.
     pub(super) fn fill(&mut self, default_host: &Arc<str>, clicks_max: u64) -> Result<FillEnd, FillError> {
         let begun = Instant::now();
         let clicks_max = clicks_max.min(self.clicks_max);
@@ -218,7 +218,8 @@ impl Adder {
         next.copied().unwrap_or(1)
     }
 
-    /// Whether this number is to be added. Declares what was left out before it, where the source has nothing else to say.
+    /// Whether this number is to be added. Declares what was left out before it, where the source has nothing else to
+    /// say.
     fn comes_next(&mut self, epoch: u64, sequence: u64) -> bool {
         let next = self.next_of(epoch);
         if self.is_out_of_step || sequence < next {
@@ -233,7 +234,7 @@ impl Adder {
                 epoch,
                 first = next,
                 last = sequence - 1,
-                "the click spool does not have clicks any more that this database has not counted: they are lost"
+                "the click spool no longer has clicks that this database has not counted: they are lost"
             );
             self.add_lost(epoch, (next, sequence - next), LossCause::Damaged);
         }

@@ -1,8 +1,8 @@
-//! The job that counts clicks: fills a batch, has it counted, lets the spool go of it, and begins anew.
+//! The job that counts clicks: fills a batch, commits it, releases its clicks in the spool, and starts again.
 //!
-//! Where the database has counted an edge's clicks is written with them in one transaction and read back after every
-//! failure; so whatever became of a transaction, the next batch begins where the database stands. While the database is down
-//! clicks wait in the spool.
+//! How far the clicks of an edge are counted is written with them in one transaction and read back after every failure.
+//! So whatever happened to a transaction, the next batch begins at the position in the database. While the database is
+//! down clicks wait in the spool.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,8 @@ use crate::status::{Counted, IngestStatus, Progress};
 const OUT_OF_STEP_MAX: u32 = 10;
 /// How long the job goes on counting what is there once it is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// The most clicks of a batch from then on: where each is on another of millions of links, a full one takes longer than that.
+/// The most clicks of a batch from then on: where each is on another of millions of links, a full one takes longer than
+/// that.
 const STOP_CLICKS_MAX: u64 = 10_000;
 
 /// Where batches are counted: the clicks database; in the tests also one that fails.
@@ -74,7 +75,7 @@ enum RoundError {
     Fill(#[from] FillError),
     #[error("the click spool cannot let go of what is counted")]
     Release(#[source] SpoolError),
-    #[error("counting clicks broke down")]
+    #[error("counting clicks panicked")]
     Join(#[from] tokio::task::JoinError),
     #[error("reading clicks panicked")]
     Panicked,
@@ -130,7 +131,7 @@ impl Ingest {
 
     /// Says for good why nothing is counted.
     pub(super) fn refuse(&self, reason: &str) {
-        tracing::error!(reason, "clicks are not counted");
+        tracing::error!(reason, "clicks cannot be counted");
         self.progress().note(Some(reason.to_owned()));
     }
 
@@ -237,7 +238,7 @@ impl Ingest {
 
     fn note_success(&self) {
         if self.progress().note(None) {
-            tracing::info!("clicks are counted again");
+            tracing::info!("counting clicks works again");
         }
     }
 
@@ -330,7 +331,8 @@ impl<S: ClickSink> Job<'_, S> {
     }
 }
 
-/// Where the database stands in the epochs of a source. What it has of other epochs of these edges is no matter of this source.
+/// Where the database stands in the epochs of a source. What it has of other epochs of these edges is no matter of this
+/// source.
 async fn positions_of(sink: &impl ClickSink, edges: &Edges) -> Result<Vec<ClickPosition>, StoreError> {
     let mut positions = Vec::new();
     for edge_id in edges.ids() {

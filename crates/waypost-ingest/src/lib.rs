@@ -1,12 +1,12 @@
-//! The way of a click from the spool to the clicks database, and what is there told of it.
+//! The way of a click from the spool to the clicks database.
 //!
-//! A click is in the spool before its redirect was answered. One job reads it from there, works out what is known of it
-//! ([`ClickEnricher`]) and has it counted together with its number; only then the spool lets go of it. Another job deletes raw
-//! clicks that have had their days, a third makes months for reports. Events from elsewhere are checked and counted here, too
+//! A click is in the spool before its redirect is answered. One job reads it, enriches it ([`ClickEnricher`]) and has
+//! it counted together with its number; only then does the spool release it. Another job deletes raw clicks after their
+//! retention, a third builds months for reports. Events of other edges are validated and counted here, too
 //! ([`Clicks::ingest_events`]).
 //!
-//! What it does not do: it takes no request and checks no signature (`waypost-control` does), and writes no SQL. How clicks are
-//! counted and stored is `waypost-store`'s work, what a user agent or referrer says the core's.
+//! What it does not do: it handles no request and verifies no signature (`waypost-http` does), and contains no SQL.
+//! `waypost-store` counts and stores clicks; the core knows what a user agent or referrer says.
 
 mod browser;
 mod enrich;
@@ -44,7 +44,8 @@ pub use status::IngestStatus;
 /// How long [`Clicks::stop`] waits for the jobs.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// The clicks of this instance: the jobs that count and delete them, and the database they are counted in. Shared by `Arc`.
+/// The clicks of this instance: the jobs that count and delete them, and the database they are counted in. Shared by
+/// `Arc`.
 #[derive(Debug)]
 pub struct Clicks {
     store: ClickStore,
@@ -65,8 +66,8 @@ pub enum EventResult {
 }
 
 impl Clicks {
-    /// Begins to count what is in the spool and what comes, and to delete clicks that have had their days. A database that is
-    /// down does not keep it from starting. Must be called within a Tokio runtime.
+    /// Begins to count what is in the spool and what comes, and to delete clicks that have had their days. A database
+    /// that is down does not keep it from starting. Must be called within a Tokio runtime.
     pub fn start(store: ClickStore, spool: Option<Spool>, settings: ClickSettings) -> Arc<Self> {
         let retention_days = settings.retention_days;
         let ingest = Arc::new(Ingest::new(settings));
@@ -103,14 +104,15 @@ impl Clicks {
         self.jobs.ended()
     }
 
-    /// Counts what is there, as far as that works within a few seconds, and ends the jobs. What is left waits in the spool.
+    /// Counts what is there, as far as that works within a few seconds, and ends the jobs. What is left waits in the
+    /// spool.
     pub async fn stop(&self) {
         self.ingest.stop();
         let deadline = tokio::time::Instant::now() + STOP_WAIT;
         for Job { name, mut task } in self.jobs.take() {
             match tokio::time::timeout_at(deadline, &mut task).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "{name} broke down"),
+                Ok(Err(error)) => tracing::error!(%error, "{name} ended unexpectedly"),
                 Err(_) => {
                     tracing::warn!(
                         "a transaction on the clicks takes long: what it does not commit waits in the spool"
@@ -121,7 +123,8 @@ impl Clicks {
         }
     }
 
-    /// Waits until everything that was in the spool at the time of the call is counted. `false` where it is not within this time.
+    /// Waits until everything that was in the spool at the time of the call is counted. `false` where it is not within
+    /// this time.
     pub async fn wait_until_drained(&self, wait: Duration) -> bool {
         !self.has_spool || self.ingest.wait_until_drained(wait).await
     }
@@ -147,7 +150,8 @@ impl Clicks {
         Ok(checked.iter().map(result).collect())
     }
 
-    /// Counts checked events and keeps those that came with them and cannot be counted; one outcome for each of the first.
+    /// Counts checked events and keeps those that came with them and cannot be counted; one outcome for each of the
+    /// first.
     pub async fn count_delivery(
         &self,
         events: &[&CheckedEvent],

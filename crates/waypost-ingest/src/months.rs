@@ -1,5 +1,5 @@
-//! The job that makes the months and totals which reports have missed, so that the next reports are quicker. It only saves time:
-//! without it reports say the same.
+//! The job that builds the months and totals that reports have missed, so that the next reports are faster. It only
+//! saves time: without it reports have the same numbers.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
                 LOOK_EVERY
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "months and totals of click roll-ups were not made; trying again in a minute");
+                tracing::warn!(error = %Chain(&error), "months and totals of click roll-ups were not built; trying again in a minute");
                 RETRY_AFTER
             }
         };

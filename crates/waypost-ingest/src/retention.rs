@@ -1,4 +1,4 @@
-//! The job that deletes raw clicks which have had their days. Totals stay for ever. It does not believe a clock that jumps.
+//! The job that deletes raw clicks after their retention. Totals stay for ever. It does not trust a clock that jumps.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ pub(super) async fn run(store: ClickStore, default_days: u32, ingest: &Ingest) {
         let pause = match pruned {
             Ok(0) => last.pause(),
             Ok(clicks) => {
-                tracing::info!(clicks, default_days, "raw clicks that had their days are deleted; totals stay");
+                tracing::info!(clicks, default_days, "raw clicks older than their retention were deleted; totals stay");
                 last.pause()
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! What the ingest of clicks is configured with.
+//! The settings of the ingest.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Where clicks come from: the spool, as far as the ingest needs it. A trait, so that the tests can put a source in its
-//! place that misbehaves in every way.
+//! Where clicks come from: the spool, as far as the ingest needs it. A trait, so that tests can use a source that
+//! misbehaves in every way.
 
 use std::collections::{BTreeMap, BTreeSet};
 

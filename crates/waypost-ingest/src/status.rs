@@ -1,4 +1,4 @@
-//! How the ingest is doing: kept by its job, read by health checks and metrics.
+//! The state of the ingest: updated by its job, read by health checks and metrics.
 
 use std::time::Instant;
 
@@ -41,8 +41,9 @@ pub struct IngestStatus {
 }
 
 impl IngestStatus {
-    /// How many clicks are known to be lost by now: those declared in the database, and those of which the spool knows and that
-    /// wait to be declared there, as all others wait while the database is away. `spool` was read before the status.
+    /// How many clicks are known to be lost by now: those declared in the database, and those of which the spool knows
+    /// and that wait to be declared there, as all others wait while the database is away. `spool` was read before the
+    /// status.
     pub fn lost_by_now(&self, spool: &SpoolStats) -> u64 {
         self.lost.saturating_sub(self.lost_full) + self.lost_full.max(spool.lost) + spool.lost_before
     }

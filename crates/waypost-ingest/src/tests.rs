@@ -1,4 +1,4 @@
-//! The ingest against a source and a database that fail in every way, each at every step.
+//! The ingest with a source and a database that fail in every way, at every step.
 #![allow(clippy::unwrap_used)]
 
 mod facts;

@@ -1,10 +1,10 @@
-//! What user agents say, remembered: a few thousand of them make up nearly all clicks, and reading one takes as long as
+//! A cache of parsed user agents: a few thousand of them make up nearly all clicks, and parsing one takes as long as
 //! counting thirty.
 //!
-//! The memory is a table of fixed size in sets of [`WAYS`] places; within a set, what was not asked for again makes room
-//! first. So a flood of user agents that nobody has seen before costs a bounded amount of memory, and does not drive out those
-//! that come all the time. It costs a bounded amount of time too: past [`PARSES_BURST`] no browser is read
-//! from new ones until they come again later; class, system and device always are.
+//! The cache is a table of fixed size in sets of [`WAYS`] places; within a set, an entry that was not used again is
+//! replaced first. So a flood of new user agents costs a bounded amount of memory, and does not evict those that come
+//! all the time. It also costs a bounded amount of time: past [`PARSES_BURST`] the browser of a new one is not parsed
+//! until it comes again later; class, system and device always are.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,4 +1,4 @@
-//! Errors as the log shows them.
+//! Errors with their causes, as the log shows them.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The system's clock, for what is shown and decided outside a transaction; inside one, the store's clock counts.
+//! The system's clock, for everything outside a transaction; inside one, the store's clock is used.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

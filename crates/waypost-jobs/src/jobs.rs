@@ -1,4 +1,4 @@
-//! Tasks that go on for as long as the instance: looked after while it is there, and waited for at its end.
+//! Tasks that run as long as the instance: watched while it runs, and awaited when it stops.
 
 use std::sync::{Mutex, PoisonError};
 

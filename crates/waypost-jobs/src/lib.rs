@@ -1,6 +1,6 @@
-//! What background jobs of the control plane share: how they are started and looked after ([`Jobs`]), woken and stopped
-//! ([`Switch`]), how long they back off after a failure ([`BackOff`]), what time it is ([`now`]), and how an error is written to
-//! the log with its causes ([`Chain`]).
+//! What background jobs of the control plane share: starting and watching them ([`Jobs`]), waking and stopping them
+//! ([`Switch`]), backing off after a failure ([`BackOff`]), the time ([`now`]), and errors in the log with their causes
+//! ([`Chain`]).
 //!
 //! What it does not do: it knows no job, no database and no HTTP.
 

@@ -1,4 +1,4 @@
-//! How a job is told that there is something to do, and that it is to end.
+//! Wakes a job when there is something to do, and stops it.
 
 use std::time::Duration;
 
@@ -57,7 +57,8 @@ impl Switch {
         self.wake.notified().await;
     }
 
-    /// Waits until the time is over, the job is told to end, or, where `ends_by_wake` says so, there is something to do.
+    /// Waits until the time is over, the job is told to end, or, where `ends_by_wake` says so, there is something to
+    /// do.
     pub async fn pause(&self, pause: Duration, ends_by_wake: bool) -> Waited {
         tokio::select! {
             biased;

@@ -121,7 +121,7 @@ impl Losses {
         let listed = files.list().map_err(on(files, "list", ""))?;
         let bytes = listed.iter().find(|(name, _)| name == LOSSES).map(|(_, bytes)| *bytes);
         if bytes != Some(FILE_BYTES as u64) {
-            tracing::error!(file = %files.path(LOSSES).display(), "the spool's file of losses is not there; made anew");
+            tracing::error!(file = %files.path(LOSSES).display(), "the spool's file of losses is missing; created again");
             if bytes.is_some() {
                 files.rename(LOSSES, LOSSES_DAMAGED).map_err(on(files, "rename", LOSSES))?;
             }

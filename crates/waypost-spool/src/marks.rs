@@ -84,7 +84,7 @@ fn open(files: &dyn FileSystem) -> io::Result<Opened> {
         let slots = content[SLOTS_START..].chunks_exact(SLOT_BYTES).enumerate();
         return Ok((file, slots.filter_map(|(slot, bytes)| Some((slot, from_bytes(bytes)?))).collect()));
     }
-    tracing::error!(file = %files.path(MARKS).display(), "the spool's file of marks is damaged; made anew");
+    tracing::error!(file = %files.path(MARKS).display(), "the spool's file of marks is damaged; created again");
     files.rename(MARKS, MARKS_DAMAGED)?;
     Ok((create(files)?, Vec::new()))
 }

@@ -200,7 +200,7 @@ impl Store {
         {
             let noted = self.note_use(api_key).await;
             if let Err(error) = noted {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the use of an api key was not noted");
+                tracing::warn!(error = &error as &dyn std::error::Error, "the use of an api key was not recorded");
             }
         }
         Ok(found)

@@ -109,7 +109,7 @@ pub enum StoreError {
         begins: u64,
     },
     /// The row has another version than the caller expected.
-    #[error("the link is at version {current} by now")]
+    #[error("the link is now at version {current}")]
     VersionConflict {
         /// The version it has.
         current: u64,

@@ -113,7 +113,7 @@ fn parse(columns: &Columns<'_>, text: &str) -> Result<LinkRecord, StoreError> {
     let (record, skipped) =
         LinkRecord::read_value(text.as_bytes()).map_err(|error| columns.corrupt("record", &error))?;
     for skipped in skipped {
-        tracing::error!(%skipped, "a part of a stored link cannot be read and is passed over");
+        tracing::error!(%skipped, "a part of a stored link cannot be read and is skipped");
     }
     Ok(record)
 }

@@ -111,7 +111,7 @@ impl Tx {
             Some(place) => self.walk_on(target, place, limit).await?,
             None => match self.read_outbox(target, cursor, limit).await {
                 Err(StoreError::OutboxGap { first, last, .. }) => {
-                    tracing::warn!(cursor, first, last, "the outbox does not go on from target {}", target.name());
+                    tracing::warn!(cursor, first, last, "the outbox does not continue at target {}", target.name());
                     // A cursor that is ahead was made on other data: then nothing that was acknowledged counts.
                     self.begin_walk(target, cursor > last).await?;
                     0

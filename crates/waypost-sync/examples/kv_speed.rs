@@ -1,8 +1,8 @@
 //! How quickly changed links reach Workers KV, against a stand-in on this machine whose every answer takes some time.
 //!
-//! `cargo run --release -p waypost-sync --example kv_speed -- [links] [latency_ms] [database address]`: without arguments 10,000 links
-//! without latency and 60,000 with 100 ms, on an SQLite file of their own. The stand-in runs in the same process, so that what it takes of
-//! the processor counts as well.
+//! `cargo run --release -p waypost-sync --example kv_speed -- [links] [latency_ms] [database address]`: without
+//! arguments 10,000 links without latency and 60,000 with 100 ms, on an SQLite file of their own. The stand-in runs in
+//! the same process, so that what it takes of the processor counts as well.
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Records of the store in the form the link table takes.
+//! Records of the store in the format of the link table.
 
 use waypost_api::sync::FailedLink;
 use waypost_core::compact::{CompactLink, compile_stored, unreadable};
@@ -59,8 +59,8 @@ impl CompiledBatch {
         self.records.iter().map(CompiledRecord::change).collect()
     }
 
-    /// Adds for each link that is left out what its slug is to have: what the table has of it now, so that a filling anew does
-    /// not lose it; else a record that edges answer 503.
+    /// Adds for each link that is left out what its slug is to have: what the table has of it now, so that a filling
+    /// anew does not lose it; else a record that edges answer 503.
     pub(crate) fn keep_held(&mut self, table: &Table) {
         for link in &self.left_out.links {
             let held = table.get(&link.domain, &link.slug, |bytes| held_record(bytes, link));
@@ -86,8 +86,8 @@ fn held_record(bytes: &[u8], link: &FailedLink) -> Option<(u64, Vec<u8>)> {
 }
 
 /// Compiles records. One that cannot be compiled is left out, so that its slug keeps what it led to, and is logged:
-/// either it came into the store past the checks, or the configuration allows fewer schemes than it did. So is one that cannot
-/// be read: it holds up no other.
+/// either it came into the store past the checks, or the configuration allows fewer schemes than it did. So is one that
+/// cannot be read: it holds up no other.
 pub(crate) fn compile_records(
     records: Vec<EdgeRecord>,
     unreadable: &[UnreadableLink],
@@ -120,7 +120,7 @@ pub(crate) fn compile_records(
 fn log_skipped(record: &LinkRecord, skipped: &[Skipped]) {
     for skipped in skipped {
         let link_id = record.link_id.as_deref().unwrap_or_default();
-        tracing::warn!(link.id = %link_id, link.version = record.version, %skipped, "a part of a link cannot be followed and is passed over");
+        tracing::warn!(link.id = %link_id, link.version = record.version, %skipped, "a part of a link is not valid and is skipped");
     }
 }
 

@@ -1,8 +1,8 @@
-//! Records on their way to the link table past the database: what a transaction has just made, its maker knows, so that the
-//! job that keeps the table current (`sync.rs`) need not read it back.
+//! New records on a short cut to the link table: a transaction knows the records that it has just written, so the job
+//! that keeps the table up to date (`table.rs`) need not read them back from the store.
 //!
-//! Nothing depends on it. Records are taken only where they are all that the outbox says next; what is dropped or out of turn
-//! is read from the outbox, as changes of other kinds and of other processes are.
+//! Correctness does not depend on it. Records are used only if they are exactly what the outbox has next; records that
+//! were dropped or are out of order are read from the outbox, like changes of other kinds and of other processes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
-//! A client of Cloudflare's REST interface for one Workers KV namespace: write, delete, both in bulk, and list.
+//! A client of Cloudflare's REST API for one Workers KV namespace: write, delete, both in bulk, and list.
 //!
-//! One method is one call: nothing is tried again here, and no redirect is followed. What an answer means is read in
-//! `answer.rs`, what is stored of a link in `pair.rs`; when to call, and what follows from a fault, is the outbox's business.
+//! One method is one call: nothing is retried here, and no redirect is followed. What a response means is in
+//! `answer.rs`, what is stored for a link in `pair.rs`. The outbox worker decides when to call, and what follows from a
+//! failure.
 
 mod answer;
 mod pair;
@@ -25,7 +26,8 @@ use answer::{Envelope, RawAnswer, read_answer};
 
 /// The most pairs or keys of one bulk call.
 pub const BULK_PAIRS_MAX: usize = 10_000;
-/// The most bytes of the values and keys of one bulk call. Cloudflare takes 100 MB of JSON; this is held in memory, twice.
+/// The most bytes of the values and keys of one bulk call. Cloudflare takes 100 MB of JSON; this is held in memory,
+/// twice.
 pub const BULK_BYTES_MAX: usize = 32 << 20;
 /// Keys of a page of [`KvClient::list`].
 const LIST_KEYS: u32 = 1_000;
@@ -267,8 +269,8 @@ fn segment(text: &str) -> String {
 
 /// The multipart form (RFC 7578) in which a single value comes with its metadata: its content type and its body.
 fn form(pair: &Pair) -> (String, Vec<u8>) {
-    // A boundary must not be in what it parts. Values are JSON, in which no line break stands as itself, so none can hold
-    // the line break that begins a delimiter.
+    // A boundary must not be in what it parts. Values are JSON, in which no line break stands as itself, so none can
+    // hold the line break that begins a delimiter.
     let boundary = format!("waypost-{}", pair.metadata.digest);
     let metadata = serde_json::to_string(&pair.metadata).expect("a number and a text can be written as JSON");
     let mut body = String::with_capacity(pair.value.len() + 512);

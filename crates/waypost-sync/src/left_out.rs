@@ -1,8 +1,8 @@
-//! Links that the table does not have as the store does: their rows are damaged, or what they say cannot be served.
+//! Links that the table cannot have as the store has them: their rows are damaged, or their records cannot be served.
 //!
-//! A link that is there is never answered as if it were not: its slug keeps the record that the table has of it, through a filling
-//! anew too, and where it has none, a record stands in that edges answer 503. Which links these are is kept, so that whoever runs
-//! the instance is told (`waypost-control`).
+//! A link that exists is never answered as if it did not: its slug keeps the record that the table has, also when the
+//! table is filled again; if there is none, it gets a record that edges answer with 503. These links are remembered, so
+//! that the operator can be notified (`waypost-control`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

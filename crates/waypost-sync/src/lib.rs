@@ -1,10 +1,11 @@
 //! Brings every change of a link from the store to its targets.
 //!
-//! The link table of this process is kept by [`TableSync`], which those wait for who have changed a link. Workers KV is kept by
-//! [`OutboxWorker`], in its own time and over its own faults. Both read the outbox behind a cursor of their own, so that nothing is
-//! skipped and nothing goes back. [`Verifier`] compares all links with what Workers KV really holds.
+//! [`TableSync`] keeps the link table of this process up to date; requests that changed a link wait for it.
+//! [`OutboxWorker`] keeps Workers KV up to date, in its own time and over its own failures. Each reads the outbox
+//! behind its own cursor, so that nothing is skipped and nothing goes back. [`Verifier`] compares all links with what
+//! Workers KV contains.
 //!
-//! What it does not do: it takes no request, says nothing of who may do what, and writes no SQL.
+//! What it does not do: it handles no request, decides no permission, and contains no SQL.
 
 mod compiled;
 mod fresh;

@@ -1,12 +1,13 @@
-//! Keeping Workers KV current: one job compares what the outbox and the rows of `sync_states` say with what KV has
+//! Keeps Workers KV up to date: one job compares the outbox and the rows of `sync_states` with what KV has
 //! acknowledged, and acts.
 //!
-//! It takes no input. Whoever commits a change wakes it; it also looks by itself. A round reads what changed, claims keys that are due,
-//! reads what is true of them now, tells KV, and gives them back: no transaction is open while KV is spoken with. Several processes on
-//! one database share the work by their claims, and what the target told one of them binds all. A process that dies leaves keys
-//! claimed until their lease ends; what it sent late is sent again.
+//! It takes no input. Every commit of a change wakes it; it also looks by itself. A round reads what changed, claims
+//! keys that are due, reads their current state, sends it to KV, and releases the keys. No transaction is open during a
+//! call to KV. Several processes on one database share the work by their claims, and a limit that the target set for
+//! one of them applies to all. If a process dies its keys stay claimed until their lease expires; what it may have sent
+//! late is sent again.
 //!
-//! What follows from an answer is decided in `policy.rs`, where a key's value comes from in `load.rs`.
+//! What follows from a response is decided in `policy.rs`; where the value of a key comes from, in `load.rs`.
 
 mod load;
 mod policy;
@@ -30,12 +31,13 @@ pub use status::{FaultCounts, Look, OutboxStatus, PENDING_AGE_S_MAX};
 use policy::{LEASE_MS, batch_keys, until_ms};
 use status::Notes;
 
-/// Entries of the outbox, or links of a walk, that are taken in at once. While they are, nobody else writes to the database.
+/// Entries of the outbox, or links of a walk, that are taken in at once. While they are, nobody else writes to the
+/// database.
 const ADVANCE_ENTRIES: u32 = 5_000;
 /// How long more changes are waited for after the first, in milliseconds.
 const COALESCE_MS: u64 = 100;
-/// The pause for each call of a round that left nothing due, in milliseconds: changes that go on and on make about three calls a
-/// second.
+/// The pause for each call of a round that left nothing due, in milliseconds: changes that go on and on make about
+/// three calls a second.
 const CALL_PAUSE_MS: u64 = 350;
 /// The pause after a failure of the database: doubled each time from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -105,8 +107,8 @@ impl OutboxWorker {
         self.switch.wake();
     }
 
-    /// Ends the job: after the call that is under way, or in three seconds. Keys whose call had no answer by then are left to their
-    /// lease, because it may still take effect.
+    /// Ends the job: after the call that is under way, or in three seconds. Keys whose call had no answer by then are
+    /// left to their lease, because it may still take effect.
     pub fn stop(&self) {
         self.switch.stop();
     }
@@ -209,7 +211,7 @@ impl OutboxWorker {
                 return pause;
             }
             Ok(Err(error)) => Chain(&error).to_string(),
-            Err(panic) => format!("the job broke down: {}", panic_text(&*panic)),
+            Err(panic) => format!("the job panicked: {}", panic_text(&*panic)),
         };
         if back_off.failures() == 0 {
             tracing::error!(sync.target = self.target.name(), %error, "links cannot be pushed to the target; trying again");

@@ -1,4 +1,4 @@
-//! Filling the link table anew from all links, beside the live one, while redirects go on.
+//! Fills the link table again from all links, beside the live one, while redirects continue.
 
 use std::sync::Arc;
 

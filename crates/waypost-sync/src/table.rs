@@ -1,13 +1,15 @@
-//! Keeping the link table current: one job compares what the outbox says with what the table holds, and acts.
+//! Keeps the link table up to date: one job compares the outbox with what the table contains, and acts.
 //!
 //! It takes no input. A request that committed a change wakes it and waits until the table's cursor has passed the
-//! change ([`TableSync::wait_for_links`]); the job also looks by itself, because another process may have written. Changes that
-//! were committed while it was writing are taken together in the next batch. It is the only writer of the table.
+//! change ([`TableSync::wait_for_links`]); the job also looks by itself, because another process may have written.
+//! Changes that were committed while it was writing go into the next batch together. It is the only writer of the
+//! table.
 //!
-//! Whoever makes links hands their records over ([`TableSync::hand_over`]), because reading them back takes longer than all else.
-//! They are written only where the table's cursor stands right before them, so the table cannot tell the difference.
+//! A request that creates links passes their records on ([`TableSync::hand_over`]), because reading them back takes
+//! longer than everything else. They are written only if the table's cursor is directly before them, so the result is
+//! the same.
 //!
-//! Reading what is true is the store's work, writing it the table's; what a record means is the core's.
+//! The store reads the current state, the table writes it, and the core knows what a record means.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,8 +32,8 @@ use crate::rebuild::rebuild;
 const BATCH_ENTRIES: u32 = 2_000;
 /// Outbox entries kept behind the table's cursor, for tables of other processes on the same database that are slower.
 const OUTBOX_KEPT: u64 = 200_000;
-/// As many where no other process has the database. Targets outside this process are quick to read the outbox: what they have yet
-/// to be sent is in their states.
+/// As many where no other process has the database. Targets outside this process are quick to read the outbox: what
+/// they have yet to be sent is in their states.
 const OUTBOX_KEPT_ALONE: u64 = 10_000;
 /// How far the outbox grows beyond what is kept before it is trimmed.
 const OUTBOX_TRIM_EVERY: u64 = 10_000;
@@ -43,8 +45,8 @@ const REBUILD_ENTRIES_MIN: u64 = 20_000;
 const MEND_EVERY: Duration = Duration::from_secs(60);
 /// The pause after a failure: doubled each time from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// What of that pause a wake cannot cut short: a full disk is not asked a thousand times a second, and whoever changes a link
-/// once the disk is well does not wait for the pause to end.
+/// What of that pause a wake cannot cut short: a full disk is not asked a thousand times a second, and whoever changes
+/// a link once the disk is well does not wait for the pause to end.
 const BACK_OFF_LEAST: Duration = Duration::from_millis(250);
 
 /// What the job has done so far, for readiness and for whoever waits.
@@ -99,7 +101,8 @@ pub(crate) enum SyncError {
 }
 
 impl TableSync {
-    /// The job for this table. It does nothing until it is run; `poll_ms` is how often it looks without a wake, in milliseconds.
+    /// The job for this table. It does nothing until it is run; `poll_ms` is how often it looks without a wake, in
+    /// milliseconds.
     pub fn new(store: Store, table: Arc<Table>, schemes: SchemePolicy, poll_ms: u64) -> Self {
         Self {
             cursor: watch::Sender::new(table.cursor()),
@@ -258,8 +261,8 @@ impl TableSync {
         }
     }
 
-    /// Whether a link that is not in the table is said not to exist. Not where a change is known that the table did not take, as
-    /// on a full disk: that ends with the round that brings it in.
+    /// Whether a link that is not in the table is said not to exist. Not where a change is known that the table did not
+    /// take, as on a full disk: that ends with the round that brings it in.
     fn judge_table(&self, outcome: &Result<(), SyncError>) {
         let lacks = match outcome {
             Ok(()) => false,
@@ -302,7 +305,7 @@ impl TableSync {
             self.rebuild().await?;
             *last_mended = Some(Instant::now());
             self.mended.fetch_add(1, Ordering::SeqCst);
-            tracing::info!(cursor = self.table.cursor(), "the damaged link table was filled anew");
+            tracing::info!(cursor = self.table.cursor(), "the damaged link table was filled again");
         }
         Ok(())
     }
@@ -349,7 +352,7 @@ impl TableSync {
                         cursor,
                         first,
                         last,
-                        "the outbox does not go on from the link table: filling it anew"
+                        "the outbox does not continue at the link table: filling it again"
                     );
                     self.rebuild().await?;
                     continue;
@@ -412,7 +415,7 @@ impl TableSync {
     async fn tidy(&self) {
         let before = self.store.now().as_micros() - IDEMPOTENCY_HOURS * 3_600_000_000;
         if let Err(error) = self.store.trim_idempotency_keys(Timestamp::from_micros(before)).await {
-            tracing::warn!(error = %Chain(&error), "old idempotency keys were not removed");
+            tracing::warn!(error = %Chain(&error), "old idempotency keys were not deleted");
         }
     }
 

@@ -1,11 +1,12 @@
-//! Comparing every link with what Workers KV really holds, and bringing the two together where that is asked for.
+//! Compares every link with what Workers KV contains, and repairs differences on request.
 //!
-//! Keys are listed page by page with their metadata, so no value is read; then all links are walked for those whose key did
-//! not come up. Nothing but a hash of each key is kept meanwhile. What is just being pushed, or was within the last minute,
-//! is no difference: lists are that much behind. Repairing means making keys pending; the outbox worker pushes them.
+//! Keys are listed page by page with their metadata, so no value is read; then all links are walked to find those whose
+//! key was not listed. Only a hash of each key is kept meanwhile. A link that is being pushed, or was pushed within the
+//! last minute, is not a difference: lists are that much behind. A repair sets keys to pending; the outbox worker
+//! pushes them.
 //!
-//! What is found goes out as it is found: how far it is, differences, and at the end a summary, or an error where the comparison
-//! could not be finished.
+//! Findings are sent as soon as they are found: progress, differences, and at the end a summary, or an error if the
+//! comparison failed.
 
 mod calls;
 mod compare;
@@ -53,7 +54,8 @@ impl Verifier {
         self.stop.send_replace(true);
     }
 
-    /// Begins a comparison; its lines come while it runs, and it ends with whoever reads them. `None` where one runs already.
+    /// Begins a comparison; its lines come while it runs, and it ends with whoever reads them. `None` where one runs
+    /// already.
     pub fn start(&self, links: ComparedLinks, options: VerifySync) -> Option<mpsc::Receiver<Vec<VerifyLine>>> {
         if self.is_running.swap(true, Ordering::SeqCst) {
             return None;
@@ -150,7 +152,8 @@ impl Verification {
     async fn run(mut self) {
         let began = Instant::now();
         let (mut stop, reader) = (self.stop.clone(), self.lines.clone());
-        // Wherever it is: a call to the target may take half a minute. What a call that is dropped has done, a later comparison finds.
+        // Wherever it is: a call to the target may take half a minute. What a call that is dropped has done, a later
+        // comparison finds.
         let outcome = tokio::select! {
             outcome = self.compare_all() => outcome,
             _ = stop.wait_for(|stop| *stop) => Err(Stop::Gone),
@@ -216,7 +219,7 @@ impl Verification {
 const fn reason_of(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable { .. } | StoreError::Conflict { .. } => "the database cannot be reached just now",
-        _ => "the comparison could not be finished; the fault is on this side",
+        _ => "the comparison failed because of an internal error",
     }
 }
 

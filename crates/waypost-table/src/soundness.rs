@@ -99,7 +99,7 @@ impl Soundness {
         if self.damage.set(reason.to_owned()).is_ok() {
             tracing::error!(
                 table.path = %self.path.display(), table.damage = reason,
-                "the link table is damaged: links that verify go on, and it is filled anew from the database"
+                "the link table is damaged: links that verify still redirect, and it is filled again from the database"
             );
         }
     }

@@ -89,7 +89,7 @@ function refused(worker, request, error) {
 async function shorten(worker, request, env, site, toJson) {
   const { engine, settings } = worker;
   if (!settings.anonymousLinks) {
-    throw refusal(engine, "anonymous_links_off", "this instance makes links for holders of an API key only");
+    throw refusal(engine, "anonymous_links_off", "this instance creates links only for requests with an API key");
   }
   const who = `url:${addressKey(request.headers.get("cf-connecting-ip"))}`;
   if (!(await isAllowed(env.ANONYMOUS_RATE, env.LINKS, settings.anonymousPerMinute, who, worker.now()))) {

@@ -34,7 +34,7 @@ pub(crate) fn shorten(body: &[u8], own_hosts: &str, random: &[u8]) -> Result<Sho
         return Err(bad_url("destination_loop", "a link cannot lead to short links of this same instance"));
     }
     if is_bare_host(&destination) {
-        let detail = "links made without a key cannot lead to bare addresses or to names of a private network";
+        let detail = "links created without an API key cannot lead to IP addresses or to names of a private network";
         return Err(bad_url("destination_host", detail));
     }
     let slugs = random.as_chunks::<32>().0.iter().filter_map(Slug::generate).collect();
@@ -44,7 +44,7 @@ pub(crate) fn shorten(body: &[u8], own_hosts: &str, random: &[u8]) -> Result<Sho
 fn original_url(body: &[u8]) -> Result<String, (u16, Vec<u8>)> {
     let bad_json = |detail: &str| problem(ProblemCode::BadJson, detail, &[]);
     if let Some(name) = repeated_name(body) {
-        return Err(bad_json(&format!("{} comes twice in one object: send each name once", Quoted(&name))));
+        return Err(bad_json(&format!("{} occurs twice in one object: send each name once", Quoted(&name))));
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(mut object)) => match object.remove("originalUrl") {

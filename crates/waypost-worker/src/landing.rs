@@ -23,12 +23,12 @@ impl Landing {
     pub(crate) fn html(&self) -> String {
         let mut main = String::from("<p class=\"status\">Waypost</p>\n<h1>Short links</h1>\n");
         if !self.form {
-            main.push_str("<p>The links of this host are made elsewhere.</p>\n");
+            main.push_str("<p>The links of this host are created elsewhere.</p>\n");
             return page("Waypost: short links", &main);
         }
-        main.push_str("<p>Paste an address and get a short link that leads there.</p>\n");
+        main.push_str("<p>Paste a URL and get a short link to it.</p>\n");
         let url = escaped(&self.original_url);
-        main.push_str("<form method=\"post\" action=\"/\">\n<label for=\"url\">Long address</label>\n");
+        main.push_str("<form method=\"post\" action=\"/\">\n<label for=\"url\">Long URL</label>\n");
         main.push_str("<input id=\"url\" name=\"originalUrl\" type=\"url\" inputmode=\"url\" required autofocus autocomplete=\"off\" ");
         main.push_str(&format!(
             "placeholder=\"https://example.com/a/long/page\" value=\"{url}\">\n<button>Shorten</button>\n</form>\n"

@@ -26,10 +26,10 @@ pub(crate) fn preview(link: &CompactLink<'_>, short_text: &str, visit: &Visit<'_
                 main.push_str(&format!("<p role=\"alert\"><strong>{}</strong></p>\n", escaped(&warning)));
             }
             if link.has_steps() && decision.source != Some(Source::Expired) {
-                main.push_str("<p>This link has rules: depending on time, place or device it may lead some visitors elsewhere.</p>\n");
+                main.push_str("<p>This link has rules: depending on time, country, device and the like, some visitors may be sent to another destination.</p>\n");
             }
         }
-        None => main.push_str("<p>This link is protected by a password, so where it leads is not shown.</p>\n"),
+        None => main.push_str("<p>This link is protected by a password, so its destination is not shown.</p>\n"),
     }
     main.push_str(&format!(
         "<p><a href=\"/{}\" rel=\"nofollow noreferrer\">Continue</a></p>\n",

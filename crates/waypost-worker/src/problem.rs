@@ -23,7 +23,7 @@ impl ProblemCode {
         (Self::BadJson, "bad_json", 400, "The body is not JSON"),
         (Self::UrlInvalid, "url_invalid", 400, "The URL cannot be shortened"),
         (Self::AnonymousLinksOff, "anonymous_links_off", 403, "Links need an API key here"),
-        (Self::MethodNotAllowed, "method_not_allowed", 405, "The address does not take this method"),
+        (Self::MethodNotAllowed, "method_not_allowed", 405, "Method not allowed"),
         (Self::BodyTooLarge, "body_too_large", 413, "The body is too large"),
         (Self::RateLimited, "rate_limited", 429, "Too many requests"),
         (Self::Unavailable, "unavailable", 503, "The database cannot be reached"),

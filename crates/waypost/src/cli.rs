@@ -1,5 +1,5 @@
-//! The command line: what can be asked for, and how. What each command does is in `command`, `serve`, `decide` and
-//! `transfer`; settings that a flag can give are listed once, in `config::settings`.
+//! The command line: its commands, arguments and help texts. What each command does is in `command`, `serve`, `decide`
+//! and `transfer`. The settings that a flag can give are listed once, in `config::settings`.
 
 mod clicks;
 mod sync;
@@ -15,7 +15,7 @@ pub(crate) use self::sync::{SomeLink, SyncCommand};
 use crate::config::flags::{CommandFlags, ServeFlags};
 use crate::transfer::row::read_domain_map;
 
-/// A link platform: short links that lead each visitor to the right place.
+/// A link platform: short links that send each visitor to the right place.
 ///
 /// Without a command, `waypost` serves with its default settings.
 #[derive(Debug, Parser)]
@@ -29,18 +29,18 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server
     Serve(ServeFlags),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Make, list, show, change and delete links
+    /// Create, list, show, update and delete links
     #[command(subcommand)]
     Link(LinkCommand),
-    /// Make, list, change and delete the domains that links live on
+    /// Create, list, update and delete the domains of links
     #[command(subcommand)]
     Domain(DomainCommand),
-    /// Show how often links were followed, by time and by what is known of the visitors
+    /// Report clicks and visitors by time and by dimension
     ///
-    /// Without arguments: the people (not bots) of the last 30 days on all links, day by day.
+    /// Without arguments: clicks of people (not bots) on all links in the last 30 days, day by day.
     ///
     /// Examples:
     ///   waypost report --link promo --by country
@@ -49,35 +49,35 @@ pub(crate) enum Command {
     ///   waypost report --interval month --from 52w --format csv
     #[command(verbatim_doc_comment)]
     Report(ReportArgs),
-    /// Export, follow, audit and erase the clicks themselves
+    /// Export, watch, audit and erase raw clicks
     #[command(subcommand)]
     Clicks(ClicksCommand),
-    /// Show how far the edges are, try again, and compare them with the links
+    /// Show whether the edges have all links, push links again, and compare
     #[command(subcommand)]
     Sync(SyncCommand),
-    /// Make links from a CSV or NDJSON file, or a list of URLs
+    /// Create links from a CSV or NDJSON file, or a list of URLs
     ///
-    /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`), `slug`,
-    /// `domain` and any other field of a link; rules and other lists stand in their column as JSON. Columns are separated
-    /// by commas, semicolons or tabs, as the first line shows; those that are no field of a link are passed over with a note. A
-    /// table without a column `slug` that has one like it (`keyword`, `slashtag`, `short_url`) is refused: see --slug-column.
-    /// NDJSON has one link a line. A file named `.txt` has one URL a line. A line that is refused is reported and does not
-    /// stop the others.
+    /// The first line of a CSV file names its columns: `destination_url` (or `url`, `long_url`, `original_url`),
+    /// `slug`, `domain` and any other field of a link; a cell with rules or another list contains JSON. Columns are
+    /// separated by commas, semicolons or tabs; the first line decides which. Columns that are not a field of a link
+    /// are ignored, with a note. A table without a column `slug` but with one like it (`keyword`, `slashtag`,
+    /// `short_url`) is refused: see --slug-column. NDJSON has one link a line. A file named `.txt` has one URL a line.
+    /// A line that is refused is reported and does not stop the others.
     ///
-    /// The same file twice makes nothing twice: see --if-exists. Dates and times are taken as everywhere: 2026-01-15T10:30:00Z,
-    /// 2026-01-15 10:30 (UTC) or 2026-01-15.
+    /// Importing the same file again creates no link twice: see --if-exists. Dates and times are written as
+    /// 2026-01-15T10:30:00Z, 2026-01-15 10:30 (UTC) or 2026-01-15.
     ///
-    /// Exit status: 0 all links were taken, 3 some lines were refused, 1 the import stopped on a fault.
+    /// Exit status: 0 all links were imported, 3 some lines were refused, 1 the import stopped on an error.
     Import(ImportArgs),
-    /// Write all links as CSV or NDJSON, in a form that `import` takes
+    /// Write all links as CSV or NDJSON, in a format that `import` reads
     Export(ExportArgs),
-    /// Decide visits without a server: `{"record": ..., "visit": {...}}` lines in, one decision a line out
+    /// Decide visits without a server: reads lines of `{"record": ..., "visit": {...}}`, writes one decision a line
     ///
-    /// The record is the JSON of a link, or a URL as a string. Of the visit only `now` is needed; it may say `method`,
-    /// `host`, `path`, `query`, `ip`, `country`, `user_agent`, `referrer`, `accept_language`, `visitor_id`, `purpose`
-    /// and `unlocked`. A line that cannot be decided gives `{"error": "..."}`; empty lines are passed over.
+    /// The record is the JSON of a link, or a URL as a string. Of the visit only `now` is required; it may have
+    /// `method`, `host`, `path`, `query`, `ip`, `country`, `user_agent`, `referrer`, `accept_language`, `visitor_id`,
+    /// `purpose` and `unlocked`. A line that cannot be decided gives `{"error": "..."}`; empty lines are skipped.
     Decide(DecideArgs),
-    /// Print the settings in force, secrets masked
+    /// Print the settings in force, with secrets masked
     Config(ConfigArgs),
     /// Print completions for a shell
     Completions {
@@ -86,16 +86,16 @@ pub(crate) enum Command {
     },
 }
 
-/// Which server a command speaks to, and how it answers.
+/// Which server a command uses, and how it prints.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
-    /// Speak to the server at this URL instead of the data folder on this machine
+    /// Use the server at this URL instead of the data folder on this machine
     #[arg(long, value_name = "URL", env = "WAYPOST_SERVER", hide_env_values = true, help_heading = "Server")]
     pub(crate) server: Option<String>,
     /// The API key for --server
     #[arg(long, value_name = "KEY", env = "WAYPOST_KEY", hide_env_values = true, help_heading = "Server")]
     pub(crate) key: Option<String>,
-    /// Mean the links that were made without an account, on the page or by `POST /api/url`
+    /// Use the links that were created without an account, on the landing page or by `POST /api/url`
     #[arg(long, conflicts_with = "server", help_heading = "Server")]
     pub(crate) anonymous: bool,
     #[command(flatten)]
@@ -107,13 +107,13 @@ pub(crate) struct ClientArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make an API key and print it; it is shown this once
+    /// Create an API key and print it; it is shown only once
     Create {
-        /// What to call it
+        /// A name for the key
         #[arg(long, default_value = "cli")]
         name: String,
-        /// When it ends: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or a span from
-        /// now such as 90d or 12h
+        /// When it expires: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or
+        /// a span from now such as 90d or 12h
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
         #[command(flatten)]
@@ -124,7 +124,7 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Revoke an API key, at once and for good
+    /// Revoke an API key, immediately and permanently
     Revoke {
         /// Its id, as `key list` shows it
         id: String,
@@ -135,9 +135,9 @@ pub(crate) enum KeyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LinkCommand {
-    /// Make a link and print its short URL
+    /// Create a link and print its short URL
     Create {
-        /// Where it leads; may be left out where --record says so
+        /// The destination; may be omitted if --record has it
         #[arg(value_name = "URL", required_unless_present = "record")]
         destination: Option<String>,
         /// The path of the short URL [default: 8 random characters]
@@ -151,9 +151,9 @@ pub(crate) enum LinkCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// List links, newest first; on the server's machine also those made without an account
+    /// List links, newest first; on the server's machine also those created without an account
     List {
-        /// The most links to list
+        /// How many links to list at most
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u64,
         /// List all links
@@ -172,11 +172,11 @@ pub(crate) enum LinkCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Change a link; what is not named stays as it is, and so do its slug and its domain
+    /// Update a link; fields that are not given stay as they are, and slug and domain cannot change
     Update {
         #[command(flatten)]
         link: LinkChoice,
-        /// Where it leads
+        /// The destination
         #[arg(long, value_name = "URL")]
         destination: Option<String>,
         #[command(flatten)]
@@ -184,10 +184,10 @@ pub(crate) enum LinkCommand {
         /// Fields to clear, such as expires_at or rules
         #[arg(long, value_name = "FIELD")]
         clear: Vec<String>,
-        /// Change it only while it has this version
+        /// Update it only if it has this version
         #[arg(long, value_name = "N")]
         if_version: Option<u64>,
-        /// Taken only to say that a slug stays
+        /// Accepted only to explain that a slug cannot change
         #[arg(long, hide = true)]
         slug: Option<String>,
         #[command(flatten)]
@@ -197,7 +197,7 @@ pub(crate) enum LinkCommand {
     Delete {
         #[command(flatten)]
         link: LinkChoice,
-        /// Delete it only while it has this version
+        /// Delete it only if it has this version
         #[arg(long, value_name = "N")]
         if_version: Option<u64>,
         /// Do not ask
@@ -225,36 +225,36 @@ pub(crate) struct LinkFields {
     /// The redirect's status
     #[arg(long, value_name = "STATUS", value_parser = ["301", "302", "303", "307", "308"])]
     pub(crate) status: Option<String>,
-    /// Whether the visitor's query goes along
+    /// Whether the visitor's query string is added to the destination
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) forward_query: Option<bool>,
-    /// Whether the link answers at all
+    /// Whether the link redirects
     #[arg(long, value_name = "BOOL")]
     pub(crate) enabled: Option<bool>,
-    /// From when the link answers: a date or time (UTC where no zone is given), or a span from now such as 2h
+    /// When the link starts: a date or time (UTC where no zone is given), or a span from now such as 2h
     #[arg(long, value_name = "WHEN")]
     pub(crate) starts_at: Option<String>,
-    /// When the link ends: a date or time (UTC where no zone is given), or a span from now such as 30d
+    /// When the link expires: a date or time (UTC where no zone is given), or a span from now such as 30d
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires_at: Option<String>,
-    /// Where the link leads once it has ended
+    /// The destination after the link has expired
     #[arg(long, value_name = "URL")]
     pub(crate) expired_url: Option<String>,
     /// Read a password for the link from standard input (one line)
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// Take further fields (rules, geo_rules, ab_test, ...) from this JSON file; `-` is standard input
+    /// Read further fields (rules, geo_rules, ab_test, ...) from this JSON file; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
     pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
-    /// Make a domain
+    /// Create a domain
     Create {
         /// The host, such as go.example
         host: String,
-        /// Keep and look up slugs in lower case
+        /// Store and look up slugs in lower case
         #[arg(long)]
         case_insensitive: bool,
         /// Where the empty path leads
@@ -268,11 +268,11 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Change a domain
+    /// Update a domain
     Update {
         /// Its host, or its id
         domain: String,
-        /// Whether slugs are kept and looked up in lower case
+        /// Whether slugs are stored and looked up in lower case
         #[arg(long, value_name = "BOOL")]
         case_insensitive: Option<bool>,
         /// Where the empty path leads; empty for the landing page
@@ -290,7 +290,7 @@ pub(crate) enum DomainCommand {
     },
 }
 
-/// Forms of a file of links.
+/// Formats of a file of links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Comma-separated values, the first line names the columns
@@ -301,12 +301,12 @@ pub(crate) enum Format {
     Urls,
 }
 
-/// What an import does with links that are there already.
+/// What an import does with links that already exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IfExists {
-    /// Leave the link as it is, and say where it differs
+    /// Leave the link as it is, and report if it differs
     Skip,
-    /// Give the link what the line says
+    /// Update the link with the fields of the line
     Update,
     /// Refuse the line
     Error,
@@ -323,7 +323,7 @@ impl IfExists {
     }
 }
 
-/// Forms in which links are written.
+/// Formats in which links are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// Comma-separated values, the first line names the columns
@@ -336,13 +336,13 @@ pub(crate) enum ExportFormat {
 pub(crate) struct ImportArgs {
     /// The file; `-` is standard input
     pub(crate) file: PathBuf,
-    /// The file's form [default: by its name]
+    /// The file's format [default: by its name]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
     /// Check every line and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// What to do with a line whose slug has a link, or that has no slug and was imported before
+    /// What to do with a line whose slug is taken, or that has no slug and was imported before
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = IfExists::Skip)]
     pub(crate) if_exists: IfExists,
     /// Write refused lines and notes to this CSV file (line, code, reason) instead of standard error
@@ -351,16 +351,16 @@ pub(crate) struct ImportArgs {
     /// Put all links on this host, whatever the file says
     #[arg(long, value_name = "HOST", conflicts_with = "domain_map")]
     pub(crate) domain: Option<String>,
-    /// Put links of one host of the file on another, such as old.example=go.example; may be given more than once
+    /// Move the links of one host in the file to another, such as old.example=go.example; may be given more than once
     #[arg(long, value_name = "OLD=NEW", value_parser = read_domain_map)]
     pub(crate) domain_map: Vec<(Hostname, Hostname)>,
-    /// Take the slugs from the column with this heading, such as keyword; of a URL in it, what stands behind the host
+    /// Read the slugs from the column with this heading, such as keyword; of a URL in it, the path is the slug
     #[arg(long, value_name = "HEADING", conflicts_with = "draw_slugs")]
     pub(crate) slug_column: Option<String>,
-    /// Draw a slug for each link, although a column of the file looks like one of slugs
+    /// Give each link a random slug, although a column of the file seems to contain slugs
     #[arg(long)]
     pub(crate) draw_slugs: bool,
-    /// Begin at this line of the file, to go on after a fault
+    /// Start at this line of the file, to continue after an error
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) from_line: u64,
     #[command(flatten)]
@@ -369,7 +369,7 @@ pub(crate) struct ImportArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// The form [default: by the file's name, else csv]
+    /// The format [default: by the file's name, else csv]
     #[arg(long, value_enum)]
     pub(crate) format: Option<ExportFormat>,
     /// The file to write; it must not exist [default: standard output]
@@ -384,10 +384,10 @@ pub(crate) struct ExportArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DecideArgs {
-    /// Add each step that was looked at, and why it did or did not apply
+    /// Add each step of the decision, and why it did or did not apply
     #[arg(long)]
     pub(crate) trace: bool,
-    /// Allow links to lead to this scheme besides http and https; may be given more than once
+    /// Allow destinations with this scheme besides http and https; may be given more than once
     #[arg(long = "scheme", value_name = "SCHEME")]
     pub(crate) schemes: Vec<String>,
 }

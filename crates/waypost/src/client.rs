@@ -140,12 +140,12 @@ pub(crate) struct AnswerStream {
 }
 
 impl Client {
-    /// Finds the instance that these arguments name. One that is not there yet is not made: where nothing is, there is nothing
-    /// to see or to change, and the folder's name has a typing mistake.
+    /// Finds the instance that these arguments name. One that is not there yet is not made: where nothing is, there is
+    /// nothing to see or to change, and the folder's name has a typing mistake.
     ///
     /// # Errors
-    /// Where the configuration has faults, there is no instance, or the data folder can neither be taken nor its server be
-    /// reached.
+    /// Where the configuration has faults, there is no instance, or the data folder can neither be taken nor its server
+    /// be reached.
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Self> {
         Self::connect_with(args, Absent::Refuse).await
     }
@@ -163,7 +163,7 @@ impl Client {
             let transport = Transport::Http(HttpTransport::to_server(server, args.key.as_deref())?);
             return Ok(Self { transport, anonymous: false });
         }
-        anyhow::ensure!(args.key.is_none(), "a key opens a server: give --server (or WAYPOST_SERVER), too");
+        anyhow::ensure!(args.key.is_none(), "--key needs --server (or WAYPOST_SERVER)");
         let config = load(&args.settings.0, std::env::vars_os())?.config;
         Ok(Self { transport: Transport::open_folder(&config, absent).await?, anonymous: args.anonymous })
     }
@@ -215,7 +215,7 @@ impl Client {
             return Ok(AnswerStream { body });
         }
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
-        read_answer(Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the answer is no stream"))
+        read_answer(Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the response is not a stream"))
     }
 
     /// Whether this is the operator, who sees the links of all who have no account.
@@ -247,7 +247,7 @@ impl Client {
     async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
         let (status, retry_after, body) = self.open(call, CALL_TIMEOUT).await?;
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed).context("the answer was cut short or is too large")?;
+        let body = body.map_err(anyhow::Error::from_boxed).context("the response is incomplete or too large")?;
         Ok(Answer { status, retry_after, body: body.to_bytes() })
     }
 
@@ -271,7 +271,7 @@ impl AnswerStream {
     /// Where the answer is cut short.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame.context("the answer was cut short")?;
+            let frame = frame.context("the response is incomplete")?;
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));
             }
@@ -288,10 +288,10 @@ impl Transport {
         if !DataDir::is_in(path)? {
             anyhow::ensure!(
                 may_make,
-                "{} is no data folder of an instance, and nothing was made there: check --data-dir, or give --server",
+                "{} is not the data folder of an instance, and nothing was created there: check --data-dir, or give --server",
                 path.display()
             );
-            print::note(&format!("There is no data folder yet: making {}", path.display()));
+            print::note(&format!("There is no data folder yet: creating {}", path.display()));
         }
         let data_dir = DataDir::create(path)?;
         let deadline = Instant::now() + FOLDER_WAIT;
@@ -331,7 +331,7 @@ impl HttpTransport {
     fn to_server(server: &str, key: Option<&str>) -> anyhow::Result<Self> {
         let origin = read_server(server)?;
         if key.is_some() && is_open_to_all(&origin) {
-            print::note(&format!("The key goes to {origin} without encryption: anyone on the way can read it."));
+            print::note(&format!("The key is sent to {origin} without encryption: anyone on the network can read it."));
         }
         // Fails only where a provider is there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -341,7 +341,8 @@ impl HttpTransport {
             value.set_sensitive(true);
             anyhow::Ok(value)
         });
-        let authorization = authorization.transpose().context("the API key has characters that no key has")?;
+        let authorization =
+            authorization.transpose().context("the API key has characters that are not allowed in a key")?;
         Ok(Self { client, origin, authorization, socket: None })
     }
 

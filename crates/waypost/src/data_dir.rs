@@ -47,7 +47,7 @@ pub(crate) enum DataDirError {
     #[error(
         "the links of {} are in another database, whose address is not given: say --database-url, or set it in the \
          configuration; or, to {}, remove {}/other-database",
-        path.display(), if *has_own { "use those of its waypost.db" } else { "begin anew with no links" }, path.display()
+        path.display(), if *has_own { "use those of its waypost.db" } else { "start with no links" }, path.display()
     )]
     OtherDatabase { path: PathBuf, has_own: bool },
     /// Links are in its own database, and the database that is named is new.
@@ -73,7 +73,7 @@ then put the old database aside, and read the files into the new one:
   mv {folder}/waypost.db {folder}/waypost.db.old
   waypost import links.ndjson --data-dir {folder} --database-url URL
   waypost import --anonymous anonymous.ndjson --data-dir {folder} --database-url URL
-To begin anew with no links, name another data folder, or only put waypost.db aside as above. What does not move (API keys, \
+To start with no links, name another data folder, or only put waypost.db aside as above. What does not move (API keys, \
 domains, passwords of links, reports) is in docs/backup.md"
     )
 }

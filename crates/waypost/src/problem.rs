@@ -49,18 +49,20 @@ impl Problem {
     fn advice(&self) -> Option<&'static str> {
         Some(match self.0.code.known()? {
             ProblemCode::Unauthorized => {
-                "Give a key by --key or WAYPOST_KEY; `waypost key create` on the server's machine makes one."
+                "Give a key with --key or WAYPOST_KEY; `waypost key create` on the server's machine creates one."
             }
             ProblemCode::Forbidden => "Run the command on the server's machine, without --server.",
             ProblemCode::SlugTaken => "Choose another slug, or leave it out and get a random one.",
-            ProblemCode::SlugReserved => "Choose another slug: the product answers this one itself.",
-            ProblemCode::DomainUnknown => "`waypost domain list` shows the domains; `waypost domain create` makes one.",
+            ProblemCode::SlugReserved => "Choose another slug: Waypost uses this path itself.",
+            ProblemCode::DomainUnknown => {
+                "`waypost domain list` lists the domains; `waypost domain create` creates one."
+            }
             ProblemCode::StaleVersion => {
                 "Somebody else changed the link: look at it with `waypost link show`, then try again."
             }
             ProblemCode::RateLimited | ProblemCode::Unavailable => "Try again in a moment.",
             ProblemCode::NotAtEdge => {
-                "It is saved. The redirect server takes it as soon as it can; see the server's log."
+                "It is saved, and the redirect server will get it as soon as possible; see the server's log."
             }
             _ => return None,
         })

@@ -24,7 +24,7 @@ impl Reply {
     /// Where it is not JSON.
     pub(crate) fn of(body: Bytes) -> anyhow::Result<Self> {
         let body = if body.is_empty() { Bytes::from_static(b"null") } else { body };
-        serde_json::from_slice::<IgnoredAny>(&body).context("the answer is not JSON: is this a waypost server?")?;
+        serde_json::from_slice::<IgnoredAny>(&body).context("the response is not JSON: is this a waypost server?")?;
         Ok(Self(body))
     }
 

@@ -132,7 +132,7 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     match end {
         End::Told(name) => tracing::info!("{name}: stopping"),
         End::BrokenDown(name) => {
-            tracing::error!("{name} has ended, which it must not: stopping, to be started again");
+            tracing::error!("{name} has ended unexpectedly: stopping, so that the process is restarted");
             vital::end_for_certain(config.drain_timeout);
         }
         End::Refused(_) => {}
@@ -159,7 +159,7 @@ enum End {
 
 /// A part has ended that must not.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the server broke down")]
+#[error("a part of the server ended unexpectedly")]
 struct BrokenDown;
 
 /// Finds a port that is taken before anything is opened or made. The edge's own binding is what counts.
@@ -248,13 +248,13 @@ fn announce(edge: &Edge, public_url: &PublicUrl, is_guessed: bool, data_dir: &Da
         let is_local = Url::parse(public_url.origin()).is_ok_and(|url| is_this_machine(&url));
         let reach = if is_local { "works on this machine only" } else { "is a guess" };
         print::line(&format!(
-            "                  No public URL is set: links are made with {}, which {reach}.",
+            "                  No public URL is set: short URLs begin with {}, which {reach}.",
             public_url.origin()
         ))?;
         print::line("                  Give the address that visitors use, such as --public-url https://go.example")?;
     }
     print::line(&format!("Data              {}", data_dir.path().display()))?;
-    print::line(&format!("Make an API key   waypost key create --name me{}", folder_flag(data_dir.path())))?;
+    print::line(&format!("New API key       waypost key create --name me{}", folder_flag(data_dir.path())))?;
     Ok(())
 }
 

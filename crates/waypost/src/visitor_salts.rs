@@ -34,7 +34,7 @@ impl VisitorSalts {
             Ok(text) => text.lines().filter_map(read_line).take(DAYS_MAX).collect(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(%error, "cannot read {}; visitors are counted anew today", path.display());
+                    tracing::warn!(%error, "cannot read {}; visitors of today count once more", path.display());
                 }
                 Salts::new()
             }
@@ -55,7 +55,7 @@ impl VisitorSalts {
         }
         let mut salt = Salt::default();
         if let Err(error) = getrandom::fill(&mut salt) {
-            tracing::error!(%error, "cannot draw a salt; visitors are not told apart");
+            tracing::error!(%error, "cannot create a salt; visitors are not counted");
             return None;
         }
         let kept = self.salts.load();
@@ -76,7 +76,7 @@ impl VisitorSalts {
 
     fn replace(&self, salts: Salts) {
         if let Err(error) = write(&self.path, &salts) {
-            tracing::warn!(%error, "cannot write {}; after a restart visitors are counted anew", self.path.display());
+            tracing::warn!(%error, "cannot write {}; after a restart visitors of the day count once more", self.path.display());
         }
         self.salts.store(salts.into());
     }

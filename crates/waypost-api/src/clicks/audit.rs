@@ -1,4 +1,4 @@
-//! Whether every click that was answered is accounted for.
+//! The audit: whether every answered click is accounted for.
 
 use serde::{Deserialize, Serialize};
 use waypost_core::Timestamp;

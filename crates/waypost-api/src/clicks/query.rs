@@ -1,4 +1,4 @@
-//! Which clicks are asked for.
+//! Which clicks a request selects.
 
 use jiff::tz::TimeZone;
 use waypost_core::Timestamp;

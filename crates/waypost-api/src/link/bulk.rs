@@ -1,4 +1,4 @@
-//! Many links in one request, each with an outcome of its own.
+//! Many links in one request, each with its own outcome.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};

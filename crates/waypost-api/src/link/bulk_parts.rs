@@ -1,4 +1,4 @@
-//! The outermost parts of a bulk request, found without making anything of what is in them.
+//! The outermost parts of a bulk request, found without parsing their content.
 
 use std::fmt;
 
@@ -74,7 +74,7 @@ impl<'b> Visitor<'b> for &mut Fields<'_, 'b> {
         while let Some(name) = fields.next_key::<String>()? {
             if self.read.contains(&name) {
                 self.twice = Some(name);
-                return Err(A::Error::custom("a name comes twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
             match name.as_str() {
                 "links" => {

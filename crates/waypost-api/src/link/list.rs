@@ -1,4 +1,4 @@
-//! Lists of links, and of the versions of one.
+//! Lists of links, and of the versions of a link.
 
 use serde::{Deserialize, Serialize};
 

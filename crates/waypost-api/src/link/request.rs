@@ -1,6 +1,6 @@
-//! Links as callers write them: the JSON of creation, and the JSON merge patch (RFC 7396) of a change.
+//! Links as clients send them: the JSON of a new link, and the JSON merge patch (RFC 7396) of an update.
 //!
-//! Every field is known by name or refused, also inside rules. Whether values make sense is for `waypost-control` to say.
+//! Every unknown field is refused, also inside rules. Whether the values are valid is decided in `waypost-control`.
 
 use serde_json::{Map, Value};
 use waypost_core::quoted::Unescaped;
@@ -226,8 +226,8 @@ fn read_record(mut object: Map<String, Value>, errors: &mut Vec<FieldError>) -> 
     }
 }
 
-/// Lists where an object belongs. The reader of JSON would take their entries for its fields in order, and `[]` for an object
-/// without any: a rule with `"when": []` would take every visitor.
+/// Lists where an object belongs. The reader of JSON would take their entries for its fields in order, and `[]` for an
+/// object without any: a rule with `"when": []` would take every visitor.
 fn lists_for_objects(field: &str, value: &Value) -> Vec<FieldError> {
     let name = field.rsplit('.').next().unwrap_or(field);
     let is_object = matches!(name, "when" | "to" | "ab_test" | "link_utms");

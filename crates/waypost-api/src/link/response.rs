@@ -1,4 +1,4 @@
-//! Links as the API shows them. Of a password it says only whether there is one.
+//! Links as the API returns them. Of a password they contain only whether there is one.
 
 use serde::{Deserialize, Serialize};
 use waypost_core::id::{AccountId, LinkId};

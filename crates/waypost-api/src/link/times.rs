@@ -1,4 +1,4 @@
-//! The times within a link's JSON, as people write them, brought into the one form that edges read.
+//! The times within a link's JSON: read as people write them, normalised to the format that edges read.
 
 use serde_json::{Map, Value};
 use waypost_core::written_time::read_in_utc;
@@ -8,8 +8,8 @@ use crate::problem::{FieldError, ProblemCode};
 /// Times of the link itself.
 const OWN: [&str; 2] = ["starts_at", "expires_at"];
 
-/// Brings every time of a link into RFC 3339 in UTC. What is no time is taken out and named; what is no text is left for the
-/// reader of the whole.
+/// Brings every time of a link into RFC 3339 in UTC. What is no time is taken out and named; what is no text is left
+/// for the reader of the whole.
 pub(crate) fn normalise_times(link: &mut Map<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     OWN.iter().for_each(|field| normalise(link, field, field, &mut errors));

@@ -23,13 +23,13 @@ pub fn parse_object(body: &[u8]) -> Result<Map<String, Value>, Invalid> {
 
 /// 413: the body has too many parts.
 pub fn too_heavy(bytes_max: usize) -> Invalid {
-    let detail = format!("the body has so many parts that they take more than {} MB", bytes_max >> 20);
+    let detail = format!("the body has too many elements: they take more than {} MB", bytes_max >> 20);
     Invalid::new(ProblemCode::BodyTooLarge, detail)
 }
 
 /// 400: an object has this name twice.
 pub fn repeated(name: &str) -> Invalid {
-    let detail = format!("{} comes twice in one object: send each name once", Quoted(name));
+    let detail = format!("{} occurs twice in one object: send each name once", Quoted(name));
     Invalid::new(ProblemCode::BadJson, detail)
 }
 
@@ -62,11 +62,11 @@ impl Fields {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if !text.contains('\0') => Some(text),
             Some(Value::String(_)) => {
-                self.refuse(FieldError::invalid(field, "a text without NUL characters"));
+                self.refuse(FieldError::invalid(field, "a string without NUL characters"));
                 None
             }
             Some(_) => {
-                self.refuse(FieldError::invalid(field, "a text or null"));
+                self.refuse(FieldError::invalid(field, "a string or null"));
                 None
             }
         }

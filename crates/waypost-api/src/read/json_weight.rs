@@ -1,8 +1,8 @@
-//! What a JSON text weighs in memory once it is a tree, found out without making the tree; and whether a name comes twice in an
-//! object, of which a tree says nothing any more.
+//! How much memory a JSON text takes as a tree, estimated without building the tree; and whether an object has a
+//! duplicate name, which the tree would no longer show.
 //!
-//! A tree takes up to a hundred times the room of its text (`{"a":0}` is 8 bytes and a map with room for eleven entries), so
-//! texts are weighed before they become one.
+//! A tree takes up to a hundred times the memory of its text (`{"a":0}` is 8 bytes and a map with room for eleven
+//! entries), so texts are measured before they are parsed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -33,8 +33,8 @@ pub enum Unweighed {
 /// The bytes of memory, about, that this JSON text takes as a tree.
 ///
 /// # Errors
-/// [`Unweighed::TooHeavy`] as soon as it is more than this, [`Unweighed::Repeated`] as soon as a name repeats; nothing after that
-/// point was looked at.
+/// [`Unweighed::TooHeavy`] as soon as it is more than this, [`Unweighed::Repeated`] as soon as a name repeats; nothing
+/// after that point was looked at.
 pub fn json_weight(text: &[u8], bytes_max: usize) -> Result<usize, Unweighed> {
     let mut scales = Scales { bytes: 0, bytes_max, is_over: false, repeated: None };
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -119,7 +119,7 @@ impl<'de> Visitor<'de> for Item<'_> {
             self.0.put(VALUE_BYTES + name.len() + if is_first { MAP_BYTES } else { ENTRY_BYTES })?;
             if let Some(name) = names.add(name) {
                 self.0.repeated = Some(name.into_owned());
-                return Err(A::Error::custom("a name comes twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
             entries.next_value_seed(Item(self.0))?;
         }

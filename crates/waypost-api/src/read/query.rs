@@ -104,8 +104,8 @@ impl Parameters {
         self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value).collect()
     }
 
-    /// The values of a list: commas divide, `\,` is a comma (as [`Filter`] reads them), and a parameter may come more than
-    /// once.
+    /// The values of a list: commas divide, `\,` is a comma (as [`Filter`] reads them), and a parameter may come more
+    /// than once.
     pub(crate) fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
         let texts = self.take_all(name);
         let filters = texts.iter().filter_map(|text| format!("{name}={text}").parse::<Filter>().ok());

@@ -1,8 +1,8 @@
-//! Time zones and instants as people write them in a query: what [`waypost_core::written_time`] reads, in the calendar of a
-//! zone, and besides `today`, or how long ago a range begins (`7d`, `24h`).
+//! Time zones and times as people write them in a query: everything that [`waypost_core::written_time`] reads, in the
+//! calendar of a zone, and also `today`, or how long ago a range begins (`7d`, `24h`).
 //!
-//! A date stands for the whole day: a range from a date begins with it, a range to a date ends with it. So one day is
-//! asked for by the same date twice.
+//! A date means the whole day: a range from a date begins with that day, a range to a date ends with it. So one day is
+//! a range from and to the same date.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -32,7 +32,7 @@ pub fn read_time_zone(name: &str) -> Result<TimeZone, String> {
         Some(near) => format!("did you mean {near}?"),
         None => "give an IANA name such as Europe/Berlin or UTC".to_owned(),
     };
-    Err(format!("{} is no time zone; {advice}", Quoted(&shown)))
+    Err(format!("{} is not a time zone; {advice}", Quoted(&shown)))
 }
 
 /// The name of a zone as the database writes it.
@@ -134,7 +134,8 @@ fn read_date(text: &str, zone: &TimeZone, now: Timestamp) -> Option<Date> {
     }
 }
 
-/// An instant, or a time of the zone's calendar. A `+` that was not escaped comes as a blank and is taken for what it was.
+/// An instant, or a time of the zone's calendar. A `+` that was not escaped comes as a blank and is taken for what it
+/// was.
 fn read_instant(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let as_meant = text.rfind(' ').filter(|at| *at > 10).map(|at| format!("{}+{}", &text[..at], &text[at + 1..]));
     match text.parse().or_else(|error| as_meant.ok_or(error)?.parse()).ok()? {
@@ -160,7 +161,7 @@ fn zoned(instant: Timestamp, zone: &TimeZone) -> Option<Zoned> {
 
 fn refuse(text: &str, more: &str) -> String {
     let shown = kept(text);
-    format!("{} is no time: give {EXPECTED}{more}", Quoted(&shown))
+    format!("{} is not a time: give {EXPECTED}{more}", Quoted(&shown))
 }
 
 #[cfg(test)]

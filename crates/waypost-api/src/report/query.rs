@@ -1,6 +1,6 @@
-//! Reading what a report is asked from the parameters of a query. Every fault is named, not the first alone.
+//! Reading a report's query from the parameters of a request. All errors are reported at once.
 //!
-//! What the parameters mean is in `docs/reports.md`; whether the question has an answer is for `waypost-rollup` to say.
+//! What the parameters mean is in `docs/reports.md`; `waypost-rollup` decides whether they combine.
 
 use jiff::tz::TimeZone;
 use waypost_core::class::Class;

@@ -1,4 +1,5 @@
-//! Comparing every link with what Workers KV really holds. What is found goes out as it is found, one JSON document a line.
+//! A comparison of every link with what Workers KV contains. Each finding is sent as soon as it is found, one JSON
+//! document a line.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};

@@ -1,4 +1,4 @@
-//! Who is asking: the local operator, the holder of an API key, or nobody known.
+//! Who sends a request: the local operator, the holder of an API key, or an unknown client.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! The text of an API key: `wp_`, 8 characters that find it, `_`, 43 characters of secret and 6 of checksum, all of
+//! The text of an API key: `wp_`, 8 characters to look it up by, `_`, 43 characters of secret and 6 of checksum, all of
 //! `0-9A-Za-z`.
 //!
-//! The secret has 256 bits; the checksum lets scanners of leaked secrets tell a key from noise, and lets a mistyped key
-//! be refused without asking the database. Only a SHA-256 digest of the whole text is ever stored.
+//! The secret has 256 bits. The checksum lets scanners for leaked secrets recognise a key, and lets a mistyped key be
+//! refused without a query. Only a SHA-256 digest of the whole text is stored.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What callers do with the API keys of their account.
+//! The API keys of an account: create, list, revoke.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,8 +106,9 @@ impl App {
         Ok(())
     }
 
-    /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same, and nobody waits
-    /// long for it: a database that is locked is waited for by the change that the caller asked for, not twice.
+    /// Notes the use of a key, at most once a minute. Where the note cannot be written the key opens all the same, and
+    /// nobody waits long for it: a database that is locked is waited for by the change that the caller asked for, not
+    /// twice.
     pub(crate) async fn note_use(&self, api_key: &ApiKey, now: Timestamp) {
         let is_fresh = |used_at: Timestamp| now.as_micros() - used_at.as_micros() < NOTE_EVERY_US;
         if api_key.last_used_at.is_some_and(is_fresh) {
@@ -124,7 +125,7 @@ impl App {
             };
             let note: Result<(), StoreError> = note.await;
             if let Err(error) = note {
-                tracing::warn!(error = %Chain(&error), "the use of an api key was not noted");
+                tracing::warn!(error = %Chain(&error), "the use of an api key was not recorded");
             }
             drop(place);
         });

@@ -1,7 +1,7 @@
-//! Long answers end with what allowed them: within seconds after a key was revoked or has expired, the live feed, an
-//! export or a comparison that it opened is cut.
+//! A streamed response ends with the permission for it: within seconds after its API key was revoked or has expired,
+//! the live feed, export or comparison that it opened is cut off.
 //!
-//! A key that is revoked in this process is noticed at once, one that another process revoked when it is looked up next.
+//! A key that is revoked in this process is noticed at once, one that another process revoked at its next look-up.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// For how long an answer goes on while the database cannot say whether the key still opens.
 const UNSURE_MAX: Duration = Duration::from_secs(30);
 
-/// Holds for as long as a caller may have what it asked for. As a future it is ready once that is over; dropping it ends the
-/// watch.
+/// Holds for as long as a caller may have what it asked for. As a future it is ready once that is over; dropping it
+/// ends the watch.
 #[derive(Debug)]
 pub struct Allowed(oneshot::Receiver<()>);
 
@@ -58,7 +58,7 @@ async fn watch_key(app: Arc<App>, proof: KeyProof, mut changes: watch::Receiver<
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         if !is_allowed(&app, &proof, &mut sure_at).await {
-            tracing::info!(key.id = proof.key_id(), "an answer is cut: its API key opens nothing any more");
+            tracing::info!(key.id = proof.key_id(), "a response was cut off: its API key is no longer valid");
             return;
         }
     }

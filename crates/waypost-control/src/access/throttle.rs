@@ -1,8 +1,8 @@
-//! Rate limits per key (an address, an API key, a link) by the generic cell rate algorithm: each key has the instant at
-//! which its allowance is full again, and no timer.
+//! Rate limits per key (an address, an API key, a link) by the generic cell rate algorithm: each key stores the time at
+//! which its allowance is full again, and needs no timer.
 //!
-//! Written here because an unlock must be able to ask without spending (only wrong passwords are counted against a
-//! link), and because the memory must have a limit however many addresses an attacker has.
+//! Written here because an unlock must be able to check without spending (only wrong passwords count against a link),
+//! and because the memory must be limited however many addresses an attacker has.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -96,7 +96,8 @@ impl<K: Eq + Hash> Throttle<K> {
         self.visit(key, now, false)
     }
 
-    /// Undoes one [`Throttle::take`] of this key. What was taken from the allowance that unknown keys share stays taken.
+    /// Undoes one [`Throttle::take`] of this key. What was taken from the allowance that unknown keys share stays
+    /// taken.
     pub(crate) fn give_back(&self, key: &K) {
         let mut state = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full_at) = state.keys.get_mut(key) {

@@ -1,8 +1,8 @@
-//! Whether every click that was answered is accounted for: what the clicks database has received of each edge, joined with
-//! what still waits in this instance's spool.
+//! The audit: whether every answered click is accounted for. It joins what the clicks database has received from each
+//! edge with what still waits in this instance's spool.
 //!
-//! Edges number their clicks from 1 without gaps in each epoch, so what was received of an epoch must be one range from 1
-//! on, and stored clicks and declared losses must make up that range. What waits comes after it.
+//! Edges number their clicks from 1 without gaps in each epoch. So what was received of an epoch must be one range from
+//! 1 on, and stored clicks and declared losses must make up that range. Clicks that wait come after it.
 
 use waypost_api::clicks::{AuditTotals, ClickAudit, EpochAudit, LostClicks, SpoolAudit};
 use waypost_spool::SpoolStats;

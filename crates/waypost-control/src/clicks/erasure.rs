@@ -1,6 +1,6 @@
-//! Forgetting clicks: those of a link or of a visitor at once, raw clicks of their own accord after some days.
+//! Erasing clicks: those of a link or a visitor at once, raw clicks by themselves after some days.
 //!
-//! Deleting a link is not forgetting it: its clicks stay in all reports until they are erased here.
+//! Deleting a link erases nothing: its clicks stay in all reports until they are erased here.
 
 use waypost_api::ProblemCode;
 use waypost_api::clicks::{Erased, Retention, SetRetention};

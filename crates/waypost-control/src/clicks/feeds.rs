@@ -1,8 +1,8 @@
-//! The live feed: clicks as they are counted, to those who listen.
+//! The live feed: clicks as they are counted, sent to listeners.
 //!
-//! Each listener has a task that takes every click from the ingest's broadcast and hands on those it asked for. It never
-//! waits for a slow reader while clicks come: what finds no room is counted, and the reader is told how many it missed.
-//! Nothing is repeated to a listener that comes back; raw clicks can be read from where it left off.
+//! Each listener has a task that receives every click from the ingest's broadcast and passes on those it selected. It
+//! never waits for a slow reader while clicks arrive: clicks that find no room are counted, and the reader is told how
+//! many it missed. Nothing is repeated for a listener that reconnects; it can read raw clicks from where it left off.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +65,7 @@ impl Feeds {
 
     fn admit(&self, account_id: &AccountId) -> Result<Place, Problem> {
         let refuse = |whose| {
-            let detail = format!("{whose} has as many live feeds open as it can have");
+            let detail = format!("{whose} has reached its limit of open live feeds");
             Err(Problem::new(ProblemCode::TooManyListeners, detail).retry_after(RETRY_AFTER_S))
         };
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

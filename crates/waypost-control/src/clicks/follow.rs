@@ -1,4 +1,4 @@
-//! Following clicks as they are counted. Who listens, and what becomes of slow readers, is in `feeds.rs`.
+//! Opening the live feed. Listeners and slow readers are handled in `feeds.rs`.
 
 use tokio::sync::mpsc;
 use waypost_api::clicks::FollowClicks;

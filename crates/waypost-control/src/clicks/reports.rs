@@ -1,5 +1,5 @@
-//! Reports: whose link or domain is asked about, what the clicks database says, and what links are called. What a question
-//! means is in `waypost-api`, how it is counted in `waypost-rollup`.
+//! Reports: finds the link or domain, asks the clicks database, and adds the names of links. What a query means is in
+//! `waypost-api`, how it is counted in `waypost-rollup`.
 
 use std::collections::{BTreeMap, HashMap};
 

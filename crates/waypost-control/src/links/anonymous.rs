@@ -1,4 +1,5 @@
-//! Links that anyone may make, without a key: one field in, a short URL out, and the same URL always gives the same link.
+//! Links that anyone may create, without an API key: one field in, a short URL out. The same URL always gives the same
+//! link.
 
 use waypost_api::ProblemCode;
 use waypost_api::short_url::{ShortUrl, bad_url};
@@ -23,7 +24,7 @@ impl App {
     /// Where they do, or the address has made too many.
     pub fn admit_anonymous(&self, address: AddressKey) -> Result<(), Problem> {
         if !self.settings.anonymous_links {
-            let detail = "this instance makes links for holders of an API key only";
+            let detail = "this instance creates links only for requests with an API key";
             return Err(Problem::new(ProblemCode::AnonymousLinksOff, detail));
         }
         match &self.anonymous_throttle {

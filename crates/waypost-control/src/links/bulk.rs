@@ -1,4 +1,4 @@
-//! Making many links in one request, each with an outcome of its own. Imports use it.
+//! Creating many links in one request, each with its own outcome. Imports use it.
 
 use std::collections::HashMap;
 
@@ -201,7 +201,7 @@ impl App {
         match domains.get(&link.domain) {
             Some(Ok(domain)) => self.new_link(caller, link, domain).map_err(Problem::of_fields),
             Some(Err(error)) => Err(Problem::of_fields(vec![error.clone()])),
-            None => Err(Problem::internal("making links", &"a domain was not looked up")),
+            None => Err(Problem::internal("creating links", &"a domain was not looked up")),
         }
     }
 

@@ -1,8 +1,7 @@
-//! Whether a link makes sense: every rule that a record must keep before it is stored, each broken one reported by
-//! field.
+//! Validation of a link: every rule that a record must obey before it is stored. All errors are reported by field.
 //!
-//! Destinations are replaced by their serialisation on the way, so that what is stored is what visitors are sent to. A
-//! record that passes here can be compiled; that is asked at the end, of the core itself.
+//! Destinations are replaced by their serialisation, so that what is stored is what visitors are sent to. A record that
+//! passes compiles; the core itself checks that at the end.
 
 use std::collections::HashSet;
 
@@ -64,7 +63,7 @@ pub(crate) fn check_destination(field: &str, text: &str, rules: &Rules<'_>) -> R
         return Err(error(ProblemCode::DestinationLoop, detail.to_owned()));
     }
     if rules.refuse_addresses && is_bare_host(&destination) {
-        let detail = "links made without a key cannot lead to bare addresses or to names of a private network";
+        let detail = "links created without an API key cannot lead to IP addresses or to names of a private network";
         return Err(error(ProblemCode::DestinationHost, detail.to_owned()));
     }
     Ok(destination.as_str().to_owned())
@@ -82,7 +81,8 @@ const fn destination_code(error: &DestinationError) -> ProblemCode {
     }
 }
 
-/// Refuses ids of rules that reports would take for the place of a rule without one: `#2`. What is stored already stays.
+/// Refuses ids of rules that reports would take for the place of a rule without one: `#2`. What is stored already
+/// stays.
 pub(crate) fn check_rule_ids(record: &LinkRecord, stored: Option<&LinkRecord>) -> Vec<FieldError> {
     let is_place = |id: &NumberOrText| matches!(id, NumberOrText::Text(text) if text.starts_with('#'));
     let is_stored = |id: &NumberOrText| stored.is_some_and(|stored| rule_ids(stored).any(|(_, _, held)| held == id));
@@ -281,7 +281,7 @@ impl Check<'_> {
     fn id(&mut self, field: &str, id: Option<&NumberOrText>) {
         if let Some(NumberOrText::Text(text)) = id {
             let fits = (1..=TEXT_BYTES_MAX).contains(&text.len());
-            self.require(fits, format!("{field}.id"), "a number, or a text of 1 to 255 bytes");
+            self.require(fits, format!("{field}.id"), "a number, or a string of 1 to 255 bytes");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether the words of a condition mean something: countries, languages and sites, each with what may have been meant.
+//! Whether the values of a condition exist: countries, languages and sites, each with a suggestion.
 
 use waypost_core::Hostname;
 
@@ -100,7 +100,7 @@ pub(crate) fn check_country(code: &str) -> Result<(), String> {
 pub(crate) fn check_language(tag: &str) -> Result<(), String> {
     let wanted = "must be a language tag such as de or de-AT";
     if tag.trim() == "*" {
-        return Err(format!("{wanted}: leave languages out where any will do"));
+        return Err(format!("{wanted}: omit languages to match any"));
     }
     match tag_meant(tag) {
         Some(meant) if meant == tag => Ok(()),
@@ -153,7 +153,7 @@ pub(crate) fn check_site(site: &str) -> Result<(), String> {
     } else if is_site(bare) {
         format!("{wanted}: did you mean {bare}?")
     } else if bare.is_empty() && site.contains('*') {
-        format!("{wanted}: leave referrers out where any will do")
+        format!("{wanted}: omit referrers to match any")
     } else {
         wanted.to_owned()
     })
@@ -211,7 +211,7 @@ mod tests {
             ("us-US", "mean en-US?"),
             ("English", "mean en?"),
             (" de", "mean de?"),
-            ("*", "leave languages out"),
+            ("*", "omit languages"),
             ("xx", "such as de"),
             ("en-XX", "such as de"),
             ("de-", "such as de"),
@@ -237,7 +237,7 @@ mod tests {
             ("t.co/x", "mean t.co?"),
             ("t.co:443", "mean t.co?"),
             ("a@t.co", "mean t.co?"),
-            ("*", "leave referrers out"),
+            ("*", "omit referrers"),
             ("twitter.*", "such as twitter.com"),
             ("", "such as twitter.com"),
             ("two words", "such as twitter.com"),

@@ -1,8 +1,8 @@
-//! Making links together: what is asked for while a transaction is being written goes into the next one, so that many
-//! callers share one commit. A caller alone does not wait for others.
+//! Group commit for new links: links that are requested while a transaction is being written go into the next one, so
+//! that many requests share one commit. A single request does not wait for others.
 //!
-//! What was made is handed to the job that keeps the link table current. Checking links comes before, waiting for the edge
-//! after; neither happens here.
+//! The new records are passed to the job that keeps the link table up to date. Links are validated before, and the wait
+//! for the edge comes after; neither happens here.
 
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
@@ -82,7 +82,7 @@ impl CreateQueue {
     pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, changed_by: String) -> Result<Made, Problem> {
         let (reply, made) = oneshot::channel();
         let closed = |()| Problem::new(ProblemCode::Unavailable, "the instance is shutting down").retry_after(1);
-        let broken = |_| Problem::internal("making links", &"the task that makes them broke down");
+        let broken = |_| Problem::internal("creating links", &"the task that creates them ended unexpectedly");
         let since = Instant::now();
         self.orders.send(Order { links, changed_by, since, reply }).await.map_err(|_| closed(()))?;
         made.await.map_err(broken)?
@@ -106,7 +106,7 @@ async fn run(store: Store, sync: Arc<TableSync>, mut receiver: mpsc::Receiver<Or
 /// Makes a batch. A panic in there is answered by 500 to those who wait for it, and the next batch goes on.
 async fn make(batch: Batch, store: &Store, sync: &TableSync) {
     if AssertUnwindSafe(batch.make(store, sync)).catch_unwind().await.is_err() {
-        tracing::error!("making links broke down; the next ones are tried");
+        tracing::error!("creating links panicked; later ones are tried");
     }
 }
 

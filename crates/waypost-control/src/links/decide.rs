@@ -1,4 +1,4 @@
-//! Asking where a visit would go, with the core's own decision and its trace.
+//! Deciding a visit without redirecting it, with the core's own decision and its trace.
 
 use serde_json::value::RawValue;
 use waypost_api::decide::{DecideLink, DecideRecord};

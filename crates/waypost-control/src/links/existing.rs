@@ -1,7 +1,7 @@
-//! What a bulk request does with links that are there already, so that the same file can be imported twice.
+//! What a bulk request does with links that already exist, so that the same file can be imported twice.
 //!
-//! A link with a slug is there where the caller has a link on that slug. One without a slug is there where the same item, to
-//! the letter, was taken before: the store keeps a digest of it with the link.
+//! A link with a slug exists if the account has a link on that slug. A link without a slug exists if exactly the same
+//! item was imported before: the store keeps a digest of the item with the link.
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,4 @@
-//! Listing a caller's links.
+//! Listing the links of an account.
 
 use waypost_api::ProblemCode;
 use waypost_api::link::{LinkPage, ListLinks, PAGE_LINKS};

@@ -1,4 +1,4 @@
-//! Which hosts are ours, so that no short link leads to short links of the same instance.
+//! The hosts of this instance, so that no short link leads to another of its short links.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ impl<'a> OwnHosts<'a> {
         Self { public_url, domains }
     }
 
-    /// Whether a destination leads back here, on any port: one that is forwarded may be this same server. Only where this
-    /// instance is reached by a name of the machine itself is another port another service.
+    /// Whether a destination leads back here, on any port: one that is forwarded may be this same server. Only where
+    /// this instance is reached by a name of the machine itself is another port another service.
     pub(crate) fn lead_back(&self, destination: &Destination) -> bool {
         let Some((host, port)) = host_and_port(destination.as_str()) else { return false };
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -35,8 +35,8 @@ impl<'a> OwnHosts<'a> {
     }
 }
 
-/// Host and port of a destination. It is serialised and has no user name, so they stand between `://` and the path: no second
-/// parsing, which would take longer than all other checks of a link.
+/// Host and port of a destination. It is serialised and has no user name, so they stand between `://` and the path: no
+/// second parsing, which would take longer than all other checks of a link.
 fn host_and_port(serialised: &str) -> Option<(&str, Option<u16>)> {
     let (scheme, rest) = serialised.split_once(':')?;
     let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())?;

@@ -1,4 +1,4 @@
-//! What the preview page tells of a link: where it goes, without going there.
+//! The data of the preview page: where a link leads, without going there.
 
 use std::time::Duration;
 
@@ -68,8 +68,8 @@ impl App {
     /// Previews the link that this host and path (without the closing `+`) stand for.
     ///
     /// # Errors
-    /// Where the database fails, or so many previews are read that this one had no turn: anyone may ask for them, and the
-    /// connections to the database are for the API, too.
+    /// Where the database fails, or so many previews are read that this one had no turn: anyone may ask for them, and
+    /// the connections to the database are for the API, too.
     pub async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
         let turn = timeout(PREVIEW_WAIT_MAX, self.previews.acquire()).await;
         let Ok(Ok(_turn)) = turn else {

@@ -1,9 +1,10 @@
-//! What is worth saying of a link that is taken as it is: whoever makes it may have meant something else.
+//! Warnings about a link that is valid but may not be what its owner meant.
 
 use waypost_core::record::{Conditions, Rule};
 use waypost_core::{LinkRecord, Timestamp};
 
-/// Proxies with their default buffers refuse answers with a longer `Location`: nginx takes 4 KB for all headers together.
+/// Proxies with their default buffers refuse answers with a longer `Location`: nginx takes 4 KB for all headers
+/// together.
 const LOCATION_BYTES_SAFE: usize = 3_500;
 
 /// What is worth saying of this link, for people.
@@ -12,7 +13,7 @@ pub(crate) fn warnings_of(record: &LinkRecord, now: Timestamp) -> Vec<String> {
     if let Some(ended) = record.expires_at.filter(|expires_at| *expires_at <= now) {
         let then =
             if record.expired_url.is_some() { "leads to its expired_url" } else { "answers that it has expired" };
-        warnings.push(format!("expires_at: {ended} is over, so that the link {then} from the start"));
+        warnings.push(format!("expires_at: {ended} is in the past, so the link {then} from the start"));
     }
     for (index, rule) in record.evolution_rules.iter().enumerate() {
         over(&format!("evolution_rules[{index}].ends_at"), rule.ends_at, now, &mut warnings);
@@ -24,7 +25,7 @@ pub(crate) fn warnings_of(record: &LinkRecord, now: Timestamp) -> Vec<String> {
         && index + 1 < record.rules.len() + record.evolution_rules.len() + record.geo_rules.len()
     {
         warnings.push(format!(
-            "rules[{index}].when: has no condition, so that this rule takes every visitor, and no rule after it applies"
+            "rules[{index}].when: has no condition, so this rule matches every visitor, and no rule after it applies"
         ));
     }
     if let Some((field, bytes)) = longest_destination(record)
@@ -45,7 +46,7 @@ fn takes_everyone(rule: &Rule) -> bool {
 
 fn over(field: &str, until: Option<Timestamp>, now: Timestamp, warnings: &mut Vec<String>) {
     if let Some(until) = until.filter(|until| *until <= now) {
-        warnings.push(format!("{field}: {until} is over, so that the rule never applies"));
+        warnings.push(format!("{field}: {until} is in the past, so the rule never applies"));
     }
 }
 
@@ -90,7 +91,7 @@ mod tests {
         check(json!({"destination_url": url, "expires_at": "2026-06-01T00:00:00Z"}), &["answers that it has expired"]);
         check(
             json!({"destination_url": url, "expires_at": "2025-01-01T00:00:00Z", "expired_url": url}),
-            &["expires_at: 2025-01-01T00:00:00Z is over, so that the link leads to its expired_url"],
+            &["expires_at: 2025-01-01T00:00:00Z is in the past, so the link leads to its expired_url"],
         );
         check(
             json!({"destination_url": url, "evolution_rules": [{"destination_url": url, "ends_at": "2025-01-01T00:00:00Z"}],

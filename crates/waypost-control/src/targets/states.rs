@@ -1,8 +1,8 @@
-//! How far each target is: with one link, with the links that are behind, and altogether; trying again by hand, and comparing
-//! with what a target really holds.
+//! The sync status of targets (of one link, of links that are behind, of all links), manual retries, and comparisons
+//! with what a target contains.
 //!
-//! The link table of this process is shown beside the targets outside it, though it has no rows: what it holds is looked
-//! up in it. Pushing and comparing are `waypost-sync`'s work.
+//! The link table of this process is shown beside the targets outside it, although it has no rows: its content is
+//! looked up directly. `waypost-sync` pushes and compares.
 
 use std::sync::Arc;
 
@@ -45,8 +45,8 @@ impl App {
         })
     }
 
-    /// Compares every link with what the target outside this process holds; what is found comes line by line. It ends with
-    /// whoever reads them.
+    /// Compares every link with what the target outside this process holds; what is found comes line by line. It ends
+    /// with whoever reads them.
     ///
     /// # Errors
     /// Where there is no such target, or a comparison runs already.
@@ -95,8 +95,8 @@ impl App {
         self.link_sync(caller, id).await.map_err(Problem::after_change)
     }
 
-    /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links. Answers
-    /// how many keys are retried.
+    /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links.
+    /// Answers how many keys are retried.
     ///
     /// # Errors
     /// Where the caller may not, there is no target, or the database fails.
@@ -213,7 +213,8 @@ impl App {
         Ok(overview(targets))
     }
 
-    /// How many links the link table of this process cannot serve as they are stored, and some of them, named as people do.
+    /// How many links the link table of this process cannot serve as they are stored, and some of them, named as people
+    /// do.
     fn left_out(&self) -> (u64, Vec<FailedLink>) {
         let (count, mut links) = self.sync.left_out(LEFT_OUT_SHOWN_MAX);
         for link in links.iter_mut().filter(|link| link.domain.is_empty()) {

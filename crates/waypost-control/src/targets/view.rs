@@ -1,4 +1,4 @@
-//! How far targets are, as it is shown.
+//! The sync status of targets as the API returns it.
 
 use waypost_api::sync::{FailedLink, StatusCounts, SyncOverview, TargetHealth, TargetOverview, TargetState};
 use waypost_core::Timestamp;

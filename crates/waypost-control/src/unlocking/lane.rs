@@ -1,5 +1,5 @@
-//! Those whose passwords are checked in turn: how many run at once, how many wait, and how many of them may come from one
-//! address. Whoever is past one of these limits is told so at once and holds nothing.
+//! Limits on password checks: how many run at once, how many wait, and how many of those may come from one address. A
+//! request over a limit is refused at once and holds nothing.
 
 use std::collections::HashMap;
 use std::hash::Hash;

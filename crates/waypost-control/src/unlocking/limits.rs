@@ -1,9 +1,10 @@
-//! How often passwords of a link may be tried. An attempt is charged before its password is checked, so that many at once are no
-//! way around. A right one gets its charge for wrong ones back, and keeps only the charge of a generous limit on all attempts,
-//! because checking it costs as much as checking a wrong one.
+//! How often passwords of a link may be tried. An attempt is charged before its password is checked, so sending many at
+//! once does not help. A right password gets its charge for wrong ones back, and keeps only the charge of a generous
+//! limit on all attempts, because checking it costs as much as checking a wrong one.
 //!
-//! An address and its network run into a limit first. A link on which everyone together has tried too often is not locked,
-//! or whoever tries wrong passwords would lock out those who know the right one: its attempts are checked slowly.
+//! The limits of an address and its network are reached first. A link on which all clients together have tried too
+//! often is not locked, because then an attacker could lock out those who know the password: its attempts are checked
+//! slowly.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Passwords of links: hashing and checking with argon2id, off the async threads and only a few at once.
+//! Passwords of links: hashing and checking with argon2id, outside the async threads and only a few at once.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const HASHES_WAITING_MAX: usize = 64;
 /// How far apart passwords are checked for links on which too many wrong ones were tried, and how many wait for that.
 const SLOW_STEP: Duration = Duration::from_secs(1);
 const SLOW_WAITING_MAX: usize = 32;
-/// Places of the lanes of visitors that one address, and one network, may hold: some tens of addresses leave room for others.
+/// Places of the lanes of visitors that one address, and one network, may hold: some tens of addresses leave room for
+/// others.
 const VISITORS_SHARE: Share = Share { address: 3, network: 12 };
 const SLOW_SHARE: Share = Share { address: 2, network: 6 };
 /// Owners are known by their keys.
@@ -27,8 +28,8 @@ const MEMORY_KIB_MAX: u32 = 64 << 10;
 const PASSES_MAX: u32 = 6;
 const LANES_MAX: u32 = 4;
 
-/// Hashes and checks passwords. Cloning shares the limits. Owners and visitors have lanes of their own, so that nobody who
-/// tries passwords keeps owners from setting one.
+/// Hashes and checks passwords. Cloning shares the limits. Owners and visitors have lanes of their own, so that nobody
+/// who tries passwords keeps owners from setting one.
 #[derive(Clone, Debug)]
 pub(crate) struct Passwords {
     owners: Lane,

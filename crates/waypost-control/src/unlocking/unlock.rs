@@ -1,6 +1,6 @@
-//! Unlocking a link: the password form's other end. A right password is answered with a grant, which the edge checks.
+//! Unlocking a link: what the password form sends. A right password is answered with a grant, which the edge checks.
 //!
-//! The link is read from the table, as the edge does, so that both mean the same link.
+//! The link is read from the table, as the edge does, so that both use the same link.
 
 use std::time::Duration;
 

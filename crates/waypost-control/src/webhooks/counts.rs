@@ -1,4 +1,4 @@
-//! What became of deliveries and events since the start, for the metrics. All names are from closed sets.
+//! Outcomes of deliveries and events since the start, for the metrics. All names are from closed sets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
-//! A delivery of clicks: read, held against what is known here, counted, and answered event by event.
+//! A delivery of clicks: read, compared with the links here, counted, and answered event by event.
 //!
-//! All of it is one transaction of the clicks database. Where that fails nothing was counted, and the sender comes again; an
-//! event that comes again changes nothing.
+//! All of it is one transaction of the clicks database. If that fails nothing was counted, and the sender tries again;
+//! a repeated event changes nothing.
 
 use std::collections::HashMap;
 
@@ -44,8 +44,8 @@ impl App {
         Ok(self.delivery_result(arrived, outcomes))
     }
 
-    /// Senders' visitor keys are hashed again, under a salt that follows from the newest secret: every process on the database has
-    /// the same.
+    /// Senders' visitor keys are hashed again, under a salt that follows from the newest secret: every process on the
+    /// database has the same.
     fn hash_visitors(&self, arrived: &mut [Arrived]) {
         let derived = self.settings.webhook_keys.derive(b"waypost visitor keys on arrival 1\0", b"");
         let salt = derived.and_then(|derived| derived.first_chunk::<16>().copied()).unwrap_or_default();
@@ -92,7 +92,8 @@ impl App {
         Ok(())
     }
 
-    /// Whether a click can be one of this link; where it is on the default domain, it is said so in the one way that counts.
+    /// Whether a click can be one of this link; where it is on the default domain, it is said so in the one way that
+    /// counts.
     fn is_of(&self, click: &mut CheckedEvent, owner: &LinkOwner) -> bool {
         let said = click.said();
         if said.account_id != owner.account_id.as_str() {

@@ -1,5 +1,5 @@
-//! The events of a delivery: one as it is, or an array of them; each read by itself, so that one that cannot be read is no
-//! other's business.
+//! The events of a delivery: one event or an array. Each is read separately, so that one that cannot be read does not
+//! affect the others.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

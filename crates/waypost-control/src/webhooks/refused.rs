@@ -1,4 +1,4 @@
-//! Events that were refused, for whoever runs the instance to look at.
+//! Refused events, for the operator.
 
 use waypost_api::clicks::{ListRefused, RefusedEvent, RefusedPage};
 use waypost_store::StoredRefusal;

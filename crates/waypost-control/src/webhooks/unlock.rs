@@ -1,7 +1,7 @@
-//! A visitor's password as an edge elsewhere asks about it: whether it is right, and nothing else. The edge makes a grant of
-//! its own.
+//! Checking a visitor's password for another edge: the response is only whether it is right. The edge creates its own
+//! grant.
 //!
-//! The visitor's address is what the signed body says, so attempts are counted by visitor whatever lies between.
+//! The visitor's address is in the signed body, so attempts are counted by visitor, whatever proxies are in between.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::unlocking::unlock::{AskedDomain, UnlockVisitor, Unlocked};
 
-/// How long a password waits for its turn. A Worker waits five seconds for the answer (`js/unlock.js`), its way included, and
-/// could only say then that nothing works.
+/// How long a password waits for its turn. A Worker waits five seconds for the answer (`js/unlock.js`), its way
+/// included, and could only say then that nothing works.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(3);
 
 impl App {

@@ -1,4 +1,4 @@
-//! Files that pages need, `robots.txt`, and the page of the problems.
+//! Static files of the pages, `robots.txt`, and the page of the problems.
 
 use axum::extract::OriginalUri;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};

@@ -1,4 +1,4 @@
-//! `/api/v1/clicks`: raw clicks, the live feed, the audit, and forgetting.
+//! `/api/v1/clicks`: raw clicks, the live feed, the audit, and erasure.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a visit would be answered, without visiting: of a stored link, or of a record that is sent along.
+//! Decides a visit without redirecting it: of a stored link, or of a record in the request.
 
 use std::sync::Arc;
 

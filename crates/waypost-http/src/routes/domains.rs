@@ -1,4 +1,4 @@
-//! `/api/v1/domains`: the hosts that links live on.
+//! `/api/v1/domains`: the hosts of links.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: it redirects; and for those whose instance it is, how it is doing.
+//! `/healthz`: the process answers. `/readyz`: it redirects; and for the operator, its state in detail.
 
 use axum::extract::{FromRequestParts as _, State};
 use axum::http::StatusCode;
@@ -15,8 +15,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whoever has no key is told yes or no, and so is whoever has a wrong one, or one that the database does not look up in time: a
-/// balancer is not to be confused. Without a key that asks no database.
+/// Whoever has no key is told yes or no, and so is whoever has a wrong one, or one that the database does not look up
+/// in time: a balancer is not to be confused. Without a key that asks no database.
 pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> Response {
     let status = |ready| if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let asked = async {

@@ -1,4 +1,4 @@
-//! `/api/v1/keys`: the API keys of the caller's account.
+//! `/api/v1/keys`: the API keys of the account.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/`: the landing page, and its form where there is no script.
+//! `/`: the landing page, and its form for browsers without scripts.
 
 use std::sync::Arc;
 

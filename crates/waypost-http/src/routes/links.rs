@@ -1,4 +1,4 @@
-//! `/api/v1/links`: the links of the caller's account.
+//! `/api/v1/links`: the links of the account.
 
 use std::sync::Arc;
 

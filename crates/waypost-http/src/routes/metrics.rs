@@ -1,4 +1,4 @@
-//! `/metrics`: the numbers of this instance, for those whose instance it is.
+//! `/metrics`: the metrics of this instance, for its operator.
 
 use std::sync::Arc;
 

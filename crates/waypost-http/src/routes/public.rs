@@ -1,4 +1,4 @@
-//! Every other address: the preview of a link, the other end of its password form, and what is not there.
+//! Every other path: the preview of a link, what its password form sends, and 404.
 
 use std::sync::Arc;
 

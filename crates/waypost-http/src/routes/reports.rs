@@ -1,4 +1,4 @@
-//! `/api/v1/reports`: what was counted.
+//! `/api/v1/reports`: counts of clicks and visitors.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/api/v1/sync` and `/api/v1/links/{id}/sync`: how far targets are, trying again, and comparing.
+//! `/api/v1/sync` and `/api/v1/links/{id}/sync`: sync status, retries, and comparisons.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `/webhooks`: what is signed, and needs no key.
+//! `/webhooks`: signed requests, which need no API key.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

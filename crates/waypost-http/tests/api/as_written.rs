@@ -115,12 +115,12 @@ async fn what_has_ended_before_it_begins_is_refused_or_said() {
 
     let warnings = |shown: &Value| shown["warnings"].to_string();
     let made = app.create_link(json!({"destination_url": URL, "expires_at": "2020-01-01"})).await;
-    assert!(warnings(&made).contains("2020-01-01T00:00:00Z is over"), "{made}");
+    assert!(warnings(&made).contains("2020-01-01T00:00:00Z is in the past"), "{made}");
     let path = format!("/api/v1/links/{}", made["id"].as_str().unwrap());
     let shown = app.operator("GET", &path).send().await.json();
     assert_eq!(shown.get("warnings"), None, "only those who write are told");
     let patched = app.operator("PATCH", &path).json(&json!({"expires_at": "2021-01-01"})).await.json();
-    assert!(warnings(&patched).contains("2021-01-01T00:00:00Z is over"), "{patched}");
+    assert!(warnings(&patched).contains("2021-01-01T00:00:00Z is in the past"), "{patched}");
     let patched = app.operator("PATCH", &path).json(&json!({"expires_at": null})).await.json();
     assert_eq!(patched.get("warnings"), None);
 
@@ -128,7 +128,7 @@ async fn what_has_ended_before_it_begins_is_refused_or_said() {
     let bulk = json!({"links": [{"destination_url": long}, {"destination_url": URL, "expires_at": "2020-01-01"}, {"destination_url": URL}]});
     let results = app.operator("POST", "/api/v1/links/bulk").json(&bulk).await.json()["results"].clone();
     assert!(warnings(&results[0]).contains("proxy_buffer_size"), "{results}");
-    assert!(warnings(&results[1]).contains("is over"), "{results}");
+    assert!(warnings(&results[1]).contains("is in the past"), "{results}");
     assert_eq!(results[2].get("warnings"), None);
     let made = app.create_link(json!({"destination_url": long})).await;
     assert!(warnings(&made).contains("destination_url: of 4020 bytes"), "{}", warnings(&made));

@@ -85,7 +85,7 @@ async fn a_preview_says_that_a_link_is_an_ab_test() {
     let split = get("/split+").await.text();
     for part in [
         "This link is an A/B test",
-        "among 2 addresses",
+        "among 2 destinations",
         "67 %",
         "https://one.example/",
         "33 %",
@@ -93,7 +93,7 @@ async fn a_preview_says_that_a_link_is_an_ab_test() {
     ] {
         assert!(split.contains(part), "{part}: {split}");
     }
-    assert!(!split.contains("never.example") && !split.contains("elsewhere"), "{split}");
+    assert!(!split.contains("never.example") && !split.contains("This link has rules"), "{split}");
     assert!(!get("/draft+").await.text().contains("A/B"));
 }
 
@@ -122,7 +122,7 @@ async fn previews() {
     let plain = get("/plain+").await;
     assert_page(&plain, 200);
     assert!(plain.text().contains("https://example.com/page?x=1") && plain.text().contains("go.example/plain"));
-    assert!(!plain.text().contains("elsewhere"));
+    assert!(!plain.text().contains("This link has rules"));
     let idn = get("/idn+").await.text();
     assert!(idn.contains("xn--bcher-kva.example") && idn.contains("bücher.example"));
     assert!(!idn.contains("role=\"alert\""));
@@ -130,7 +130,7 @@ async fn previews() {
     assert!(fake.contains("xn--pypal-4ve.com") && fake.contains("looks like paypal"), "{fake}");
     assert!(get("/mixed+").await.text().contains("letters of several scripts"));
     assert!(get("/plain.+").await.text().contains("go.example/plain"), "without the mark at its end");
-    assert!(get("/ruled+").await.text().contains("elsewhere"));
+    assert!(get("/ruled+").await.text().contains("This link has rules"));
     let locked = get("/locked+").await;
     assert_page(&locked, 200);
     assert!(!locked.text().contains("hidden.example"));
@@ -252,7 +252,8 @@ async fn a_few_addresses_leave_room_for_everyone_else() {
     assert_eq!(reply.status, 303, "{}", reply.text());
 }
 
-/// Anyone may ask for previews. While the table of links is locked each of them holds a connection, and there are eight.
+/// Anyone may ask for previews. While the table of links is locked each of them holds a connection, and there are
+/// eight.
 #[tokio::test]
 async fn a_flood_of_previews_leaves_connections_to_the_api() {
     let Some(app) = TestApp::on_postgres().await else { return };

@@ -54,7 +54,7 @@ async fn a_name_that_comes_twice_is_refused() {
         let reply = app.operator(method, path).header("content-type", "application/json").body(body.to_owned()).await;
         reply.assert_problem(400, "bad_json");
         let detail = reply.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.contains(&format!("\"{name}\" comes twice")), "{path}: {detail}");
+        assert!(detail.contains(&format!("\"{name}\" occurs twice")), "{path}: {detail}");
     }
     let one = r#"{"destination_url":"https://a.example/","enabled":true,"enabled":false}"#;
     let bulk = format!(r#"{{"links":[{one},{{"destination_url":"{URL}"}}]}}"#);
@@ -68,7 +68,8 @@ async fn a_name_that_comes_twice_is_refused() {
     assert_eq!(app.operator("GET", &path).send().await.json()["version"], 1, "nothing was changed");
 }
 
-/// Reports name a rule without an id by its place. A stored id that looks like one stays, also when the link is changed.
+/// Reports name a rule without an id by its place. A stored id that looks like one stays, also when the link is
+/// changed.
 #[tokio::test]
 async fn no_id_of_a_rule_looks_like_a_place() {
     let app = TestApp::new().await;

@@ -101,7 +101,8 @@ async fn a_fresh_replica_on_postgres_knows_all_only_when_it_has_all() {
     }
 }
 
-/// Fills a lost table, and one whose start died in the middle of that; whenever it says that it knows all, it must have all.
+/// Fills a lost table, and one whose start died in the middle of that; whenever it says that it knows all, it must have
+/// all.
 async fn check_fill(app: TestApp, links: u32) {
     app.app.stop().await;
     let slugs: Vec<String> = (0..links).map(|index| format!("fill-{index}")).collect();
@@ -328,8 +329,8 @@ fn is_unavailable(app: &TestApp, slug: &str) -> bool {
     decided.unwrap() == Some(true)
 }
 
-/// The row of a link is damaged and the table is filled anew beside itself: the link leads where it led. A new link whose row is
-/// damaged is unavailable, and one whose row is well again leads where it says, and is not named any more.
+/// The row of a link is damaged and the table is filled anew beside itself: the link leads where it led. A new link
+/// whose row is damaged is unavailable, and one whose row is well again leads where it says, and is not named any more.
 #[tokio::test]
 async fn a_link_that_cannot_be_read_keeps_what_the_table_has_of_it() {
     let Some(app) = TestApp::on_postgres().await else { return };

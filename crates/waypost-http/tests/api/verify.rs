@@ -307,8 +307,8 @@ async fn a_comparison_ends_with_its_reader() {
     timeout(Duration::from_secs(15), again).await.expect("another comparison");
 }
 
-/// A damaged row is named, whether its key is there or not, whatever else there is to compare and to repair, and the value that
-/// was pushed last stays.
+/// A damaged row is named, whether its key is there or not, whatever else there is to compare and to repair, and the
+/// value that was pushed last stays.
 #[tokio::test]
 async fn links_that_cannot_be_read_are_named() {
     let Some(data) = crate::harness::Data::on_postgres().await else { return };

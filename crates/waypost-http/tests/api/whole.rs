@@ -1,5 +1,5 @@
-//! The control plane as a server runs it, with Workers KV behind it: changes by the API, readiness, metrics, the end, and a start under
-//! another name.
+//! The control plane as a server runs it, with Workers KV behind it: changes by the API, readiness, metrics, the end,
+//! and a start under another name.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -97,8 +97,8 @@ async fn only_who_signs_is_told_anything() {
     assert_eq!(metric(&app, unsigned).await, 2);
 }
 
-/// A Worker waits five seconds for an answer, and then has nothing to show but that nothing works. Twelve who know a password
-/// on which too many tried others have their turns a second apart.
+/// A Worker waits five seconds for an answer, and then has nothing to show but that nothing works. Twelve who know a
+/// password on which too many tried others have their turns a second apart.
 #[tokio::test]
 async fn who_would_wait_longer_than_a_worker_does_is_told_to_try_again() {
     let app = app().await;

@@ -12,7 +12,8 @@ use crate::{Outcome, world};
 
 /// Clicks appended again and again.
 const CLICKS: usize = 20_000;
-/// Appends between two pauses: more than an edge thread answers in that time, and still no more than files are made for.
+/// Appends between two pauses: more than an edge thread answers in that time, and still no more than files are made
+/// for.
 const BURST: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(5);
 

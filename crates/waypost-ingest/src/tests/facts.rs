@@ -1,4 +1,4 @@
-//! What is made of clicks and events.
+//! The facts of clicks and events.
 
 use proptest::prelude::*;
 use waypost_core::Timestamp;

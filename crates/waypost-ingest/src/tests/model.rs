@@ -1,5 +1,5 @@
-//! A world without files and databases: what was appended, what was counted, and a fault at a step of choice. The database
-//! checks of every batch that it goes on where the last one ended.
+//! A model without files and databases: what was appended, what was counted, and an error at a chosen step. The
+//! database checks that every batch continues where the last one ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -162,7 +162,7 @@ impl ReadTx {
                 tracing::error!(
                     click.scope = scope,
                     click.day = first_day,
-                    "a damaged click roll-up of a month is made again from its days"
+                    "a damaged click roll-up of a month is built again from its days"
                 );
                 continue;
             }

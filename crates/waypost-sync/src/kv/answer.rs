@@ -1,6 +1,6 @@
-//! What an answer of Cloudflare's REST interface means. Pure: from status, headers and body to success or a kind of fault.
+//! What a response of Cloudflare's REST API means. Pure: from status, headers and body to success or a kind of failure.
 //!
-//! What is done about a fault is decided in `outbox/policy.rs`.
+//! What is done about a failure is decided in `outbox/policy.rs`.
 
 use jiff::fmt::rfc2822;
 use serde::Deserialize;
@@ -12,8 +12,8 @@ const MESSAGE_CHARS_MAX: usize = 300;
 const QUOTA: u64 = 10_048;
 /// There is no such key.
 const KEY_MISSING: u64 = 10_009;
-/// Codes for which a person must change the configuration: authentication (6003, 9109, 10000), path of the account (7000, 7003),
-/// namespace (10011, 10012, 10013, 10018), permission (10037).
+/// Codes for which a person must change the configuration: authentication (6003, 9109, 10000), path of the account
+/// (7000, 7003), namespace (10011, 10012, 10013, 10018), permission (10037).
 const CONFIGURATION: [u64; 10] = [6_003, 7_000, 7_003, 9_109, 10_000, 10_011, 10_012, 10_013, 10_018, 10_037];
 
 /// Why a call did not do what it should. The messages are fit to be shown: they hold neither the token nor the address.
@@ -155,7 +155,8 @@ fn fault_of(answer: &RawAnswer, errors: &[ErrorEntry], is_understood: bool) -> K
     }
     let message = message(None);
     match answer.status {
-        // Others than the interface answer 400 as well, such as a proxy on the way; only the interface speaks of the content.
+        // Others than the interface answer 400 as well, such as a proxy on the way; only the interface speaks of the
+        // content.
         400 | 409 | 414 | 422 if is_understood => KvFault::Refused { message },
         413 => KvFault::TooLarge { message },
         400 | 408 | 409 | 414 | 422 | 425 => KvFault::Unavailable { message },

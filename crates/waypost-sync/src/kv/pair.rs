@@ -1,6 +1,6 @@
-//! What Workers KV is told of one slug: under which key, which value, and the metadata that tell what the value is.
+//! What Workers KV stores for one slug: the key, the value, and the metadata that identify the value.
 //!
-//! Where a key is not free for the slug, or cannot be one at all, no pair is made.
+//! If the key is taken by another slug, or is not a valid key, there is no pair.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Which namespace links are pushed to, and the token that opens it.
+//! The namespace that links are pushed to, and the API token for it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What KV is to be told of claimed keys: read now, and put together for as few calls as possible.
+//! Loads what KV should have for claimed keys: their current state, grouped into as few calls as possible.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! What follows from the answer to a call: what becomes of the keys that were in it, how long the target rests, and how many keys
-//! the next call may have. Pure: time, chance and what is known are arguments.
+//! What follows from the response to a call: the new state of its keys, how long the target backs off, and how many
+//! keys the next call may have. Pure: time, randomness and everything known are arguments.
 //!
-//! The batch shrinks to a quarter with every fault and grows back with every success. So a target that is down is asked about one
-//! key at a time, and a key that makes every call fail ends up alone; only such a key can be given up for failing.
+//! The batch shrinks to a quarter with every failure and grows back with every success. So a target that is down is
+//! called with one key at a time, and a key that makes every call fail ends up alone; only such a key can be given up.
 
 use waypost_core::Timestamp;
 use waypost_core::sync::{RestReason, SyncStatus};
@@ -16,8 +16,8 @@ pub(super) const LEASE_MS: u64 = 60_000;
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// Faults are counted up to here: at 7 the batch is one key.
 const FAULTS_MAX: u32 = 7;
-/// The longest pause after the first fault, and after many, in milliseconds. A target that is well again is noticed within the
-/// second; asking that often costs 75 of the 900 calls.
+/// The longest pause after the first fault, and after many, in milliseconds. A target that is well again is noticed
+/// within the second; asking that often costs 75 of the 900 calls.
 const BACK_OFF_MS: (u64, u64) = (1_000, 8_000);
 /// No pause is shorter, in milliseconds.
 const BACK_OFF_MS_MIN: u64 = 100;
@@ -71,8 +71,8 @@ pub(super) fn health_after_success(now: Timestamp, before: SyncHealth) -> SyncHe
     }
 }
 
-/// How the target is doing after a call that failed, and whether it rests for that. What is wrong with what was sent says nothing of
-/// the target.
+/// How the target is doing after a call that failed, and whether it rests for that. What is wrong with what was sent
+/// says nothing of the target.
 pub(super) fn health_after_fault(now: Timestamp, before: SyncHealth, fault: &KvFault, unit: f64) -> SyncHealth {
     let faults = (before.faults + 1).min(FAULTS_MAX);
     let seconds = |seconds: u64| later(now, seconds * 1_000);
@@ -98,7 +98,8 @@ pub(super) fn health_after_fault(now: Timestamp, before: SyncHealth, fault: &KvF
     SyncHealth { rests_until: until, rest_reason: Some(reason), error: Some(fault.to_string()), faults, ..before }
 }
 
-/// So few faults that a batch has at most so many keys: where a call was to be halved and time ran out, the next one begins there.
+/// So few faults that a batch has at most so many keys: where a call was to be halved and time ran out, the next one
+/// begins there.
 pub(super) fn faults_for_batch(keys: usize) -> u32 {
     (0..=FAULTS_MAX).find(|faults| batch_keys(*faults) as usize <= keys).unwrap_or(FAULTS_MAX)
 }

@@ -1,5 +1,5 @@
-//! Telling KV about one claim: a call for what is written and one for what is deleted, each halved where what it carries is refused,
-//! until one key stands alone. After every call its keys are given back together with how the target is doing.
+//! Pushes one claim to KV: a call for writes and one for deletes, each split in half when it is refused, until one key
+//! is alone. After every call its keys are released together with the health of the target.
 
 use std::collections::HashSet;
 

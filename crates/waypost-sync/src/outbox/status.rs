@@ -1,4 +1,4 @@
-//! What the job has done and met since the start: for metrics and readiness, and for logging a change once.
+//! What the job has done and met since the start: for metrics and readiness, and to log each change once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -52,7 +52,8 @@ pub struct OutboxStatus {
 pub struct Look {
     /// How many keys are in each state.
     pub counts: SyncCounts,
-    /// How long the oldest change has waited, in seconds; entries of the outbox that were not read yet are changes, too.
+    /// How long the oldest change has waited, in seconds; entries of the outbox that were not read yet are changes,
+    /// too.
     pub pending_age_s: f64,
     /// Why the target rests, where it does.
     pub rest_reason: Option<RestReason>,
@@ -135,12 +136,12 @@ impl OutboxWorker {
         let (target, error) = (self.target.name(), health.error.as_deref().unwrap_or_default());
         match reason {
             Some(RestReason::Configuration) => {
-                tracing::error!(sync.target = target, %error, "the target refuses what it is configured with: links wait");
+                tracing::error!(sync.target = target, %error, "the target refuses its configuration: links wait");
             }
             Some(RestReason::Quota | RestReason::RateLimited | RestReason::Fault) => {
                 tracing::warn!(sync.target = target, %error, "the target is not called for a while: links wait");
             }
-            None => tracing::info!(sync.target = target, "the target takes links again"),
+            None => tracing::info!(sync.target = target, "the target accepts links again"),
         }
     }
 

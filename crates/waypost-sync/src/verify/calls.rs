@@ -1,4 +1,4 @@
-//! Calls of the target within the allowance that all processes share, tried again where that helps.
+//! Calls to the target within the limit that all processes share, retried if that helps.
 
 use std::time::Duration;
 

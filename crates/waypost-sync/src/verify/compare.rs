@@ -1,4 +1,4 @@
-//! What is a difference: pure judgements about one key.
+//! What counts as a difference: pure decisions about one key.
 
 use waypost_api::sync::DifferenceKind;
 use waypost_core::Timestamp;

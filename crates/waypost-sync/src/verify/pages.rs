@@ -1,4 +1,4 @@
-//! The two walks: over the keys that are listed, and over the links for those that were not.
+//! The two walks: over the listed keys, and over the links to find those whose key was not listed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

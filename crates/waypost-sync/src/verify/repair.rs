@@ -1,4 +1,4 @@
-//! Bringing links and keys together: keys are made pending and then watched until the outbox worker is done with them.
+//! Repairs differences: sets keys to pending and watches them until the outbox worker has pushed them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The process ends anywhere between a change and its acknowledgement (a future that is dropped at each of its waits stands for
-//! that): the next one finishes the work.
+//! The process ends anywhere between a change and its acknowledgement (a future that is dropped at each of its waits
+//! stands for that): the next one finishes the work.
 
 use std::future::Future;
 use std::pin::pin;

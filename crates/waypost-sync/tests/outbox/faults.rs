@@ -1,5 +1,5 @@
-//! Cloudflare fails, limits, refuses and lies (F15 to F20): nothing is lost, nothing is sent without need, and it is over soon
-//! after it is over.
+//! Cloudflare fails, limits, refuses and lies (F15 to F20): nothing is lost, nothing is sent without need, and it is
+//! over soon after it is over.
 
 use waypost_core::sync::{RestReason, SyncStatus};
 use waypost_sync::OutboxWorker;
@@ -74,7 +74,8 @@ async fn f16_a_spent_quota_is_looked_at_once_an_hour() {
     testbed.assert_converged().await;
 }
 
-/// So many links while every call fails for a minute: they are there soon after it is over, and it has not cost many calls.
+/// So many links while every call fails for a minute: they are there soon after it is over, and it has not cost many
+/// calls.
 async fn check_outage(fault: Fault, links: usize) {
     let testbed = Testbed::sqlite().await;
     let worker = testbed.worker_with(testbed.store.clone(), BRIEF);

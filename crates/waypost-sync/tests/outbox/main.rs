@@ -1,4 +1,5 @@
-//! Links on their way to Workers KV, against a stand-in that does what Cloudflare documents, and fails as the worst days have shown.
+//! Links on their way to Workers KV, against a stand-in that does what Cloudflare documents, and fails as the worst
+//! days have shown.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;

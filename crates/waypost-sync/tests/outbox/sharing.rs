@@ -38,7 +38,8 @@ async fn two_processes_share_the_work_and_send_nothing_twice() {
     assert_eq!(first.pushed_keys + second.pushed_keys, 2_000);
 }
 
-/// What one process sends takes effect after its lease: it is older than what the other sent meanwhile, and does not stay.
+/// What one process sends takes effect after its lease: it is older than what the other sent meanwhile, and does not
+/// stay.
 async fn check_late(testbed: Testbed) {
     testbed.create("a").await;
     let slow = Arc::new(testbed.worker());

@@ -80,7 +80,7 @@ impl Table {
         self.empty(&mut writer, source)?;
         tracing::warn!(
             table.path = %self.directory.path().display(),
-            "the link table has the links of another database: it is replaced by an empty one, which is filled anew"
+            "the link table has the links of another database: it is replaced by an empty one, which is filled again"
         );
         Ok(true)
     }

@@ -119,7 +119,7 @@ impl Table {
             remove_folder(&folder);
         }
         reopened?;
-        tracing::warn!(error = %cause, "a write to the link table failed; the table is opened anew");
+        tracing::warn!(error = %cause, "a write to the link table failed; the table is opened again");
         Ok(())
     }
 

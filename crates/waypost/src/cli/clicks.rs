@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{ClientArgs, ExportFormat};
 
-/// Forms of a report.
+/// Formats of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
     /// Aligned columns, with bars on a terminal
@@ -23,7 +23,7 @@ pub(crate) struct ReportArgs {
     pub(crate) link: LinkFilter,
     #[command(flatten)]
     pub(crate) range: RangeArgs,
-    /// How the range is divided [default: day, or none with --by]
+    /// The interval of a row [default: day, or none with --by]
     #[arg(long, value_name = "INTERVAL", value_parser = ["none", "hour", "day", "week", "month", "year"])]
     pub(crate) interval: Option<String>,
     /// Classes to count: human, prefetch, preview, bot, head, or all [default: human]
@@ -33,14 +33,14 @@ pub(crate) struct ReportArgs {
     /// ab_test, variant, utm_source, utm_medium, utm_campaign, utm_term, utm_content, class, or link
     #[arg(long, value_name = "DIMENSION")]
     pub(crate) by: Option<String>,
-    /// Count only clicks with one of these values, such as country=DE,AT; may be given for several dimensions. `unknown`
-    /// stands for what is not known
+    /// Count only clicks with one of these values, such as country=DE,AT; may be given for several dimensions.
+    /// `unknown` means that the value is not known
     #[arg(long = "filter", value_name = "DIMENSION=VALUE,...", value_parser = read_filter)]
     pub(crate) filters: Vec<(String, String)>,
-    /// The most groups to show, those with most clicks
+    /// How many groups to show at most, those with the most clicks
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// The form of the report [default: table]
+    /// The format of the report [default: table]
     #[arg(long, value_enum, help_heading = "Output", conflicts_with = "json")]
     pub(crate) format: Option<ReportFormat>,
     #[command(flatten)]
@@ -61,20 +61,20 @@ pub(crate) struct LinkFilter {
 /// From when to when.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RangeArgs {
-    /// From when: a date, a time, `today`, or how long ago, such as 7d, 24h or 12w
+    /// Start of the range: a date, a time, `today`, or how long ago, such as 7d, 24h or 12w
     #[arg(long, value_name = "WHEN")]
     pub(crate) from: Option<String>,
-    /// To when: a date (that day included), a time, or `now`
+    /// End of the range: a date (inclusive), a time, or `now`
     #[arg(long, value_name = "WHEN")]
     pub(crate) to: Option<String>,
-    /// Whose calendar and clock, such as Europe/Berlin [default: UTC]
+    /// The time zone of dates and intervals, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClicksCommand {
-    /// Write the clicks themselves as NDJSON or CSV, as far back as they are kept
+    /// Write raw clicks as NDJSON or CSV, as far back as they are kept
     ///
     /// Examples:
     ///   waypost clicks export --link promo --from 7d -o promo.csv
@@ -85,7 +85,7 @@ pub(crate) enum ClicksCommand {
         link: LinkId,
         #[command(flatten)]
         range: RangeArgs,
-        /// The form [default: by the file's name, else ndjson]
+        /// The format [default: by the file's name, else ndjson]
         #[arg(long, value_enum)]
         format: Option<ExportFormat>,
         /// The file to write; it must not exist [default: standard output]
@@ -94,7 +94,7 @@ pub(crate) enum ClicksCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Show clicks as they come, until interrupted; --json prints each as JSON
+    /// Show clicks as they are counted, until interrupted; --json prints each as JSON
     Tail {
         #[command(flatten)]
         link: LinkId,
@@ -106,24 +106,24 @@ pub(crate) enum ClicksCommand {
     },
     /// Prove that every click is accounted for
     ///
-    /// Edges number their clicks without gaps. For each edge and each run of its writer (epoch) this shows the range that was
-    /// received, what is missing of it, and what was declared lost; the last line adds it all up: answered = stored + lost +
-    /// waiting.
+    /// Edges number their clicks without gaps. For each edge and each run of its writer (epoch) this shows the range
+    /// that was received, what is missing from it, and what was declared lost. The last line is the sum: answered =
+    /// stored + lost + waiting.
     ///
     /// Exit status: 0 every click is accounted for, 1 some are not.
     Audit {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Show events that other edges have sent and that were not counted, the newest first
+    /// Show events of other edges that were not counted, newest first
     ///
-    /// Of each the time, the edge it names, and why; --json prints the events themselves. The last 10,000 of the last month are
-    /// kept, without anything that says who the visitor was.
+    /// Shows the time of each event, the edge it names, and why it was refused; --json prints the events themselves.
+    /// The last 10,000 of the last month are kept, without anything that identifies the visitor.
     Refused {
-        /// The most events to show
+        /// How many events to show at most
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Where the last page ended: its `next_cursor`
+        /// The `next_cursor` of the previous page
         #[arg(long, value_name = "CURSOR")]
         cursor: Option<String>,
         #[command(flatten)]
@@ -131,8 +131,8 @@ pub(crate) enum ClicksCommand {
     },
     /// Erase the clicks of a link or of a visitor, from the raw clicks and from all totals
     ///
-    /// Deleting a link keeps its clicks; this erases them, before or after. What is erased does not come back,
-    /// so the command asks; without a terminal to ask on it does nothing unless --yes is given.
+    /// Deleting a link keeps its clicks; this command erases them, before or after. Erased clicks cannot be restored,
+    /// so the command asks first; without a terminal it does nothing unless --yes is given.
     #[command(group = ArgGroup::new("whose").required(true).args(["link", "visitor"]))]
     Erase {
         #[command(flatten)]
@@ -146,9 +146,9 @@ pub(crate) enum ClicksCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Show or choose for how many days the clicks themselves are kept; totals are kept for ever
+    /// Show or set for how many days raw clicks are kept; totals are kept for ever
     Retention {
-        /// Days, or `default` for what the instance is configured with
+        /// Days, or `default` for the setting of the instance
         #[arg(value_name = "DAYS|default")]
         days: Option<String>,
         #[command(flatten)]

@@ -6,10 +6,10 @@ use super::ClientArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SyncCommand {
-    /// Show how far the edges are: altogether, or with one link
+    /// Show the sync status of all links, or of one link
     ///
-    /// Without a link: for each target how many links are still to be pushed, are being pushed, were pushed or failed, since when the
-    /// oldest waits, and what keeps the target from being reached; then the links that failed. The link table of the server
+    /// Without a link: for each target how many links are pending, syncing, synced or failed, since when the oldest one
+    /// waits, and why the target cannot be reached, if so; then the links that failed. The link table of the server
     /// itself is a target like Cloudflare's Workers KV.
     ///
     /// Exit status: 0 every target is reached and nothing failed, 3 otherwise.
@@ -19,36 +19,36 @@ pub(crate) enum SyncCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Try again now, for a link, for all that failed, or for all links
+    /// Push again now: one link, all links that failed, or all links
     ///
-    /// Faults of the network are tried again without being asked to; a link that was refused is, once it is changed.
+    /// After a network error Waypost tries again by itself; after a link was refused, when the link is changed.
     #[command(group = ArgGroup::new("what").required(true).args(["link", "failed", "all"]))]
     Retry {
         #[command(flatten)]
         link: SomeLink,
-        /// Try again all links that failed
+        /// Push all links that failed
         #[arg(long)]
         failed: bool,
-        /// Push all links anew, also those that were pushed
+        /// Push all links, including those that are synced
         #[arg(long)]
         all: bool,
         #[command(flatten)]
         client: ClientArgs,
     },
-    /// Compare every link with what Workers KV really holds
+    /// Compare every link with what Workers KV contains
     ///
-    /// Prints each difference: links that are missing in KV, values that are not the link's, keys of links that were deleted, and
-    /// foreign keys, which this instance did not write and which belong to none of its links. What was pushed within the last
-    /// minute is left out, because KV's lists are that much behind. With --json each is printed as JSON, as are progress and
-    /// summary.
+    /// Prints each difference: links that are missing in KV, values that differ from the link, keys of deleted links,
+    /// and foreign keys, which this instance did not write and which belong to none of its links. Links that were
+    /// pushed in the last minute are left out, because KV's lists are that much behind. With --json each difference is
+    /// printed as JSON, as are progress and summary.
     ///
     /// Exit status: 0 no link differs (foreign keys do not count), or all are repaired; 3 some differ and were not
-    /// repaired; 1 the comparison could not be finished.
+    /// repaired; 1 the comparison did not finish.
     Verify {
-        /// Push links that are missing or different, and delete keys of links that were deleted
+        /// Push links that are missing or different, and delete keys of deleted links
         #[arg(long)]
         repair: bool,
-        /// Delete foreign keys, such as links that the Worker's own form has made
+        /// Delete foreign keys, such as links created with the Worker's own form
         #[arg(long)]
         delete_foreign: bool,
         /// Do not ask before deleting foreign keys

@@ -53,9 +53,9 @@ pub(crate) struct Faults(Vec<String>);
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [fault] => write!(f, "the configuration has a fault: {fault}"),
+            [fault] => write!(f, "the configuration has an error: {fault}"),
             faults => {
-                write!(f, "the configuration has {} faults:", faults.len())?;
+                write!(f, "the configuration has {} errors:", faults.len())?;
                 faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
             }
         }
@@ -116,7 +116,7 @@ pub(crate) fn load(
 fn missing(key: &'static str) -> String {
     let section = key.split_once('.').map_or(key, |(section, _)| section);
     let variable = SETTINGS.iter().find(|setting| setting.key == key).map(Setting::variable).unwrap_or_default();
-    format!("{key}: it is missing, and the others of [{section}] mean nothing without it (or give {variable})")
+    format!("{key}: is missing, and the other settings of [{section}] need it (or give {variable})")
 }
 
 fn read_variable(
@@ -138,7 +138,7 @@ fn read_variable(
     }
     let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) else {
         let names = SETTINGS.iter().map(Setting::variable).chain(OTHER_VARIABLES.map(str::to_owned));
-        faults.0.push(format!("{name}: there is no such setting{}", suggest(name, names)));
+        faults.0.push(format!("{name}: unknown setting{}", suggest(name, names)));
         return;
     };
     let source = Source::Environment(name.to_owned());
@@ -215,7 +215,7 @@ impl FileReader<'_> {
         let source = Source::File { path: self.path.to_owned(), line: line_of(self.text, offset) };
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
             let names = SETTINGS.iter().map(|setting| setting.key.to_owned());
-            self.faults.0.push(format!("{source}: {key}: there is no such setting{}", suggest(key, names)));
+            self.faults.0.push(format!("{source}: {key}: unknown setting{}", suggest(key, names)));
             return;
         };
         match texts(setting.shape, value.get_ref()) {
@@ -229,7 +229,7 @@ impl FileReader<'_> {
 fn texts(shape: Shape, value: &DeValue<'_>) -> Result<Vec<String>, &'static str> {
     match (shape, value) {
         (Shape::Text, DeValue::String(text)) => Ok(vec![text.to_string()]),
-        (Shape::Text, _) => Err("give a text in quotes"),
+        (Shape::Text, _) => Err("give a string in quotes"),
         (Shape::Number, DeValue::Integer(number)) => {
             let number = i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| "the number is too large")?;
             Ok(vec![number.to_string()])
@@ -239,9 +239,9 @@ fn texts(shape: Shape, value: &DeValue<'_>) -> Result<Vec<String>, &'static str>
         (Shape::Flag, _) => Err("give true or false, without quotes"),
         (Shape::List, DeValue::Array(items)) => {
             let text = |item: &Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
-            items.iter().map(text).collect::<Option<_>>().ok_or("give texts in quotes between [ and ]")
+            items.iter().map(text).collect::<Option<_>>().ok_or("give strings in quotes between [ and ]")
         }
-        (Shape::List, _) => Err("give texts in quotes between [ and ]"),
+        (Shape::List, _) => Err("give strings in quotes between [ and ]"),
     }
 }
 
@@ -323,13 +323,13 @@ mod tests {
         let text = load(&given, environment).unwrap_err().to_string();
         let text = text.replace(file.path().to_str().unwrap(), "FILE");
         let expect = [
-            "the configuration has 10 faults:",
-            "  WAYPOST_LISTN: there is no such setting; did you mean WAYPOST_LISTEN?",
-            "  WAYPOST_ZZZ: there is no such setting",
-            "  FILE:1: lissten: there is no such setting; did you mean listen?",
+            "the configuration has 10 errors:",
+            "  WAYPOST_LISTN: unknown setting; did you mean WAYPOST_LISTEN?",
+            "  WAYPOST_ZZZ: unknown setting",
+            "  FILE:1: lissten: unknown setting; did you mean listen?",
             "  FILE:2: threads: give a whole number, without quotes",
-            "  FILE:5: limits.idle_timeout: there is no such setting; did you mean limits.idle_timeout_s?",
-            "  FILE:7: other: there is no such setting",
+            "  FILE:5: limits.idle_timeout: unknown setting; did you mean limits.idle_timeout_s?",
+            "  FILE:7: other: unknown setting",
             "  FILE:6: limits.write_timeout_s: give whole seconds, 1 to 86400",
             "  WAYPOST_PUBLIC_URL: \"go.example\" is not a public URL such as https://go.example (it is no absolute URL)",
             "  --listen: \"127.0.0.1\" is not an address and port such as 127.0.0.1:8080 or [::]:80",
@@ -344,9 +344,9 @@ mod tests {
         fn check(pairs: &[(&str, &str)], missing: &[&str]) {
             let outcome = load(&GivenFlags::default(), variables(pairs)).map(|_| ());
             let text = outcome.err().map(|faults| faults.to_string()).unwrap_or_default();
-            assert_eq!(text.matches("it is missing").count(), missing.len(), "{text}");
+            assert_eq!(text.matches(": is missing").count(), missing.len(), "{text}");
             for name in missing {
-                assert!(text.contains(&format!("cloudflare.{name}: it is missing")), "{text}");
+                assert!(text.contains(&format!("cloudflare.{name}: is missing")), "{text}");
             }
         }
         const ACCOUNT: (&str, &str) = ("WAYPOST_CLOUDFLARE_ACCOUNT_ID", "a1");

@@ -11,18 +11,18 @@ const HEAD: &str = "\
 # Configuration
 
 Everything works without configuration. A setting can be given in a TOML file (`waypost serve --config FILE`, or
-`WAYPOST_CONFIG=FILE`), in the environment, or as a flag; flags win over the environment, the environment over the
-file, the file over the default. In the environment the items of a list are separated by commas.
+`WAYPOST_CONFIG=FILE`), in the environment, or as a flag. Flags override the environment, the environment overrides the
+file, and the file overrides the default. In the environment the items of a list are separated by commas.
 
-An unknown key, an unknown variable that begins with `WAYPOST_`, or a bad value stops the start, with all faults listed
-at once. `waypost config` prints the settings in force, each with where it came from, with passwords masked; what it
-prints can serve as a file.
+An unknown key, an unknown variable that begins with `WAYPOST_`, or an invalid value stops the start, and all errors are
+listed at once. `waypost config` prints the settings in force and where each came from, with secrets masked. Its output
+can be used as a configuration file.
 
-Commands beside `serve` need `data_dir`, `public_url` and `database_url`, read in the same way, and two variables of their
-own: `WAYPOST_SERVER` (the URL of a server to speak to, as `--server`) and `WAYPOST_KEY` (the API key for it, as
-`--key`). They log only errors, unless `WAYPOST_LOG` says otherwise.
+Other commands read `data_dir`, `public_url` and `database_url` in the same way, and two variables of their own:
+`WAYPOST_SERVER` (the URL of the server to use, as `--server`) and `WAYPOST_KEY` (the API key for it, as `--key`). They
+log only errors, unless `WAYPOST_LOG` says otherwise.
 
-This page is made from the code: run `cargo xtask bless` after changing a setting.
+This page is generated from the code: run `cargo xtask bless` after changing a setting.
 ";
 
 fn render() -> String {

@@ -1,5 +1,5 @@
-//! The one list of settings. A long table, as it should be: a new setting is one row here and one field in
-//! [`Config`]; its flag, environment variable, key in the file and line in the reference follow.
+//! The list of all settings. A new setting is one row here and one field in [`Config`]; its flag, its environment
+//! variable, its key in the file and its line in the reference follow from the row.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,11 +37,11 @@ pub(crate) struct Setting {
     pub(crate) meaning: &'static str,
     /// The form of its value in the file.
     pub(crate) shape: Shape,
-    /// What holds where nothing is said and no fixed value can be shown.
+    /// What applies by default, if the default is not a fixed value.
     pub(crate) default_note: Option<&'static str>,
-    /// Whether commands beside `serve` need it to find their way.
+    /// Whether commands other than `serve` read it too.
     pub(crate) is_for_commands: bool,
-    /// Reads the value, one text or for lists any number, into the configuration; the error says what to give.
+    /// Reads the value, one string or for lists any number, into the configuration; the error says what to give.
     pub(crate) set: fn(&mut Config, &[String]) -> Result<(), String>,
     /// The value that is set, without secrets; `None` where there is none.
     pub(crate) show: fn(&Config) -> Option<Shown>,
@@ -53,7 +53,7 @@ pub(crate) enum Shape {
     Text,
     Number,
     Flag,
-    /// An array of texts; in the environment separated by commas.
+    /// An array of strings; in the environment separated by commas.
     List,
 }
 
@@ -113,7 +113,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "data_dir",
         value_name: "DIR",
-        meaning: "Folder of the database, the link table and the local socket; made with mode 0700 where there is none",
+        meaning: "Folder of the database, the link table and the local socket; created with mode 0700 if it does not exist",
         default_note: Some("`$XDG_DATA_HOME/waypost`, else `~/.local/share/waypost`"),
         is_for_commands: true,
         set: |config, values| {
@@ -130,7 +130,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "listen",
         value_name: "ADDR",
-        meaning: "Address and port to listen on; may be given more than once. Port 0 takes a free port",
+        meaning: "Address and port to listen on; may be given more than once. Port 0 picks a free port",
         shape: Shape::List,
         set: |config, values| {
             let read = |text: &String| {
@@ -149,8 +149,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "public_url",
         value_name: "URL",
-        meaning: "Scheme and host of this instance as visitors reach it; every short URL begins with it. Once it is set, hosts that no domain is configured for are answered 404; `localhost` and bare IP addresses stay the default domain",
-        default_note: Some("`http://localhost` and the port, or the listen address where that is a particular one"),
+        meaning: "Scheme and host of this instance as visitors reach it; every short URL begins with it. Once it is set, a request for a host that is not a domain is answered 404; `localhost` and bare IP addresses stay the default domain",
+        default_note: Some("`http://localhost` and the port, or the listen address if that is a specific one"),
         is_for_commands: true,
         set: |config, values| {
             config.public_url = Some(PublicUrl::parse(one(values)?).map_err(|error| error.to_string())?);
@@ -175,7 +175,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "threads",
         value_name: "N",
-        meaning: "Threads that answer redirects, each with a listener of its own",
+        meaning: "Threads that answer redirects, each with its own listener",
         shape: Shape::Number,
         default_note: Some("one per core"),
         set: |config, values| {
@@ -230,7 +230,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "trusted_proxies",
         value_name: "NET",
-        meaning: "Networks of the reverse proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and country header are believed; may be given more than once",
+        meaning: "Networks of the reverse proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and country header are trusted; may be given more than once",
         shape: Shape::List,
         set: |config, values| {
             config.trusted_proxies = values.iter().map(|text| read_network(text)).collect::<Result<_, _>>()?;
@@ -254,7 +254,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "country_database",
         value_name: "FILE",
-        meaning: "A country or city database in the MaxMind format (`.mmdb`), for visitors whose country no header tells. It is read anew when it changes; without one countries are unknown",
+        meaning: "A country or city database in the MaxMind format (`.mmdb`), for visitors whose country no header gives. It is loaded again when it changes; without one, countries are unknown",
         default_note: Some(
             "`country.mmdb` in the data folder, else `GeoLite2-Country.mmdb`, `GeoLite2-City.mmdb` or `GeoIP2-Country.mmdb` in `/var/lib/GeoIP` or `/usr/share/GeoIP`",
         ),
@@ -268,7 +268,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "anonymous_links",
         value_name: "BOOL",
-        meaning: "Whether anyone may make links on the landing page and by `POST /api/url`",
+        meaning: "Whether anyone may create links on the landing page and by `POST /api/url`",
         shape: Shape::Flag,
         set: |config, values| {
             config.anonymous_links = flag(values)?;
@@ -280,7 +280,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "anonymous_private",
         value_name: "BOOL",
-        meaning: "Whether links made without a key may lead to bare addresses and to names of a private network, such as `localhost`",
+        meaning: "Whether links created without an API key may lead to IP addresses and to names of a private network, such as `localhost`",
         shape: Shape::Flag,
         default_note: Some("`false` once `public_url` is set"),
         set: |config, values| {
@@ -293,7 +293,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "anonymous_rate",
         value_name: "RATE",
-        meaning: "How many links one address may make so, such as `60/minute`, or `off`",
+        meaning: "How many links one address may create without an API key, such as `60/minute`, or `off`",
         set: |config, values| {
             config.anonymous_rate = one(values)?.parse()?;
             Ok(())
@@ -304,7 +304,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "api_rate",
         value_name: "RATE",
-        meaning: "How many API calls one key may make, such as `600/minute burst 60`, or `off`",
+        meaning: "How many API requests one key may send, such as `600/minute burst 60`, or `off`",
         set: |config, values| {
             config.api_rate = one(values)?.parse()?;
             Ok(())
@@ -327,7 +327,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "drain_timeout_s",
         value_name: "SECONDS",
-        meaning: "How long running requests may take once the server is told to stop",
+        meaning: "How long running requests may take after the server was told to stop",
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.drain_timeout),
         show: |config| Some(Shown::Number(config.drain_timeout.as_secs())),
@@ -348,7 +348,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "clicks.addresses",
         value_name: "POLICY",
-        meaning: "What is kept of visitors' addresses: `full`, `truncated` (the first 24 bits of an IPv4 address, 48 of an IPv6 address) or `none`. No more than that is ever written to disk",
+        meaning: "How much of visitors' addresses is stored: `full`, `truncated` (the first 24 bits of an IPv4 address, 48 of an IPv6 address) or `none`. No more than that is ever written to disk",
         set: |config, values| {
             config.clicks.addresses = one(values)?.parse().map_err(|error: AddressPolicyError| error.to_string())?;
             Ok(())
@@ -359,7 +359,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "clicks.visitors",
         value_name: "BOOL",
-        meaning: "Whether visitors are told apart, by a keyed hash of address and user agent whose salt is drawn anew every day and destroyed a day later. Without it clicks are counted and visitors are not",
+        meaning: "Whether visitors are counted, by a keyed hash of address and user agent. Its salt is replaced every day and destroyed a day later. Without it only clicks are counted",
         shape: Shape::Flag,
         set: |config, values| {
             config.clicks.visitors = flag(values)?;
@@ -371,7 +371,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "clicks.retention_days",
         value_name: "DAYS",
-        meaning: "How long single clicks are kept where an account has not chosen; totals are kept for ever",
+        meaning: "How long raw clicks are kept if an account has not chosen; totals are kept for ever",
         shape: Shape::Number,
         set: |config, values| {
             let days: u32 = number(values)?;
@@ -387,7 +387,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "clicks.spool_bytes_max",
         value_name: "BYTES",
-        meaning: "How much disk clicks may take that wait to be counted, as when the database is down; beyond it redirects go on, and the clicks that are lost are counted as lost. At least 67108864",
+        meaning: "How much disk space clicks may use while they wait to be counted, as when the database is down. Beyond it redirects continue, and clicks that are lost are counted as lost. At least 67108864",
         shape: Shape::Number,
         set: |config, values| {
             let bytes: u64 = number(values)?;
@@ -403,7 +403,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "clicks.flush_interval_ms",
         value_name: "MILLISECONDS",
-        meaning: "How often recorded clicks are flushed to the disk: what a power cut may lose. A crash of the process loses none",
+        meaning: "How often recorded clicks are flushed to disk: a power failure loses at most the clicks of this interval. A crash of the process loses none",
         shape: Shape::Number,
         set: |config, values| {
             let millis: u64 = number(values)?;
@@ -419,7 +419,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "cloudflare.account_id",
         value_name: "ID",
-        meaning: "The Cloudflare account whose Workers KV holds a copy of the links, for Workers to answer from. `account_id`, `kv_namespace_id` and `api_token` are given together",
+        meaning: "The Cloudflare account whose Workers KV holds a copy of the links for Workers to read. `account_id`, `kv_namespace_id` and `api_token` must be given together",
         set: |config, values| {
             config.cloudflare.account_id = Some(cloudflare_id(values)?);
             Ok(())
@@ -441,7 +441,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "cloudflare.api_token",
         value_name: "TOKEN",
-        meaning: "An API token of that account with the permission to edit Workers KV storage, and no other. Give it in the environment or the file: flags can be read by everyone on the machine",
+        meaning: "An API token of that account with permission to edit Workers KV storage and nothing else. Give it in the environment or the file: every user of the machine can read flags",
         set: |config, values| {
             config.cloudflare.api_token = Some(api_token(values)?);
             Ok(())
@@ -452,7 +452,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "cloudflare.api_url",
         value_name: "URL",
-        meaning: "Where Cloudflare's API is reached, for a proxy in front of it; plain `http` only on this machine",
+        meaning: "URL of Cloudflare's API, to use a proxy in front of it; plain `http` only on this machine",
         set: |config, values| {
             config.cloudflare.api_url = one(values)?.parse()?;
             Ok(())
@@ -463,7 +463,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "webhooks.secrets",
         value_name: "SECRET",
-        meaning: "Secrets that edges elsewhere sign clicks with (`POST /webhooks/analytics`): `whsec_` and the base64 of 24 to 64 random bytes, such as `echo whsec_$(openssl rand -base64 32)` makes. Any of them will do, so to change one add the new, change it at the senders, then take the old away. Better in the environment or a file than on the command line, which others can see. Without one nothing is taken",
+        meaning: "Secrets with which other edges sign clicks (`POST /webhooks/analytics`): `whsec_` and the base64 of 24 to 64 random bytes, such as `echo whsec_$(openssl rand -base64 32)` makes. A signature by any of them is accepted: to change the secret, add the new one, change it at the senders, then delete the old one. Give them in the environment or the file: every user of the machine can read flags. Without a secret, webhooks are refused",
         shape: Shape::List,
         set: |config, values| {
             config.webhook_keys =
@@ -476,7 +476,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.head_bytes_max",
         value_name: "BYTES",
-        meaning: "Request line and headers of one request; more is answered 431. At least 8192",
+        meaning: "Size of the request line and headers of one request; more is answered 431. At least 8192",
         shape: Shape::Number,
         set: |config, values| {
             let bytes = number(values)?;
@@ -492,7 +492,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.target_bytes_max",
         value_name: "BYTES",
-        meaning: "Path and query of one request; more is answered 414",
+        meaning: "Size of path and query of one request; more is answered 414",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.target_bytes_max = number(values)?;
@@ -513,7 +513,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.body_read_timeout_s",
         value_name: "SECONDS",
-        meaning: "How long a client may take to send a request's body; then 408. It has longer while at least `limits.body_bytes_per_s_min` come",
+        meaning: "How long a client may take to send a request's body; then 408. It has longer while it sends at least `limits.body_bytes_per_s_min`",
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.limits.body_read_timeout),
         show: |config| Some(Shown::Number(config.limits.body_read_timeout.as_secs())),
@@ -522,7 +522,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.body_bytes_per_s_min",
         value_name: "BYTES",
-        meaning: "Bytes a second at which a large body may come for longer than `limits.body_read_timeout_s`",
+        meaning: "Bytes per second at which a large body may take longer than `limits.body_read_timeout_s`",
         shape: Shape::Number,
         set: |config, values| {
             let bytes = number(values)?;
@@ -547,7 +547,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.write_timeout_s",
         value_name: "SECONDS",
-        meaning: "How long a client may take no byte of its answer, or next to none, before the connection is closed",
+        meaning: "How long a client may read nothing of its response, or almost nothing, before the connection is closed",
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.limits.write_timeout),
         show: |config| Some(Shown::Number(config.limits.write_timeout.as_secs())),
@@ -556,7 +556,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connection_age_max_s",
         value_name: "SECONDS",
-        meaning: "Age of a connection after which it is closed at the next pause",
+        meaning: "Age of a connection after which it is closed as soon as it is idle",
         shape: Shape::Number,
         set: |config, values| seconds(values, &mut config.limits.connection_age_max),
         show: |config| Some(Shown::Number(config.limits.connection_age_max.as_secs())),
@@ -578,7 +578,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_max",
         value_name: "N",
-        meaning: "Connections open at once, if there are descriptors for as many: the soft limit is raised to the hard one at the start, and some are kept for files. For one more the oldest idle one is closed; where there is none, one that pipelines requests, or else the one whose answer takes longest",
+        meaning: "Connections open at once, if there are enough file descriptors: the soft limit is raised to the hard limit at the start, and some are reserved for files. For one more, the oldest idle connection is closed; if none is idle, one that pipelines requests, or else the one whose response takes longest",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_max = number(values)?;
@@ -590,7 +590,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.connections_per_network_max",
         value_name: "N",
-        meaning: "Connections open at once from one IPv4 address or IPv6 /64, in the same way, but no answer is cut that is waited for: the new one is answered 503 then. Where descriptors are short, at most a quarter of all connections. Loopback and trusted proxies do not count",
+        meaning: "Connections open at once from one IPv4 address or IPv6 /64, with the same rule, except that no response in progress is cut: the new connection is then answered 503. If file descriptors are scarce, at most a quarter of all connections. Loopback and trusted proxies are not limited",
         shape: Shape::Number,
         set: |config, values| {
             config.limits.connections_per_network_max = number(values)?;
@@ -602,7 +602,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "limits.miss_rate",
         value_name: "RATE",
-        meaning: "How many links that do not exist one IPv4 address or IPv6 /64 may ask for, such as `300/minute burst 600`, or `off`; then 429. Links that exist are followed all the same",
+        meaning: "How many links that do not exist one IPv4 address or IPv6 /64 may request, such as `300/minute burst 600`, or `off`; then 429. Links that exist still redirect",
         set: |config, values| {
             config.limits.miss_rate = miss_rate_of(one(values)?.parse()?);
             Ok(())

@@ -104,8 +104,8 @@ async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFact
         Ok(Ok(response)) => response.map(|body| body.map_err(BoxError::from).boxed_unsync()),
         Ok(Err(never)) => match never {},
         Err(error) => {
-            tracing::error!(%error, "a request of the control plane broke down");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke here")
+            tracing::error!(%error, "a request of the control plane ended unexpectedly");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
         }
     }
 }

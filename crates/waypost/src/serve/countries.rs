@@ -44,7 +44,7 @@ pub(crate) async fn keep_current(database: Arc<CountryDatabase>, is_configured: 
             Ok(Err(error)) => {
                 was_missed |= matches!(error, CountryError::Read { .. });
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(cause, "{error}; countries stay as they were");
+                tracing::warn!(cause, "{error}; the old country database stays in use");
             }
             Err(_) => return,
         }

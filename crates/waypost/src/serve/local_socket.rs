@@ -81,7 +81,7 @@ impl LocalSocket {
         // Nobody listens where the server has already ended.
         let _ = self.stop.send(());
         if tokio::time::timeout(wait, self.server).await.is_err() {
-            tracing::warn!("a command on the local socket was cut");
+            tracing::warn!("a request on the local socket was cut off");
         }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, "the local socket could not be removed");

@@ -80,7 +80,7 @@ impl Opening {
                 Ok(Ok(databases)) => {
                     match start(databases, local.clone(), &config, public_url.clone(), (&bridge, &vital)).await {
                         Ok(started) => {
-                            tracing::info!("the database answers; everything is at work");
+                            tracing::info!("the database answers; all parts are running");
                             return started;
                         }
                         Err(error) => describe(&error),

@@ -42,7 +42,7 @@ impl Drop for Warmer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that keeps the link table in memory had panicked");
+            tracing::error!("the thread that keeps the link table in memory panicked");
         }
     }
 }
@@ -77,7 +77,7 @@ fn warm(table: &Table, stats: TableStats, keep_going: impl Fn() -> bool) -> Resu
         tracing::info!(
             table.bytes = stats.used_bytes,
             memory.available_bytes = available_bytes,
-            "the link table is read as it is asked for: it takes more than half of the memory that is available"
+            "the link table is not read ahead: it is larger than half of the available memory"
         );
         return Ok(());
     }

@@ -89,10 +89,10 @@ fn looking_makes_nothing() {
         &["export"],
     ] {
         let refused = folder.run(command);
-        assert!(refused.fault(1).contains("nothing was made there: check --data-dir"), "{command:?}: {refused:?}");
+        assert!(refused.fault(1).contains("nothing was created there: check --data-dir"), "{command:?}: {refused:?}");
         assert!(!folder.data_dir().exists(), "{command:?}");
         let refused = run(&[command, &["--data-dir", empty.to_str().unwrap()]].concat());
-        assert!(refused.fault(1).contains("is no data folder of an instance"), "{command:?}: {refused:?}");
+        assert!(refused.fault(1).contains("is not the data folder of an instance"), "{command:?}: {refused:?}");
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "{command:?}");
     }
     folder.run(&["link", "create", "https://example.com/"]).text();
@@ -127,7 +127,7 @@ fn a_time_is_the_same_in_every_form() {
         (&["key", "create", "--expires"], "so\"on"),
     ] {
         let refused = folder.run(&[arguments, &[value]].concat());
-        let expect = format!("\"{value}\" is no time: give a time such as 2026-01-15T10:30:00Z");
+        let expect = format!("\"{value}\" is not a time: give a time such as 2026-01-15T10:30:00Z");
         assert!(refused.fault(1).contains(&expect) && refused.stderr.contains("90d"), "{refused:?}");
     }
 }

@@ -16,9 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn a_start_without_a_public_url_says_what_links_will_look_like() {
     let folder = Folder::new();
     let server = folder.serve(&["--listen", "0.0.0.0:0"]);
-    wait_until(DEADLINE, "the last line", || server.output().contains("Make an API key")).unwrap();
+    wait_until(DEADLINE, "the last line", || server.output().contains("New API key")).unwrap();
     let output = server.output();
-    let expect = format!("No public URL is set: links are made with http://localhost:{}", server.address().port());
+    let expect = format!("No public URL is set: short URLs begin with http://localhost:{}", server.address().port());
     assert!(output.contains(&expect) && output.contains("--public-url https://go.example"), "{output}");
     for arguments in [&[][..], &["--listen", "0.0.0.0:0", "--public-url", "https://go.example"]] {
         let folder = Folder::new();
@@ -40,7 +40,7 @@ fn a_host_that_is_not_known_gets_a_page_and_one_line_of_the_log() {
     let server = folder.serve(&["--public-url", "https://go.example"]);
     for path in ["/", "/abc", "/abc+", "/api/v1/links"] {
         let answer = ask(&server, path, "Host: typo.example\r\n");
-        assert_eq!((answer.status, answer.text().contains("under this host name")), (404, true), "{path}");
+        assert_eq!((answer.status, answer.text().contains("has no links on this host")), (404, true), "{path}");
     }
     assert_eq!(ask(&server, "/abc", "Host: go.example\r\n").status, 404);
     wait_until(DEADLINE, "the line", || server.output().contains("typo.example")).unwrap();

@@ -73,9 +73,9 @@ fn every_fault_of_the_configuration_is_listed() {
         finish(command.env("WAYPOST_PUBLIC_ULR", "x").env("WAYPOST_THREADS", "many").env("WAYPOST_TEST_X", "fine"));
     let text = run.fault(2).replace(&file, "FILE");
     let expect = [
-        "waypost: the configuration has 6 faults:",
-        "  WAYPOST_PUBLIC_ULR: there is no such setting; did you mean WAYPOST_PUBLIC_URL?",
-        "  FILE:1: listenn: there is no such setting; did you mean listen?",
+        "waypost: the configuration has 6 errors:",
+        "  WAYPOST_PUBLIC_ULR: unknown setting; did you mean WAYPOST_PUBLIC_URL?",
+        "  FILE:1: listenn: unknown setting; did you mean listen?",
         "  FILE:4: limits.idle_timeout_s: give a whole number, without quotes",
         "  FILE:2: threads: give a number from 1 to 256",
         "  WAYPOST_THREADS: give a number from 1 to 256",

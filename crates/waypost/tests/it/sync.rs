@@ -178,6 +178,6 @@ fn a_part_of_the_settings_stops_the_start() {
     let folder = Folder::new();
     let mut command = command(&["serve", "--data-dir", folder.data_dir().to_str().unwrap()]);
     let run = finish(command.env("WAYPOST_CLOUDFLARE_API_TOKEN", TOKEN).env("WAYPOST_CLOUDFLARE_ACCOUNT_ID", "a1"));
-    assert!(run.fault(2).contains("cloudflare.kv_namespace_id: it is missing"), "{run:?}");
+    assert!(run.fault(2).contains("cloudflare.kv_namespace_id: is missing"), "{run:?}");
     assert!(!run.stderr.contains(TOKEN), "{run:?}");
 }

@@ -296,12 +296,12 @@ fn what_is_doubtful_is_said_and_taken() {
     let made = folder.run(&["link", "create", &long, "--slug", "long"]);
     assert!(made.text().ends_with("/long") && made.stderr.contains("proxy_buffer_size"), "{made:?}");
     let made = folder.run(&["link", "create", "https://example.com/", "--expires-at", "2020-01-01"]);
-    assert!(made.text().starts_with("http") && made.stderr.contains("2020-01-01T00:00:00Z is over"), "{made:?}");
+    assert!(made.text().starts_with("http") && made.stderr.contains("2020-01-01T00:00:00Z is in the past"), "{made:?}");
     let file = folder.write("links.csv", format!("url,expires_at\n{long},\nhttps://example.com/,2020-01-01 10:30\n"));
     let run = folder.run(&["import", &file]);
     assert!(run.text().starts_with("2 links made, 0 lines refused"), "{run:?}");
     assert!(run.stderr.contains("line 2: note: destination_url: of 3620 bytes"), "{run:?}");
-    assert!(run.stderr.contains("line 3: note: expires_at: 2020-01-01T10:30:00Z is over"), "{run:?}");
+    assert!(run.stderr.contains("line 3: note: expires_at: 2020-01-01T10:30:00Z is in the past"), "{run:?}");
     let quoted = folder
         .write("quoted.csv", "url,redirect_status\nhttps://example.com/,\"it's \"\"x\"\"\"\nsay \"\"\"it's\"\"\",\n");
     let refused = folder.run(&["import", &quoted]);

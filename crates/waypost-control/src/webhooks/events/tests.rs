@@ -1,4 +1,4 @@
-//! Bodies of every kind: what is read of them, and what is not.
+//! Bodies of every kind: what is read from them, and what is refused.
 
 #![allow(clippy::unwrap_used)]
 
