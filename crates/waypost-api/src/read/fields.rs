@@ -7,7 +7,7 @@ use waypost_core::{Quoted, Timestamp};
 use super::UNKNOWN_LISTED_MAX;
 use crate::problem::{FieldError, Invalid, ProblemCode};
 
-/// Reads a JSON object. Whether a name comes twice is found by [`mod@super::json_weight`].
+/// Reads a JSON object. Whether a name comes twice is found by `json_weight`.
 ///
 /// # Errors
 /// `bad_json`, saying what it is instead.
