@@ -243,10 +243,10 @@ fn what_is_taken_away_while_the_server_runs_is_503() {
     let Some(database) = test_database() else { return };
     let user = format!("waypost_kept_{}", std::process::id());
     let execute = |sql: &str| database.execute(&sql.replace("USER", &user)).unwrap();
-    execute("CREATE ROLE USER LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO USER");
+    execute("CREATE ROLE USER LOGIN PASSWORD 'word'; GRANT CREATE, USAGE ON SCHEMA public TO USER");
     let (_, place) = database.url().split_once('@').unwrap();
     let folder = Folder::new();
-    let url = format!("postgres://{user}@{place}");
+    let url = format!("postgres://{user}:word@{place}");
     let server = Server::start(&folder.options_with(&[("WAYPOST_DATABASE_URL".to_owned(), url)])).unwrap();
     let key = key_of(&folder);
     assert_eq!(create(&server, &key, "x").status, 201);
