@@ -354,7 +354,7 @@ mod tests {
                       0100 78 0200 7231 0200 3432 0200 7632 0800 7072656665746368 0100 75 0e00 68747470733a2f2f742e636f2f78 \
                       0e00 64652d41542c64653b713d302e39 \
                       1e00 75746d5f736f757263653d742675746d5f6d656469756d3d736f6369616c";
-        let hex = data_encoding::HEXLOWER.encode(&bytes);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let expect: String = expect.split_ascii_whitespace().collect();
         assert_eq!(hex, expect);
     }

@@ -9,12 +9,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 use crate::time::Timestamp;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
 
 /// How long a grant holds, in seconds; on every edge.
 pub const GRANT_SECONDS: u32 = 24 * 60 * 60;
@@ -57,7 +56,7 @@ impl GrantKey {
     pub fn set_cookie(&self, link: GrantedLink<'_>, scope: CookieScope<'_>, now: Timestamp, seconds: u32) -> String {
         let expires = now.as_micros().div_euclid(MICROS_PER_SECOND) + i64::from(seconds);
         let name = cookie_name(link.subject);
-        let mac = HEXLOWER.encode(&self.mac(link, expires).finalize().into_bytes());
+        let mac = hex(&self.mac(link, expires).finalize().into_bytes());
         // A path that could end the attribute cannot have named a link; the root is then the harmless choice.
         let is_plain = scope.path.starts_with('/') && scope.path.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         let path = if is_plain { scope.path } else { "/" };
@@ -105,14 +104,29 @@ pub fn subject<'a>(link_id: Option<&'a str>, domain: &str, slug: &str) -> Cow<'a
 /// The name of the cookie that grants a link.
 pub fn cookie_name(subject: &str) -> String {
     let mut name = String::from(COOKIE_PREFIX);
-    HEXLOWER.encode_append(&Sha256::digest(subject.as_bytes())[..COOKIE_HASH_DIGITS / 2], &mut name);
+    name.push_str(&hex(&Sha256::digest(subject.as_bytes())[..COOKIE_HASH_DIGITS / 2]));
     name
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    text
+}
+
 fn unhex(text: &str) -> Option<[u8; MAC_DIGITS / 2]> {
+    let digits = text.as_bytes();
+    let is_hex = digits.len() == MAC_DIGITS && digits.iter().all(u8::is_ascii_hexdigit);
+    if !is_hex {
+        return None;
+    }
     let mut bytes = [0; MAC_DIGITS / 2];
-    let is_whole = text.len() == MAC_DIGITS && HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut bytes).is_ok();
-    is_whole.then_some(bytes)
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The event id of a click that an edge has numbered: a UUIDv7 made of what names the click, so that whoever reads the
 //! click again, after a crash or from a copy, gives it the same id.
 
-use uuid::fmt::Hyphenated;
-use uuid::{Uuid, Variant};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::time::Timestamp;
@@ -31,13 +29,34 @@ pub fn event_id(edge_id: &str, epoch: u64, sequence: u64, clicked_at: Timestamp)
 
 /// The text of an event id, as UUIDs are written.
 pub fn event_id_text(id: [u8; 16]) -> String {
-    Uuid::from_bytes(id).hyphenated().to_string()
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(36);
+    for (place, byte) in id.iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+    }
+    text
 }
 
-/// Reads the text of a UUIDv7 with hyphens, in any letter case; `None` for anything else.
+/// Reads the text of a UUIDv7, in any letter case; `None` for anything else.
 pub fn read_event_id(text: &str) -> Option<[u8; 16]> {
-    let id = Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH)?;
-    (id.get_version_num() == 7 && id.get_variant() == Variant::RFC4122).then(|| id.into_bytes())
+    let bytes = text.as_bytes();
+    let has_shape = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if !has_shape {
+        return None;
+    }
+    let digits: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'-').collect();
+    let mut id = [0; 16];
+    for (place, pair) in digits.chunks_exact(2).enumerate() {
+        id[place] = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (id[6] >> 4 == 7 && id[8] >> 6 == 2).then_some(id)
 }
 
 #[cfg(test)]
@@ -45,7 +64,7 @@ mod tests {
     use super::*;
 
     fn hex(id: [u8; 16]) -> String {
-        Uuid::from_bytes(id).simple().to_string()
+        id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
@@ -94,8 +113,6 @@ mod tests {
             "019bc134-78bb-71c8-aa0b-1ad97f9e312\u{e9}",
             "019bc134-78bb-71c8-aa0b-1ad97f9e31+e",
             "019bc134-78bb-71c8-aa0b-1ad97f9e312e0",
-            "{019bc134-78bb-71c8-aa0b-1ad97f9e312e}",
-            "urn:uuid:019bc134-78bb-71c8-aa0b-1ad97f9e312e",
         ] {
             assert_eq!(read_event_id(bad), None, "{bad:?}");
         }
