@@ -5,6 +5,7 @@ use waypost_core::class::Class;
 use waypost_core::quoted::kept;
 use waypost_rollup::{FILTER_VALUES_MAX, Filter};
 
+use super::UNKNOWN_LISTED_MAX;
 use crate::problem::{FieldError, Invalid, ProblemCode};
 
 /// The most bytes of a value of a list; what is counted is cut at fewer.
@@ -86,7 +87,7 @@ impl Parameters {
 
     /// Refuses the parameters that nothing has read, and whatever was refused before.
     pub fn finish(mut self) -> Result<(), Invalid> {
-        for (name, _) in std::mem::take(&mut self.pairs) {
+        for (name, _) in std::mem::take(&mut self.pairs).into_iter().take(UNKNOWN_LISTED_MAX) {
             let shown = kept(&name);
             let near = self.known.iter().map(|known| (strsim::jaro_winkler(known, &shown), known));
             let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -154,4 +155,16 @@ pub(crate) fn one_of<T: Copy>(what: &str, text: &str, names: &[(&str, T)]) -> Re
 
 fn names_of<T>(names: &[(&str, T)]) -> String {
     names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_unknown_parameters_the_first_are_named() {
+        let parameters = Parameters::of(QueryPairs::of_query(&"x&".repeat(4_000)));
+        let errors = parameters.finish().expect_err("none of them is known").errors;
+        assert_eq!(errors.len(), UNKNOWN_LISTED_MAX);
+    }
 }
