@@ -5,6 +5,7 @@
 //! not whether its values are allowed.
 
 pub mod api_key;
+pub mod audit;
 pub mod clicks;
 pub mod decide;
 pub mod domain;

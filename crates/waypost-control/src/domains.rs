@@ -5,7 +5,9 @@ use waypost_api::domain::{self as api, CreateDomain, DomainList, UpdateDomain};
 use waypost_core::id::DomainId;
 use waypost_store::{Domain, DomainChange, NewDomain};
 
+use crate::access::audit::Changed;
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::check::{Rules, check_destination};
@@ -17,8 +19,10 @@ impl App {
     /// # Errors
     /// Where the database fails.
     pub async fn list_domains(&self, caller: &Caller) -> Result<DomainList, Problem> {
+        caller.may(Operation::ReadDomains)?;
         let domains = self.store.read("list_domains").await?.list_domains(&caller.account_id).await?;
-        Ok(DomainList { domains: domains.into_iter().map(show).collect() })
+        let domains = domains.into_iter().filter(|domain| caller.reaches_domain(&domain.domain_id));
+        Ok(DomainList { domains: domains.map(show).collect() })
     }
 
     /// Makes a domain that every account may use.
@@ -31,7 +35,7 @@ impl App {
         asked: CreateDomain,
         request: &Repeatable,
     ) -> Result<Done<api::Domain>, Problem> {
-        caller.require_operator()?;
+        caller.may(Operation::CreateDomain)?;
         let change = self.checked(asked.settings)?;
         let new = NewDomain {
             account_id: None,
@@ -44,6 +48,7 @@ impl App {
             Some(before) => before,
             None => {
                 let domain = show(tx.create_domain(&new).await?);
+                caller.record(&mut tx, Operation::CreateDomain, Changed::created(domain.id.as_str(), &domain)).await?;
                 request.remember(&mut tx, &domain).await?;
                 Done::now(domain)
             }
@@ -58,14 +63,17 @@ impl App {
     /// # Errors
     /// Where the caller is not the operator, there is no such domain, or the root URL cannot be led to.
     pub async fn update_domain(&self, caller: &Caller, id: &str, asked: UpdateDomain) -> Result<api::Domain, Problem> {
-        caller.require_operator()?;
+        caller.may(Operation::UpdateDomain)?;
         let domain_id: DomainId = id.parse().map_err(|_| Problem::not_found("domain"))?;
         let change = self.checked(asked)?;
         let mut tx = self.store.begin("update_domain").await?;
-        let domain = tx.update_domain(None, &domain_id, &change).await?;
+        let before = tx.get_domain(&domain_id).await?.map(show);
+        let domain = show(tx.update_domain(None, &domain_id, &change).await?);
+        let changed = Changed::updated(id, &before, &domain);
+        caller.record(&mut tx, Operation::UpdateDomain, changed).await?;
         tx.commit().await?;
         self.refresh_edge_domains().await?;
-        Ok(show(domain))
+        Ok(domain)
     }
 
     /// Deletes a domain that has no links.
@@ -73,10 +81,12 @@ impl App {
     /// # Errors
     /// Where the caller is not the operator, there is no such domain, or it has links.
     pub async fn delete_domain(&self, caller: &Caller, id: &str) -> Result<(), Problem> {
-        caller.require_operator()?;
+        caller.may(Operation::DeleteDomain)?;
         let domain_id: DomainId = id.parse().map_err(|_| Problem::not_found("domain"))?;
         let mut tx = self.store.begin("delete_domain").await?;
+        let before = tx.get_domain(&domain_id).await?.map(show);
         tx.delete_domain(None, &domain_id).await?;
+        caller.record(&mut tx, Operation::DeleteDomain, Changed::deleted(id, &before)).await?;
         tx.commit().await?;
         self.refresh_edge_domains().await
     }

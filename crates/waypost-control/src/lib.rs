@@ -21,6 +21,7 @@ mod unlocking;
 mod webhooks;
 
 pub use access::caller::{Caller, OperatorsAccount};
+pub use access::operation::{Operation, Reach, Requirement};
 pub use access::permission::Allowed;
 pub use access::throttle::AddressKey;
 pub use app::{App, PUBLIC_URL_SETTING, StartError};

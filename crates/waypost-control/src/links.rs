@@ -20,7 +20,9 @@ use waypost_core::id::LinkId;
 use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
+use crate::access::audit::Changed;
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::check::{Rules, check_record, check_rule_ids};
@@ -59,6 +61,7 @@ impl App {
         asked: CreateLink,
         request: &Repeatable,
     ) -> Result<Done<api::Link>, Problem> {
+        caller.may(Operation::CreateLink)?;
         let domain =
             self.domain_of(caller, asked.domain.as_deref()).await.map_err(|error| Problem::of_fields(vec![error]))?;
         let mut new = self.new_link(caller, asked, &domain).map_err(Problem::of_fields)?;
@@ -79,7 +82,7 @@ impl App {
         domain: &Domain,
     ) -> Result<(Done<api::Link>, u64), Problem> {
         let (record, created_at) = (new.record.clone(), new.created_at);
-        let mut made = self.create_queue.create(vec![new], caller.changed_by.clone()).await?;
+        let mut made = self.create_queue.create(vec![new], caller.author.clone()).await?;
         match made.outcomes.pop() {
             Some(CreateOutcome::Created { link_id, slug, version }) => {
                 let link = Link {
@@ -124,7 +127,8 @@ impl App {
         if let Some(before) = request.answered(tx).await? {
             return Ok(before);
         }
-        let link = self.show_written(tx.create_link(new, Some(&caller.changed_by)).await?);
+        let link = self.show_written(tx.create_link(new, Some(&caller.author.id)).await?);
+        caller.record(tx, Operation::CreateLink, Changed::link(&link.id, link.version)).await?;
         request.remember(tx, &link).await?;
         Ok(Done::now(link))
     }
@@ -134,6 +138,7 @@ impl App {
     /// # Errors
     /// Where there is none, or the database fails.
     pub async fn get_link(&self, caller: &Caller, id: &str) -> Result<api::Link, Problem> {
+        caller.may(Operation::ReadLinks)?;
         Ok(self.show(self.stored_link(caller, id).await?))
     }
 
@@ -141,7 +146,7 @@ impl App {
     pub(crate) async fn stored_link(&self, caller: &Caller, id: &str) -> Result<Link, Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("get_link").await?;
-        tx.get_link(&caller.account_id, &link_id).await?.ok_or_else(|| Problem::not_found("link"))
+        find_link(&mut tx, caller, &link_id, &Precondition::None).await
     }
 
     /// Applies a merge patch. A patch that changes nothing makes no version.
@@ -155,6 +160,7 @@ impl App {
         precondition: &Precondition,
         patch: UpdateLink,
     ) -> Result<api::Link, Problem> {
+        caller.may(Operation::UpdateLink)?;
         Ok(self.show_written(self.update_stored(caller, id, precondition, &patch).await?))
     }
 
@@ -185,9 +191,10 @@ impl App {
             link_id: &link_id,
             expected_version: Some(link.version),
             record: &record,
-            changed_by: Some(&caller.changed_by),
+            changed_by: Some(&caller.author.id),
         };
         let link = tx.update_link(&change).await?;
+        caller.record(&mut tx, Operation::UpdateLink, Changed::link(&link_id, link.version)).await?;
         let sequence = tx.outbox_last().await?;
         tx.commit().await?;
         self.wait_for_edge(sequence).await?;
@@ -199,10 +206,12 @@ impl App {
     /// # Errors
     /// Where there is no such link, it has another version, or the database fails.
     pub async fn delete_link(&self, caller: &Caller, id: &str, precondition: &Precondition) -> Result<(), Problem> {
+        caller.may(Operation::DeleteLink)?;
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.begin("delete_link").await?;
-        find_link(&mut tx, caller, &link_id, precondition).await?;
-        tx.delete_link(&caller.account_id, &link_id, None, Some(&caller.changed_by)).await?;
+        let link = find_link(&mut tx, caller, &link_id, precondition).await?;
+        tx.delete_link(&caller.account_id, &link_id, None, Some(&caller.author.id)).await?;
+        caller.record(&mut tx, Operation::DeleteLink, Changed::link(&link_id, link.version + 1)).await?;
         let sequence = tx.outbox_last().await?;
         tx.commit().await?;
         self.wait_for_edge(sequence).await
@@ -213,13 +222,11 @@ impl App {
     /// # Errors
     /// Where there is no such link, or the database fails.
     pub async fn list_versions(&self, caller: &Caller, id: &str, asked: ListVersions) -> Result<VersionPage, Problem> {
+        caller.may(Operation::ReadLinks)?;
         let ListVersions { before, limit } = asked;
-        let link_id = parse_link_id(id)?;
+        let link_id = self.known_link_id(caller, id).await?;
         let mut tx = self.store.read("link_versions").await?;
         let versions = tx.link_versions(&caller.account_id, &link_id, before, limit).await?;
-        if versions.is_empty() && before.is_none() {
-            return Err(Problem::not_found("link"));
-        }
         let is_full = versions.len() == limit as usize;
         let next_before = versions.last().map(|last| last.version).filter(|version| is_full && *version > 1);
         let show = |version: LinkVersion| api::LinkVersion {
@@ -258,6 +265,9 @@ impl App {
         let unknown = |detail| FieldError { field: "domain".to_owned(), code: ProblemCode::DomainUnknown, detail };
         let host = host.map(Hostname::parse).transpose().map_err(|error| unknown(error.to_string()))?;
         let domain = self.domain_for(&caller.account_id, host.as_ref()).await;
+        if domain.as_ref().is_some_and(|domain| !caller.reaches_domain(&domain.domain_id)) {
+            return Err(unknown("this API key is limited to other domains: name one of these".to_owned()));
+        }
         let named = || host.as_ref().map_or("without a name", Hostname::as_str);
         domain.ok_or_else(|| unknown(format!("there is no domain {} for links of this account", named())))
     }
@@ -374,14 +384,14 @@ pub(crate) fn parse_link_id(id: &str) -> Result<LinkId, Problem> {
     id.parse().map_err(|_| Problem::not_found("link"))
 }
 
-async fn find_link(
+pub(crate) async fn find_link(
     tx: &mut ReadTx,
     caller: &Caller,
     link_id: &LinkId,
     precondition: &Precondition,
 ) -> Result<Link, Problem> {
     let found = tx.get_link(&caller.account_id, link_id).await?;
-    let link = found.ok_or_else(|| Problem::not_found("link"))?;
+    let link = found.filter(|link| caller.reaches_domain(&link.domain_id)).ok_or_else(|| Problem::not_found("link"))?;
     precondition.check(link.version)?;
     Ok(link)
 }

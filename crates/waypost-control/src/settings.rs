@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
+use waypost_core::visitor::AddressPolicy;
 use waypost_core::webhook::WebhookKeys;
 use waypost_core::{Hostname, SchemePolicy};
 use waypost_spool::SpoolStats;
@@ -58,6 +59,8 @@ pub struct ControlSettings {
     pub anonymous_rate: Option<Rate>,
     /// API requests that one key may make.
     pub api_rate: Option<Rate>,
+    /// What the audit log keeps of the address of a request.
+    pub address_policy: AddressPolicy,
     /// How long a request that changed links waits for the link table to take the change, in milliseconds.
     pub sync_wait_ms: u64,
     /// How often the outbox is looked at without being told to, in milliseconds.
@@ -82,6 +85,7 @@ impl ControlSettings {
             anonymous_address_hosts: true,
             anonymous_rate: Some(Rate { count: 60, per_s: 60, burst: 60 }),
             api_rate: Some(Rate { count: 600, per_s: 60, burst: 60 }),
+            address_policy: AddressPolicy::default(),
             sync_wait_ms: 5_000,
             sync_poll_ms: 1_000,
             issue_grant,

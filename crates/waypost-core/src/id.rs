@@ -100,6 +100,12 @@ id!(
 id!(
     /// Names a UTM template of an account.
     UtmTemplateId, "utm");
+id!(
+    /// Names a person, who may be a member of several accounts.
+    PersonId, "per");
+id!(
+    /// Names an entry of the audit log.
+    AuditEntryId, "aud");
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 //! [`record::LinkRecord`] (the JSON an edge is given) is compiled by [`compact::compile`] into one ordered plan in
 //! bytes, read without copying by [`compact::CompactLink`]; [`decide::decide`] walks that plan for a [`visit::Visit`].
 
+pub mod access;
 pub mod channel;
 pub mod class;
 pub mod click;

@@ -28,15 +28,22 @@ pub enum Principal {
 /// means its own account.
 pub const ACCOUNT_HEADER: HeaderName = HeaderName::from_static("waypost-account");
 
+/// Another header for an API key: the key alone.
+const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+
 impl FromRequestParts<HttpState> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refusal> {
         match parts.extensions.get::<Principal>() {
             Some(Principal::Operator) => Ok(state.app.operator(operators_choice(parts)?)),
-            None => Ok(state.app.holder_of_key(key_of(parts)?).await?),
+            None => Ok(state.app.holder_of_key(key_of(parts)?, address_of(parts)).await?),
         }
     }
+}
+
+fn address_of(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ClientAddress>().map(|address| address.0)
 }
 
 /// The account that the operator means.
@@ -54,11 +61,20 @@ fn operators_choice(parts: &Parts) -> Result<OperatorsAccount, Refusal> {
 /// The text of the API key that a request carries.
 fn key_of(parts: &Parts) -> Result<&str, Refusal> {
     let refuse = |detail: &str| Refusal::new(ProblemCode::Unauthorized, detail);
-    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-    let header = match (headers.next(), headers.next()) {
+    let once = |name: &HeaderName| {
+        let mut headers = parts.headers.get_all(name).iter();
+        match (headers.next(), headers.next()) {
+            (header, None) => Ok(header),
+            (_, Some(_)) => Err(refuse(&format!("the header {name} occurs more than once"))),
+        }
+    };
+    let header = match (once(&AUTHORIZATION)?, once(&API_KEY_HEADER)?) {
         (Some(header), None) => header,
-        (None, _) => return Err(refuse("there is no API key: send the header `Authorization: Bearer KEY`")),
-        (Some(_), Some(_)) => return Err(refuse("the header Authorization occurs more than once")),
+        (None, Some(header)) => {
+            return header.to_str().map_err(|_| refuse("the header X-Api-Key has no API key in it"));
+        }
+        (None, None) => return Err(refuse("there is no API key: send the header `Authorization: Bearer KEY`")),
+        (Some(_), Some(_)) => return Err(refuse("send the API key in Authorization or in X-Api-Key, not in both")),
     };
     header.to_str().ok().and_then(bearer).ok_or_else(|| {
         refuse("the header Authorization does not begin with `Bearer `: send `Authorization: Bearer KEY`")
@@ -75,6 +91,6 @@ impl FromRequestParts<HttpState> for AddressKey {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Infallible> {
-        Ok(Self::of(parts.extensions.get::<ClientAddress>().map(|address| address.0)))
+        Ok(Self::of(address_of(parts)))
     }
 }

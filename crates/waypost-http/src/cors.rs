@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use crate::settings::HttpSettings;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match";
+const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, x-api-key";
 const ANSWER_HEADERS: &str = "etag, idempotency-replayed, location, retry-after";
 /// How long a browser may remember that it may, in seconds.
 const MAX_AGE_S: &str = "3600";

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 use waypost_api::clicks::EpochAudit;
 use waypost_api::health::{SyncCheck, SyncCheckState};
-use waypost_control::{ANSWER_MAX, App, Problem, WebhookCounts};
+use waypost_control::{ANSWER_MAX, App, Caller, Problem, WebhookCounts};
 use waypost_core::sync::RestReason;
 use waypost_ingest::IngestStatus;
 use waypost_spool::SpoolStats;
@@ -56,8 +56,8 @@ struct DeliveryLabels {
 }
 
 /// All numbers. What the databases cannot say just now is left out; that they cannot is a number, too.
-pub(crate) async fn metrics(app: &App) -> Result<String, Problem> {
-    let (readiness, audit) = tokio::join!(app.readiness(), timeout(ANSWER_MAX, app.audit_clicks()));
+pub(crate) async fn metrics(app: &App, caller: &Caller) -> Result<String, Problem> {
+    let (readiness, audit) = tokio::join!(app.readiness(), timeout(ANSWER_MAX, app.audit_clicks(caller)));
     let audit = audit.ok().and_then(Result::ok);
     let mut page = Page::default();
     page.flag("store_up", "Whether the database of the links answers and takes writes", readiness.checks.store.ok);

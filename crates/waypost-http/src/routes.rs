@@ -4,6 +4,7 @@
 
 mod anonymous;
 mod assets;
+mod audit;
 mod bulk;
 mod clicks;
 mod decide;
@@ -86,6 +87,7 @@ fn api() -> Router<HttpState> {
         .route("/api/v1/visitors/{key}/clicks", delete(clicks::erase_visitor_clicks))
         .route("/api/v1/links/{id}/decide", post(decide::decide_link))
         .route("/api/v1/decide", post(decide::decide_record))
+        .route("/api/v1/audit", get(audit::list_audit))
         .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
         .route("/api/v1/keys/{id}", delete(keys::revoke_key))
         .route("/api/v1/domains", get(domains::list_domains).post(domains::create_domain))

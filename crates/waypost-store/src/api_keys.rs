@@ -5,7 +5,8 @@
 use sqlx::any::AnyRow;
 use subtle::ConstantTimeEq;
 use waypost_core::Timestamp;
-use waypost_core::id::{AccountId, ApiKeyId};
+use waypost_core::access::{Scope, Scopes};
+use waypost_core::id::{AccountId, ApiKeyId, DomainId};
 
 use crate::dialect::Constraint;
 use crate::error::StoreError;
@@ -21,7 +22,60 @@ const API_KEYS_MAX: i64 = 1_000;
 /// `last_used_at` is written at most this often, in microseconds.
 const TOUCH_EVERY_US: i64 = 60_000_000;
 
-/// An API key to be made.
+/// Every column of a key that may be shown.
+macro_rules! key_columns {
+    () => {
+        "id, account_id, name, key_id, kind, scopes, domain_ids, origins, created_at, expires_at, last_used_at, revoked_at"
+    };
+}
+
+/// Who may hold a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApiKeyKind {
+    /// A program that can keep a secret.
+    #[default]
+    Secret,
+    /// Anyone: the key stands in the source of pages, and only sends conversions from named origins.
+    Publishable,
+}
+
+impl ApiKeyKind {
+    /// The kind in SQL and JSON: `secret`, `publishable`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Publishable => "publishable",
+        }
+    }
+
+    /// Reads what [`ApiKeyKind::as_str`] writes.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Secret, Self::Publishable].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// What an API key may be used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyLimits {
+    /// Who may hold it.
+    pub kind: ApiKeyKind,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The domains whose links it may use; `None` where it may use all of the account.
+    pub domain_ids: Option<Vec<DomainId>>,
+    /// The origins of pages that may use it; none where it is a secret.
+    pub origins: Vec<String>,
+}
+
+/// Everything in the account, as keys do that are not limited.
+impl Default for ApiKeyLimits {
+    fn default() -> Self {
+        let scopes = Scopes::default().with(Scope::Admin);
+        Self { kind: ApiKeyKind::Secret, scopes, domain_ids: None, origins: Vec::new() }
+    }
+}
+
+/// An API key to be created.
 #[derive(Clone, Debug)]
 pub struct NewApiKey {
     /// The account.
@@ -32,6 +86,8 @@ pub struct NewApiKey {
     pub key_id: String,
     /// SHA-256 of the secret.
     pub secret_digest: [u8; 32],
+    /// What it may be used for.
+    pub limits: ApiKeyLimits,
     /// From this on the key opens nothing.
     pub expires_at: Option<Timestamp>,
 }
@@ -47,7 +103,9 @@ pub struct ApiKey {
     pub name: String,
     /// The public part of the key.
     pub key_id: String,
-    /// When it was made.
+    /// What it may be used for.
+    pub limits: ApiKeyLimits,
+    /// When it was created.
     pub created_at: Timestamp,
     /// From this on it opens nothing.
     pub expires_at: Option<Timestamp>,
@@ -70,11 +128,32 @@ fn read_api_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
         account_id: columns.account_id("account_id")?,
         name: columns.get("name")?,
         key_id: columns.get("key_id")?,
+        limits: read_limits(&columns)?,
         created_at: columns.time("created_at")?,
         expires_at: columns.optional_time("expires_at")?,
         last_used_at: columns.optional_time("last_used_at")?,
         revoked_at: columns.optional_time("revoked_at")?,
     })
+}
+
+fn read_limits(columns: &Columns<'_>) -> Result<ApiKeyLimits, StoreError> {
+    let words = |column: &str| -> Result<Option<Vec<String>>, StoreError> {
+        let text: Option<String> = columns.get(column)?;
+        Ok(text.map(|text| text.split(' ').map(str::to_owned).collect()))
+    };
+    let read_id = |id: String| id.parse().map_err(|error| columns.corrupt("domain_ids", &error));
+    Ok(ApiKeyLimits {
+        kind: columns.parsed("kind", ApiKeyKind::parse)?,
+        scopes: columns.id("scopes")?,
+        domain_ids: words("domain_ids")?.map(|ids| ids.into_iter().map(read_id).collect()).transpose()?,
+        origins: words("origins")?.unwrap_or_default(),
+    })
+}
+
+/// The words of a list in one column; `None` where there are none.
+fn joined<'w>(words: impl IntoIterator<Item = &'w str>) -> Option<String> {
+    let words: Vec<&str> = words.into_iter().collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 impl ReadTx {
@@ -83,10 +162,11 @@ impl ReadTx {
     /// # Errors
     /// Where the database fails.
     pub async fn list_api_keys(&mut self, account_id: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
-        let statement = Statement::new(
-            "SELECT id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at
-             FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2",
-        );
+        let statement = Statement::new(concat!(
+            "SELECT ",
+            key_columns!(),
+            " FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2"
+        ));
         self.fetch_all(statement.bind(account_number(account_id)).bind(API_KEYS_MAX))
             .await?
             .iter()
@@ -104,10 +184,8 @@ impl ReadTx {
         key_id: &str,
         secret_digest: &[u8; 32],
     ) -> Result<Option<ApiKey>, StoreError> {
-        let statement = Statement::new(
-            "SELECT id, account_id, name, key_id, secret_digest, created_at, expires_at, last_used_at, revoked_at
-             FROM api_keys WHERE key_id = $1",
-        );
+        let statement =
+            Statement::new(concat!("SELECT secret_digest, ", key_columns!(), " FROM api_keys WHERE key_id = $1"));
         let Some(row) = self.fetch_optional(statement.bind(key_id)).await? else { return Ok(None) };
         let api_key = read_api_key(&row)?;
         let stored: Vec<u8> = Columns::new(&row, "api key").get("secret_digest")?;
@@ -124,18 +202,25 @@ impl Tx {
     /// account.
     pub async fn create_api_key(&mut self, new: &NewApiKey) -> Result<ApiKey, StoreError> {
         let api_key_id = ApiKeyId::from_uuid_bytes(new_id());
-        let statement = Statement::new(
-            "INSERT INTO api_keys (id, account_id, name, key_id, secret_digest, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
-        )
+        let limits = &new.limits;
+        let domain_ids = limits.domain_ids.as_ref().map(|ids| ids.iter().map(DomainId::as_str));
+        let statement = Statement::new(concat!(
+            "INSERT INTO api_keys (id, account_id, name, key_id, secret_digest, created_at, expires_at, kind, scopes,
+               domain_ids, origins)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING ",
+            key_columns!()
+        ))
         .bind(api_key_id.as_str())
         .bind(account_number(&new.account_id))
         .bind(new.name.as_str())
         .bind(new.key_id.as_str())
         .bind(new.secret_digest.as_slice())
         .bind(self.now().as_micros())
-        .bind(new.expires_at.map(Timestamp::as_micros));
+        .bind(new.expires_at.map(Timestamp::as_micros))
+        .bind(limits.kind.as_str())
+        .bind(limits.scopes.to_string())
+        .bind(domain_ids.and_then(joined))
+        .bind(joined(limits.origins.iter().map(String::as_str)));
         let row = self
             .insert_row(statement, |constraint| match constraint {
                 Constraint::Unique => StoreError::KeyIdTaken,
@@ -154,10 +239,10 @@ impl Tx {
         account_id: &AccountId,
         api_key_id: &ApiKeyId,
     ) -> Result<ApiKey, StoreError> {
-        let statement = Statement::new(
-            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE account_id = $1 AND id = $2
-             RETURNING id, account_id, name, key_id, created_at, expires_at, last_used_at, revoked_at",
-        )
+        let statement = Statement::new(concat!(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE account_id = $1 AND id = $2 RETURNING ",
+            key_columns!()
+        ))
         .bind(account_number(account_id))
         .bind(api_key_id.as_str())
         .bind(self.now().as_micros());

@@ -14,6 +14,7 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod batched_delete;
 mod bulk;
 mod clicks;
@@ -62,7 +63,8 @@ mod versions;
 mod write_health;
 
 pub use accounts::{Account, AccountKind};
-pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
+pub use api_keys::{ApiKey, ApiKeyKind, ApiKeyLimits, KEY_ID_CHARS, NewApiKey};
+pub use audit::{AuditEntry, AuditFilter, PAGE_AUDIT_ENTRIES_MAX, StoredAuditEntry};
 pub use bulk::LINKS_PER_CALL_MAX;
 pub use clicks::{
     ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
@@ -76,8 +78,8 @@ pub use idempotency::{IDEMPOTENCY_HOURS, Idempotency};
 pub use link::{CreateOutcome, Creation, Link, LinkChange, NewLink, SlugChoice};
 pub use link_owners::LinkOwner;
 pub use link_places::LinkPlaces;
-pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
-pub use members::{Member, NewMember, Role};
+pub use list::{FILTER_DOMAINS_MAX, LinkFilter, LinkPage, PAGE_LINKS_MAX};
+pub use members::{Member, NewMember};
 pub use options::{Clock, StoreOptions};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;

@@ -12,11 +12,14 @@ use crate::tx::ReadTx;
 /// The most links of one page.
 pub const PAGE_LINKS_MAX: u32 = 1_000;
 
+/// The most domains that a filter may name.
+pub const FILTER_DOMAINS_MAX: usize = 16;
+
 /// Which links of an account to list.
 #[derive(Clone, Debug, Default)]
 pub struct LinkFilter {
-    /// Only those on this domain.
-    pub domain_id: Option<DomainId>,
+    /// Only those on these domains: at most [`FILTER_DOMAINS_MAX`], of which there is at least one.
+    pub domain_ids: Option<Vec<DomainId>>,
     /// Only those whose slug begins with this text; they come ordered by host, then by slug.
     pub slug_prefix: Option<String>,
 }
@@ -71,12 +74,15 @@ impl ReadTx {
                 (time.parse().map_err(|_| StoreError::CursorInvalid)?, id)
             }
         };
-        let statement = Statement::new(LIST_NEWEST_SQL)
-            .bind(account_number(account_id))
-            .bind(created_at)
-            .bind(id)
-            .bind(filter.domain_id.as_ref().map(domain_number))
-            .bind(limit as i64);
+        let domains = filter.domain_ids.as_deref();
+        let sql = if domains.is_some() { LIST_NEWEST_OF_DOMAINS_SQL } else { LIST_NEWEST_SQL };
+        let statement =
+            Statement::new(sql).bind(account_number(account_id)).bind(created_at).bind(id).bind(limit as i64);
+        // Names that are left over name the first domain again.
+        let statement = domains.into_iter().fold(statement, |statement, ids| {
+            let named = ids.iter().chain(std::iter::repeat(&ids[0])).take(FILTER_DOMAINS_MAX);
+            named.map(domain_number).fold(statement, Statement::bind)
+        });
         self.fetch_all(statement).await?.iter().map(read_link).collect()
     }
 
@@ -97,7 +103,7 @@ impl ReadTx {
         let after = place.as_deref().map(|place| place.split_once('/').ok_or(StoreError::CursorInvalid)).transpose()?;
         let mut links = Vec::new();
         for domain in self.list_domains(account_id).await? {
-            let is_wanted = filter.domain_id.as_ref().is_none_or(|wanted| *wanted == domain.domain_id);
+            let is_wanted = filter.domain_ids.as_ref().is_none_or(|wanted| wanted.contains(&domain.domain_id));
             let after_slug = match after {
                 Some((host, _)) if domain.host.as_str() < host => continue,
                 Some((host, slug)) if domain.host.as_str() == host => slug,
@@ -122,14 +128,23 @@ impl ReadTx {
 }
 
 /// The newest links of an account. The row comparison is what lets the index start at the cursor.
-const LIST_NEWEST_SQL: &str = concat!(
-    "SELECT ",
-    link_columns!(),
-    " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
-     WHERE l.account_id = $1 AND l.deleted_at IS NULL AND (l.created_at, l.id) < ($2, $3)
-       AND l.domain_id = coalesce($4, l.domain_id)
-     ORDER BY l.created_at DESC, l.id DESC LIMIT $5"
-);
+macro_rules! list_newest {
+    ($more:literal) => {
+        concat!(
+            "SELECT ",
+            link_columns!(),
+            " FROM links AS l JOIN domains AS d ON d.id = l.domain_id
+             WHERE l.account_id = $1 AND l.deleted_at IS NULL AND (l.created_at, l.id) < ($2, $3)",
+            $more,
+            " ORDER BY l.created_at DESC, l.id DESC LIMIT $4"
+        )
+    };
+}
+
+const LIST_NEWEST_SQL: &str = list_newest!("");
+
+const LIST_NEWEST_OF_DOMAINS_SQL: &str =
+    list_newest!(" AND l.domain_id IN ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)");
 
 /// An account's links on one domain by slug, from $3 on but for $4.
 const LIST_BY_SLUG_SQL: &str = concat!(

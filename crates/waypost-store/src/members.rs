@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
+use waypost_core::access::Role;
 use waypost_core::id::{AccountId, MemberId};
 
 use crate::dialect::Constraint;
@@ -12,36 +13,6 @@ use crate::tx::{ReadTx, Tx};
 
 /// The most members that one list gives.
 const MEMBERS_MAX: i64 = 1_000;
-
-/// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything, the account itself included.
-    Owner,
-    /// Everything but the account itself.
-    Admin,
-    /// Links and what belongs to them.
-    Editor,
-    /// Looking.
-    Viewer,
-}
-
-impl Role {
-    /// The role as text: `owner`, `admin`, `editor`, `viewer`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Editor => "editor",
-            Self::Viewer => "viewer",
-        }
-    }
-
-    /// Reads what [`Role::as_str`] writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Owner, Self::Admin, Self::Editor, Self::Viewer].into_iter().find(|role| role.as_str() == text)
-    }
-}
 
 /// A member to be made.
 #[derive(Clone, Debug)]
@@ -75,7 +46,7 @@ fn read_member(row: &AnyRow) -> Result<Member, StoreError> {
         member_id: columns.id("id")?,
         account_id: columns.account_id("account_id")?,
         email: columns.get("email")?,
-        role: columns.parsed("role", Role::parse)?,
+        role: columns.parsed("role", Role::from_name)?,
         created_at: columns.time("created_at")?,
     })
 }
@@ -113,7 +84,7 @@ impl Tx {
         .bind(member_id.as_str())
         .bind(account_number(&new.account_id))
         .bind(email.as_str())
-        .bind(new.role.as_str())
+        .bind(new.role.name())
         .bind(self.now().as_micros());
         let row = self
             .insert_row(statement, |constraint| match constraint {

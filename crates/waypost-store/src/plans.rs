@@ -9,13 +9,14 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use sqlx::{Connection, Row, SqliteConnection};
+use waypost_core::access::Role;
 use waypost_core::id::{AccountId, DomainId};
 use waypost_core::record::UtmTemplate;
 use waypost_core::{Hostname, LinkRecord, Slug};
 
 use crate::{
-    ClickStore, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role,
-    SlugChoice, Store, StoreError, StoreOptions, Tx,
+    ApiKeyLimits, AuditEntry, AuditFilter, ClickStore, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain,
+    NewLink, NewMember, NewUtmTemplate, SlugChoice, Store, StoreError, StoreOptions, Tx,
 };
 
 thread_local! {
@@ -35,6 +36,7 @@ const LARGE_TABLES: &[&str] = &[
     "idempotency_keys",
     "members",
     "api_keys",
+    "audit_entries",
     "utm_templates",
     "click_scopes",
     "s",
@@ -134,6 +136,7 @@ async fn accounts(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
         name: String::new(),
         key_id: "abcd1234".to_owned(),
         secret_digest: [7; 32],
+        limits: ApiKeyLimits::default(),
         expires_at: None,
     };
     tx.create_api_key(&key).await?;
@@ -141,6 +144,8 @@ async fn accounts(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     let revoked = tx.create_api_key(&revoked).await?;
     tx.revoke_api_key(account, &revoked.api_key_id).await?;
     tx.list_api_keys(account).await?;
+    tx.add_audit_entry(account, &AuditEntry::default()).await?;
+    tx.list_audit_entries(account, &AuditFilter::default(), 10).await?;
     tx.begin_idempotent(account, "k", &[0; 32]).await?;
     tx.finish_idempotent(account, "k", &[0; 32], (200, b"")).await?;
     tx.set_setting("name", "value").await
@@ -190,8 +195,11 @@ async fn links(tx: &mut Tx, account: &AccountId, domain: &DomainId) -> Result<()
     };
     tx.update_link(&change).await?;
     tx.link_versions(account, &link.link_id, None, 10).await?;
+    tx.link_at_version(account, &link.link_id, 1).await?;
     tx.list_links(account, &LinkFilter::default(), None, 10).await?;
-    let by_slug = LinkFilter { domain_id: None, slug_prefix: Some("d".to_owned()) };
+    let of_domain = LinkFilter { domain_ids: Some(vec![domain.clone()]), slug_prefix: None };
+    tx.list_links(account, &of_domain, None, 10).await?;
+    let by_slug = LinkFilter { domain_ids: None, slug_prefix: Some("d".to_owned()) };
     tx.list_links(account, &by_slug, None, 10).await.map(drop)
 }
 

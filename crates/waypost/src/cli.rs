@@ -1,6 +1,7 @@
 //! The command line: its commands, arguments and help texts. What each command does is in `command`, `serve`, `decide`
 //! and `transfer`. The settings that a flag can give are listed once, in `config::settings`.
 
+mod audit;
 mod clicks;
 mod sync;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use waypost_core::Hostname;
 
+pub(crate) use self::audit::AuditArgs;
 pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
 pub(crate) use self::sync::{SomeLink, SyncCommand};
 
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     /// Export, watch, audit and erase raw clicks
     #[command(subcommand)]
     Clicks(ClicksCommand),
+    /// Show who changed what, when and from where: the newest changes first
+    Audit(AuditArgs),
     /// Show whether the edges have all links, push links again, and compare
     #[command(subcommand)]
     Sync(SyncCommand),
@@ -116,6 +120,16 @@ pub(crate) enum KeyCommand {
         /// a span from now such as 90d or 12h
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
+        /// What it may be used for: links:read, links:write, stats:read, conversions:write, sync:read, admin; several are
+        /// separated by commas. Without it everything
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
+        scopes: Option<Vec<String>>,
+        /// Only links of this domain; may be given several times
+        #[arg(long, value_name = "HOST")]
+        domain: Vec<String>,
+        /// A key that pages contain, to send conversions from this origin; may be given several times
+        #[arg(long, value_name = "ORIGIN")]
+        publishable_for: Vec<String>,
         #[command(flatten)]
         client: ClientArgs,
     },

@@ -1,5 +1,6 @@
 //! The commands that call the API: what each asks for and how it shows the answer.
 
+mod audit;
 mod clicks;
 mod domain;
 mod fields;
@@ -13,6 +14,7 @@ mod server_events;
 mod sync;
 mod sync_progress;
 
+pub(crate) use audit::run_audit;
 pub(crate) use clicks::run_clicks;
 pub(crate) use domain::run_domain;
 pub(crate) use key::run_key;

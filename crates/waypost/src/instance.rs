@@ -222,6 +222,7 @@ impl Instance {
             anonymous_address_hosts: config.anonymous_address_hosts.unwrap_or(config.public_url.is_none()),
             anonymous_rate: config.anonymous_rate.0,
             api_rate: config.api_rate.0,
+            address_policy: config.clicks.addresses,
             webhook_keys: config.webhook_keys.clone(),
             spool_stats: Some(Arc::new(move || spool.stats())),
             kv: config.cloudflare.kv_settings(),

@@ -68,6 +68,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "waypost", &mut script);
             print::line(String::from_utf8(script).context("the script is not UTF-8")?.trim_end())?;
         }
+        Command::Audit(args) => block_on(command::run_audit(&args))?,
         Command::Key(command) => block_on(command::run_key(&command))?,
         Command::Link(command) => block_on(command::run_link(command))?,
         Command::Domain(command) => block_on(command::run_domain(&command))?,

@@ -84,6 +84,26 @@ impl Fields {
         }
     }
 
+    /// A list of at most `max` strings. `null` and absence are `None`.
+    pub fn strings(&mut self, field: &str, max: usize) -> Option<Vec<String>> {
+        let values = match self.take(field) {
+            None | Some(Value::Null) => return None,
+            Some(Value::Array(values)) if values.len() <= max => values,
+            Some(_) => {
+                self.refuse(FieldError::invalid(field, &format!("a list of at most {max} strings, or null")));
+                return None;
+            }
+        };
+        let mut strings = Vec::with_capacity(values.len());
+        for (place, value) in values.into_iter().enumerate() {
+            match value {
+                Value::String(text) if !text.contains('\0') => strings.push(text),
+                _ => self.refuse(FieldError::invalid(format!("{field}[{place}]"), "a string without NUL characters")),
+            }
+        }
+        Some(strings)
+    }
+
     /// An instant, as people write it. `null` and absence are `None`.
     pub fn time(&mut self, field: &str) -> Option<Timestamp> {
         let text = self.text(field)?;

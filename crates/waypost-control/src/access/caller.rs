@@ -1,12 +1,16 @@
-//! Who sends a request: the local operator, the holder of an API key, or an unknown client.
+//! Who sends a request, and what they may do: the local operator, or the holder of an API key.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use waypost_api::ProblemCode;
-use waypost_core::id::AccountId;
-use waypost_store::StoreError;
+use waypost_core::access::{Role, Scope, Scopes};
+use waypost_core::id::{AccountId, DomainId};
+use waypost_store::{ApiKeyLimits, StoreError};
 
+use crate::access::audit::Author;
 use crate::access::key_text::ApiKeyText;
+use crate::access::operation::{Operation, Reach};
 use crate::app::{App, monotonic_now};
 use crate::problem::Problem;
 
@@ -16,7 +20,7 @@ pub enum OperatorsAccount {
     /// Those of the instance's own account.
     #[default]
     Default,
-    /// Those that were made without a key.
+    /// Those that were created without a key.
     Anonymous,
 }
 
@@ -25,11 +29,32 @@ pub enum OperatorsAccount {
 pub struct Caller {
     /// The account whose things are asked for.
     pub account_id: AccountId,
-    /// What the version rows say of who made a change.
-    pub(crate) changed_by: String,
-    pub(crate) is_operator: bool,
+    /// What the versions of links and the audit log say of who made a change.
+    pub(crate) author: Author,
+    grant: Grant,
+    /// Whether the account is the instance's own.
+    is_default_account: bool,
     /// By which a key is looked up again; the operator needs none.
     pub(crate) proof: Option<KeyProof>,
+}
+
+/// What a caller may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Grant {
+    /// Everything.
+    Operator,
+    /// What a role may do.
+    #[allow(dead_code, reason = "people sign in with the next change")]
+    Role(Role),
+    /// What an API key is for.
+    Key(KeyGrant),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KeyGrant {
+    scopes: Scopes,
+    /// The domains whose links it may use; `None` for all.
+    domain_ids: Option<Vec<DomainId>>,
 }
 
 /// What says that a key still opens: the part that finds it, and the digest of all of it.
@@ -61,17 +86,18 @@ impl App {
         };
         Caller {
             account_id: account.account_id.clone(),
-            changed_by: "operator".to_owned(),
-            is_operator: true,
+            author: Author { id: "operator".to_owned(), name: None, address: None },
+            grant: Grant::Operator,
+            is_default_account: self.is_default_account(&account.account_id),
             proof: None,
         }
     }
 
-    /// The holder of this API key.
+    /// The holder of this API key, whose request comes from this address.
     ///
     /// # Errors
     /// Where the key opens nothing, has made too many requests, or the database fails.
-    pub async fn holder_of_key(&self, key: &str) -> Result<Caller, Problem> {
+    pub async fn holder_of_key(&self, key: &str, address: Option<IpAddr>) -> Result<Caller, Problem> {
         let key = ApiKeyText::parse(key).ok_or_else(key_refused)?;
         let mut tx = self.store.read("authenticate").await?;
         let found = tx.authenticate_api_key(key.key_id(), &key.digest()).await?.ok_or_else(key_refused)?;
@@ -82,10 +108,17 @@ impl App {
             let id = found.api_key_id.as_str().to_owned();
             throttle.take(id, monotonic_now()).map_err(Problem::rate_limited)?;
         }
+        let ApiKeyLimits { kind: _, scopes, domain_ids, origins: _ } = found.limits;
+        let address = address.and_then(|address| self.settings.address_policy.kept(address));
         Ok(Caller {
+            author: Author {
+                id: found.api_key_id.as_str().to_owned(),
+                name: Some(found.name).filter(|name| !name.is_empty()),
+                address: address.map(|address| address.to_string()),
+            },
+            grant: Grant::Key(KeyGrant { scopes, domain_ids }),
+            is_default_account: self.is_default_account(&found.account_id),
             account_id: found.account_id,
-            changed_by: found.api_key_id.as_str().to_owned(),
-            is_operator: false,
             proof: Some(KeyProof { key_id: found.key_id, digest: key.digest() }),
         })
     }
@@ -95,33 +128,88 @@ impl App {
         let mut tx = self.store.read("look_at_key").await?;
         Ok(tx.authenticate_api_key(&proof.key_id, &proof.digest).await?.is_some())
     }
+
+    fn is_default_account(&self, account_id: &AccountId) -> bool {
+        *account_id == self.setup.default_account.account_id
+    }
 }
 
 impl Caller {
-    /// Refuses all but the operator.
+    /// Refuses an operation that the caller may not do. Every use case asks this first.
     ///
     /// # Errors
-    /// `forbidden`.
-    pub fn require_operator(&self) -> Result<(), Problem> {
-        if self.is_operator {
-            return Ok(());
+    /// `forbidden`, which says what it takes.
+    pub fn may(&self, operation: Operation) -> Result<(), Problem> {
+        let takes = operation.requirement();
+        let is_reached = match takes.reach {
+            Reach::Account => true,
+            Reach::Instance => self.is_default_account,
+            Reach::Operator => false,
+        };
+        match &self.grant {
+            Grant::Operator => Ok(()),
+            Grant::Role(_) | Grant::Key(_) if !is_reached => Err(forbidden(not_reached(takes.reach))),
+            Grant::Role(role) if *role < takes.role => {
+                Err(forbidden(format!("this takes the role {}, and yours is {}", takes.role.name(), role.name())))
+            }
+            Grant::Key(grant) if !grant.scopes.allows(takes.scope) => {
+                Err(forbidden(missing_scope(takes.scope, grant.scopes)))
+            }
+            Grant::Role(_) | Grant::Key(_) => Ok(()),
         }
-        let detail = "no API key may do this, only the operator of the instance: run the command `waypost` on the server's machine, \
-                      without --server (or ask the local socket `control.sock` of the data folder)";
-        Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
-    /// Refuses those who have no business with the instance as a whole: all but the operator and the default account.
+    /// Whether the caller may use links of this domain.
+    pub(crate) fn reaches_domain(&self, domain_id: &DomainId) -> bool {
+        self.domain_limit().is_none_or(|domain_ids| domain_ids.contains(domain_id))
+    }
+
+    /// The domains whose links the caller may use; `None` for all of the account.
+    pub(crate) fn domain_limit(&self) -> Option<&[DomainId]> {
+        match &self.grant {
+            Grant::Key(grant) => grant.domain_ids.as_deref(),
+            Grant::Operator | Grant::Role(_) => None,
+        }
+    }
+
+    /// Refuses those who may use a part of the account only.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn require_instance(&self, app: &App) -> Result<(), Problem> {
-        if self.is_operator || self.account_id == app.setup.default_account.account_id {
-            return Ok(());
+    pub(crate) fn require_whole_account(&self) -> Result<(), Problem> {
+        match self.domain_limit() {
+            None => Ok(()),
+            Some(_) => {
+                let detail = "this concerns the whole account, and the API key is limited to some of its domains: name one of \
+                              these or a link there, or use another key";
+                Err(forbidden(detail))
+            }
         }
-        let detail = "this takes the operator of the instance, or an API key of its default account";
-        Err(Problem::new(ProblemCode::Forbidden, detail))
     }
+}
+
+fn forbidden(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemCode::Forbidden, detail)
+}
+
+fn not_reached(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Account => "this is of another account",
+        Reach::Instance => "this takes the operator of the instance, or an API key of its default account",
+        Reach::Operator => {
+            "no API key may do this, only the operator of the instance: run the command `waypost` on the server's machine, \
+             without --server (or ask the local socket `control.sock` of the data folder)"
+        }
+    }
+}
+
+fn missing_scope(scope: Scope, scopes: Scopes) -> String {
+    let has: Vec<&str> = scopes.iter().map(Scope::name).collect();
+    format!(
+        "this takes an API key with the scope {}, and this one has {}: create another key",
+        scope.name(),
+        has.join(", ")
+    )
 }
 
 /// 401: nobody is told what is wrong with a key.

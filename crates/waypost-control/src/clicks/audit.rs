@@ -8,6 +8,8 @@ use waypost_api::clicks::{AuditTotals, ClickAudit, EpochAudit, LostClicks, Spool
 use waypost_spool::SpoolStats;
 use waypost_store::ClickAudit as StoredAudit;
 
+use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -16,7 +18,8 @@ impl App {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn audit_clicks(&self) -> Result<ClickAudit, Problem> {
+    pub async fn audit_clicks(&self, caller: &Caller) -> Result<ClickAudit, Problem> {
+        caller.may(Operation::AuditClicks)?;
         // In this order: what moves on from one number to the next meanwhile is then seen twice and never not at all.
         let spool = self.spool_stats();
         let status = self.clicks.status();

@@ -9,6 +9,7 @@ use waypost_jobs::Chain;
 use waypost_store::{ClickPage as StoredPage, RawQuery};
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -36,6 +37,7 @@ impl App {
     /// # Errors
     /// Where the page is too large, there is no such link, the cursor is none, or the database fails.
     pub async fn list_clicks(&self, caller: &Caller, asked: ListClicks) -> Result<ClickPage, Problem> {
+        caller.may(Operation::ReadClicks)?;
         let limit = asked.limit.unwrap_or(PAGE_CLICKS);
         if limit > PAGE_CLICKS_MAX {
             let detail = format!("a page has at most {PAGE_CLICKS_MAX} clicks; format=ndjson gives them all at once");
@@ -52,6 +54,7 @@ impl App {
     /// # Errors
     /// Where there is no such link, the cursor is none, or the database fails.
     pub async fn export_clicks(self: &Arc<Self>, caller: &Caller, asked: ListClicks) -> Result<ClickPages, Problem> {
+        caller.may(Operation::ReadClicks)?;
         let left = asked.limit.unwrap_or(usize::MAX);
         let query = self.raw_query(caller, asked, left.min(EXPORT_CLICKS)).await?;
         let first = Some(self.click_store().raw_clicks(&query).await?);
@@ -61,7 +64,10 @@ impl App {
     async fn raw_query(&self, caller: &Caller, asked: ListClicks, limit: usize) -> Result<RawQuery, Problem> {
         let link_id = match &asked.link_id {
             Some(id) => Some(self.known_link_id(caller, id).await?),
-            None => None,
+            None => {
+                caller.require_whole_account()?;
+                None
+            }
         };
         let account_id = caller.account_id.clone();
         Ok(RawQuery { account_id, link_id, from: asked.from, to: asked.to, limit, cursor: asked.cursor })

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use waypost_api::clicks::FollowClicks;
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::clicks::feeds::{FeedEvent, WantedClicks};
 use crate::problem::Problem;
@@ -18,9 +19,13 @@ impl App {
         caller: &Caller,
         asked: FollowClicks,
     ) -> Result<mpsc::Receiver<FeedEvent>, Problem> {
+        caller.may(Operation::ReadClicks)?;
         let link_id = match &asked.link_id {
             Some(id) => Some(self.known_link_id(caller, id).await?),
-            None => None,
+            None => {
+                caller.require_whole_account()?;
+                None
+            }
         };
         let wanted = WantedClicks { account_id: caller.account_id.clone(), link_id, classes: asked.classes };
         self.feeds.open(wanted, self.clicks.subscribe())

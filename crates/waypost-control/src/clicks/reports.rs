@@ -12,9 +12,10 @@ use waypost_core::domain::HostnameError;
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::{Hostname, Timestamp};
 use waypost_rollup::{Dimension, Interval, Report, ReportQuery, ReportRow, Scope};
-use waypost_store::{Link, ReportError};
+use waypost_store::{Link, LinkOwner, ReportError};
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::links::parse_link_id;
 use crate::problem::Problem;
@@ -25,6 +26,7 @@ impl App {
     /// # Errors
     /// Where there is no such link or domain, the question has no answer, or the database fails.
     pub async fn report(&self, caller: &Caller, asked: GetReport) -> Result<api::Report, Problem> {
+        caller.may(Operation::ReadClicks)?;
         let (scope, mut view) = self.resolve(caller, &asked).await?;
         let query = ReportQuery {
             scope,
@@ -60,10 +62,14 @@ impl App {
         let mut view = understood(asked);
         let account_id = caller.account_id.clone();
         let scope = match &asked.scope {
-            AskedScope::Account => Scope::Account(account_id),
+            AskedScope::Account => {
+                caller.require_whole_account()?;
+                Scope::Account(account_id)
+            }
             AskedScope::Domain(host) => {
                 let host = Hostname::parse(host).map_err(|error| Problem::of_fields(vec![not_a_host(&error)]))?;
                 let domain = self.domain_for(&account_id, Some(&host)).await;
+                let domain = domain.filter(|domain| caller.reaches_domain(&domain.domain_id));
                 let domain = domain.ok_or_else(|| Problem::not_found("domain"))?;
                 view.domain = Some(host.into());
                 // Clicks carry the name under which edges keep a domain.
@@ -88,8 +94,10 @@ impl App {
     pub(crate) async fn known_link_id(&self, caller: &Caller, id: &str) -> Result<LinkId, Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("known_link").await?;
-        let versions = tx.link_versions(&caller.account_id, &link_id, None, 1).await?;
-        if versions.is_empty() { Err(Problem::not_found("link")) } else { Ok(link_id) }
+        let owners = tx.link_owners(std::slice::from_ref(&link_id)).await?;
+        let is_theirs =
+            |owner: &LinkOwner| owner.account_id == caller.account_id && caller.reaches_domain(&owner.domain_id);
+        if owners.iter().any(is_theirs) { Ok(link_id) } else { Err(Problem::not_found("link")) }
     }
 
     /// What the links of these rows are called; nothing of those that are gone.

@@ -6,6 +6,7 @@ use waypost_api::short_url::{ShortUrl, bad_url};
 use waypost_core::LinkRecord;
 use waypost_store::{CreateOutcome, NewLink, SlugChoice};
 
+use crate::access::audit::Author;
 use crate::access::throttle::AddressKey;
 use crate::app::{App, monotonic_now};
 use crate::links::check::{Rules, check_destination};
@@ -52,7 +53,7 @@ impl App {
             dedupe_key: Some(destination),
             created_at: None,
         };
-        let mut made = self.create_queue.create(vec![new], "anonymous".to_owned()).await?;
+        let mut made = self.create_queue.create(vec![new], Author::anonymous()).await?;
         let url_key = match made.outcomes.pop() {
             Some(CreateOutcome::Created { slug, .. } | CreateOutcome::Existing { slug, .. }) => slug,
             other => return Err(Problem::internal("shortening a URL", &format!("{other:?}"))),

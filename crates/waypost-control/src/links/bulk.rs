@@ -9,7 +9,9 @@ use waypost_api::link::{
 use waypost_core::id::DomainId;
 use waypost_store::{CreateOutcome, Domain, Link, NewLink, ReadTx};
 
+use crate::access::audit::created_links;
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::existing::{Wanted, find_existing};
@@ -46,6 +48,7 @@ impl App {
         asked: CreateLinks<'_>,
         request: &Repeatable,
     ) -> Result<Done<BulkResults>, Problem> {
+        caller.may(Operation::CreateLink)?;
         let CreateLinks { links, dry_run, if_exists } = asked;
         let parsed: Vec<_> = links.into_iter().map(parse_item).collect();
         let domains = self.domains_of(caller, &parsed).await;
@@ -90,7 +93,10 @@ impl App {
         let done = match request.answered(&mut tx).await? {
             Some(before) => before,
             None => {
-                let outcomes = tx.create_links(new_links, Some(&caller.changed_by)).await?;
+                let outcomes = tx.create_links(new_links, Some(&caller.author.id)).await?;
+                if let Some(changed) = created_links(&outcomes) {
+                    caller.record(&mut tx, Operation::CreateLink, changed).await?;
+                }
                 let outcomes = outcomes.into_iter().map(|outcome| (outcome, None)).collect();
                 let how = How { dry_run: false, if_exists: IfExists::Error };
                 let results = self.settle(caller, checked, outcomes, (hosts, how)).await;
@@ -117,10 +123,10 @@ impl App {
         if how.dry_run {
             // Dropping the transaction undoes it.
             let mut tx = self.store.begin("create_links_dry_run").await?;
-            let outcomes = tx.create_links(&new_links, Some(&caller.changed_by)).await?;
+            let outcomes = tx.create_links(&new_links, Some(&caller.author.id)).await?;
             return with_existing(&mut tx, caller, outcomes, domains, looks).await;
         }
-        let made = self.create_queue.create(new_links, caller.changed_by.clone()).await?;
+        let made = self.create_queue.create(new_links, caller.author.clone()).await?;
         self.wait_for_edge(made.sequence).await?;
         let all_made = made.outcomes.iter().all(|outcome| matches!(outcome, CreateOutcome::Created { .. }));
         if all_made || !looks {

@@ -16,6 +16,8 @@ use waypost_core::Timestamp;
 use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
 use waypost_sync::{FreshRecords, TableSync};
 
+use crate::access::audit::{Author, created_links};
+use crate::access::operation::Operation;
 use crate::problem::Problem;
 
 /// Orders that wait. Past them callers wait before they are taken in.
@@ -42,7 +44,7 @@ pub(crate) struct Made {
 #[derive(Debug)]
 struct Order {
     links: Vec<NewLink<'static>>,
-    changed_by: String,
+    author: Author,
     /// Since when it waits.
     since: Instant,
     reply: oneshot::Sender<Result<Made, Problem>>,
@@ -60,7 +62,7 @@ struct Batch {
 #[derive(Debug)]
 struct Part {
     links: Range<usize>,
-    changed_by: String,
+    author: Author,
     since: Instant,
     reply: oneshot::Sender<Result<Made, Problem>>,
 }
@@ -79,12 +81,12 @@ impl CreateQueue {
     }
 
     /// Makes at most [`LINKS_PER_CALL_MAX`] links, all committed or none.
-    pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, changed_by: String) -> Result<Made, Problem> {
+    pub(crate) async fn create(&self, links: Vec<NewLink<'static>>, author: Author) -> Result<Made, Problem> {
         let (reply, made) = oneshot::channel();
         let closed = |()| Problem::new(ProblemCode::Unavailable, "the instance is shutting down").retry_after(1);
         let broken = |_| Problem::internal("creating links", &"the task that creates them ended unexpectedly");
         let since = Instant::now();
-        self.orders.send(Order { links, changed_by, since, reply }).await.map_err(|_| closed(()))?;
+        self.orders.send(Order { links, author, since, reply }).await.map_err(|_| closed(()))?;
         made.await.map_err(broken)?
     }
 }
@@ -113,15 +115,15 @@ async fn make(batch: Batch, store: &Store, sync: &TableSync) {
 impl Batch {
     fn add(&mut self, order: Order) {
         let begin = self.links.len();
-        let Order { links, changed_by, since, reply } = order;
+        let Order { links, author, since, reply } = order;
         self.links.extend(links);
-        self.orders.push(Part { links: begin..self.links.len(), changed_by, since, reply });
+        self.orders.push(Part { links: begin..self.links.len(), author, since, reply });
     }
 
     /// Makes all orders together; where that fails for another reason than an absent database, each on its own, so
     /// that nobody pays for another's order.
     async fn make(self, store: &Store, sync: &TableSync) {
-        let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), part.changed_by.as_str())).collect();
+        let parts: Vec<_> = self.orders.iter().map(|part| (part.links.clone(), &part.author)).collect();
         let since = self.orders.iter().map(|part| part.since).min().unwrap_or_else(Instant::now);
         match make_together(store, since, &self.links, &parts).await {
             Ok((mut made, places)) => {
@@ -141,7 +143,7 @@ impl Batch {
             Err(_) => {
                 for part in self.orders {
                     let alone = &self.links[part.links.clone()];
-                    let orders = [(0..alone.len(), part.changed_by.as_str())];
+                    let orders = [(0..alone.len(), &part.author)];
                     let made = make_together(store, part.since, alone, &orders).await;
                     let _ = part.reply.send(made.map(|(made, _)| made).map_err(Problem::from));
                 }
@@ -154,13 +156,19 @@ async fn make_together(
     store: &Store,
     since: Instant,
     links: &[NewLink<'static>],
-    parts: &[(Range<usize>, &str)],
+    parts: &[(Range<usize>, &Author)],
 ) -> Result<(Made, LinkPlaces), StoreError> {
     let mut tx = store.begin_since("create_links", since).await?;
     let places = tx.link_places(links).await?;
     let mut outcomes = Vec::with_capacity(links.len());
-    for (call, changed_by) in calls(parts) {
-        outcomes.extend(tx.create_links_at(&places, &links[call], Some(changed_by)).await?);
+    for (call, author) in calls(parts) {
+        outcomes.extend(tx.create_links_at(&places, &links[call], Some(author)).await?);
+    }
+    for (range, author) in parts {
+        if let Some(changed) = outcomes.get(range.clone()).and_then(created_links) {
+            let account_id = &links[range.start].account_id;
+            tx.add_audit_entry(account_id, &author.entry(Operation::CreateLink, changed)).await?;
+        }
     }
     let created = outcomes.iter().filter(|outcome| matches!(outcome, CreateOutcome::Created { .. })).count() as u64;
     let sequence = match places.outbox_last() {
@@ -180,14 +188,14 @@ fn fresh_records(links: Vec<NewLink<'static>>, made: &Made, places: &LinkPlaces)
 }
 
 /// Joins orders of one maker that stand side by side, as far as one call of the store takes them.
-fn calls<'p>(parts: &[(Range<usize>, &'p str)]) -> Vec<(Range<usize>, &'p str)> {
+fn calls<'p>(parts: &[(Range<usize>, &'p Author)]) -> Vec<(Range<usize>, &'p str)> {
     let mut calls: Vec<(Range<usize>, &str)> = Vec::new();
-    for (links, changed_by) in parts {
+    for (links, Author { id, .. }) in parts {
         match calls.last_mut() {
-            Some((call, maker)) if maker == changed_by && links.end - call.start <= LINKS_PER_CALL_MAX => {
+            Some((call, maker)) if maker == id && links.end - call.start <= LINKS_PER_CALL_MAX => {
                 call.end = links.end;
             }
-            Some(_) | None => calls.push((links.clone(), changed_by)),
+            Some(_) | None => calls.push((links.clone(), id)),
         }
     }
     calls
@@ -199,7 +207,9 @@ mod tests {
 
     #[test]
     fn orders_are_joined_by_maker_up_to_a_call() {
-        let joined = calls(&[(0..1, "a"), (1..2, "a"), (2..3, "b"), (3..4, "a"), (4..1_003, "a"), (1_003..1_004, "a")]);
+        let author = |id: &str| Author { id: id.to_owned(), name: None, address: None };
+        let (a, b) = (author("a"), author("b"));
+        let joined = calls(&[(0..1, &a), (1..2, &a), (2..3, &b), (3..4, &a), (4..1_003, &a), (1_003..1_004, &a)]);
         assert_eq!(joined, [(0..2, "a"), (2..3, "b"), (3..1_003, "a"), (1_003..1_004, "a")]);
         assert!(calls(&[]).is_empty());
     }

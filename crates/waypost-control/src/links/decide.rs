@@ -7,6 +7,7 @@ use waypost_core::wire::decide_record;
 use waypost_store::OutboxEntry;
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -16,6 +17,7 @@ impl App {
     /// # Errors
     /// Where there is no such link, its record cannot be followed, or the database fails.
     pub async fn decide_link(&self, caller: &Caller, id: &str, input: DecideLink) -> Result<Box<RawValue>, Problem> {
+        caller.may(Operation::Decide)?;
         let link = self.stored_link(caller, id).await?;
         // As edges have it: with the account's UTM templates.
         let entry = OutboxEntry {
@@ -27,14 +29,15 @@ impl App {
         };
         let records = self.store.read("decide_link").await?.edge_records(&[entry]).await?;
         let record = records.records.into_iter().find_map(|record| record.record).unwrap_or(link.record);
-        self.decide_record(&DecideRecord { record, skipped: Vec::new(), input })
+        self.decide_record(caller, &DecideRecord { record, skipped: Vec::new(), input })
     }
 
     /// What a record answers to a visit: the document that every edge would give.
     ///
     /// # Errors
     /// Where the record cannot be followed.
-    pub fn decide_record(&self, input: &DecideRecord) -> Result<Box<RawValue>, Problem> {
+    pub fn decide_record(&self, caller: &Caller, input: &DecideRecord) -> Result<Box<RawValue>, Problem> {
+        caller.may(Operation::Decide)?;
         let visit = input.input.visit.as_visit();
         let record = (&input.record, input.skipped.as_slice());
         let decision = decide_record(record, &visit, self.schemes(), input.input.trace);

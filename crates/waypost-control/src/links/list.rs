@@ -6,6 +6,7 @@ use waypost_core::Slug;
 use waypost_store::LinkFilter;
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -17,6 +18,7 @@ impl App {
     /// # Errors
     /// Where there is no such domain, the cursor is none, or the database fails.
     pub async fn list_links(&self, caller: &Caller, asked: &ListLinks) -> Result<LinkPage, Problem> {
+        caller.may(Operation::ReadLinks)?;
         let domain = match &asked.domain {
             None => None,
             Some(host) => Some(
@@ -28,7 +30,10 @@ impl App {
         let folds = domain.as_ref().is_some_and(|domain| domain.case_insensitive);
         let slug = asked.slug.as_deref().map(|slug| as_stored(slug, folds));
         let filter = LinkFilter {
-            domain_id: domain.map(|domain| domain.domain_id),
+            domain_ids: match domain {
+                Some(domain) => Some(vec![domain.domain_id]),
+                None => caller.domain_limit().map(<[_]>::to_vec),
+            },
             slug_prefix: slug.clone().or_else(|| asked.slug_prefix.clone()),
         };
         let limit = asked.limit.unwrap_or(PAGE_LINKS);

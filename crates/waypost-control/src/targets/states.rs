@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tokio::sync::mpsc;
 use waypost_api::ProblemCode;
 use waypost_api::sync::{
@@ -18,10 +19,12 @@ use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState};
 use waypost_sync::{ComparedLinks, compile_record};
 
+use crate::access::audit::Changed;
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
-use crate::links::parse_link_id;
+use crate::links::{Precondition, find_link, parse_link_id};
 use crate::problem::Problem;
 use crate::targets::view::{
     TargetFacts, link_state, outside_overview, overview, table_overview, table_state, target_state,
@@ -50,12 +53,21 @@ impl App {
     ///
     /// # Errors
     /// Where there is no such target, or a comparison runs already.
-    pub fn verify_sync(&self, asked: VerifySync) -> Result<mpsc::Receiver<Vec<VerifyLine>>, Problem> {
+    pub async fn verify_sync(
+        &self,
+        caller: &Caller,
+        asked: VerifySync,
+    ) -> Result<mpsc::Receiver<Vec<VerifyLine>>, Problem> {
+        caller.may(Operation::ChangeSync)?;
         let target = self.outside_target()?;
         let (Some(client), Some(outbox)) = (self.kv().cloned(), self.outbox.clone()) else {
             return Err(Problem::internal("comparing", &"there is no client"));
         };
         let (store, table) = (self.store.clone(), Arc::clone(&self.table));
+        if asked.repair {
+            let changed = Changed::done(None, &json!({ "target": target, "repair": true }));
+            self.record_ahead(caller, Operation::ChangeSync, changed).await?;
+        }
         let links = ComparedLinks { store, table, target, client, outbox };
         self.verifier.start(links, asked).ok_or_else(|| {
             let detail = "this server is comparing already; wait for the end of that";
@@ -68,9 +80,14 @@ impl App {
     /// # Errors
     /// Where there is no such link, or the database fails.
     pub async fn link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSync, Problem> {
+        caller.may(Operation::ReadLinkSync)?;
+        self.read_link_sync(caller, id).await
+    }
+
+    async fn read_link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSync, Problem> {
         let link_id = parse_link_id(id)?;
         let mut tx = self.store.read("link_sync").await?;
-        let link = tx.get_link(&caller.account_id, &link_id).await?.ok_or_else(|| Problem::not_found("link"))?;
+        let link = find_link(&mut tx, caller, &link_id, &Precondition::None).await?;
         let mut targets = vec![self.state_of_table(&mut tx, &link).await?];
         let key = key_of(&link);
         for target in self.outside_targets() {
@@ -85,14 +102,17 @@ impl App {
     /// # Errors
     /// As [`App::link_sync`].
     pub async fn retry_link_sync(&self, caller: &Caller, id: &str) -> Result<LinkSync, Problem> {
+        caller.may(Operation::RetryLinkSync)?;
         let key = key_of(&self.stored_link(caller, id).await?);
         for target in self.outside_targets() {
             let mut tx = self.store.begin("retry_link_sync").await?;
             tx.retry_sync(*target, &SyncSelection::Key(key.clone())).await?;
+            let changed = Changed::done(Some(id), &json!({ "target": target }));
+            caller.record(&mut tx, Operation::RetryLinkSync, changed).await?;
             tx.commit().await?;
         }
         self.wake_outbox();
-        self.link_sync(caller, id).await.map_err(Problem::after_change)
+        self.read_link_sync(caller, id).await.map_err(Problem::after_change)
     }
 
     /// Has tried again what failed, of the caller's account or for those who run the instance of all; or all links.
@@ -106,7 +126,9 @@ impl App {
         retry: RetrySync,
         request: &Repeatable,
     ) -> Result<Done<Retried>, Problem> {
-        let is_instance = caller.require_instance(self);
+        caller.may(Operation::RetryLinkSync)?;
+        caller.require_whole_account()?;
+        let is_instance = caller.may(Operation::ChangeSync);
         if matches!(retry, RetrySync::Refill) {
             is_instance.clone()?;
         }
@@ -121,6 +143,7 @@ impl App {
             RetrySync::Failed => tx.retry_sync(target, &SyncSelection::FailedOf(caller.account_id.clone())).await?,
         };
         let retried = Retried { target, retried };
+        caller.record(&mut tx, Operation::ChangeSync, Changed::done(None, &retried)).await?;
         request.remember(&mut tx, &retried).await?;
         tx.commit().await?;
         self.wake_outbox();
@@ -132,6 +155,8 @@ impl App {
     /// # Errors
     /// Where there is no such target, or the database fails.
     pub async fn list_behind(&self, caller: &Caller, asked: &ListBehind) -> Result<BehindPage, Problem> {
+        caller.may(Operation::ReadLinkSync)?;
+        caller.require_whole_account()?;
         let target = match (asked.target, self.outside_target()) {
             (_, Ok(target)) => target,
             (Some(_), Err(problem)) => return Err(problem),
@@ -188,7 +213,8 @@ impl App {
     ///
     /// # Errors
     /// Where the table cannot be read, or the database fails.
-    pub async fn sync_overview(&self, with_synced: bool) -> Result<SyncOverview, Problem> {
+    pub async fn sync_overview(&self, caller: &Caller, with_synced: bool) -> Result<SyncOverview, Problem> {
+        caller.may(Operation::ReadSync)?;
         let stats = self.table.stats().map_err(|error| Problem::internal("looking at the link table", &error))?;
         let mut tx = self.store.read("sync_overview").await?;
         let behind = tx.outbox_last().await?.saturating_sub(self.table.cursor());

@@ -4,6 +4,7 @@ use waypost_api::clicks::{ListRefused, RefusedEvent, RefusedPage};
 use waypost_store::StoredRefusal;
 
 use crate::access::caller::Caller;
+use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -13,7 +14,7 @@ impl App {
     /// # Errors
     /// Where the caller may not, the cursor is none, or the database fails.
     pub async fn list_refused_clicks(&self, caller: &Caller, asked: &ListRefused) -> Result<RefusedPage, Problem> {
-        caller.require_instance(self)?;
+        caller.may(Operation::AuditClicks)?;
         let page = self.click_store().refused_events(asked.cursor.as_deref(), asked.limit).await?;
         let view = |StoredRefusal { received_at, refused }| RefusedEvent {
             received_at,

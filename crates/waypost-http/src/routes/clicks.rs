@@ -44,8 +44,7 @@ pub(super) async fn follow_clicks(
 }
 
 pub(super) async fn audit_clicks(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
-    caller.require_instance(&app)?;
-    Ok(json(StatusCode::OK, &app.audit_clicks().await?))
+    Ok(json(StatusCode::OK, &app.audit_clicks(&caller).await?))
 }
 
 pub(super) async fn list_refused_clicks(

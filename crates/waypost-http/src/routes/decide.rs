@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use waypost_api::decide::{DecideLink, DecideRecord};
-use waypost_control::{App, Caller};
+use waypost_control::{App, Caller, Operation};
 
 use crate::answer::{Refusal, json_once};
 use crate::idempotency::RequestKey;
@@ -21,6 +21,7 @@ pub(super) async fn decide_link(
     key: RequestKey,
     request: Request,
 ) -> Result<Response, Refusal> {
+    caller.may(Operation::Decide)?;
     let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let work = async { app.decide_link(&caller, &id, DecideLink::read(body, waypost_jobs::now())?).await };
@@ -34,8 +35,9 @@ pub(super) async fn decide_record(
     key: RequestKey,
     request: Request,
 ) -> Result<Response, Refusal> {
+    caller.may(Operation::Decide)?;
     let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
-    let work = async { app.decide_record(&DecideRecord::read(body, waypost_jobs::now())?) };
+    let work = async { app.decide_record(&caller, &DecideRecord::read(body, waypost_jobs::now())?) };
     Ok(json_once(StatusCode::OK, &app.answer_once(&request, work).await?))
 }

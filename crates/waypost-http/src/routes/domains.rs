@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use waypost_api::domain::{CreateDomain, UpdateDomain};
-use waypost_control::{App, Caller};
+use waypost_control::{App, Caller, Operation};
 
 use crate::answer::{Refusal, json, json_once};
 use crate::idempotency::RequestKey;
@@ -24,7 +24,7 @@ pub(super) async fn create_domain(
     key: RequestKey,
     request: Request,
 ) -> Result<Response, Refusal> {
-    caller.require_operator()?;
+    caller.may(Operation::CreateDomain)?;
     let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     Ok(json_once(StatusCode::CREATED, &app.create_domain(&caller, CreateDomain::read(body)?, &request).await?))
@@ -37,7 +37,7 @@ pub(super) async fn update_domain(
     PathId(id): PathId,
     request: Request,
 ) -> Result<Response, Refusal> {
-    caller.require_operator()?;
+    caller.may(Operation::UpdateDomain)?;
     let change = UpdateDomain::read(read_json(request, settings.body_bytes_max).await?)?;
     Ok(json(StatusCode::OK, &app.update_domain(&caller, &id, change).await?))
 }

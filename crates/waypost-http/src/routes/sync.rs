@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use waypost_api::Format;
 use waypost_api::read::QueryPairs;
 use waypost_api::sync::{GetSync, ListBehind, RetrySync, VerifyLine, VerifySync};
-use waypost_control::{App, Caller};
+use waypost_control::{App, Caller, Operation};
 
 use crate::answer::{Refusal, json, json_once, typed};
 use crate::idempotency::RequestKey;
@@ -34,6 +34,7 @@ pub(super) async fn retry_link_sync(
     PathId(id): PathId,
     key: RequestKey,
 ) -> Result<Response, Refusal> {
+    caller.may(Operation::RetryLinkSync)?;
     let request = key.with_bytes(&caller, b"");
     let work = app.retry_link_sync(&caller, &id);
     Ok(json_once(StatusCode::ACCEPTED, &app.answer_once(&request, work).await?))
@@ -45,8 +46,7 @@ pub(super) async fn get_sync(
     pairs: QueryPairs,
 ) -> Result<Response, Refusal> {
     let GetSync { synced } = GetSync::read(pairs)?;
-    caller.require_instance(&app)?;
-    Ok(json(StatusCode::OK, &app.sync_overview(synced).await?))
+    Ok(json(StatusCode::OK, &app.sync_overview(&caller, synced).await?))
 }
 
 pub(super) async fn list_behind(
@@ -79,10 +79,10 @@ pub(super) async fn verify_sync(
     let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let asked = VerifySync::read(body)?;
-    caller.require_instance(&app)?;
+    caller.may(Operation::ChangeSync)?;
     // What it finds is too long to be remembered, and repairing twice is repairing once: it runs again.
     app.claim_key(&request).await?;
-    let body = lines_body(app.verify_sync(asked)?);
+    let body = lines_body(app.verify_sync(&caller, asked).await?);
     Ok(typed(Format::Ndjson.media_type(), while_allowed(&app, &caller, body, Ending::Cut)))
 }
 

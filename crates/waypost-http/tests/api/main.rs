@@ -4,6 +4,7 @@
 
 mod anonymous;
 mod as_written;
+mod audit;
 mod browsers;
 mod bulk_existing;
 mod commits;
@@ -14,6 +15,7 @@ mod links;
 mod long_answers;
 mod made_clicks;
 mod pages;
+mod permissions;
 mod problems;
 mod reports;
 mod sync;

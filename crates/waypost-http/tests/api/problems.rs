@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use waypost_spool::{Appended, Position, ReadLimit, Spool, SpoolOptions};
-use waypost_store::{NewApiKey, StoreOptions};
+use waypost_store::{ApiKeyLimits, NewApiKey, StoreOptions};
 
 use crate::harness::TestApp;
 use crate::tenants::sibling;
@@ -184,10 +184,11 @@ async fn bodies() {
 /// A key beside this one that has expired, which the API would not make.
 async fn expired_key(app: &TestApp, made: &Value) -> String {
     let (key, key_id) = (made["key"].as_str().unwrap(), made["key_id"].as_str().unwrap());
-    let text = sibling(key);
+    let text = sibling(key, "stranger");
     let mut tx = app.store.begin("make_expired_key").await.unwrap();
     let own = tx.authenticate_api_key(key_id, &Sha256::digest(key).into()).await.unwrap().unwrap();
     let new = NewApiKey {
+        limits: ApiKeyLimits::default(),
         account_id: own.account_id,
         name: "expired".to_owned(),
         key_id: text[3..11].to_owned(),

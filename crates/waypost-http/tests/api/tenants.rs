@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use waypost_store::NewApiKey;
+use waypost_store::{ApiKeyLimits, NewApiKey};
 
 use crate::harness::TestApp;
 
@@ -16,8 +16,9 @@ async fn stranger_key(app: &TestApp) -> String {
     let account = tx.create_account("Stranger").await.unwrap();
     let first = tx.authenticate_api_key(made["key_id"].as_str().unwrap(), &Sha256::digest(&key).into()).await.unwrap();
     tx.revoke_api_key(&first.unwrap().account_id, &made["id"].as_str().unwrap().parse().unwrap()).await.unwrap();
-    let text = sibling(&key);
+    let text = sibling(&key, "stranger");
     let new = NewApiKey {
+        limits: ApiKeyLimits::default(),
         account_id: account.account_id,
         name: "stranger".to_owned(),
         key_id: text[3..11].to_owned(),
@@ -30,9 +31,9 @@ async fn stranger_key(app: &TestApp) -> String {
 }
 
 /// Another well-formed key: the documented form, worked out here once more.
-pub(crate) fn sibling(key: &str) -> String {
+pub(crate) fn sibling(key: &str, key_id: &str) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let body = format!("wp_stranger{}", &key[11..key.len() - 6]);
+    let body = format!("wp_{key_id}{}", &key[11..key.len() - 6]);
     let checksum = Sha256::digest(&body);
     let checksum: String = checksum.iter().take(6).map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).collect();
     body + &checksum

@@ -1,8 +1,11 @@
 //! Accounts, members, keys, domains, idempotency keys, settings.
 
+use waypost_core::access::Role;
 use waypost_core::id::AccountId;
 use waypost_core::{Hostname, Timestamp};
-use waypost_store::{AccountKind, DomainChange, Idempotency, NewApiKey, NewDomain, NewMember, Role, StoreError};
+use waypost_store::{
+    AccountKind, ApiKeyLimits, DomainChange, Idempotency, NewApiKey, NewDomain, NewMember, StoreError,
+};
 
 use crate::testbed::{Testbed, on_both_engines};
 
@@ -88,6 +91,7 @@ async fn members(testbed: Testbed) {
 
 fn new_key(testbed: &Testbed, key_id: &str) -> NewApiKey {
     NewApiKey {
+        limits: ApiKeyLimits::default(),
         account_id: testbed.account().clone(),
         name: "import".to_owned(),
         key_id: key_id.to_owned(),

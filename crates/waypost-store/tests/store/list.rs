@@ -34,7 +34,7 @@ async fn newest_first(testbed: Testbed) {
     assert_eq!(pages(&testbed, &LinkFilter::default(), 5).await, [["e", "d", "c", "b", "a"]]);
     assert_eq!(pages(&testbed, &LinkFilter::default(), 0).await.len(), 5, "a limit of none is one");
     let domain = other_domain(&testbed).await;
-    let filter = LinkFilter { domain_id: Some(domain), slug_prefix: None };
+    let filter = LinkFilter { domain_ids: Some(vec![domain]), slug_prefix: None };
     assert_eq!(pages(&testbed, &filter, 1).await, [["z1"], ["a1"]]);
 }
 
@@ -55,7 +55,7 @@ async fn by_slug(testbed: Testbed) {
     for slug in ["b", "ab", "a", "aB", "aé", "a/c", "c", "a-"] {
         testbed.create(slug, "https://example.com/").await.unwrap();
     }
-    let prefix = |text: &str| LinkFilter { domain_id: None, slug_prefix: Some(text.to_owned()) };
+    let prefix = |text: &str| LinkFilter { domain_ids: None, slug_prefix: Some(text.to_owned()) };
     // Byte by byte, whatever the database's own language is.
     assert_eq!(pages(&testbed, &prefix("a"), 2).await, [vec!["a", "a-"], vec!["a/c", "aB"], vec!["ab", "aé"]]);
     assert_eq!(pages(&testbed, &prefix("aé"), 2).await, [["aé"]]);
@@ -65,7 +65,7 @@ async fn by_slug(testbed: Testbed) {
     assert_eq!(pages(&testbed, &prefix("a"), 6).await, [vec!["a", "a-", "a/c", "aB", "ab", "aé"], vec!["a1"]]);
     assert_eq!(pages(&testbed, &prefix("a"), 1).await.concat(), ["a", "a-", "a/c", "aB", "ab", "aé", "a1"]);
     assert_eq!(pages(&testbed, &prefix(""), 100).await.concat().len(), 10);
-    let on_other = LinkFilter { domain_id: Some(domain), ..prefix("a") };
+    let on_other = LinkFilter { domain_ids: Some(vec![domain]), ..prefix("a") };
     assert_eq!(pages(&testbed, &on_other, 100).await, [["a1"]]);
 }
 
@@ -76,7 +76,7 @@ async fn bad_cursors(testbed: Testbed) {
     let mut tx = testbed.store.read("t").await.unwrap();
     let page = tx.list_links(testbed.account(), &LinkFilter::default(), None, 1).await.unwrap();
     let cursor = page.next_cursor.unwrap();
-    let by_slug = LinkFilter { domain_id: None, slug_prefix: Some("a".to_owned()) };
+    let by_slug = LinkFilter { domain_ids: None, slug_prefix: Some("a".to_owned()) };
     for (filter, cursor) in
         [(LinkFilter::default(), ""), (LinkFilter::default(), "x"), (LinkFilter::default(), "tzz"), (by_slug, &cursor)]
     {

@@ -26,7 +26,7 @@ async fn several_starters(testbed: Testbed) {
     for setup in &setups {
         assert_eq!(setup.as_ref().unwrap(), setups[0].as_ref().unwrap());
     }
-    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_migrations").await.trim(), "7");
+    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_migrations").await.trim(), "8");
 }
 
 async fn newer_schema_is_refused(testbed: Testbed) {

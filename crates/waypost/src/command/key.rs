@@ -20,17 +20,26 @@ const PATH: &str = "/api/v1/keys";
 /// Where the instance refuses or cannot be reached.
 pub(crate) async fn run_key(command: &KeyCommand) -> anyhow::Result<()> {
     match command {
-        KeyCommand::Create { name, expires, client } => create(client, name, expires.as_deref()).await,
+        KeyCommand::Create { name, expires, scopes, domain, publishable_for, client } => {
+            let list = |values: &Vec<String>| Some(values.clone()).filter(|values| !values.is_empty());
+            let asked = CreateApiKey {
+                name: name.clone(),
+                expires_at: expires.as_deref().map(|expires| clock::parse_when(expires, clock::now())).transpose()?,
+                publishable: !publishable_for.is_empty(),
+                scopes: scopes.clone(),
+                domains: list(domain),
+                origins: publishable_for.clone(),
+            };
+            create(client, &asked).await
+        }
         KeyCommand::List { client } => list(client).await,
         KeyCommand::Revoke { id, client } => revoke(client, id).await,
     }
 }
 
-async fn create(args: &ClientArgs, name: &str, expires: Option<&str>) -> anyhow::Result<()> {
-    let expires_at = expires.map(|expires| clock::parse_when(expires, clock::now())).transpose()?;
-    let body = CreateApiKey { name: name.to_owned(), expires_at };
+async fn create(args: &ClientArgs, asked: &CreateApiKey) -> anyhow::Result<()> {
     let client = Client::connect_to_make(args).await?;
-    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(&body)).await).await?;
+    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(asked)).await).await?;
     if args.json {
         return made.print();
     }
@@ -48,7 +57,7 @@ async fn list(args: &ClientArgs) -> anyhow::Result<()> {
     }
     let ApiKeyList { keys } = listed.read()?;
     let rows: Vec<Vec<String>> = keys.iter().map(show_row).collect();
-    Ok(print::list(&["ID", "NAME", "KEY", "CREATED", "LAST USED", "STATE"], &rows, "There are no API keys.")?)
+    Ok(print::list(&["ID", "NAME", "KEY", "MAY", "CREATED", "LAST USED", "STATE"], &rows, "There are no API keys.")?)
 }
 
 fn show_row(key: &ApiKey) -> Vec<String> {
@@ -61,11 +70,21 @@ fn show_row(key: &ApiKey) -> Vec<String> {
     vec![
         key.id.to_string(),
         key.name.clone(),
-        format!("wp_{}_…", key.key_id),
+        format!("{}_{}_…", if key.publishable { "wpp" } else { "wp" }, key.key_id),
+        show_limits(key),
         key.created_at.to_string(),
         key.last_used_at.map_or_else(|| "never".to_owned(), |used_at| used_at.to_string()),
         state,
     ]
+}
+
+/// What a key may be used for: its scopes, and the domains it is limited to.
+fn show_limits(key: &ApiKey) -> String {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.name()).collect();
+    match &key.domains {
+        None => scopes.join(" "),
+        Some(domains) => format!("{} on {}", scopes.join(" "), domains.join(" ")),
+    }
 }
 
 async fn revoke(args: &ClientArgs, id: &str) -> anyhow::Result<()> {
