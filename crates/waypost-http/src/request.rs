@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use axum::body::HttpBody as _;
-use axum::extract::{FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -66,6 +66,19 @@ pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<
     let weight = weigh(&body, TREE_BYTES_MAX)?;
     held.reserve_work(weight.saturating_mul(WORK_PER_TREE)).await?;
     Ok(parse_object(&body)?)
+}
+
+/// The JSON object in the body of an API request: [`read_json`] as an extractor. Handlers that check something before
+/// they read the body call the function instead.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Map<String, Value>);
+
+impl FromRequest<HttpState> for JsonBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Refusal> {
+        read_json(request, state.settings.body_bytes_max).await.map(Self)
+    }
 }
 
 /// As [`read_json`], of somebody who has shown no key, and whatever the body calls itself.
