@@ -4,8 +4,8 @@ use axum::extract::{FromRequestParts as _, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use serde_json::json as json_value;
 use tokio::time::timeout;
+use waypost_api::health::Ready;
 use waypost_control::{ANSWER_MAX, Caller};
 
 use crate::answer::{Refusal, json};
@@ -28,6 +28,6 @@ pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> 
         json(status(readiness.ready), &readiness)
     } else {
         let ready = state.app.redirects();
-        json(status(ready), &json_value!({ "ready": ready }))
+        json(status(ready), &Ready { ready })
     }
 }

@@ -10,9 +10,12 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
+use waypost_api::health::{Ready, StartingChecks, StartingReadiness, StoreCheck};
+use waypost_api::{ProblemCode, ProblemDocument};
 use waypost_edge::{BoxError, ClientFacts, ControlBody, ControlHandler};
 use waypost_http::{ClientAddress, Principal};
 use waypost_table::Table;
@@ -87,7 +90,7 @@ async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFact
     let Some(router) = shared.router.get() else { return before_the_start(shared, &request) };
     let room = if request.body().is_end_stream() { &shared.room } else { &shared.room_for_bodies };
     let Ok(place) = Arc::clone(room).try_acquire_owned() else {
-        return unavailable("the server is busy");
+        return unavailable(ProblemCode::Busy, "the server works on as many requests as it can; nothing was changed");
     };
     request.extensions_mut().insert(ClientAddress(client.address));
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) {
@@ -105,7 +108,7 @@ async fn answer(shared: &Shared, mut request: Request<Body>, client: &ClientFact
         Ok(Err(never)) => match never {},
         Err(error) => {
             tracing::error!(%error, "a request of the control plane ended unexpectedly");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+            problem(ProblemCode::Internal, "the request failed because of an internal error")
         }
     }
 }
@@ -126,30 +129,39 @@ fn before_the_start(shared: &Shared, request: &Request<Body>) -> Response<Contro
     match request.uri().path() {
         "/healthz" => plain(StatusCode::OK, "text/plain; charset=utf-8", "ok".to_owned()),
         "/readyz" => {
-            let is_ready = shared.table.knows_all();
-            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            let mut body = serde_json::json!({ "ready": is_ready });
+            let ready = shared.table.knows_all();
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             // No key can be looked up; the local socket needs none.
             if request.extensions().get::<Principal>().is_some() {
-                body["degraded"] = true.into();
-                let store = serde_json::json!({ "ok": false, "writable": false, "error": NOT_OPEN });
-                body["checks"] = serde_json::json!({ "store": store });
+                let store = StoreCheck { ok: false, writable: false, error: Some(NOT_OPEN.to_owned()) };
+                json(status, &StartingReadiness { ready, degraded: true, checks: StartingChecks { store } })
+            } else {
+                json(status, &Ready { ready })
             }
-            plain(status, "application/json", body.to_string())
         }
-        _ => unavailable(NOT_OPEN),
+        _ => unavailable(ProblemCode::Unavailable, &format!("{NOT_OPEN}; nothing was changed")),
     }
 }
 
-fn unavailable(title: &str) -> Response<ControlBody> {
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title);
+/// A problem after which the client can send its request again.
+fn unavailable(code: ProblemCode, detail: &str) -> Response<ControlBody> {
+    let mut response = problem(code, detail);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-fn problem(status: StatusCode, code: &str, title: &str) -> Response<ControlBody> {
-    let text = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code });
-    plain(status, "application/problem+json", text.to_string())
+fn problem(code: ProblemCode, detail: &str) -> Response<ControlBody> {
+    let status = StatusCode::from_u16(code.status()).expect("the catalogue holds HTTP statuses");
+    let document = ProblemDocument::new(code, detail.to_owned(), Vec::new());
+    plain(status, "application/problem+json", to_json(&document))
+}
+
+fn json(status: StatusCode, document: &impl Serialize) -> Response<ControlBody> {
+    plain(status, "application/json", to_json(document))
+}
+
+fn to_json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("fields with strings, numbers and flags are JSON")
 }
 
 fn plain(status: StatusCode, media_type: &'static str, text: String) -> Response<ControlBody> {
