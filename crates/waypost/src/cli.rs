@@ -312,13 +312,12 @@ pub(crate) enum IfExists {
     Error,
 }
 
-impl IfExists {
-    /// The name in the API.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Update => "update",
-            Self::Error => "error",
+impl From<IfExists> for waypost_api::link::IfExists {
+    fn from(if_exists: IfExists) -> Self {
+        match if_exists {
+            IfExists::Skip => Self::Skip,
+            IfExists::Update => Self::Update,
+            IfExists::Error => Self::Error,
         }
     }
 }

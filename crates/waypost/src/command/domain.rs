@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 use http::Method;
-use serde_json::{Map, Value};
-use waypost_api::domain::{Domain, DomainList};
+use waypost_api::domain::{CreateDomain, Domain, DomainList, UpdateDomain};
 use waypost_core::Hostname;
 
 use crate::api_path::component;
@@ -22,9 +21,8 @@ const PATH: &str = "/api/v1/domains";
 pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
     match command {
         DomainCommand::Create { host, case_insensitive, root_url, client } => {
-            let mut body = settings(Some(*case_insensitive), root_url.as_deref());
-            body.insert("host".to_owned(), host.as_str().into());
-            create(client, &body).await
+            let settings = settings(Some(*case_insensitive), root_url.as_deref());
+            create(client, &CreateDomain { host: Hostname::parse(host)?, settings }).await
         }
         DomainCommand::List { client } => list(client).await,
         DomainCommand::Update { domain, case_insensitive, root_url, client } => {
@@ -34,18 +32,13 @@ pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
     }
 }
 
-fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> Map<String, Value> {
-    let mut body = Map::new();
-    if let Some(case_insensitive) = case_insensitive {
-        body.insert("case_insensitive".to_owned(), case_insensitive.into());
-    }
-    if let Some(root_url) = root_url {
-        body.insert("root_url".to_owned(), if root_url.is_empty() { Value::Null } else { root_url.into() });
-    }
-    body
+/// The settings that the flags give; an empty `root_url` removes it.
+fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> UpdateDomain {
+    let root_url = root_url.map(|url| Some(url.to_owned()).filter(|url| !url.is_empty()));
+    UpdateDomain { case_insensitive, root_url }
 }
 
-async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
+async fn create(args: &ClientArgs, body: &CreateDomain) -> anyhow::Result<()> {
     let client = Client::connect_to_make(args).await?;
     let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
     show(args, &made)
@@ -69,8 +62,8 @@ fn show_row(domain: &Domain) -> Vec<String> {
     [domain.id.as_str(), &shown_host(domain), default, case, root_url].map(str::to_owned).to_vec()
 }
 
-async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> anyhow::Result<()> {
-    anyhow::ensure!(!body.is_empty(), "nothing to change: give --case-insensitive or --root-url");
+async fn update(args: &ClientArgs, domain: &str, body: &UpdateDomain) -> anyhow::Result<()> {
+    anyhow::ensure!(*body != UpdateDomain::default(), "nothing to change: give --case-insensitive or --root-url");
     let client = Client::connect(args).await?;
     let changed = with_client(client, async |client| {
         let found = find(client, domain).await?;

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::JoinHandle;
-use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LINKS_PER_CALL_MAX, LinkResult};
+use waypost_api::link::{
+    BulkItem, BulkResult, BulkResults, CreateLinks, ExistingOutcome, IfExists, LINKS_PER_CALL_MAX, LinkResult,
+};
 
-use crate::cli::{IfExists, ImportArgs};
+use crate::cli::ImportArgs;
 use crate::client::{Call, Client};
 use crate::print::{self, counted};
 use crate::problem::Problem;
@@ -141,7 +144,7 @@ enum Answer {
 #[derive(Default)]
 struct Batch {
     lines: Vec<FileLine>,
-    links: Vec<Value>,
+    links: Vec<Box<RawValue>>,
     bytes: usize,
 }
 
@@ -155,9 +158,10 @@ impl Batch {
         match row.body {
             Err(refusal) => self.lines.push(FileLine { number, refusal: Some(refusal), is_repeat: false }),
             Ok(body) => {
-                self.bytes += size_of(&body);
-                self.lines.push(FileLine { number, refusal: None, is_repeat: repeats.is_repeat(&body) });
-                self.links.push(Value::Object(body));
+                let link = to_raw_value(&body).expect("a map with strings as keys is JSON");
+                self.bytes += link.get().len();
+                self.lines.push(FileLine { number, refusal: None, is_repeat: repeats.is_repeat(link.get()) });
+                self.links.push(link);
             }
         }
     }
@@ -188,7 +192,7 @@ impl Import<'_> {
             self.receive().await?;
         }
         let client = Arc::clone(&self.client);
-        let (dry_run, if_exists) = (self.args.dry_run, self.args.if_exists);
+        let (dry_run, if_exists) = (self.args.dry_run, self.args.if_exists.into());
         let calling = tokio::spawn(async move { create_links(&client, batch.links, dry_run, if_exists).await });
         self.in_flight.push_back(InFlight { lines: batch.lines, calling });
         Ok(())
@@ -246,28 +250,17 @@ impl Import<'_> {
     }
 }
 
-/// About how many bytes the body takes as JSON.
-fn size_of(body: &Map<String, Value>) -> usize {
-    body.iter()
-        .map(|(name, value)| name.len() + 6 + value.as_str().map_or_else(|| value.to_string().len(), str::len))
-        .sum()
-}
-
-/// Makes these links; for each what became of it.
+/// Creates these links, and returns what became of each.
 async fn create_links(
     client: &Client,
-    links: Vec<Value>,
+    links: Vec<Box<RawValue>>,
     dry_run: bool,
     if_exists: IfExists,
 ) -> anyhow::Result<Vec<Answer>> {
     if links.is_empty() {
         return Ok(Vec::new());
     }
-    let mut body = Map::from_iter([("links".to_owned(), Value::Array(links))]);
-    body.insert("if_exists".to_owned(), if_exists.name().into());
-    if dry_run {
-        body.insert("dry_run".to_owned(), Value::Bool(true));
-    }
+    let body = CreateLinks { links: links.iter().map(|link| BulkItem::from(&**link)).collect(), dry_run, if_exists };
     let answer = client.call_patiently(Call::new(Method::POST, BULK_PATH).body(&body)).await?;
     let BulkResults { results, .. } = answer.read()?;
     Ok(results.into_iter().map(read_result).collect())

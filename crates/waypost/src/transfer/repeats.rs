@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use serde_json::{Map, Value};
-
 use crate::print::counted;
 
 /// Lines that are remembered, in 16 bytes or so each.
@@ -23,9 +21,9 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
-    /// Whether an earlier line said just this.
-    pub(crate) fn is_repeat(&mut self, body: &Map<String, Value>) -> bool {
-        let hash = self.hashes.hash_one(serde_json::to_string(body).unwrap_or_default());
+    /// Whether an earlier line had this same JSON.
+    pub(crate) fn is_repeat(&mut self, json: &str) -> bool {
+        let hash = self.hashes.hash_one(json);
         if self.seen.len() >= REMEMBERED_MAX {
             return self.seen.contains(&hash);
         }
