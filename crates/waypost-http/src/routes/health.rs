@@ -15,8 +15,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whoever has no key is told yes or no, and so is whoever has a wrong one, or one that the database does not look up
-/// in time: a balancer is not to be confused. Without a key that asks no database.
+/// A client without a key only gets [`Ready`], and so does one whose key is wrong or not looked up in time, because
+/// load balancers need a reliable answer. Without a key this uses no database.
 pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> Response {
     let status = |ready| if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let asked = async {

@@ -51,7 +51,7 @@ const fn refusal(status: u16, code: u64, message: &'static str) -> Refusal {
     Refusal { status, code, message }
 }
 
-/// Does the call, or what was set in its place, and keeps it.
+/// Does the call, or the fault that was set instead, and records it.
 pub(super) fn answer(request: &Request, state: &mut State) -> Reaction {
     let at_ms = (state.clock)();
     let wanted = read(request, state.body_bytes_max);
