@@ -17,7 +17,7 @@ const PATH: &str = "/api/v1/domains";
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
     match command {
         DomainCommand::Create { host, case_insensitive, root_url, client } => {
@@ -39,9 +39,10 @@ fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> UpdateDom
 }
 
 async fn create(args: &ClientArgs, body: &CreateDomain) -> anyhow::Result<()> {
-    let client = Client::connect_to_make(args).await?;
-    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
-    show(args, &made)
+    let client = Client::connect_to_create(args).await?;
+    let created =
+        with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    show(args, &created)
 }
 
 async fn list(args: &ClientArgs) -> anyhow::Result<()> {
@@ -85,20 +86,20 @@ async fn delete(args: &ClientArgs, domain: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The domain with this host, in any form, or with this id.
+/// The domain with this host (Unicode or punycode) or this id.
 async fn find(client: &Client, domain: &str) -> anyhow::Result<Domain> {
     let DomainList { domains } = client.call(Call::new(Method::GET, PATH)).await?.read()?;
     let host = Hostname::parse(domain).ok();
     let is_host = |item: &Domain| host.as_ref().is_some_and(|host| item.host == host.as_str());
     let found = domains.into_iter().find(|item| item.id.as_str() == domain || is_host(item));
-    found.with_context(|| format!("there is no domain {domain}"))
+    found.with_context(|| format!("the domain {domain} was not found"))
 }
 
 fn path_of(domain: &Domain) -> String {
     format!("{PATH}/{}", component(domain.id.as_str()))
 }
 
-/// The host, and as people read it where that differs.
+/// The host, followed by its Unicode form if that differs.
 fn shown_host(domain: &Domain) -> String {
     match (&domain.host, &domain.host_unicode) {
         (host, unicode) if unicode.is_empty() || unicode == host => host.clone(),
@@ -111,11 +112,11 @@ fn show(args: &ClientArgs, reply: &Reply) -> anyhow::Result<()> {
         return reply.print();
     }
     let domain: Domain = reply.read()?;
-    let case = if domain.case_insensitive { "does not count" } else { "counts" };
+    let case = if domain.case_insensitive { "insensitive" } else { "sensitive" };
     let pairs = [
         ("id", Some(domain.id.to_string())),
         ("host", Some(shown_host(&domain))),
-        ("letter case", Some(case.to_owned())),
+        ("case", Some(case.to_owned())),
         ("root URL", domain.root_url),
     ];
     Ok(print::pairs(&pairs)?)
