@@ -1,4 +1,4 @@
-//! Installing Debian packages, where that is possible without asking: as root, with apt.
+//! Installs Debian packages, if that is possible without asking: as root, with apt.
 
 use std::path::Path;
 
@@ -10,7 +10,8 @@ pub(crate) fn is_available() -> bool {
     is_root && Path::new("/usr/bin/apt-get").exists()
 }
 
-/// Installs packages without their recommended ones, and removes none for them. Package lists are fetched first: a fresh machine has none.
+/// Installs packages without their recommended ones, and removes none for them. Package lists are fetched first: a
+/// fresh machine has none.
 pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = program("apt-get", arguments);

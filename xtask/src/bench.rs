@@ -1,7 +1,7 @@
-//! `bench`: measures what the product promises of its speed, and says of each figure whether the promise is kept.
+//! `bench`: measures the speed of the product, and compares each figure with its budget.
 //!
-//! Without the name of a group all run in turn, and one table of all budgets ends it. What the Worker promises is measured
-//! by `cargo xtask worker bench`, which needs other tools.
+//! Without the name of a group all groups run in turn, and a table of all budgets follows. `cargo xtask worker bench`
+//! measures the Worker, which needs other tools.
 
 mod beside;
 mod clicks;

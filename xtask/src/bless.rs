@@ -1,4 +1,4 @@
-//! `bless`: accepts what the code now does, for a person to review as a diff.
+//! `bless`: updates snapshots and generated files to the current output, for a person to review as a diff.
 
 use crate::test::run_tests;
 

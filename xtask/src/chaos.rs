@@ -24,14 +24,14 @@ use self::scenario::{Outcome, Record};
 use crate::run::{cargo, run, target_folder};
 use crate::test::build_all;
 
-/// One scenario, what came of it, and how long it took.
+/// One scenario, its result, and how long it took.
 struct Finished {
     scenario: Scenario,
     outcome: anyhow::Result<Outcome>,
     took: Duration,
 }
 
-/// Runs the scenarios and prints what they came to. Fails where a promise was broken.
+/// Runs the scenarios and prints their results. Fails if a promise was broken.
 pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<()> {
     let options = Options::parse(arguments)?;
     println!("seed {}", options.seed);

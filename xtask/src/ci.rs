@@ -1,4 +1,4 @@
-//! `ci`: what must hold before a change lands. CI runs this and nothing else.
+//! `ci`: the checks that a change must pass. CI runs this and nothing else.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::process::Stdio;

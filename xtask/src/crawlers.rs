@@ -1,8 +1,9 @@
 //! `crawlers`: takes the lists of crawlers that Waypost keeps from the newest releases of two npm packages.
 //!
-//! `isbot` (Unlicense) gives words, written as tables that the core compiles in, and `crawler-user-agents` (MIT) gives user
-//! agents to test with. So does the last release of `isbot` that carried its own examples, as far as the newest one still says
-//! the same of them. A pattern that is neither a plain word nor one of [`SHAPES`] stops the task: the core has to learn it first.
+//! `isbot` (Unlicense) gives words, written as tables that the core compiles in, and `crawler-user-agents` (MIT) gives
+//! user agents to test with. So does the last release of `isbot` that carried its own examples, as far as the newest
+//! one still says the same of them. A pattern that is neither a plain word nor one of [`SHAPES`] stops the task: the
+//! core has to learn it first.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -45,8 +46,8 @@ const SHAPES: [&str; 22] = [
     r"ptst[ /]\d",
 ];
 
-/// Patterns that people's programs carry too: the in-app browsers of Alipay and Baidu write `|` between numbers, and Sogou and
-/// TripAdvisor have browsers of their own. The core has a narrower word for the last two.
+/// Patterns that people's programs carry too: the in-app browsers of Alipay and Baidu write `|` between numbers, and
+/// Sogou and TripAdvisor have browsers of their own. The core has a narrower word for the last two.
 const LEFT_OUT: [&str; 3] = [r"\|", "sogou", "advisor"];
 
 /// A plain word of a pattern, and where it may stand.
@@ -169,7 +170,8 @@ fn words_file(patterns: &[String], source: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The words of a plain pattern: letters with escaped marks, `^` or `\b` around them, and perhaps one choice such as `[ /]`.
+/// The words of a plain pattern: letters with escaped marks, `^` or `\b` around them, and perhaps one choice such as `[
+/// /]`.
 fn words_of(pattern: &str) -> anyhow::Result<Vec<Word>> {
     let (rest, at_start) = pattern.strip_prefix('^').map_or((pattern, false), |rest| (rest, true));
     let (rest, starts_word) = rest.strip_prefix(r"\b").map_or((rest, false), |rest| (rest, true));

@@ -1,4 +1,4 @@
-//! `lint`: what the toolchain itself can check.
+//! `lint`: the checks of the toolchain itself.
 
 use crate::no_arguments;
 use crate::run::{cargo, run};

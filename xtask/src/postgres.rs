@@ -1,4 +1,4 @@
-//! The PostgreSQL cluster of a test run: programs found, or installed where they may be.
+//! The PostgreSQL cluster of a test run: finds its programs, or installs them if that is allowed.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use waypost_testkit::postgres::{Cluster, Programs, URL_VARIABLE};
 
 use crate::apt;
 
-/// Where Debian's package looks for settings of the cluster that it makes on installation.
+/// Where Debian's package looks for settings of the cluster that it creates on installation.
 const DEBIAN_SETTINGS: &str = "/etc/postgresql-common/createcluster.d";
 
 /// What the tests are given: a cluster of this run, or one that the caller has named in the environment.
@@ -39,7 +39,7 @@ pub(crate) fn provide() -> anyhow::Result<Provided> {
     Ok(Provided::Private(cluster))
 }
 
-/// PostgreSQL's programs, installed where they are not here and may be.
+/// PostgreSQL's programs, installed if they are missing and that is allowed.
 pub(crate) fn find_or_install() -> anyhow::Result<Programs> {
     if let Some(programs) = Programs::find() {
         return Ok(programs);
@@ -51,7 +51,7 @@ pub(crate) fn find_or_install() -> anyhow::Result<Programs> {
         .context("PostgreSQL (initdb, postgres, psql) is not here: install it (`apt-get install postgresql`, `brew install postgresql`)")
 }
 
-/// Installs Debian's package without the cluster that it would make and start for the whole machine.
+/// Installs Debian's package without the cluster that it would create and start for the whole machine.
 fn install() -> anyhow::Result<()> {
     let setting = Path::new(DEBIAN_SETTINGS).join("waypost-tests.conf");
     fs::create_dir_all(DEBIAN_SETTINGS)?;

@@ -1,4 +1,4 @@
-//! Running programs from the workspace's root, each printed before it starts.
+//! Runs programs in the workspace's root; each is printed before it starts.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,8 +15,9 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
     root.context("the package's folder has a parent")
 }
 
-/// The cargo that runs this task, without what it said of this package: a build script that looks at that (as one of ring's
-/// does) would run again, and everything above it would be built again, whenever a build is not by hand but by a task.
+/// The cargo that runs this task, without what it said of this package: a build script that looks at that (as one of
+/// ring's does) would run again, and everything above it would be built again, whenever a build is not by hand but by a
+/// task.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> anyhow::Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root()?);

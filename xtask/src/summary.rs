@@ -1,4 +1,4 @@
-//! Reading the closing lines of test runners.
+//! Reads the summary lines of test runners.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Adds what a line says, if it is a closing line of nextest (`Summary [...] 3 tests run: 3 passed, 0 skipped`) or of
-    /// cargo's own runner (`test result: ok. 3 passed; 0 failed; 0 ignored; ...`).
+    /// Adds what a line says, if it is a closing line of nextest (`Summary [...] 3 tests run: 3 passed, 0 skipped`) or
+    /// of cargo's own runner (`test result: ok. 3 passed; 0 failed; 0 ignored; ...`).
     pub(crate) fn add_line(&mut self, line: &str) {
         let line = line.trim_start();
         let Some(counts) = line

@@ -7,8 +7,9 @@ use waypost_testkit::postgres::URL_VARIABLE;
 use crate::run::{cargo, run, succeeds};
 use crate::{chaos, postgres, worker};
 
-/// Runs all tests: doc tests first, then the others with nextest, or with cargo's own runner where nextest is absent, then
-/// a short round of chaos, then the Worker in its runtime. With arguments only the second part runs and they go to the runner.
+/// Runs all tests: doc tests first, then the others with nextest, or with cargo's own runner where nextest is absent,
+/// then a short round of chaos, then the Worker in its runtime. With arguments only the second part runs and they go to
+/// the runner.
 pub(crate) fn test(arguments: &[String]) -> anyhow::Result<()> {
     run_tests(arguments, &[])
 }

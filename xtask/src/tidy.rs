@@ -1,7 +1,7 @@
-//! `tidy`: the house rules that a machine can hold.
+//! `tidy`: checks the house rules that a program can check.
 //!
-//! Each rule is a function from what it looks at to findings, so that a test shows it can fail. Format and lints are the
-//! toolchain's business (`cargo xtask lint`).
+//! Each rule is a function from what it looks at to findings, so that a test shows it can fail. Format and lints are
+//! the toolchain's business (`cargo xtask lint`).
 
 mod architecture;
 mod circles;

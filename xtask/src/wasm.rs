@@ -1,7 +1,8 @@
 //! `wasm`: `waypost-core` must build for wasm32, where it decides redirects in a Worker.
 //!
-//! The toolchain's own target is used where it is installed. Else Debian's second Rust toolchain builds the standard
-//! library from source; its packages are installed where they may be. Where neither is to be had the task says SKIPPED.
+//! The toolchain's own target is used if it is installed. Otherwise Debian's second Rust toolchain builds the standard
+//! library from source; its packages are installed if that is allowed. If neither is available, the task prints
+//! SKIPPED.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,14 @@ use crate::run::{cargo, program, read, root, run, target_folder};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's second Rust toolchain with the library's sources, and a linker of the same LLVM, which does not come with all of its
-/// versions.
+/// Debian's second Rust toolchain with the library's sources, and a linker of the same LLVM, which does not come with
+/// all of its versions.
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_LINKER: &str = "/usr/lib/llvm-22/bin/wasm-ld";
 
-/// What came of a build that did not fail.
+/// The result of a build that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Built,
@@ -83,13 +84,13 @@ impl Compiler {
     }
 }
 
-/// The compiler to be had here, installed where it may be; `None`, and a loud line, where there is none.
+/// The available compiler, installed if that is allowed; if there is none, `None` and a line that says so.
 pub(crate) fn compiler() -> anyhow::Result<Option<Compiler>> {
     if is_target_installed()? {
         return Ok(Some(Compiler::Toolchain));
     }
     if !is_debian_ready() && apt::is_available() {
-        // A failure here is no failure of the code: the line below says what is missing.
+        // A failure here is not an error of the code: the line below says what is missing.
         if let Err(error) = apt::install(&DEBIAN_PACKAGES) {
             println!("could not install Debian's Rust: {error:#}");
         }

@@ -1,8 +1,8 @@
 //! `worker`: the Cloudflare Worker: built, tested in its runtime, measured, and set up for deployment.
 //!
 //! The runtime (workerd, inside miniflare) and the bundler come from npm in the versions that the lock file in
-//! `crates/waypost-worker/test` pins, and are installed below the target folder. Where they, or a compiler for wasm32, cannot
-//! be had, a line says SKIPPED.
+//! `crates/waypost-worker/test` pins, and are installed below the target folder. If they, or a compiler for wasm32,
+//! are not available, a line says SKIPPED.
 
 mod build;
 mod deploy_config;

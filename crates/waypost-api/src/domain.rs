@@ -37,21 +37,24 @@ pub struct DomainList {
     pub domains: Vec<Domain>,
 }
 
-/// A domain to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A domain to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CreateDomain {
     /// Its host.
     pub host: Hostname,
-    /// What else is said of it.
+    /// Its settings.
+    #[serde(flatten)]
     pub settings: UpdateDomain,
 }
 
-/// A change of a domain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A change of a domain. Fields that are `None` are not in its JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UpdateDomain {
     /// Whether the case of its slugs does not matter; `None` leaves that as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub case_insensitive: Option<bool>,
-    /// Where `/` leads: `None` leaves that as it is, `Some(None)` takes it away.
+    /// Where `/` leads: `None` leaves that as it is, `Some(None)` removes it (`null` in JSON).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub root_url: Option<Option<String>>,
 }
 

@@ -3,7 +3,32 @@
 use serde::{Deserialize, Serialize};
 use waypost_core::sync::{RestReason, SyncTarget};
 
-/// What `/readyz` tells those whose instance it is. Everybody else is told `ready`.
+/// What `/readyz` shows to everybody but the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// As [`Readiness::ready`].
+    pub ready: bool,
+}
+
+/// What `/readyz` shows to the operator while the server waits for its database, so that nothing else can be checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartingReadiness {
+    /// As [`Readiness::ready`].
+    pub ready: bool,
+    /// As [`Readiness::degraded`].
+    pub degraded: bool,
+    /// What was checked.
+    pub checks: StartingChecks,
+}
+
+/// What is checked while the server waits for its database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartingChecks {
+    /// The database of the links.
+    pub store: StoreCheck,
+}
+
+/// What `/readyz` shows to the operator. Everybody else gets [`Ready`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Readiness {
     /// Whether redirects work. A balancer goes by it, so it says nothing of the rest.
@@ -32,7 +57,7 @@ pub struct Checks {
 }
 
 /// How the database of the links is doing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreCheck {
     /// Whether the database answers and takes writes.
     pub ok: bool,

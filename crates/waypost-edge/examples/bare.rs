@@ -1,10 +1,11 @@
 //! An edge over a temporary table of N links, to be measured: `bare [--links N] [--table FOLDER] [--threads N]
 //! [--listen ADDRESS] [--clicks on] [--engine on] [--places off]`.
 //!
-//! With `--table` the links are those of a folder that is there already (see `fill_table`). Else links are `/0` to `/N-1`. Every
-//! tenth has rules (country, device, time) that a visitor without a country falls through. With `--clicks on` every redirect is
-//! recorded in a spool that nobody reads; with `--engine on` the HTTP engine answers all requests; with `--places off` every
-//! look-up asks the table's tree. Prints where it listens and serves until standard input ends.
+//! With `--table` the links are those of a folder that already exists (see `fill_table`). Else links are `/0` to
+//! `/N-1`. Every tenth has rules (country, device, time) that a visitor without a country falls through. With `--clicks
+//! on` every redirect is recorded in a spool that nobody reads; with `--engine on` the HTTP engine answers all
+//! requests; with `--places off` every look-up asks the table's tree. Prints where it listens and serves until standard
+//! input ends.
 #![allow(clippy::print_stdout)]
 
 use std::io::{Read as _, stdin};

@@ -1,9 +1,9 @@
 //! Fills the link table of a new data folder with links to be measured: `fill_table DATA_DIR COUNT KIND`.
 //!
 //! Slugs are `00000000` to COUNT in hexadecimal, eight digits. The database stays empty, so a server on the folder has
-//! nothing to catch up with and serves them at once. KIND is `plain`, `rules` (five, of which the last holds for everyone),
-//! `split` (two variants) or `utm` (templates and the visitor's query). An import would make the same table more slowly;
-//! how fast imports are is measured elsewhere.
+//! nothing to catch up with and serves them at once. KIND is `plain`, `rules` (five, of which the last holds for
+//! everyone), `split` (two variants) or `utm` (templates and the visitor's query). An import would create the same
+//! table more slowly; how fast imports are is measured elsewhere.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! The least that a redirect over hyper costs, to be measured beside the product: `floor ADDRESS` answers every request with
-//! the same 302, on one thread, and looks at nothing.
+//! The least that a redirect over hyper costs, to be measured beside the product: `floor ADDRESS` answers every request
+//! with the same 302, on one thread, and looks at nothing.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! Taking connections in: admit or turn away, and survive running out of descriptors.
+//! Accepts connections: admits or refuses each, and survives running out of descriptors.
 
 use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
@@ -19,28 +19,28 @@ use crate::shared::Shared;
 use crate::thread::Thread;
 use crate::visitor::Peer;
 
-/// Pause after an accept that failed for want of descriptors or memory: doubled each time in a row, up to the longest.
+/// Pause after an accept that failed for lack of descriptors or memory: doubled each time in a row, up to the longest.
 const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 
 const OVERLOAD_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\
       retry-after: 1\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n\r\n";
 
-/// How many peers of one thread are read from at once that were turned away; descriptors are kept for them.
+/// How many refused peers of one thread are read from at once; descriptors are reserved for them.
 const TURNED_AWAY_MAX: usize = 8;
-/// How long, and for how many bytes, one of them is.
+/// How long, and for how many bytes, one of them is read from.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 const TURN_AWAY_BYTES_MAX: usize = 64 * 1024;
-/// Bytes read from it at once.
+/// Bytes read from one of them at once.
 const DISCARD_CHUNK_BYTES: usize = 2 * 1024;
 
-/// The order to stop, which all threads see.
+/// The order to stop, which all threads receive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     pub(crate) cut_at: Instant,
 }
 
-/// What the accept loops of one thread share.
+/// The state that the accept loops of one thread share.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
@@ -48,12 +48,13 @@ pub(crate) struct Acceptor {
     pub(crate) drain: Rc<Drain>,
     pub(crate) crowd: Rc<Crowd>,
     pub(crate) thread: Rc<Thread>,
-    /// One more for each peer that was turned away and is still read from.
+    /// Has one more reference for each refused peer that is still read from.
     pub(crate) turning_away: Rc<()>,
 }
 
 impl Acceptor {
-    /// Accepts until told to stop, then takes in what the kernel had already accepted, and closes the listener.
+    /// Accepts until the order to stop, then accepts the connections that the kernel had already completed, and closes
+    /// the listener.
     pub(crate) async fn run(self, listener: TcpListener, mut stop: watch::Receiver<Option<Stop>>) {
         let mut pause = PAUSE_SHORTEST;
         loop {
@@ -66,7 +67,7 @@ impl Acceptor {
                 Ok((stream, from)) => {
                     pause = PAUSE_SHORTEST;
                     if self.admit(stream, from) == Admitted::InPlaceOfAnother {
-                        // The other one's descriptor is given back when its task has had its turn.
+                        // The descriptor of the other one is closed when its task runs next.
                         tokio::task::yield_now().await;
                     }
                 }
@@ -114,11 +115,12 @@ impl Acceptor {
         admitted
     }
 
-    /// Says that there is no room. Closing with a request unread would destroy the answer, so what the peer sends is read for a
-    /// while; for how many peers at once is bounded, and of one beyond those only what has come already is read.
+    /// Answers that there is no room. Closing with an unread request would destroy the answer, so the peer's bytes are
+    /// read for a while. The number of peers read at once is limited; of one beyond it, only the bytes that have
+    /// already arrived are read.
     fn turn_away(&self, stream: TcpStream) {
         let Ok(mut stream) = stream.into_std() else { return };
-        // Whoever does not take this at once is not waited for.
+        // A peer that does not accept this at once is not waited for.
         let _ = stream.write(OVERLOAD_ANSWER);
         let _ = stream.shutdown(Shutdown::Write);
         if Rc::strong_count(&self.turning_away) <= TURNED_AWAY_MAX {
@@ -155,7 +157,7 @@ impl Acceptor {
     }
 }
 
-/// Reads to the end, or to a bound.
+/// Reads to the end, or to a limit.
 async fn discard(stream: TcpStream) {
     let mut chunk = [0; DISCARD_CHUNK_BYTES];
     let mut bytes_left = TURN_AWAY_BYTES_MAX;
@@ -168,7 +170,7 @@ async fn discard(stream: TcpStream) {
     }
 }
 
-/// What became of a connection.
+/// The outcome for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admitted {
     Beside,

@@ -1,4 +1,4 @@
-//! What a connection is doing and since when, and so when it has taken too long.
+//! Records what a connection is doing and since when, and so when it has taken too long.
 //!
 //! Written by the wire (bytes came, bytes cannot leave) and by the request service (a request began, its answer
 //! ended), read by the connection. All three live in one task of one thread, hence the cells.
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 
-/// Whoever takes an answer more slowly than this, and lets us wait, is given up in the end.
+/// A peer that reads an answer more slowly than this, and makes us wait, is disconnected in the end.
 const WRITE_BYTES_PER_S_MIN: u64 = 1024;
 
 /// What one connection is doing.
@@ -20,7 +20,7 @@ pub(crate) struct Activity {
     since: Cell<Instant>,
     write: Waits,
     body: Waits,
-    /// Bytes that have come of the body, beside those that came with its head.
+    /// Bytes of the body that have arrived, without those that arrived together with its head.
     body_bytes: Cell<u64>,
     /// Whether the request whose body is awaited has been answered without it.
     is_body_unneeded: Cell<bool>,
@@ -29,7 +29,7 @@ pub(crate) struct Activity {
     leaves_input: Cell<bool>,
 }
 
-/// The time for which the peer lets us wait, in sum.
+/// The total time for which the peer has made us wait.
 #[derive(Debug, Default)]
 struct Waits {
     since: Cell<Option<Instant>>,
@@ -51,12 +51,12 @@ impl Waits {
         }
     }
 
-    /// Forgives so much of it.
+    /// Subtracts this much.
     fn forgive(&self, time: Duration) {
         self.waited.set(self.waited.get().saturating_sub(time));
     }
 
-    /// When the sum reaches `most`, if the peer goes on like this.
+    /// When the sum will reach `most`, if the peer keeps making us wait.
     fn deadline(&self, most: Duration) -> Option<Instant> {
         Some(self.since.get()? + most.saturating_sub(self.waited.get()))
     }
@@ -64,9 +64,9 @@ impl Waits {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Connected, and nothing came yet.
+    /// Connected, and no bytes have arrived yet.
     Silent,
-    /// A part of a request's head has come.
+    /// A part of a request's head has arrived.
     Head,
     /// A request is being answered.
     Answer,
@@ -81,7 +81,7 @@ pub(crate) enum Overdue {
     Head,
     /// The rest of a request's body.
     Body,
-    /// Sending anything, or reading what it is sent.
+    /// Sending any bytes, or reading those it is sent.
     Peer,
 }
 
@@ -99,21 +99,21 @@ impl Activity {
         }
     }
 
-    /// Bytes came.
+    /// Bytes have arrived.
     pub(crate) fn received(&self, now: Instant) {
         if matches!(self.phase.get(), Phase::Silent | Phase::Idle) {
             self.enter(Phase::Head, now);
         }
     }
 
-    /// A request is complete up to its body. Gives its number on this connection, from 1.
+    /// A request is complete up to its body. Returns its number on this connection, from 1.
     pub(crate) fn begin_answer(&self) -> u64 {
         self.phase.set(Phase::Answer);
         self.requests.set(self.requests.get() + 1);
         self.requests.get()
     }
 
-    /// The answer was made in the same moment as its request was read.
+    /// The request was answered at the moment it was read.
     pub(crate) fn end_answer_at_once(&self) {
         self.phase.set(Phase::Idle);
     }
@@ -129,7 +129,7 @@ impl Activity {
         self.requests.get()
     }
 
-    /// Whether the last answer has been handed to the wire and nothing has come since.
+    /// Whether the last answer has been handed to the wire and nothing has arrived since.
     pub(crate) fn is_idle(&self) -> bool {
         self.phase.get() == Phase::Idle
     }
@@ -139,7 +139,7 @@ impl Activity {
         self.enter(Phase::Idle, now);
     }
 
-    /// The peer takes no more bytes for now.
+    /// The peer accepts no more bytes for now.
     pub(crate) fn write_blocked(&self, now: Instant) {
         if let Some(ended) = self.write.ended.take() {
             self.write.forgive(now.duration_since(ended));
@@ -147,7 +147,7 @@ impl Activity {
         self.write.begin(now);
     }
 
-    /// The peer took bytes.
+    /// The peer has accepted bytes.
     #[inline]
     pub(crate) fn write_moved(&self, bytes: usize) {
         if self.write.since.get().is_some() {
@@ -156,40 +156,41 @@ impl Activity {
         }
     }
 
-    /// A request has begun whose body has not come in full.
+    /// A request has begun whose body has not arrived completely.
     pub(crate) fn begin_body(&self) {
         self.body_bytes.set(0);
         self.body.waited.set(Duration::ZERO);
         self.is_body_unneeded.set(false);
     }
 
-    /// The rest of the body is wanted and has not come.
+    /// The rest of the body is needed and has not arrived.
     pub(crate) fn body_awaited(&self, now: Instant) {
         self.body.begin(now);
     }
 
-    /// More of the body has come, or its end.
+    /// More of the body has arrived, or its end.
     pub(crate) fn body_came(&self, bytes: usize, now: Instant) {
         self.body.end(now);
         self.body_bytes.set(self.body_bytes.get() + bytes as u64);
     }
 
-    /// The answer is there, whether or not the body is.
+    /// The answer is ready, whether or not the body has arrived.
     pub(crate) fn answer_made(&self) {
         self.is_body_unneeded.set(true);
     }
 
-    /// Whether the request's answer can still be another than the control plane's.
+    /// Whether the request can still be answered in place of the control plane.
     pub(crate) fn is_unanswered(&self) -> bool {
         !self.is_body_unneeded.get()
     }
 
-    /// Since when it does what it is doing; while it is answered, about since its request came.
+    /// When the current state began; while a request is answered, about when it arrived.
     pub(crate) fn since(&self) -> Instant {
         self.since.get()
     }
 
-    /// Since when the peer lets us wait: for a request or the rest of one, or to take its answer. `None` while it waits for us.
+    /// Since when the peer has made us wait: for a request or the rest of one, or to accept its answer. `None` while it
+    /// waits for us.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         match self.phase.get() {
             Phase::Silent | Phase::Head | Phase::Idle => Some(self.since.get()),
@@ -205,7 +206,7 @@ impl Activity {
         self.leaves_input.get()
     }
 
-    /// When the connection has taken too long for what it is doing. An answer may take as long as it wants to be made.
+    /// When the connection has taken too long in its current state. Building an answer may take any time.
     #[inline]
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let of_phase = match self.phase.get() {
@@ -217,7 +218,7 @@ impl Activity {
         Some(of_phase.map_or(of_write, |of_phase| of_phase.min(of_write)))
     }
 
-    /// A body has its time, and more the more of it comes: whoever sends at the least rate is never late.
+    /// A body has a time limit that grows with its bytes: a peer that sends at the least rate is never late.
     #[cold]
     fn body_deadline(&self, limits: &Limits) -> Option<Instant> {
         self.body.deadline(limits.body_read_timeout + time_for(self.body_bytes.get(), limits.body_bytes_per_s_min))

@@ -1,7 +1,7 @@
-//! How many connections may be open at once: in the process, and from one network.
+//! Limits how many connections are open at once: in the process, and from one network.
 //!
-//! Asked once per connection, never per request, so a plain mutex serves all threads. Where there is no room, the accept loop
-//! has an old connection closed ([`crate::crowd`]) and asks again; what came of it is logged once a minute.
+//! Asked once per connection, never per request, so a plain mutex serves all threads. If there is no room, the accept
+//! loop closes an old connection ([`crate::crowd`]) and asks again; the results are logged once a minute.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,7 +24,7 @@ pub(crate) struct Admission {
     crowding: Mutex<Crowding>,
 }
 
-/// How often there was no room, since it was logged last.
+/// How often there was no room since that was last logged.
 #[derive(Debug, Default)]
 struct Crowding {
     logged_at: Option<Instant>,
@@ -36,9 +36,9 @@ struct Crowding {
 pub(crate) struct Crowded {
     /// Old connections that were closed for new ones.
     pub(crate) closed: u64,
-    /// New ones that were turned away.
+    /// New ones that were refused.
     pub(crate) refused: u64,
-    /// Those that could not be accepted for want of descriptors or memory.
+    /// Those that could not be accepted because descriptors or memory were missing.
     pub(crate) failed: u64,
 }
 
@@ -73,8 +73,8 @@ impl Admission {
         }
     }
 
-    /// Counts a connection for which there was no room. Gives what is to be logged: all of a minute together, but the first at
-    /// once.
+    /// Counts a connection for which there was no room. Returns the counts to log: the first at once, later ones once a
+    /// minute.
     pub(crate) fn note_crowded(&self, now: Instant, count: impl FnOnce(&mut Crowded)) -> Option<Crowded> {
         let mut crowding = self.crowding.lock().unwrap_or_else(PoisonError::into_inner);
         count(&mut crowding.counts);
@@ -85,7 +85,7 @@ impl Admission {
         Some(std::mem::take(&mut crowding.counts))
     }
 
-    /// Lets a connection in. `counted` is the peer's address where its network's share is limited.
+    /// Admits a connection. `counted` is the peer's address if the share of its network is limited.
     pub(crate) fn admit(self: &Arc<Self>, counted: Option<IpAddr>) -> Result<Permit, NoRoom> {
         let network = counted.map(network_of);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

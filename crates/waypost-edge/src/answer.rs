@@ -1,4 +1,4 @@
-//! Answers: the response types of the edge, and how redirects and pages are put together.
+//! Answers: the response types of the edge, and how redirects and pages are built.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -27,11 +27,11 @@ use crate::wire::Channel;
 
 /// Any error of a control answer's body: it ends the connection in the middle of the answer.
 pub type BoxError = Box<dyn Error + Send + Sync>;
-/// The body of a control answer. It is polled on the edge's thread; where it comes from is its own affair.
+/// The body of a control answer. It is polled on the edge's thread, whatever its source is.
 pub type ControlBody = UnsyncBoxBody<Bytes, BoxError>;
-/// A control answer in the making.
+/// A control answer that is being built.
 pub type ControlFuture = Pin<Box<dyn Future<Output = Response<ControlBody>> + Send>>;
-/// What answers every request that is not a redirect. It is called on the edge's thread and must return at once; the
+/// Answers every request that is not a redirect. It is called on the edge's thread and must return at once; the
 /// future is polled there too, so it only waits for work done elsewhere. A panic in it costs the connection.
 pub type ControlHandler = Arc<dyn Fn(Request<PeerBody>, ClientFacts) -> ControlFuture + Send + Sync>;
 
@@ -61,7 +61,7 @@ pub(crate) enum AnswerBody {
     Control { body: ControlBody, _end: EndOfAnswer },
 }
 
-/// Tells the connection, when dropped with the body, that its answer has been handed over in full.
+/// Notifies the connection, when dropped with the body, that its answer has been handed over completely.
 #[derive(Debug)]
 pub(crate) struct EndOfAnswer(pub(crate) Rc<Channel>);
 
@@ -100,13 +100,13 @@ impl Body for AnswerBody {
     }
 }
 
-/// Bytes of a body that nobody wants which are read before its answer, so that the connection can go on.
+/// The most bytes of an unneeded body that are read before the answer, so that the connection can be used again.
 const IGNORED_BYTES_MAX: usize = 64 * 1024;
 
-/// The future of one answer: there already, or being made by the control plane.
+/// The future of one answer: ready, or being built by the control plane.
 pub(crate) enum Answering {
     Ready(Option<Answer>),
-    /// The body of the request is read first, and forgotten.
+    /// The body of the request is read first, and dropped.
     Ignoring {
         body: Incoming,
         bytes_left: usize,
@@ -116,13 +116,13 @@ pub(crate) enum Answering {
     Control {
         future: ControlFuture,
         channel: Rc<Channel>,
-        /// Whether the body of the request has been read to its end. `None` where there is none.
+        /// Whether the body of the request has been read to its end. `None` if there is none.
         is_read: Option<Arc<AtomicBool>>,
         misses: Option<MissedAtControl>,
     },
 }
 
-/// What to do where a control answer says that there is no such link.
+/// What to do if a control answer says that the link does not exist.
 pub(crate) type MissedAtControl = Box<dyn Fn() -> Option<Answer>>;
 
 impl Answering {
@@ -182,7 +182,7 @@ impl Future for Answering {
     }
 }
 
-/// A redirect. `headers` are those of the request: their memory is used again, and passes on to the next request.
+/// A redirect. `headers` are those of the request: their memory is reused, also for the next request.
 pub(crate) fn redirect(
     status: StatusCode,
     location: HeaderValue,
@@ -195,7 +195,7 @@ pub(crate) fn redirect(
     respond(status, headers, AnswerBody::Empty)
 }
 
-/// A page, or its problem document where the request's `Accept` prefers JSON.
+/// A page, or its problem document if the request's `Accept` prefers JSON.
 pub(crate) fn page(shown: Page, prefers_json: bool) -> Answer {
     let mut headers = HeaderMap::with_capacity(8);
     let text = page_parts(shown, prefers_json, |name, value| {
@@ -213,7 +213,7 @@ pub(crate) fn page_parts(
 ) -> &'static str {
     header(CACHE_CONTROL, "private, no-store");
     header(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // Without an origin of its own, browsers would call the password form foreign.
+    // Without its origin, browsers would treat the password form as cross-site.
     header(REFERRER_POLICY, "same-origin");
     match shown {
         Page::MethodNotAllowed => header(ALLOW, "GET, HEAD"),
@@ -240,7 +240,7 @@ pub(crate) fn page_parts(
     }
 }
 
-/// What `OPTIONS *` asks for: the methods that there are here, whatever the address.
+/// The answer to `OPTIONS *`: the methods that exist here, for any address.
 pub(crate) fn options() -> Answer {
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS"));
@@ -248,7 +248,7 @@ pub(crate) fn options() -> Answer {
     respond(StatusCode::NO_CONTENT, headers, AnswerBody::Empty)
 }
 
-/// The page with a link to what a program other than the browser opens.
+/// The page with a link to a destination that a program other than the browser opens.
 pub(crate) fn leave(location: &str) -> Answer {
     let mut headers = HeaderMap::with_capacity(8);
     leave_headers(|name, value| {
@@ -266,7 +266,7 @@ pub(crate) fn leave_headers(mut header: impl FnMut(HeaderName, &'static str)) {
     header(CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY);
 }
 
-/// Makes an answer the last of its connection.
+/// Marks an answer as the last of its connection.
 pub(crate) fn close_after(answer: &mut Answer) {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }

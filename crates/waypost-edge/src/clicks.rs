@@ -1,7 +1,7 @@
 //! Recording clicks: every redirect is written to the spool before its answer is.
 //!
-//! The facts of the request are written as they came; nothing is parsed here. What leaves this thread of a visitor's address
-//! is what the address policy keeps, and the visitor key.
+//! The facts of the request are written as they were received; nothing is parsed here. Of a visitor's address only what
+//! the address policy keeps, and the visitor key, leave this thread.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,10 +17,10 @@ use waypost_spool::{Appended, Spool, SpoolError, Writer};
 
 use crate::host::Site;
 
-/// Gives the salt of a day (counted since 1970, in UTC); `None` where visitors are not told apart. Asked for every click.
+/// Returns the salt of a day (days since 1970, in UTC); `None` if visitors are not recognised. Called for every click.
 pub type SaltOfDay = Arc<dyn Fn(i64) -> Option<Salt> + Send + Sync>;
 
-/// What is recorded of clicks, and where.
+/// How clicks are recorded, and where.
 #[derive(Clone)]
 pub struct ClickRecording {
     /// The log that every redirect is written to.
@@ -41,7 +41,7 @@ impl fmt::Debug for ClickRecording {
 pub(crate) struct Recorder {
     address_policy: AddressPolicy,
     salt_of_day: SaltOfDay,
-    /// Borrowed for the length of one call that calls nothing else.
+    /// Borrowed during one call that calls nothing else.
     pen: RefCell<Pen>,
 }
 
@@ -50,7 +50,7 @@ struct Pen {
     bytes: Vec<u8>,
 }
 
-/// A click that is ready to be recorded and lies in the recorder's buffer until then.
+/// A click that is ready to be recorded; until then it is in the recorder's buffer.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Prepared(());
@@ -64,7 +64,7 @@ impl Recorder {
         })
     }
 
-    /// Puts the click into its compact form. `None` where the decision is no redirect.
+    /// Encodes the click in its compact form. `None` if the decision is not a redirect.
     pub(crate) fn prepare(
         &self,
         link: &CompactLink<'_>,
@@ -104,10 +104,10 @@ impl Recorder {
         Some(Prepared(()))
     }
 
-    /// Records the click that was prepared last. When this returns the kernel has it, or its loss.
+    /// Records the click that was prepared last. When this returns, the kernel has the click or its declared loss.
     pub(crate) fn record(&self, _prepared: Prepared) {
         let pen = &mut *self.pen.borrow_mut();
-        // Both outcomes take a number that the spool answers for.
+        // Both outcomes use a sequence number, which the spool accounts for.
         let _: Appended = pen.writer.append(&pen.bytes);
     }
 }

@@ -1,6 +1,6 @@
-//! Who is asking: the visitor's address, country and scheme, as far as they can be believed.
+//! The client of a request: the visitor's address, country and scheme, as far as they can be trusted.
 //!
-//! Forwarded headers are read only where the peer itself is a configured proxy, and `X-Forwarded-For` only from the
+//! Forwarded headers are read only if the peer itself is a configured proxy, and `X-Forwarded-For` only from the
 //! right, up to the first address that is not one. `X-Real-IP`, `CF-Connecting-IP`, `Forwarded` and `X-Forwarded-Host`
 //! are never read: a proxy that sends only those is configured to send `X-Forwarded-For` too.
 
@@ -12,24 +12,24 @@ use waypost_core::click::country_letters;
 
 use crate::fields::Headers;
 
-/// Entries of `X-Forwarded-For` looked at, from the right.
+/// The most entries of `X-Forwarded-For` that are read, from the right.
 const FORWARDED_ENTRIES_MAX: usize = 50;
-/// Bytes of `X-Forwarded-For` looked at, from the right.
+/// The most bytes of `X-Forwarded-For` that are read, from the right.
 const FORWARDED_BYTES_MAX: usize = 4096;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What the edge knows of the client of a request that it hands to the control plane.
+/// What the edge knows about the client of a request that it hands to the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFacts {
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// The visitor's address: the peer, or the one a trusted proxy named.
     pub address: IpAddr,
-    /// The visitor's country in two capital letters, where a trusted proxy named it.
+    /// The visitor's country in two capital letters, if a trusted proxy named it.
     pub country: Option<String>,
-    /// The host asked for, in lower case, without port or trailing dot.
+    /// The requested host, in lower case, without port or trailing dot.
     pub host: String,
     /// The domain that serves this host, as the link table names it: empty for the default domain.
     pub domain: String,
@@ -37,7 +37,7 @@ pub struct ClientFacts {
     pub is_https: bool,
 }
 
-/// The peers whose forwarded headers are believed, and what they may say.
+/// The peers whose forwarded headers are trusted, and what these headers may say.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxies {
     trusted: Vec<IpNet>,
@@ -72,7 +72,7 @@ impl Proxies {
         address
     }
 
-    /// Whether somebody says for whom they ask.
+    /// Whether the peer names the client that it forwards for.
     pub(crate) fn is_forwarded(headers: &(impl Headers + ?Sized)) -> bool {
         headers.first_value(&X_FORWARDED_FOR).is_some()
     }

@@ -1,7 +1,8 @@
-//! The time of one thread, read once for all that comes together.
+//! The clock of one thread, read once for all requests that arrive together.
 //!
-//! Each time the thread wakes it has the requests of many connections, and answers them within microseconds. They share a
-//! reading; so that a thread that never sleeps does not stay in the past, a reading serves [`USES_MAX`] times at most.
+//! Each time the thread wakes it has the requests of many connections, and answers them within microseconds. They share
+//! a reading; so that the time does not stand still on a thread that never sleeps, a reading is used at most
+//! [`USES_MAX`] times.
 
 use std::cell::Cell;
 use std::sync::Arc;

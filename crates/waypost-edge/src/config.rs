@@ -1,4 +1,4 @@
-//! What a running edge can be told, with the defaults it has otherwise.
+//! The configuration of an edge, and its defaults.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -14,22 +14,22 @@ use crate::country::CountryDatabase;
 use crate::grant::GrantKey;
 use crate::host::HostPolicy;
 
-/// Everything [`start`](crate::start) needs beside the table and the control handler.
+/// Everything that [`start`](crate::start) needs besides the table and the control handler.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
     /// Addresses to listen on. Port 0 takes a free port, the same one for all threads.
     pub listen: Vec<SocketAddr>,
     /// Threads, each with a runtime and a listener of its own for every address.
     pub threads: NonZeroUsize,
-    /// Sizes, times and numbers at which the edge says no.
+    /// Limits on sizes, times and numbers.
     pub limits: Limits,
-    /// Peers whose forwarded headers are believed. Empty: nobody's.
+    /// Peers whose forwarded headers are trusted. Empty: none.
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy names the visitor's country, such as `cf-ipcountry`. `None`: no country.
     pub country_header: Option<HeaderName>,
     /// What to do with hosts that no domain is configured for.
     pub hosts: HostPolicy,
-    /// Where countries come from when no header says. `None`: nowhere.
+    /// The source of countries if no header names one. `None`: no source.
     pub countries: Option<Arc<CountryDatabase>>,
     /// Whether plain requests are answered without the HTTP engine. Their answers are the same; off, to compare.
     pub plain_requests: bool,
@@ -57,7 +57,7 @@ impl EdgeConfig {
     }
 }
 
-/// Sizes, times and numbers at which the edge says no.
+/// Limits on sizes, times and numbers.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Request line and headers of one request, in bytes; more is answered 431. At least 8,192.
@@ -66,42 +66,44 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// From the first byte of a request (or from the connection's start) to the end of its headers; then 408.
     pub head_read_timeout: Duration,
-    /// For the body of a request to come; then 408. Time in which the server does not ask for more of it does not count.
+    /// The time for the body of a request to arrive; then 408. Time in which the server does not read it does not
+    /// count.
     pub body_read_timeout: Duration,
-    /// At least so many bytes a second a body may come and take longer than that.
+    /// A body that arrives with at least this many bytes a second may take longer.
     pub body_bytes_per_s_min: u64,
-    /// Between an answer and the next request on the connection; then it is closed.
+    /// The time between an answer and the next request on the connection; then it is closed.
     pub idle_timeout: Duration,
-    /// Without the peer taking a single byte of what is written to it; then the connection is closed.
+    /// The time in which the peer accepts no byte that is written to it; then the connection is closed.
     pub write_timeout: Duration,
-    /// Age of a connection after which it is closed at the next pause. A running answer is not cut.
+    /// The age of a connection after which it is closed at the next pause. A running answer is not cut off.
     pub connection_age_max: Duration,
     /// Requests on one connection, after which it is closed. `None`: no limit.
     pub requests_per_connection_max: Option<u64>,
-    /// Connections open at once in the whole process. For another one the one that has been waited for longest is closed; where
-    /// all are being answered, one that pipelines requests, or else the one whose answer takes longest.
+    /// Connections open at once in the whole process. To admit another one, the connection that has made the server
+    /// wait longest is closed; if all are being answered, one that pipelines requests, otherwise the one whose answer
+    /// takes longest.
     pub connections_max: usize,
-    /// Connections open at once from one IPv4 address or IPv6 /64, in the same way, but no answer is cut that is
-    /// waited for: the new one is told 503 then. Neither loopback nor trusted proxies count.
+    /// Connections open at once from one IPv4 address or IPv6 /64, in the same way, but no answer that a peer waits for
+    /// is cut off: the new connection is answered 503 then. Neither loopback nor trusted proxies count.
     pub connections_per_network_max: u32,
-    /// How many links that do not exist one IPv4 address or IPv6 /64 may ask for; then 429 in place of 404. Links that exist
-    /// are followed all the same. `None`: no limit.
+    /// How many links that do not exist one IPv4 address or IPv6 /64 may request; then 429 instead of 404. Existing
+    /// links still redirect. `None`: no limit.
     pub miss_rate: Option<MissRate>,
 }
 
-/// So many misses in a time on average, and up to `burst` at once.
+/// A limit on misses: a number in a time on average, and up to `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissRate {
     /// Misses within the time.
     pub count: u32,
     /// The time, in seconds.
     pub per_s: u32,
-    /// Misses that may come at once after a pause.
+    /// Misses that are allowed at once after a pause.
     pub burst: u32,
 }
 
 impl MissRate {
-    /// More than people make, by far, and less than a scanner needs.
+    /// Far more than people need, and less than a scanner needs.
     pub const USUAL: Self = Self { count: 300, per_s: 60, burst: 600 };
 }
 

@@ -1,8 +1,9 @@
-//! One connection from its first byte to its last: plain requests, deadlines and draining by us, all other HTTP/1.1 by hyper,
-//! the engine, which a connection has from the first request on that needs it.
+//! One connection from its first byte to its last. This crate answers plain requests and handles deadlines and
+//! draining. Everything else of HTTP/1.1 is done by hyper, "the engine", which a connection gets at its first request
+//! that needs it.
 //!
-//! A connection that has to end, for its age or because the server stops, says so in the next answer; one that has nothing to
-//! answer ends at once.
+//! A connection that has to end, because of its age or because the server stops, says so in the next answer; one
+//! without a request to answer ends at once.
 //!
 //! Deadlines are kept lazily: one timer, moved only when it fires or when an earlier deadline appears, so a request on
 //! a busy connection costs no timer work. (hyper's own header timeout allocates and arms one for every request.)
@@ -36,16 +37,16 @@ use crate::thread::Thread;
 use crate::visitor::Peer;
 use crate::wire::{Channel, Left, PlainLimits, Wire};
 
-/// How long, and for how many bytes, a request that was answered early is read to its end so that the answer arrives: most
-/// clients read only when they have sent everything.
+/// How long, and for how many bytes, a request that was answered early is read to its end so that the answer arrives:
+/// most clients read only when they have sent everything.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Requests of one connection that are answered before the others of its thread have their turn. With answers of the usual size
-/// a turn ends earlier, with what is sent at once.
+/// The most requests of one connection that are answered before the other connections of its thread. With answers of
+/// the usual size a turn ends earlier, when enough bytes to send have been collected.
 const TURN_REQUESTS_MAX: u64 = 128;
 
-/// Tells the connections of one thread to finish, and counts them.
+/// Notifies the connections of one thread to finish, and counts them.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     started: Cell<bool>,
@@ -75,9 +76,9 @@ impl Drain {
 
 /// One open connection; a future that is done when it is closed.
 pub(crate) struct Connection {
-    /// Made when it is first needed: most connections never do, and it takes some memory.
+    /// Created when it is first needed: most connections never need it, and it takes some memory.
     engine: Option<Box<http1::Connection<TokioIo<Wire>, RequestService>>>,
-    /// Whether the engine was granted a request and is not done with it.
+    /// Whether the engine was granted a request and has not finished it.
     is_engine_at_work: bool,
     service: RequestService,
     channel: Rc<Channel>,
@@ -85,17 +86,18 @@ pub(crate) struct Connection {
     stage: Stage,
     shared: Arc<Shared>,
     timer: Pin<Box<Sleep>>,
-    /// When it is told to close after the running answer; `None` once it has been.
+    /// When it is to close after the running answer; `None` once that has been ordered.
     closes_at: Option<Instant>,
     drain: Rc<Drain>,
     drain_start: Pin<Box<OwnedNotified>>,
-    /// Whether timer and drain start know the task's waker, which stays the same: they are polled once for that.
+    /// Whether the timer and the start of draining have the task's waker, which stays the same: one poll is enough for
+    /// that.
     is_registered: bool,
 }
 
 enum Stage {
     Serving,
-    /// Everything is said; what the peer still sends is read and dropped.
+    /// Everything has been sent; bytes that the peer still sends are read and dropped.
     Lingering {
         is_finished: bool,
         bytes_left: usize,
@@ -104,7 +106,7 @@ enum Stage {
 
 enum Ended {
     Now,
-    /// The peer says no more. What it was answered may still be on its way.
+    /// The peer sends no more. Answers to it may still be in flight.
     Said,
     WithInputLeft,
 }
@@ -133,12 +135,12 @@ impl Connection {
         }
     }
 
-    /// Answers what has come. Ready when everything is said.
+    /// Answers what has arrived. Ready when everything has been sent.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let outcome = self.poll_requests(cx);
         match (outcome, self.channel.poll_send_held(cx)) {
             (Poll::Pending, Poll::Pending | Poll::Ready(Ok(()))) => Poll::Pending,
-            // The peer has said everything, and must still take the last answers.
+            // The peer has sent everything, and must still accept the last answers.
             (Poll::Ready(Ended::Said), Poll::Pending) => Poll::Pending,
             (Poll::Ready(ended), _) => Poll::Ready(ended),
             (Poll::Pending, Poll::Ready(Err(error))) => {
@@ -148,7 +150,7 @@ impl Connection {
         }
     }
 
-    /// Lets plain requests and the engine take turns.
+    /// Alternates between plain requests and the engine.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let turn_ends_at = self.channel.activity.requests() + TURN_REQUESTS_MAX;
         loop {
@@ -169,7 +171,7 @@ impl Connection {
             }
             let is_closing = self.channel.is_closing.get();
             let Limits { head_bytes_max, target_bytes_max, requests_per_connection_max, .. } = self.shared.limits;
-            // The engine knows how to say that an answer is the last.
+            // The engine marks its last answer itself.
             let is_engines = is_closing || !self.shared.plain_requests;
             let requests_max = if is_engines { 0 } else { requests_per_connection_max.unwrap_or(u64::MAX) };
             let limits = PlainLimits { head_bytes_max, target_bytes_max, requests_max, turn_ends_at };
@@ -257,7 +259,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection for the body of the engine's request, with this answer where it has not had another.
+    /// Ends the connection for the body of the engine's request, with this answer unless it has already got another.
     fn refuse_body(&mut self, page: Page) -> Ended {
         if !self.channel.activity.is_unanswered() {
             return Ended::Now;
@@ -325,7 +327,7 @@ impl Drop for Connection {
     }
 }
 
-/// hyper, told our limits. Pipelined answers are batched by the wire and not by hyper, whose own batching holds back
+/// hyper with our limits. Pipelined answers are batched by the wire and not by hyper, whose own batching holds back
 /// the whole of a streamed answer while another request waits behind it.
 fn engine(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();

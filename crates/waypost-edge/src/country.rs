@@ -1,7 +1,7 @@
 //! Countries of addresses, from a local database in the MaxMind format.
 //!
-//! The file is read whole, so that whoever replaces or cuts it short while it is in use harms nothing; a file that is not
-//! a country database is refused and the one before stays.
+//! The file is read whole, so that replacing or truncating it while it is in use does no harm; a file that is not
+//! a country database is refused, and the previous one stays in use.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use maxminddb::{MaxMindDbError, Reader, path};
 use waypost_core::click::country_letters;
 
-/// A country database that can be read anew while it is asked.
+/// A country database that can be read again while it is in use.
 #[derive(Debug)]
 pub struct CountryDatabase {
     path: PathBuf,
@@ -22,19 +22,19 @@ pub struct CountryDatabase {
     tried: Mutex<Option<FileState>>,
 }
 
-/// Size and time of change: a file that has both as before is taken for the same.
+/// Size and time of change: a file with the same values is considered unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileState {
     bytes: u64,
     modified: Option<SystemTime>,
 }
 
-/// What came of looking at the file again.
+/// The result of checking the file again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// It is as before.
+    /// It is unchanged.
     Unchanged,
-    /// It was read. Gives the kind of database its metadata names, and when that was built, in seconds since 1970.
+    /// It was read: the kind of database that its metadata names, and when that was built, in seconds since 1970.
     Read {
         /// Such as `GeoLite2-Country`.
         kind: String,
@@ -43,7 +43,7 @@ pub enum Reloaded {
     },
 }
 
-/// Why a file was not taken; what was read before is still in use.
+/// Why a file was refused; the previous database is still in use.
 #[derive(Debug, thiserror::Error)]
 pub enum CountryError {
     /// It cannot be read.
@@ -51,12 +51,12 @@ pub enum CountryError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// It is no database of the MaxMind format, or damaged.
-    #[error("{} is no country database of the MaxMind format, or damaged", path.display())]
+    /// It is not a database in the MaxMind format, or damaged.
+    #[error("{} is not a country database in the MaxMind format, or is damaged", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -64,8 +64,8 @@ pub enum CountryError {
         #[source]
         source: MaxMindDbError,
     },
-    /// It holds something else than countries.
-    #[error("{} holds {}, which names no countries; take a country or city database", path.display(), waypost_core::Quoted(kind))]
+    /// It has no countries.
+    #[error("{} has {}, which has no countries; use a country or city database", path.display(), waypost_core::Quoted(kind))]
     Kind {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum CountryError {
 }
 
 impl CountryDatabase {
-    /// A database at this path, which need not be there yet. [`Self::reload`] reads it.
+    /// A database at this path, which does not have to exist yet. [`Self::reload`] reads it.
     pub fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), reader: ArcSwapOption::empty(), tried: Mutex::new(None) }
     }
@@ -89,13 +89,13 @@ impl CountryDatabase {
     /// answers requests.
     ///
     /// # Errors
-    /// Where it cannot be read or is no country database: the one read before stays in use. Said once for each change.
+    /// If it cannot be read or is not a country database; the previous one stays in use. Returned once for each change.
     pub fn reload(&self) -> Result<Reloaded, CountryError> {
         let failed = |source| CountryError::Read { path: self.path.clone(), source };
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
-            // Gone for good, or between two versions; what was read stays.
+            // Deleted, or just being replaced; what was read stays in use.
             Err(error) if error.kind() == io::ErrorKind::NotFound && tried.is_some() => return Ok(Reloaded::Unchanged),
             Err(error) => return Err(failed(error)),
         };
@@ -121,7 +121,7 @@ impl CountryDatabase {
         Ok(reader)
     }
 
-    /// The country of an address, two capital letters. `None` where no database was read, or it does not know.
+    /// The country of an address, two capital letters. `None` if no database was read, or it does not have the address.
     pub fn country_of(&self, address: IpAddr) -> Option<[u8; 2]> {
         let reader = self.reader.load();
         let found = reader.as_ref()?.lookup(address).ok()?;

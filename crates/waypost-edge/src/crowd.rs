@@ -1,6 +1,7 @@
-//! The connections of one thread, and which of them has to go when there is no room for another.
+//! The connections of one thread, and which of them is closed when there is no room for another.
 //!
-//! Requests keep no account of who is idle: whoever needs room looks, at some connections at a time, and at others the next time.
+//! Requests do not record which connections are idle. Only when room is needed, some connections are examined, and
+//! others the next time.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,23 +13,23 @@ use tokio::time::Instant;
 
 use crate::wire::Channel;
 
-/// Connections among which one is found that has been waited for long.
+/// How many connections that have made the server wait are compared.
 const LOOKED_AT: usize = 64;
-/// Connections looked at where those are none, or of other networks.
+/// How many connections are examined at most, because others are busy or of other networks.
 const LOOKED_AT_MAX: usize = 1024;
-/// What a peer may take to send its request, and a request to be answered, before it counts as slow.
+/// How long sending or answering a request may take before the connection counts as slow.
 const YOUNG: Duration = Duration::from_secs(1);
-/// Gone connections that are not worth cleaning up.
+/// So many closed connections are not worth cleaning up.
 const GONE_MAX: usize = 64;
 
-/// The connections of a thread, those first that were not looked at for longest.
+/// The connections of a thread, first those that were not examined for longest.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     all: RefCell<VecDeque<Weak<Channel>>>,
 }
 
 impl Crowd {
-    /// Adds a connection, of which there are so many now.
+    /// Adds a connection; `open` are open now.
     pub(crate) fn add(&self, channel: &Rc<Channel>, open: usize) {
         let mut all = self.all.borrow_mut();
         if all.len() > 2 * open + GONE_MAX {
@@ -37,8 +38,9 @@ impl Crowd {
         all.push_back(Rc::downgrade(channel));
     }
 
-    /// Closes the connection, of this network where one is given, that has the least claim to its place, and makes the place free
-    /// at once. `false` where there is none. For the share of a network, no request is cut whose peer waits for its answer.
+    /// Closes the connection with the least claim to its place, if a network is given one of that network, and frees
+    /// the place at once. `false` if there is none. For the share of a network, no request whose peer waits for its
+    /// answer is cut off.
     pub(crate) fn evict(&self, network: Option<IpAddr>) -> bool {
         let now = Instant::now();
         let mut all = self.all.borrow_mut();
@@ -66,24 +68,24 @@ impl Crowd {
     }
 }
 
-/// How much a connection has to be left alone: the least one goes first, among equals the oldest.
+/// The claim of a connection to its place: the least is closed first, among equals the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Claim {
     order: Order,
     since: Instant,
-    /// Whether its peer has said all and waits for an answer.
+    /// Whether its peer has sent all and waits for an answer.
     is_waiting_for_us: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
-    /// Its peer has let us wait for some time.
+    /// Its peer has made us wait for some time.
     LongIdle,
-    /// It asks for more before it has its answers, so that there is never a moment without one.
+    /// It pipelines requests, so there is never a moment without an unanswered one.
     Pipelines,
-    /// It came or was answered just now, or its answer takes long.
+    /// It was opened or answered just now, or its answer takes long.
     Usual,
-    /// Its answer is on its way.
+    /// Its request is being answered.
     Answered,
 }
 

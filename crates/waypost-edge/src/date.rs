@@ -1,4 +1,4 @@
-//! The `Date` of answers, written anew once a second.
+//! The `Date` of answers, written again once a second.
 
 use std::cell::Cell;
 use std::time::{Duration, UNIX_EPOCH};

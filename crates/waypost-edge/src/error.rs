@@ -11,22 +11,22 @@ pub enum EdgeError {
     /// No address to listen on was given.
     #[error("no address to listen on is configured")]
     NoAddress,
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error("{address} is already in use")]
     AddressInUse {
-        /// The address that was asked for.
+        /// The requested address.
         address: SocketAddr,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address that was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// The system refuses a thread or what its runtime needs.
+    /// The system refuses a thread or a resource of its runtime.
     #[error("cannot start an edge thread")]
     Thread(#[source] io::Error),
     /// There is no place to record clicks in.

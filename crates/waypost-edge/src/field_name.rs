@@ -1,6 +1,6 @@
-//! Names of header fields that this crate asks for, told apart by their length and their first sixteen bytes.
+//! Names of header fields that this crate reads, distinguished by their length and their first sixteen bytes.
 
-/// What a field is about.
+/// The subject of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldName {
     Host,
@@ -26,13 +26,13 @@ impl FieldName {
         Self::of_start(name.len(), u128::from_le_bytes(start))
     }
 
-    /// As [`FieldName::of`], of a name of so many bytes: the first sixteen of them in lower case, the first one lowest, and
-    /// zeros where it is shorter.
+    /// As [`FieldName::of`], of a name of so many bytes: the first sixteen of them in lower case, the first one lowest,
+    /// and zeros if it is shorter.
     #[inline]
     pub(crate) fn of_start(length: usize, start: u128) -> Self {
         match (length, start) {
             (2, TE) | (6, EXPECT) | (7, UPGRADE | TRAILER) | (14, CONTENT_LENGTH | HTTP2_SETTINGS) => Self::Engine,
-            // Some that are not called `transfer-encoding` go to the engine, too, which does not mind.
+            // Some others than `transfer-encoding` also go to the engine, which does no harm.
             (17, TRANSFER_ENCODIN) => Self::Engine,
             (4, HOST) => Self::Host,
             (5, X_MOZ) => Self::XMoz,

@@ -1,4 +1,4 @@
-//! The header fields that the edge itself looks at, gathered in one pass over a request's headers.
+//! The header fields that the edge itself reads, collected in one pass over a request's headers.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ impl<'r> Fields<'r> {
         fields
     }
 
-    /// Takes the field where it is one of these. `text` is its value's.
+    /// Keeps the field if it is one of these. `text` is that of its value.
     #[inline]
     pub(crate) fn take(&mut self, name: FieldName, value: &'r [u8], text: impl FnOnce() -> Cow<'r, str>) {
         let field = match name {
@@ -84,12 +84,12 @@ impl<'r> Fields<'r> {
         field.get_or_insert_with(text);
     }
 
-    /// Whether there is any, good or not.
+    /// Whether there is any, valid or not.
     pub(crate) fn has_host(&self) -> bool {
         self.host.is_some()
     }
 
-    /// The one `Host`; nothing where there is none or more than one.
+    /// The one `Host`; nothing if there is none or more than one.
     pub(crate) fn host(&self) -> Option<&'r [u8]> {
         self.host.filter(|_| !self.has_second_host)
     }

@@ -1,9 +1,9 @@
 //! Where a request ends: its head, then its body. Everything the HTTP engine gets has passed here first.
 //!
-//! Two readers that disagree on where a request ends can be made to see different requests, so whatever could be read in two
-//! ways is refused: a bare CR or LF, a folded line, a space before the colon, control characters, two lengths (equal ones, too),
-//! a length beside a transfer coding, a tab beside either, any transfer coding but a single `chunked`. The engine gets a request's
-//! own bytes and none of the next.
+//! Two readers that disagree on where a request ends can be made to see different requests, so whatever could be read
+//! in two ways is refused: a bare CR or LF, a folded line, a space before the colon, control characters, two lengths
+//! (equal ones, too), a length beside a transfer coding, a tab beside either, any transfer coding but a single
+//! `chunked`. The engine gets a request's own bytes and none of the next.
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ use waypost_core::page::Page;
 
 /// Fields of a head; more are answered 431.
 const FIELDS_MAX: usize = 100;
-/// The largest length of a body that is looked at: others count with signed numbers, and the engine keeps the largest ones for
-/// what they do not mean.
+/// The largest length of a body that is looked at: others count with signed numbers, and the engine keeps the largest
+/// ones for what they do not mean.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 /// Bytes of all chunk extensions and trailers of a body together.
 const CHUNK_LINE_BYTES_MAX: u32 = 8 * 1024;
@@ -34,11 +34,12 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// How far the search for the end of a head has come. Bytes are looked at once, however small the pieces in which they come.
+/// How far the search for the end of a head has come. Bytes are looked at once, however small the pieces in which they
+/// come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeadScan {
     at: usize,
-    /// Where the head begins: empty lines before it are passed over.
+    /// Where the head begins: empty lines before it are skipped.
     head_at: usize,
     line_at: usize,
     /// Where the request line ends.
@@ -140,7 +141,7 @@ impl HeadScan {
     }
 }
 
-/// Whether errors of the request that these bytes begin are told in JSON: its path is one of the API's.
+/// Whether errors of the request that these bytes begin are written as JSON: its path is one of the API's.
 pub(crate) fn is_of_api(head: &[u8]) -> bool {
     let head = head.trim_ascii_start();
     let line = &head[..head.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(head.len())];
@@ -220,7 +221,8 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     is_token(name).then(|| (name, value.trim_ascii()))
 }
 
-/// Whether there is a control character other than a tab. Without a way out before the end, for then it takes many at once.
+/// Whether there is a control character other than a tab. Without a way out before the end, for then it takes many at
+/// once.
 fn has_control(text: &[u8]) -> bool {
     let is_control = |byte: u8| (byte < b' ') & (byte != b'\t') | (byte == 0x7f);
     text.iter().fold(false, |found, byte| found | is_control(*byte))
@@ -246,7 +248,7 @@ fn body_of(length: Option<&[u8]>, coding: Option<&[u8]>, is_1_1: bool) -> Result
     }
 }
 
-/// A target with `"`, `<`, `>` and backticks percent-encoded, and in its query what is no UTF-8. `None` where it has none.
+/// A target with `"`, `<`, `>` and backticks percent-encoded, and in its query what is no UTF-8. `None` if it has none.
 fn escape_target(target: &[u8]) -> Option<Vec<u8>> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let query_at = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
@@ -484,7 +486,7 @@ mod tests {
         }
     }
 
-    /// How many bytes a body of chunks takes; `None` where it has no end, an error where it is refused.
+    /// How many bytes a body of chunks takes; `None` if it has no end, an error if it is refused.
     fn chunks(text: &str) -> Result<Option<usize>, BadChunk> {
         let run = |sizes: usize| {
             let mut body = body_of(None, Some(b"chunked"), true).unwrap();

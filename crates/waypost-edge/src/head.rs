@@ -1,8 +1,8 @@
 //! Heads of requests as most clients send them, taken apart sixteen bytes at a time.
 //!
-//! This reads a subset of HTTP/1.1 and reads it strictly: lines end in CR LF, names are letters, digits and hyphens, values
-//! are printable ASCII. Whatever has anything else in it is [`Head::Other`], for the HTTP engine to read or to refuse: an
-//! answer here is never wrong, only sometimes "ask somebody else".
+//! This reads a subset of HTTP/1.1 and reads it strictly: lines end in CR LF, names are letters, digits and hyphens,
+//! values are printable ASCII. Whatever has anything else in it is [`Head::Other`], for the HTTP engine to read or to
+//! refuse: an answer here is never wrong, only sometimes "ask somebody else".
 
 use crate::field_name::FieldName;
 
@@ -48,8 +48,8 @@ pub(crate) struct Field<'r> {
     pub(crate) value: &'r str,
 }
 
-/// Reads a head. `take` gets every line and says whether it is one for this way of reading; it may have been called in vain
-/// where the head turns out to be [`Head::Other`] or partial.
+/// Reads a head. `take` gets every line and says whether it is one for this way of reading; it may have been called in
+/// vain where the head turns out to be [`Head::Other`] or partial.
 #[inline]
 pub(crate) fn read<'r>(bytes: &'r [u8], mut take: impl FnMut(Line<'r>) -> bool) -> Head<'r> {
     let mut lines = Lines::new(bytes);
@@ -85,7 +85,7 @@ impl<'r> FieldLines<'r> {
 }
 
 impl<'r> Field<'r> {
-    /// Reads a line; `rest` is the head from there on. `None` where the line is no field, or not for this way of reading.
+    /// Reads a line; `rest` is the head from there on. `None` if the line is no field, or not for this way of reading.
     #[inline]
     fn read(line: &'r str, rest: &[u8]) -> Option<Self> {
         let start = match rest.first_chunk::<16>() {
@@ -176,8 +176,8 @@ impl<'r> Lines<'r> {
         let line = &self.bytes[self.line_at..end];
         self.line_at = end + 2;
         debug_assert!(line.is_ascii());
-        // SAFETY: every byte from the last line's end up to `end` has been looked at, and `end` is the first of them that is
-        // not printable ASCII. So the line is ASCII, and that is UTF-8.
+        // SAFETY: every byte from the last line's end up to `end` has been looked at, and `end` is the first of them
+        // that is not printable ASCII. So the line is ASCII, and that is UTF-8.
         Some(unsafe { str::from_utf8_unchecked(line) })
     }
 
@@ -268,8 +268,8 @@ mod lanes {
         _mm_movemask_epi8(lanes) as u16
     }
 
-    /// Lanes that are in a range of so many bytes from `first` on. There are only comparisons of signed numbers, so both sides
-    /// are moved by half of all values.
+    /// Lanes that are in a range of so many bytes from `first` on. There are only comparisons of signed numbers, so
+    /// both sides are moved by half of all values.
     #[inline]
     #[target_feature(enable = "sse2")]
     fn in_range(lanes: __m128i, first: u8, count: u8) -> __m128i {
@@ -303,7 +303,7 @@ mod tests {
 
     type Fields = Vec<(String, String)>;
 
-    /// What is read of a head, in owned texts.
+    /// What is read of a head, in owned strings.
     fn read_all(bytes: &[u8]) -> Option<Result<(String, Fields, usize), ()>> {
         let mut taken = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

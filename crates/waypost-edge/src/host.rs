@@ -9,7 +9,7 @@ use waypost_table::Domains;
 /// What to do with a request for a host that no domain is configured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostPolicy {
-    /// Serve it as the default domain. For an instance that has not been told its public URL.
+    /// Serve it as the default domain. For an instance whose public URL is not set.
     AnyIsDefault,
     /// Answer 404, except that address literals and `localhost` are the default domain, and that health probes are
     /// answered on any host.
@@ -19,7 +19,7 @@ pub enum HostPolicy {
 /// The domain that a request is for, as the table knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Site<'d> {
-    /// Under what name the table keeps its links.
+    /// The name under which the table has its links.
     pub(crate) table_key: &'d str,
     pub(crate) case_insensitive: bool,
     pub(crate) root_url: Option<&'d str>,
@@ -49,8 +49,8 @@ impl<'d> From<&'d DomainSettings> for Site<'d> {
     }
 }
 
-/// Reads `host[:port]` as it stands in a `Host` header: gives the host in lower case, without port or trailing dot, and
-/// nothing where it is not one. Internationalised names come in their ASCII form here, as browsers send them.
+/// Reads `host[:port]` as it stands in a `Host` header: returns the host in lower case, without port or trailing dot,
+/// and nothing if it is not one. Internationalised names come in their ASCII form here, as browsers send them.
 pub(crate) fn parse_host(text: &[u8]) -> Option<Cow<'_, str>> {
     let (host, port) = if text.first() == Some(&b'[') {
         let end = text.iter().position(|byte| *byte == b']')?;
@@ -71,10 +71,10 @@ pub(crate) fn parse_host(text: &[u8]) -> Option<Cow<'_, str>> {
     Some(if has_upper_case { host.to_ascii_lowercase().into() } else { host.into() })
 }
 
-/// The host that was read last, which is mostly the next one too.
+/// The host that was read last, which usually is also the next one.
 #[derive(Debug, Default)]
 pub(crate) struct LastHost {
-    /// As it came. Empty before the first.
+    /// As it was received. Empty before the first.
     text: Vec<u8>,
     host: String,
 }
@@ -93,7 +93,7 @@ impl LastHost {
         Some(&self.host)
     }
 
-    /// Whether it came just so.
+    /// Whether this is the same header value.
     #[inline]
     pub(crate) fn is(&self, text: &[u8]) -> bool {
         self.text == text

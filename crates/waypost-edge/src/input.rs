@@ -1,4 +1,4 @@
-//! What has come on a connection and was not answered, and how much of it the HTTP engine is to have.
+//! The bytes that have arrived on a connection and are not answered, and which of them the HTTP engine gets.
 
 use tokio::io::ReadBuf;
 use waypost_core::page::Page;
@@ -8,28 +8,28 @@ use crate::framing::{BadChunk, HeadScan, RequestBody, is_of_api};
 /// Capacity that an idle connection may keep for bytes.
 pub(crate) const IDLE_CAPACITY_BYTES_MAX: usize = 2 * 1024;
 
-/// Bytes that came, in their order.
+/// The received bytes, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
-    /// Bytes before `taken` are done with.
+    /// Bytes before `taken` are finished.
     bytes: Vec<u8>,
     taken: usize,
-    /// So many of the following are for the engine.
+    /// So many of the following bytes are for the engine.
     granted: usize,
-    /// What comes after those is for the engine up to here.
+    /// The bytes after those are for the engine up to here.
     body: Option<RequestBody>,
     progress: Progress,
-    /// The engine has bytes that the wire did not take.
+    /// The engine has bytes that the wire did not accept.
     pub(crate) is_engine_blocked: bool,
 }
 
-/// What was done about the bytes that are not done with.
+/// The progress with the bytes that are not finished.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// How far the search for their first head has come.
+    /// How far the search for the end of their first head is.
     pub(crate) scan: HeadScan,
-    /// In how many of them the requests are announced.
-    pub(crate) announced: usize,
+    /// For the requests in so many of them, memory was prefetched.
+    pub(crate) prefetched: usize,
 }
 
 /// A request for the engine.
@@ -38,7 +38,7 @@ pub(crate) struct Grant {
     pub(crate) head_bytes: usize,
     /// `None` for a request without one.
     pub(crate) body: Option<RequestBody>,
-    /// Instead of the head that came.
+    /// Replaces the received head.
     pub(crate) rewritten: Option<Vec<u8>>,
 }
 
@@ -63,7 +63,7 @@ impl Input {
         &self.bytes[self.taken..]
     }
 
-    /// The same, and what was done about it.
+    /// The same, with its progress.
     pub(crate) fn rest_and_progress(&mut self) -> (&[u8], &mut Progress) {
         (&self.bytes[self.taken..], &mut self.progress)
     }
@@ -79,7 +79,7 @@ impl Input {
 
     pub(crate) fn take(&mut self, count: usize) {
         self.taken += count;
-        self.progress.announced = self.progress.announced.saturating_sub(count);
+        self.progress.prefetched = self.progress.prefetched.saturating_sub(count);
         if self.taken == self.bytes.len() {
             self.bytes.clear();
             self.bytes.shrink_to(IDLE_CAPACITY_BYTES_MAX);
@@ -90,7 +90,7 @@ impl Input {
     /// Grants the engine the request at the beginning.
     ///
     /// # Errors
-    /// Where what has come of its body is not well formed; nothing is granted then.
+    /// If the received part of its body is not well formed; nothing is granted then.
     pub(crate) fn grant(&mut self, grant: Grant) -> Result<(), BadChunk> {
         let Grant { head_bytes, mut body, rewritten } = grant;
         let body_bytes = match &mut body {
@@ -118,7 +118,7 @@ impl Input {
         count > 0
     }
 
-    /// Whether the body of the engine's request has not come in full.
+    /// Whether the body of the engine's request has not arrived completely.
     pub(crate) fn awaits_body(&self) -> bool {
         self.body.is_some_and(|body| !body.is_complete())
     }
@@ -128,15 +128,15 @@ impl Input {
         self.is_all_given() && !matches!(self.body, Some(RequestBody::Chunks(_)))
     }
 
-    /// Whether there are bytes behind those that the engine was granted.
+    /// Whether there are bytes after those that the engine was granted.
     pub(crate) fn has_next_request(&self) -> bool {
         self.rest().len() > self.granted
     }
 
-    /// Takes bytes of a body that is awaited, and perhaps of what follows it. There is nothing left that came before.
+    /// Adds bytes of an awaited body, and perhaps of what follows it. No earlier bytes may be left.
     ///
     /// # Errors
-    /// Where they are not well formed.
+    /// If they are not well formed.
     pub(crate) fn append_body(&mut self, bytes: &[u8]) -> Result<(), BadChunk> {
         self.append(bytes);
         if let Some(body) = &mut self.body {

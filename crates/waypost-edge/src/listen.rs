@@ -1,7 +1,7 @@
-//! Listening: one socket for each thread on each address, all bound before anything is served.
+//! Listens: one socket for each thread on each address, all bound before anything is served.
 //!
-//! The first socket of an address is bound alone, so that a port another process has is refused even when that process
-//! shares ports as we do; only then is it opened to the sockets of the other threads.
+//! The first socket of an address is bound alone, so that a port of another process is refused even if
+//! that process shares ports as we do; only then is it opened to the sockets of the other threads.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,9 +1,9 @@
-//! How many links that do not exist an address has asked for. Only those who ask for such links pay for it: a link that exists
-//! is never looked up here, and is followed whatever this says.
+//! Counts the requests of an address for links that do not exist. Requests for existing links cost nothing: they are
+//! never looked up here, and redirect in any case.
 //!
-//! A table of fixed size, without locks: each entry is a tag of the address and the time up to which its misses are paid for
-//! (the "theoretical arrival time" of GCRA), in one word. An entry whose time has passed says nothing and is taken by the next
-//! address. Where all entries of a place are in use, the one with the least to pay is forgotten.
+//! A table of fixed size, without locks: each entry is a tag of the address and the time up to which its misses are
+//! paid for (the "theoretical arrival time" of GCRA), in one word. An entry whose time has passed is free for the next
+//! address. If all entries of a place are in use, the one with the least to pay is replaced.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ impl Misses {
         }
     }
 
-    /// Counts a miss of this address. `false` where it has had too many.
+    /// Counts a miss of this address. `false` if it has too many.
     pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> bool {
         let hash = self.hasher.hash_one(network_of(address));
         let tag = hash >> TIME_BITS;

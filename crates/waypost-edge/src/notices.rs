@@ -1,5 +1,5 @@
-//! What the log is told of requests, in few lines, because every request of the kind would say the same: of those that come
-//! because something is set up wrong, one line a minute for each kind; of those that meet a fault, one a second.
+//! Limits log lines about requests, because every request of a kind would log the same: for each kind of configuration
+//! error one line a minute, for requests that fail with an error one line a second.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +15,7 @@ pub(crate) struct Notices {
     ignored_forwarding: Notice,
 }
 
-/// One kind: in which minute it was told last.
+/// One kind: the minute in which it was last logged.
 #[derive(Debug)]
 struct Notice {
     told_minute: AtomicI64,
@@ -35,7 +35,7 @@ impl Notice {
 }
 
 impl Notices {
-    /// Somebody asks for a host that no domain has.
+    /// A request for a host that no domain has.
     #[cold]
     pub(crate) fn unknown_host(&self, host: &str, now: Timestamp) {
         if self.unknown_host.may_tell(now) {
@@ -46,7 +46,7 @@ impl Notices {
         }
     }
 
-    /// A peer that is no trusted proxy says for whom it asks.
+    /// A peer that is not a trusted proxy names the client that it forwards for.
     #[cold]
     pub(crate) fn ignored_forwarding(&self, peer: IpAddr, now: Timestamp) {
         if self.ignored_forwarding.may_tell(now) {
@@ -58,7 +58,7 @@ impl Notices {
     }
 }
 
-/// Lets one fault a second into the log: a broken table breaks every request.
+/// Logs one error a second: with a broken table every request fails.
 #[derive(Debug, Default)]
 pub(crate) struct FaultLog {
     logged_second: AtomicI64,

@@ -1,5 +1,5 @@
-//! The body of a request for the control plane. It tells the connection whether it was read to its end, by which it is known
-//! whether another request can follow.
+//! The body of a request for the control plane. It notifies the connection whether it was read to its end: only then
+//! can another request follow.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-/// The body of a request that the control plane answers. Where an answer is there before the body has been read to its end, the
-/// connection ends with that answer.
+/// The body of a request that the control plane answers. If the answer is ready before the body has been read to its
+/// end, the connection ends with that answer.
 #[derive(Debug)]
 pub struct PeerBody {
     incoming: Incoming,
@@ -24,7 +24,7 @@ impl PeerBody {
         Self { incoming, is_read }
     }
 
-    /// What says whether it has been read to its end. `None` for a request without a body.
+    /// Knows whether it has been read to its end. `None` for a request without a body.
     pub(crate) fn is_read(&self) -> Option<Arc<AtomicBool>> {
         self.is_read.clone()
     }

@@ -1,9 +1,9 @@
-//! Plain requests: what nearly every visitor sends, read without the HTTP engine.
+//! Plain requests: the common case, read without the HTTP engine.
 //!
-//! A plain request is a GET or HEAD of a path, in HTTP/1.1, complete, without a body or anything that concerns the connection
-//! but that it is to be closed.
-//! Its redirect, or the page that says why there is none, is written by `plain_answer`. What is not plain, and what is not about a
-//! link, is the engine's: this file refuses whatever it is not sure of and never answers with an error.
+//! A plain request is a GET or HEAD of a path, in HTTP/1.1, complete, without a body or anything that concerns the
+//! connection but that it is to be closed. Its redirect, or the page that says why there is none, is written by
+//! `plain_answer`. What is not plain, and what is not about a link, is the engine's: this file refuses whatever it is
+//! not sure of and never answers with an error.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,14 @@ use crate::field_name::FieldName;
 use crate::fields::Fields;
 use crate::head::{self, FieldLines, Head, Line};
 
-/// A request that the engine is not needed for, as far as can be told from its head.
+/// A request that needs no engine, as far as its head shows.
 #[derive(Debug)]
 pub(crate) struct PlainRequest<'r> {
     /// How many bytes it has.
     pub(crate) bytes: usize,
     /// GET or HEAD.
     pub(crate) method: Method,
-    /// Path and query, as they came; begins with `/` and is printable ASCII.
+    /// Path and query, as received; begins with `/` and is printable ASCII.
     pub(crate) target: &'r str,
     /// Where the `?` is.
     pub(crate) query_at: Option<usize>,
@@ -30,7 +30,7 @@ pub(crate) struct PlainRequest<'r> {
     pub(crate) headers: FieldLines<'r>,
 }
 
-/// Reads the request at the beginning of `bytes`. `None` where it is not plain, or not all there.
+/// Reads the request at the beginning of `bytes`. `None` if it is not plain, or not complete.
 #[inline]
 pub(crate) fn read(bytes: &[u8]) -> Option<PlainRequest<'_>> {
     let mut reading = Reading::default();
@@ -57,7 +57,7 @@ struct Reading<'r> {
 }
 
 impl<'r> Reading<'r> {
-    /// Takes the next line. False where it makes the request none for this file.
+    /// Reads the next line. False if it makes the request one for the engine.
     #[inline]
     fn take(&mut self, line: Line<'r>) -> bool {
         let field = match line {
@@ -98,7 +98,7 @@ impl<'r> Reading<'r> {
     }
 }
 
-/// Path and host of what is probably a plain request, by a glance at its first two lines.
+/// Path and host of what is probably a plain request, from its first two lines.
 #[inline]
 pub(crate) fn peek(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(b"GET ")?;

@@ -1,4 +1,4 @@
-//! The answers of plain requests, put together byte for byte as the HTTP engine would.
+//! Writes the answers of plain requests, byte for byte as the HTTP engine would.
 
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, CONNECTION};
@@ -12,7 +12,7 @@ use crate::input::Refusal;
 use crate::plain::PlainRequest;
 use crate::redirect::Redirect;
 
-/// Adds the whole answer of a redirect. Whoever asks for its head alone is not told a length, as the engine has it.
+/// Adds the whole answer of a redirect. As with the engine, the answer to a HEAD request has no length.
 #[inline]
 pub(crate) fn put_redirect(redirect: Redirect<'_>, request: &PlainRequest<'_>, date: &DateBytes, answer: &mut Vec<u8>) {
     if redirect.leaves_web() {

@@ -1,4 +1,4 @@
-//! The redirect itself: find the link, collect the facts of the visit, ask `decide`, and check what may be sent.
+//! The redirect itself: finds the link, collects the facts of the visit, calls `decide`, and checks what may be sent.
 
 use std::error::Error;
 
@@ -26,7 +26,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) target: &'a Target<'a>,
     pub(crate) fields: &'a Fields<'a>,
     pub(crate) site: Site<'a>,
-    /// GET or HEAD, where the link is to be followed.
+    /// GET or HEAD, if the link is to be followed.
     pub(crate) method: Method,
     pub(crate) visitor: Visitor,
 }
@@ -36,20 +36,20 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Redirect<'a> {
     /// One of those that redirect.
     pub(crate) status: StatusCode,
-    /// Printable ASCII. Where it is no web page, [`Self::leaves_web`], it is for a page and not for a header.
+    /// Printable ASCII. If it is not on the web, [`Self::leaves_web`], it is for a page and not for a header.
     pub(crate) location: &'a str,
     pub(crate) cache_policy: CachePolicy,
 }
 
 impl<'a> Redirect<'a> {
-    /// A 302 to this URL, or 503 where it cannot stand in a header.
+    /// A 302 to this URL, or 503 if it cannot be in a header.
     pub(crate) fn found(url: &'a str, cache_policy: CachePolicy) -> Result<Self, Page> {
         is_location(url)
             .then_some(Self { status: StatusCode::FOUND, location: url, cache_policy })
             .ok_or(Page::Unavailable)
     }
 
-    /// Whether a program other than the browser opens the location. Then a person presses a link to it.
+    /// Whether a program other than the browser opens the location. Then a page has a link to it.
     pub(crate) fn leaves_web(&self) -> bool {
         !query::is_web(self.location)
     }
@@ -69,11 +69,11 @@ enum Fault {
 /// Why the link of a slug was not followed.
 #[derive(Debug)]
 enum Unfollowed {
-    /// There is none.
+    /// The link does not exist.
     Absent,
-    /// A page is what it leads to.
+    /// The decision is a page.
     Page(Page),
-    /// Where it leads cannot be said or sent.
+    /// The decision failed, or its location cannot be sent.
     Fault(Fault),
 }
 
@@ -89,7 +89,7 @@ impl Shared {
     /// The redirect's click is recorded before that.
     ///
     /// # Errors
-    /// The page to show where there is no redirect.
+    /// The page to show if there is no redirect.
     #[inline]
     pub(crate) fn follow<R>(
         &self,
@@ -105,7 +105,8 @@ impl Shared {
                 followed => return followed.map_err(|why| self.page_instead(why, &slug, asked)),
             }
         }
-        // Only what leads nowhere is read again, without what a sentence or a mail client left at its end.
+        // Only a path without a link is read again, without punctuation that a sentence or a mail client added at its
+        // end.
         let slug = without_closing_mark(target.path, site.case_insensitive).ok_or(Page::NotFound)?;
         let followed = self.follow_slug(&slug, asked, headers, thread, &mut answer);
         followed.map_err(|why| self.page_instead(why, &slug, asked))
@@ -128,7 +129,7 @@ impl Shared {
         followed.map_err(Fault::Table)?.unwrap_or(Err(Unfollowed::Absent))
     }
 
-    /// Decides where the link leads, records the click and has the redirect put into its answer.
+    /// Decides the destination, records the click, and has `answer` write the redirect.
     #[inline]
     fn follow_link<R>(
         &self,
@@ -154,20 +155,20 @@ impl Shared {
         Ok(answer(redirect))
     }
 
-    /// The page for what the table does not have: 404 only where it has everything.
+    /// The page for a link that the table does not have: 404 only if the table has all links.
     pub(crate) fn not_found(&self) -> Page {
         if self.table.knows_all() { Page::NotFound } else { Page::Unavailable }
     }
 
-    /// Whether something is to be posted to this path, because a GET would show the password form there; the control plane then
-    /// answers. It does so, too, where that cannot be read, and says what is wrong.
+    /// Whether something is to be posted to this path, because a GET would show the password form there; the control
+    /// plane then answers. It does so, too, where that cannot be read, and says what is wrong.
     ///
     /// # Errors
-    /// The page that a GET would get where nothing is there or nothing is known of it yet, and "method not allowed" where a GET
-    /// would lead somewhere.
+    /// The page that a GET would get if nothing is there or nothing is known of it yet, and "method not allowed" where
+    /// a GET would lead somewhere.
     pub(crate) fn takes_password(&self, asked: &Asked<'_>, links: &Reader) -> Result<(), Page> {
         let Asked { target, site, visitor, .. } = asked;
-        // A sound record about which nothing can be decided is no damage of the table.
+        // A valid record for which the decision fails is not damage of the table.
         let visit = Visit::at(visitor.now);
         let read = |bytes: &[u8]| Some(decide(&CompactLink::read(bytes).ok()?, &visit).map(|found| found.action));
         for slug_in in [from_request_path, without_closing_mark] {
@@ -200,7 +201,7 @@ impl Shared {
         self.grant_key.get().is_some_and(|key| cookies.any(|cookies| key.is_granted(cookies, granted, now)))
     }
 
-    /// The page to show where the link of this slug was not followed.
+    /// The page to show if the link of this slug was not followed.
     #[cold]
     fn page_instead(&self, why: Unfollowed, slug: &str, asked: &Asked<'_>) -> Page {
         let fault = match why {
@@ -241,7 +242,7 @@ fn redirect_of<'d>(decision: &'d Decision<'_>) -> Result<Redirect<'d>, Unfollowe
     Err(Unfollowed::Page(page))
 }
 
-/// Whether this can be the value of `Location`: nothing but printable ASCII gets through, whatever was stored or asked for.
+/// Whether this can be the value of `Location`: only printable ASCII passes, whatever was stored or requested.
 fn is_location(url: &str) -> bool {
     // Without an early end, so that many bytes are looked at in one step.
     !url.is_empty() && url.bytes().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
@@ -258,7 +259,7 @@ fn visit_of<'v>(asked: &'v Asked<'_>) -> Visit<'v> {
         query: target.query,
         ip: Some(visitor.address),
         country: visitor.country(),
-        // A real request without the header is told from a visit of which it is not known.
+        // A request without the header differs from a visit of which the header is not known.
         user_agent: Some(fields.user_agent().unwrap_or_default()),
         referrer: fields.referrer(),
         accept_language: fields.accept_language(),

@@ -1,4 +1,4 @@
-//! Starting and stopping: the threads, their runtimes, and the way they finish what they began.
+//! Starts and stops the threads and their runtimes, and lets running requests finish.
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub struct Edge {
     threads: Vec<JoinHandle<DrainReport>>,
 }
 
-/// How the connections ended that were open at a shutdown.
+/// How the connections that were open at a shutdown ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
     /// Closed in order: idle ones at once, others after their answer.
@@ -45,10 +45,11 @@ pub struct DrainReport {
     pub cut: usize,
 }
 
-/// Starts an edge: when this returns, every address is being listened on. Requests that are not redirects go to `control`.
+/// Starts an edge: when this returns, every address is being listened on. Requests that are not redirects go to
+/// `control`.
 ///
 /// # Errors
-/// Where an address cannot be listened on, or a thread cannot be started; nothing is left running then.
+/// If an address cannot be listened on, or a thread cannot be started; nothing is left running then.
 pub fn start(config: EdgeConfig, table: Arc<Table>, control: ControlHandler) -> Result<Edge, EdgeError> {
     if config.listen.is_empty() {
         return Err(EdgeError::NoAddress);
@@ -91,8 +92,8 @@ impl Edge {
         &self.addresses
     }
 
-    /// What of it has ended although it was not told to: a thread, or one of its accept loops, with which the thread ends. Its
-    /// connections are cut then, and new ones come to the other threads, as long as there are any.
+    /// What has ended although it was not ordered to: a thread, or one of its accept loops, with which the thread ends.
+    /// Its connections are cut then, and new ones come to the other threads, as long as there are any.
     pub fn ended_thread(&self) -> Option<&'static str> {
         self.threads.iter().any(JoinHandle::is_finished).then_some("a thread that redirects")
     }
@@ -125,7 +126,7 @@ impl Drop for Edge {
     }
 }
 
-/// What one thread is started with.
+/// The arguments of one thread.
 struct ThreadParts {
     sockets: Vec<std::net::TcpListener>,
     shared: Arc<Shared>,
@@ -198,7 +199,7 @@ impl Started {
             accept_loops.spawn_local(acceptor.clone().run(listener, stop.clone()));
         }
         drop(acceptor);
-        let order = until_told(&mut stop, &mut accept_loops).await;
+        let order = until_stopped(&mut stop, &mut accept_loops).await;
         let Some(Stop { cut_at }) = order else { return DrainReport::default() };
         while accept_loops.join_next().await.is_some() {}
         let open = drain.open();
@@ -209,8 +210,8 @@ impl Started {
     }
 }
 
-/// Waits for the order to stop. `None` where a loop ends that should go on until then.
-async fn until_told(stop: &mut watch::Receiver<Option<Stop>>, loops: &mut JoinSet<()>) -> Option<Stop> {
+/// Waits for the order to stop. `None` if a loop ends before that.
+async fn until_stopped(stop: &mut watch::Receiver<Option<Stop>>, loops: &mut JoinSet<()>) -> Option<Stop> {
     let is_gone = tokio::select! {
         biased;
         order = stop.wait_for(Option::is_some) => order.is_err(),
@@ -227,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    fn until_told_beside(work: impl Future<Output = ()> + 'static, is_told: bool) -> Option<Stop> {
+    fn until_stopped_beside(work: impl Future<Output = ()> + 'static, is_told: bool) -> Option<Stop> {
         let runtime =
             Builder::new_current_thread().enable_time().build_local(LocalOptions::default()).expect("a runtime");
         runtime.block_on(async {
@@ -235,7 +236,7 @@ mod tests {
             let mut loops = JoinSet::new();
             loops.spawn_local(pending());
             loops.spawn_local(work);
-            let ended = tokio::time::timeout(Duration::from_secs(10), until_told(&mut stop, &mut loops)).await;
+            let ended = tokio::time::timeout(Duration::from_secs(10), until_stopped(&mut stop, &mut loops)).await;
             drop(order);
             ended.expect("it does not wait for the order alone")
         })
@@ -243,9 +244,9 @@ mod tests {
 
     #[test]
     fn a_thread_ends_with_any_of_its_accept_loops() {
-        assert!(until_told_beside(async {}, false).is_none());
-        assert!(until_told_beside(async { panic!("on purpose") }, false).is_none());
-        assert!(until_told_beside(pending(), true).is_some());
-        assert!(until_told_beside(async {}, true).is_some(), "a loop that has heard of the order");
+        assert!(until_stopped_beside(async {}, false).is_none());
+        assert!(until_stopped_beside(async { panic!("on purpose") }, false).is_none());
+        assert!(until_stopped_beside(pending(), true).is_some());
+        assert!(until_stopped_beside(async {}, true).is_some(), "a loop that has heard of the order");
     }
 }

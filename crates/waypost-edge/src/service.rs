@@ -1,4 +1,4 @@
-//! One request: read what it asks for, and answer it here or hand it to the control plane.
+//! One request: reads it, and answers it here or hands it to the control plane.
 //!
 //! A plain request for a link goes the short way ([`RequestService::follow_plain`]); the HTTP engine brings all others.
 //!
@@ -6,12 +6,12 @@
 //! |---|---|
 //! | a target over the limit, no good host | 414, 400; the connection is closed |
 //! | `OPTIONS *` | the methods there are |
-//! | an unknown host, with strict hosts | control for health probes, else a page that says so (503 while the table may lack domains) |
+//! | an unknown host, with strict hosts | control for health probes, else a 404 page (503 while the table may lack domains) |
 //! | `/` | the domain's root redirect where it has one, else control |
 //! | a path whose first segment is reserved, or that ends in `+` | control |
 //! | any other path | the link's redirect; control where it takes the password of a link; else a page |
 //!
-//! A body that comes with what is answered here is read up to a bound, and ignored.
+//! The body of a request that is answered here is read up to a limit, and ignored.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ pub(crate) struct RequestService {
     channel: Rc<Channel>,
 }
 
-/// What a request comes to.
+/// How a request is answered.
 #[derive(Debug)]
 enum Outcome {
     Redirect {
@@ -141,7 +141,7 @@ fn answer_here(outcome: Outcome, headers: HeaderMap, is_of_api: bool) -> Answer 
     }
 }
 
-/// Whether a path is one of the API's, whose errors are told in JSON.
+/// Whether a path is one of the API's, whose errors are JSON.
 fn is_of_api(path: &str) -> bool {
     path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -154,7 +154,7 @@ impl RequestService {
     fn route(&self, request: &Request<Incoming>) -> Route {
         let method = request.method();
         if *method == Method::CONNECT {
-            // Whoever asks for a tunnel may send what is not meant for us.
+            // A client that requests a tunnel may send bytes that are not meant for us.
             self.channel.is_closing.set(true);
             return Route::Here(Outcome::Page(Page::MethodNotAllowed));
         }
@@ -221,15 +221,15 @@ impl RequestService {
             Ok(()) if *request.method() == Method::POST => Outcome::Control,
             Ok(()) => Outcome::Page(Page::MethodNotAllowed),
             Err(page) => Outcome::Page(match self.missed(page, asked.visitor.address) {
-                // Whether nothing is there or a link without a form is not to be told from this answer.
+                // Whether nothing is there or a link without a form must not be visible in this answer.
                 Page::NotFound | Page::Gone => Page::MethodNotAllowed,
                 page => page,
             }),
         }
     }
 
-    /// Writes the answer of a plain request where that asks for a link: its redirect, whose click is then recorded, or a page.
-    /// `false` where it asks for anything else; nothing has happened then.
+    /// Writes the answer of a plain request for a link: its redirect, whose click is then recorded, or a page. `false`
+    /// if it is a request for something else; nothing has happened then.
     pub(crate) fn follow_plain(&self, request: &PlainRequest<'_>, answer: &mut Vec<u8>) -> bool {
         let limits = &self.shared.limits;
         let mut last_host = self.thread.last_host.borrow_mut();
@@ -257,8 +257,8 @@ impl RequestService {
         true
     }
 
-    /// The page for a link that was not followed: another one where there is no such link, and the visitor's address has asked
-    /// for too many of those.
+    /// The page for a link that was not followed: another one if there is no such link, and the visitor's address has
+    /// requested too many of those.
     #[cold]
     fn missed(&self, page: Page, address: IpAddr) -> Page {
         let is_over = |misses: &Misses| !misses.admit(address, self.thread.clock.now().instant);
@@ -268,7 +268,8 @@ impl RequestService {
         }
     }
 
-    /// The preview of a link, and the answer to its form, say as well as the link whether there is one, so that they count as much.
+    /// The preview of a link, and the answer to its form, say as well as the link whether there is one, so that they
+    /// count as much.
     fn missed_at_control(&self, request: &Request<Incoming>, address: IpAddr) -> Option<MissedAtControl> {
         let path = request.uri().path();
         let is_of_link = path.ends_with('+') || *request.method() == Method::POST && path != "/" && is_link_path(path);

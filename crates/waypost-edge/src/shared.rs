@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) countries: Option<Arc<CountryDatabase>>,
     pub(crate) grant_key: Arc<OnceLock<GrantKey>>,
     pub(crate) faults: FaultLog,
-    /// `None` where misses are not limited.
+    /// `None` if misses are not limited.
     pub(crate) misses: Option<Misses>,
     pub(crate) notices: Notices,
 }

@@ -1,5 +1,5 @@
-//! A stream of requests for an HTTP engine that is not the edge's: it gets what the edge's engine would get, and what the edge
-//! would refuse it does not see.
+//! A stream of requests for an HTTP engine that is not the edge's: it gets what the edge's engine would get, and what
+//! the edge would refuse it does not see.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl<S> StrictStream<S> {
         Self { stream, input: Input::default(), is_refused: false }
     }
 
-    /// Grants what comes next. `false` where it is not complete.
+    /// Grants the next request. `false` if it is not complete.
     fn grant_next(&mut self) -> bool {
         let bytes_max = Limits::default().head_bytes_max;
         let (bytes, Progress { scan, .. }) = self.input.rest_and_progress();

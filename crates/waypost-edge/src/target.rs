@@ -1,4 +1,4 @@
-//! What a request asks for: host, path and query, from its target and its `Host` header.
+//! Reads host, path and query of a request from its target and its `Host` header.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use hyper::{Request, Uri, Version};
 use crate::fields::Fields;
 use crate::host::parse_host;
 
-/// What stands for the host of a request that names none: the default domain answers to it, whatever hosts are known.
+/// The host of a request that names none: always the default domain's.
 const HOST_OF_NO_HOST: &str = "localhost";
 
-/// The place a request asks for.
+/// Host, path and query of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target<'r> {
     /// In lower case, without port or trailing dot.
@@ -21,7 +21,7 @@ pub(crate) struct Target<'r> {
     pub(crate) query: Option<&'r str>,
 }
 
-/// Why a request asks for no place.
+/// Why a target cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadTarget {
     /// Longer than the limit.
@@ -31,8 +31,8 @@ pub(crate) enum BadTarget {
 }
 
 impl<'r> Target<'r> {
-    /// Reads the target. In absolute-form its host is the one that counts, and `Host` must say the same. HTTP/1.0 knows no
-    /// `Host`: who leaves it out means whoever answers here.
+    /// Reads the target. In absolute-form its host is the one that counts, and `Host` must say the same. HTTP/1.0 has
+    /// no `Host`: without it, the default domain is meant.
     pub(crate) fn read<B>(request: &'r Request<B>, fields: &Fields<'r>, bytes_max: usize) -> Result<Self, BadTarget> {
         let uri = request.uri();
         if target_bytes(uri) > bytes_max {

@@ -1,4 +1,4 @@
-//! What the connections of one thread use in turn.
+//! The state that the connections of one thread share.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,20 +15,21 @@ use crate::plain;
 
 /// Bytes read from a connection at once.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Requests of one connection that are announced together.
-const ANNOUNCED_MAX: usize = 32;
+/// The most requests of one connection whose links are prefetched together.
+const PREFETCHED_MAX: usize = 32;
 
 /// One edge thread.
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) links: Reader,
-    /// `None` where no clicks are recorded.
+    /// `None` if no clicks are recorded.
     pub(crate) recorder: Option<Recorder>,
-    /// Where bytes are read to. Borrowed while requests in it are answered, which borrows nothing else of this.
+    /// The buffer that bytes are read to. Borrowed while the requests in it are answered, which borrows nothing else
+    /// here.
     pub(crate) chunk: RefCell<Box<[u8]>>,
     /// Borrowed while a plain request is answered.
     pub(crate) last_host: RefCell<LastHost>,
-    /// Under what name the table has the links of that host.
+    /// The name under which the table has the links of that host.
     last_table_key: RefCell<String>,
     pub(crate) clock: Clock,
     pub(crate) date: Date,
@@ -39,8 +40,9 @@ impl Thread {
     #[inline]
     pub(crate) fn note_site(&self, site: Site<'_>) {
         let mut last = self.last_table_key.borrow_mut();
-        // Two empty texts are not compared: the C library does that with loads that are masked out, and where an empty text
-        // points to no memory the processor takes a hundred nanoseconds to find that nothing was to be loaded.
+        // Two empty strings are not compared: the C library does that with loads that are masked out, and where an
+        // empty text points to no memory the processor takes a hundred nanoseconds to find that nothing was to be
+        // loaded.
         if site.table_key.is_empty() {
             last.clear();
         } else if *last != site.table_key {
@@ -48,22 +50,22 @@ impl Thread {
         }
     }
 
-    /// Says that these bytes will be answered soon: what their link needs from memory is fetched together with what the requests
-    /// of other connections need. A wrong guess costs a little time and nothing else.
+    /// Prefetches the memory that the link of this request needs, together with that of other connections' requests. A
+    /// wrong guess costs a little time and nothing else.
     #[inline]
-    pub(crate) fn announce(&self, bytes: &[u8]) {
+    pub(crate) fn prefetch(&self, bytes: &[u8]) {
         let Some((path, host)) = plain::peek(bytes) else { return };
         if self.last_host.borrow().is(host) {
             self.links.expect(self.last_table_key.borrow().as_bytes(), path.get(1..).unwrap_or_default());
         }
     }
 
-    /// Announces the requests that these bytes begin with, up to [`ANNOUNCED_MAX`]; gives how many bytes they have together.
+    /// Prefetches for the requests that these bytes begin with, up to [`PREFETCHED_MAX`]; returns their bytes.
     #[cold]
-    pub(crate) fn announce_all(&self, bytes: &[u8]) -> usize {
+    pub(crate) fn prefetch_all(&self, bytes: &[u8]) -> usize {
         let mut done = 0;
-        for end in memmem::find_iter(bytes, b"\r\n\r\n").take(ANNOUNCED_MAX) {
-            self.announce(&bytes[done..]);
+        for end in memmem::find_iter(bytes, b"\r\n\r\n").take(PREFETCHED_MAX) {
+            self.prefetch(&bytes[done..]);
             done = end + b"\r\n\r\n".len();
         }
         done

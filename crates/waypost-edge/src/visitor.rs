@@ -1,4 +1,4 @@
-//! Who asks: the other end of a connection, and the visitor behind it.
+//! The other end of a connection, and the visitor of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +22,7 @@ impl Peer {
     }
 }
 
-/// Who comes, from where and when.
+/// Visitor, country and time of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visitor {
     pub(crate) address: IpAddr,

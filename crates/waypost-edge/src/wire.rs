@@ -4,9 +4,10 @@
 //! requests costs one system call to answer. Nothing is kept longer than that, and never more than
 //! [`HELD_BYTES_MAX`] and an answer: a slow reader slows the answer down instead of filling memory.
 //!
-//! What comes is read by the connection's task, which answers plain requests itself and grants the HTTP engine the others
+//! Bytes are read by the connection's task, which answers plain requests itself and grants the HTTP engine the others
 //! one by one, each once its head has passed [`framing`]. It reads in one turn and answers in the next: in
-//! between every other connection that has something reads, too, and what all of them need from memory is fetched together.
+//! between every other connection that has something reads, too, and what all of them need from memory is fetched
+//! together.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -32,7 +33,8 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a request's body read from the peer at once.
 const BODY_CHUNK_BYTES: usize = 8 * 1024;
 
-/// One end of a connection. The HTTP engine has a [`Wire`] on it; the connection's task has it too, to flush and to end it.
+/// One end of a connection. The HTTP engine has a [`Wire`] on it; the connection's task has it too, to flush and to end
+/// it.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) activity: Activity,
@@ -41,55 +43,55 @@ pub(crate) struct Channel {
     stream: RefCell<TcpStream>,
     held: RefCell<Held>,
     input: RefCell<Input>,
-    /// Whether errors of the engine's request are told in JSON.
+    /// Whether errors of the engine's request are JSON.
     pub(crate) is_of_api: Cell<bool>,
     /// Whether the body of the engine's request turned out to be none.
     has_bad_body: Cell<bool>,
     /// Whether the next answer is the last.
     pub(crate) is_closing: Cell<bool>,
-    /// Whether the connection has to go so that another one may come.
+    /// Whether the connection has to close so that another one can be admitted.
     is_evicted: Cell<bool>,
     permit: RefCell<Option<Permit>>,
     waker: RefCell<Option<Waker>>,
 }
 
-/// What bounds the plain requests of a connection.
+/// The limits on the plain requests of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainLimits {
     pub(crate) head_bytes_max: usize,
     pub(crate) target_bytes_max: usize,
     /// The engine answers the one with this number and all after it.
     pub(crate) requests_max: u64,
-    /// After so many the other connections of the thread have their turn.
+    /// After so many requests it is the turn of the thread's other connections.
     pub(crate) turn_ends_at: u64,
 }
 
-/// What is to come after some bytes were looked at.
+/// The next step after some bytes were read.
 #[derive(Debug)]
 enum After {
-    /// There is no more, or not all of it.
+    /// There is no more request, or not a complete one.
     Read,
-    /// The peer must take its answers first.
+    /// The peer must accept its answers first.
     Wait,
-    /// The other connections have their turn.
+    /// It is the turn of the other connections.
     Yield,
     /// The engine gets a request.
     Grant(Grant),
     Refuse(Refusal),
-    /// The connection has had its last answer.
+    /// The connection has got its last answer.
     Close,
 }
 
 /// What is left to do after plain requests were answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Nothing until more comes, or the peer takes what it was sent.
+    /// Nothing until more bytes arrive, or the peer accepts what it was sent.
     Nothing,
     /// The engine was granted a request.
     Granted,
     /// A request has to be refused.
     Refused(Refusal),
-    /// The peer has said everything, or wants no more.
+    /// The peer has sent everything, or wants no more answers.
     Done,
 }
 
@@ -121,12 +123,12 @@ impl Channel {
         })
     }
 
-    /// Keeps what wakes the connection's task.
+    /// Keeps the waker of the connection's task.
     pub(crate) fn set_waker(&self, waker: Waker) {
         self.waker.replace(Some(waker));
     }
 
-    /// Has the connection closed, and gives its place away at once. Gives `false` where that has happened already.
+    /// Orders the connection to close, and frees its place at once. Returns `false` if that has already happened.
     pub(crate) fn evict(&self) -> bool {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -144,7 +146,7 @@ impl Channel {
         self.permit.borrow().as_ref().is_some_and(|permit| permit.network() == Some(network))
     }
 
-    /// Whether the engine has taken all it was granted and written all it had to say, so that it waits for a request.
+    /// Whether the engine has read all it was granted and written all its answers, so that it waits for a request.
     pub(crate) fn is_engine_done(&self) -> bool {
         let input = self.input.borrow();
         input.is_all_given() && !input.is_engine_blocked && self.activity.is_idle()
@@ -154,23 +156,23 @@ impl Channel {
         self.has_bad_body.get()
     }
 
-    /// Whether there are bytes that nobody has read, or the rest of a body is still to come.
+    /// Whether there are unread bytes, or the rest of a body has not arrived.
     pub(crate) fn has_input_left(&self) -> bool {
         let input = self.input.borrow();
         input.awaits_body() || !input.rest().is_empty()
     }
 
-    /// Whether the engine reads the body of its request to the end although nobody wants it: all of it has come, and in one piece.
+    /// Whether the engine reads the unneeded body of its request to the end: all of it has arrived, and not in chunks.
     pub(crate) fn drains_body(&self) -> bool {
         self.input.borrow().is_all_given_in_one()
     }
 
-    /// Whether more has come behind the engine's request.
+    /// Whether bytes have arrived after the engine's request.
     pub(crate) fn has_next_request(&self) -> bool {
         self.input.borrow().has_next_request()
     }
 
-    /// Whether nothing has come that is to be answered. The beginning of a head counts where `with_heads` says so.
+    /// Whether nothing has come that is to be answered. The beginning of a head counts if `with_heads` is set.
     pub(crate) fn is_silent(&self, with_heads: bool) -> bool {
         let input = self.input.borrow();
         input.rest().is_empty() || !with_heads && input.is_in_head()
@@ -186,8 +188,8 @@ impl Channel {
         add(&mut self.held.borrow_mut().bytes);
     }
 
-    /// Reads what comes and answers the plain requests in it by `answer`, which adds to the bytes held and says whether it
-    /// did. Pending requests of the same connection, plain or not, are answered in their order.
+    /// Reads what comes and answers the plain requests in it by `answer`, which adds to the bytes held and says whether
+    /// it did. Pending requests of the same connection, plain or not, are answered in their order.
     pub(crate) fn poll_plain(
         &self,
         cx: &mut Context<'_>,
@@ -199,7 +201,7 @@ impl Channel {
         let chunk = &mut *thread.chunk.borrow_mut();
         if !input.rest().is_empty() {
             thread.links.approach();
-            // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
+            // Prefetched before, left over from the engine's turn, or by a peer that did not accept its answers.
             if let Some(left) = self.answer_input(cx, &mut input, thread, limits, &mut answer)? {
                 return Poll::Ready(Ok(left));
             }
@@ -209,15 +211,15 @@ impl Channel {
             ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, &mut buf))?;
             let came = buf.filled();
             if came.is_empty() {
-                // A peer that leaves in the middle of a head has asked for nothing.
+                // A peer that closes in the middle of a head has sent no request.
                 return Poll::Ready(Ok(Left::Done));
             }
             self.activity.received(thread.clock.now().instant);
             let is_first = input.rest().is_empty();
             input.append(came);
             if is_first {
-                // Answered when every connection that has something has been read.
-                thread.announce(input.rest());
+                // Answered when all connections with bytes have been read.
+                thread.prefetch(input.rest());
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -263,8 +265,8 @@ impl Channel {
         })
     }
 
-    /// Sees, for an engine that is making an answer, whether the peer goes away meanwhile. As with the engine's own reading, a
-    /// request that waits behind the answer says that it does not.
+    /// Sees, for an engine that is making an answer, whether the peer goes away meanwhile. As with the engine's own
+    /// reading, a request that waits behind the answer says that it does not.
     fn poll_peer_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut input = self.input.borrow_mut();
         if input.rest().is_empty() {
@@ -280,7 +282,7 @@ impl Channel {
         Poll::Pending
     }
 
-    /// Reads what comes of the body that the engine asks for.
+    /// Reads the part of the body that the engine needs, as it arrives.
     fn poll_body(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut chunk = [0; BODY_CHUNK_BYTES];
         let mut came = ReadBuf::new(&mut chunk);
@@ -301,7 +303,7 @@ impl Channel {
         Poll::Ready(Ok(()))
     }
 
-    /// Answers the plain requests at the beginning of `bytes`. Gives how many bytes they had, and what is to come after them.
+    /// Answers the plain requests at the beginning of `bytes`. Returns how many bytes they had, and the next step.
     fn answer_plain(
         &self,
         cx: &mut Context<'_>,
@@ -311,13 +313,13 @@ impl Channel {
         limits: PlainLimits,
         answer: &mut impl FnMut(&PlainRequest<'_>, &mut Vec<u8>) -> bool,
     ) -> io::Result<(usize, After)> {
-        let Progress { scan, announced } = progress;
+        let Progress { scan, prefetched } = progress;
         let mut done = 0;
         while done < bytes.len() {
             let rest = &bytes[done..];
-            if done > *announced {
-                // Only the first one was announced when it came; few peers send more at a time.
-                *announced = done + thread.announce_all(rest);
+            if done > *prefetched {
+                // Only for the first one memory was prefetched when it arrived; few peers send more at a time.
+                *prefetched = done + thread.prefetch_all(rest);
                 thread.links.approach();
             }
             if self.held.borrow().rest().len() > HELD_BYTES_MAX {
@@ -378,7 +380,7 @@ impl Channel {
         }
     }
 
-    /// Sends what is held. Pending while the peer takes no more.
+    /// Sends what is held. Pending while the peer accepts no more.
     pub(crate) fn poll_send_held(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut held = self.held.borrow_mut();
         while !held.rest().is_empty() {
@@ -397,7 +399,7 @@ impl Channel {
         Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
     }
 
-    /// Reads and forgets, up to `bytes_max`. Ready at that limit, and at the end of what the peer sends.
+    /// Reads and drops, up to `bytes_max`. Ready at that limit, and at the end of what the peer sends.
     pub(crate) fn poll_discard(&self, cx: &mut Context<'_>, thread: &Thread, bytes_max: &mut usize) -> Poll<()> {
         let mut stream = self.stream.borrow_mut();
         let chunk = &mut *thread.chunk.borrow_mut();

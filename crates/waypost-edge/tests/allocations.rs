@@ -1,4 +1,5 @@
-//! What a redirect asks of the allocator: nothing, its recorded click included. Where a URL is made for the visitor, that URL.
+//! What a redirect asks of the allocator: nothing, its recorded click included. Where a URL is made for the visitor,
+//! that URL.
 #![allow(clippy::unwrap_used)]
 #![allow(unsafe_code, reason = "an allocator that counts is written with unsafe functions that pass everything on")]
 

@@ -1,5 +1,6 @@
-//! Where requests end, beside what another server says: a proxy that reads a request in another way than the edge behind it can be
-//! made to hand over a request that it has not seen. So the edge takes nothing that nginx refuses, and sees as many requests.
+//! Where requests end, beside what another server says: a proxy that reads a request in another way than the edge
+//! behind it can be made to hand over a request that it has not seen. So the edge takes nothing that nginx refuses, and
+//! sees as many requests.
 //!
 //! Skipped where nginx is not installed.
 #![allow(clippy::unwrap_used)]

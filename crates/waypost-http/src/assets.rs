@@ -15,7 +15,7 @@ pub(crate) struct Asset {
     pub(crate) path: String,
     pub(crate) media_type: &'static str,
     pub(crate) bytes: &'static [u8],
-    /// The same with gzip, where that is smaller.
+    /// The same with gzip, if that is smaller.
     pub(crate) gzip: Option<Vec<u8>>,
 }
 

@@ -20,7 +20,7 @@ pub struct ClientAddress(pub IpAddr);
 /// Who the transport vouches for, set by the binary as a request extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// Whoever runs the instance: came by the local socket, or calls in the same process. May do everything.
+    /// The operator: on the local socket, or in the same process. May do everything.
     Operator,
 }
 
@@ -86,7 +86,7 @@ fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// What requests of nobody known are counted against.
+/// What requests of unknown clients are counted against.
 impl FromRequestParts<HttpState> for AddressKey {
     type Rejection = Infallible;
 

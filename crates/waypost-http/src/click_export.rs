@@ -66,7 +66,7 @@ async fn write(mut pages: ClickPages, format: Format, sender: mpsc::Sender<std::
             Ok(Some(events)) => chunk.extend(write_chunk(&events, format)),
             Ok(None) => return,
             Err(problem) => {
-                // Nobody listens any more: whoever asked has gone.
+                // The client has closed the connection.
                 let _ = sender.send(Err(std::io::Error::other(problem.detail().to_owned()))).await;
                 return;
             }

@@ -17,10 +17,10 @@ use flate2::write::GzEncoder;
 
 /// Pages below this, in bytes, fit into one packet anyway.
 const PAGE_BYTES_MIN: u64 = 1 << 10;
-/// Pages over this, in bytes, are none of ours.
+/// Larger responses, in bytes, are not compressed.
 const PAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// These bytes with gzip, as small as it gets; `None` where that is no smaller.
+/// These bytes with gzip, as small as it gets; `None` if that is no smaller.
 pub(crate) fn smallest(bytes: &[u8]) -> Option<Vec<u8>> {
     gzip(bytes, Compression::best()).filter(|small| small.len() < bytes.len())
 }

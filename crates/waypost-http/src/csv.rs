@@ -46,7 +46,7 @@ impl CsvText {
         self.writer.write_record(None::<&[u8]>).expect(GROWS);
     }
 
-    /// A line of these texts.
+    /// A line of these strings.
     pub(crate) fn line<'t>(&mut self, cells: impl IntoIterator<Item = &'t str>) {
         for cell in cells {
             self.text(cell);

@@ -23,7 +23,7 @@ const UNLOCK_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self
 #[template(path = "landing.html")]
 struct Landing<'a> {
     assets: &'static AssetPaths,
-    /// Whether anyone may make links.
+    /// Whether anyone may create links.
     form: bool,
     value: &'a str,
     error: Option<&'a str>,

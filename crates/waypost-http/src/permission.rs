@@ -15,7 +15,7 @@ use waypost_control::{App, Caller};
 pub(crate) enum Ending {
     /// As if it were over: its readers expect no end of their own.
     Quiet,
-    /// As a fault, so that nobody takes it for complete.
+    /// As an error, so that nobody mistakes it for complete.
     Cut,
 }
 

@@ -5,7 +5,7 @@ use waypost_rollup::{Dimension, Interval};
 
 use crate::csv::CsvText;
 
-/// The rows as CSV, in columns that depend on the question alone; the totals in one line where it asks for no rows.
+/// The rows as CSV, in columns that depend on the question alone; the totals in one line if it asks for no rows.
 pub(crate) fn to_csv(report: &Report) -> Vec<u8> {
     let has_intervals = report.query.interval != Interval::None.name();
     let group_by = report.query.group_by.as_deref();

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use axum::body::HttpBody as _;
-use axum::extract::{FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
@@ -36,7 +36,7 @@ pub(crate) async fn read_body(request: Request, body_of: BodyOf, bytes_max: usiz
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {
-                // Trailers are no data, and mean nothing here.
+                // Trailers are not data, and are ignored.
                 let Ok(data) = frame.into_data() else { continue };
                 held.charge_body(body_of, data.len())?;
                 bytes.extend_from_slice(&data);
@@ -57,7 +57,7 @@ pub(crate) fn held_memory(request: &Request) -> Result<HeldMemory, Refusal> {
     held.ok_or_else(|| Problem::internal("reading a body", &"the request has no account of memory").into())
 }
 
-/// Reads the JSON object that a request of the API carries. Without a `Content-Type` it is taken for JSON; other types
+/// Reads the JSON object that a request of the API carries. Without a `Content-Type` it is treated as JSON; other types
 /// are refused.
 pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Refusal> {
     check_json_type(request.headers())?;
@@ -68,14 +68,27 @@ pub(crate) async fn read_json(request: Request, bytes_max: usize) -> Result<Map<
     Ok(parse_object(&body)?)
 }
 
-/// As [`read_json`], of somebody who has shown no key, and whatever the body calls itself.
+/// The JSON object in the body of an API request: [`read_json`] as an extractor. Handlers that check something before
+/// they read the body call the function instead.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Map<String, Value>);
+
+impl FromRequest<HttpState> for JsonBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Refusal> {
+        read_json(request, state.settings.body_bytes_max).await.map(Self)
+    }
+}
+
+/// As [`read_json`], for a client without a key, and for any `Content-Type`.
 pub(crate) async fn read_anyones_json(request: Request, bytes_max: usize) -> Result<Map<String, Value>, Refusal> {
     let body = read_body(request, BodyOf::Anyone, bytes_max).await?;
     weigh(&body, TREE_BYTES_MAX)?;
     Ok(parse_object(&body)?)
 }
 
-/// What this JSON text weighs as a tree. What is no JSON weighs nothing: whoever parses it says what is wrong. An
+/// What this JSON text weighs as a tree. What is not JSON weighs nothing: the parser reports the error. An
 /// object that has a name twice is refused.
 fn weigh(text: &[u8], bytes_max: usize) -> Result<usize, Refusal> {
     match json_weight(text, bytes_max) {
@@ -128,7 +141,7 @@ pub(crate) fn read_precondition(headers: &HeaderMap) -> Result<Precondition, Ref
     Ok(Precondition::OneOf(versions))
 }
 
-/// The versions that a list of entity tags names; `None` where it is no such list, or one without a member.
+/// The versions that a list of entity tags names; `None` if it is no such list, or one without a member.
 fn versions_of_tags(list: &[u8]) -> Option<Vec<u64>> {
     let mut versions = Vec::new();
     let mut rest = list.trim_ascii();

@@ -24,7 +24,7 @@ const AGE_S_MAX: u64 = 300;
 const ID_CHARS_MAX: usize = 256;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// What a request says of its signature.
+/// The signature headers of a request.
 struct SignedHead {
     id: String,
     timestamp: String,
@@ -63,7 +63,7 @@ pub(crate) async fn read_signed(state: &HttpState, request: Request, bytes_max: 
 }
 
 impl SignedHead {
-    /// `None` where a header is missing, stands twice, or has another form than it must have.
+    /// `None` if a header is missing, stands twice, or has another form than it must have.
     fn read(headers: &HeaderMap) -> Option<Self> {
         let one = |name: &str| {
             let mut values = headers.get_all(name).iter();
@@ -71,7 +71,7 @@ impl SignedHead {
             text.filter(|_| values.next().is_none()).map(str::to_owned)
         };
         let (id, timestamp) = (one("webhook-id")?, one("webhook-timestamp")?);
-        // The signature covers `id.timestamp.body`: with a dot in the id, other parts could make up the same text.
+        // The signature covers `id.timestamp.body`: with a dot in the id, other parts could give the same string.
         let is_id = (1..=ID_CHARS_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic() && b != b'.');
         let is_timestamp = (1..=15).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
         (is_id && is_timestamp).then_some(Self { id, timestamp, signatures: one("webhook-signature")? })
@@ -87,7 +87,7 @@ impl SignedHead {
     }
 }
 
-/// 401. The reason goes to the log of whoever looks for it, and to nobody else.
+/// 401. The reason only goes to the debug log.
 fn not_signed(reason: &str) -> Refusal {
     tracing::debug!(reason, "a webhook was refused");
     let detail = format!(

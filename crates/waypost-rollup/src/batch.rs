@@ -1,4 +1,4 @@
-//! Counting many clicks at once: what they have in common is read once, and each click is then a few numbers.
+//! Counts many clicks at once: values that they share are stored once, and each click is then a few numbers.
 
 use waypost_core::class::Class;
 
@@ -13,7 +13,7 @@ use crate::{ClickFacts, CorruptRollup, DayRollup, encode, few};
 /// What the clicks of a batch say, each distinct combination once. Clicks become [`ClickKey`]s by it once, however many
 /// roll-ups they are then added to.
 ///
-/// It grows with what is distinct in the clicks, and never forgets: make one for each batch, or a new one when
+/// It grows with what is distinct in the clicks, and never shrinks: create one for each batch, or a new one when
 /// [`Self::memory_bytes`] is too much.
 #[derive(Debug)]
 pub struct Vocabulary {
@@ -72,14 +72,14 @@ impl Vocabulary {
         }
     }
 
-    /// The bytes to store in place of these (of `None` where nothing is stored yet): a [`crate::DayRollup`] of what they
+    /// The bytes to store in place of these (of `None` if nothing is stored yet): a [`crate::DayRollup`] of what they
     /// counted and of these clicks of one scope and day, whose keys this vocabulary has given.
     ///
     /// # Errors
-    /// Where the stored bytes are no roll-up.
+    /// If the stored bytes are no roll-up.
     ///
     /// # Panics
-    /// May panic, or count other values, where the clicks come from another vocabulary.
+    /// May panic, or count other values, if the clicks come from another vocabulary.
     pub fn merge(&mut self, keys: &[ClickKey], stored: Option<&[u8]>) -> Result<Vec<u8>, CorruptRollup> {
         let Self { main, sources } = self;
         if let (None, [key]) = (stored, keys) {

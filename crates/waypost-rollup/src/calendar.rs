@@ -1,8 +1,8 @@
-//! A report's range as hours, and which interval each hour is in.
+//! Divides a report's range into hours, and finds the interval of each hour.
 //!
-//! Roll-ups count by hours of UTC. An hour counts where its beginning falls: in a time zone whose offset is no whole number of
-//! hours, the clicks of the hour in which a day changes belong to the day that ends. Days of 23 and 25 hours are as long as they are,
-//! and a day that a zone has skipped is no interval.
+//! Roll-ups count by hours of UTC. An hour counts where its beginning falls: in a time zone whose offset is no whole
+//! number of hours, the clicks of the hour in which a day changes belong to the day that ends. Days of 23 and 25 hours
+//! are as long as they are, and a day that a zone has skipped is no interval.
 
 use std::ops::RangeInclusive;
 
@@ -123,7 +123,7 @@ fn dates(first: Instant, end: Instant, interval: Interval, time_zone: &TimeZone)
         if at >= end {
             break;
         }
-        // Where a zone has skipped a day, its midnight is that of the next day.
+        // If a zone has skipped a day, its midnight is that of the next day.
         if starts.last().is_none_or(|before| *before < at.as_microsecond()) {
             starts.push(at.as_microsecond());
         }

@@ -1,9 +1,9 @@
-//! Clicks by row and hour as bytes: made to be added up in one pass without branches.
+//! Clicks by row and hour as bytes, in a format that can be summed in one pass without branches.
 //!
-//! Rows are combinations or links, numbered from 0; each has at least one cell. A cell is a byte: the two low bits of its
-//! clicks, four times the hour, and 128 at a row's last. The higher bits of clicks are apart, for those few cells that have any:
-//! the distance from the row of the one before, the hour, and the clicks without the two low bits. Hour 31 with 1 click says
-//! that a row has no clicks.
+//! Rows are combinations or links, numbered from 0; each has at least one cell. A cell is a byte: the two low bits of
+//! its clicks, four times the hour, and 128 at a row's last. The higher bits of clicks are apart, for those few cells
+//! that have any: the distance from the row of the one before, the hour, and the clicks without the two low bits. Hour
+//! 31 with 1 click says that a row has no clicks.
 //!
 //! Both lists are sized. In the roll-up of a month a day stands in place of the hour: from 0 to 30.
 
@@ -64,8 +64,8 @@ impl<'a> CellsView<'a> {
         Ok(Self { low: reader.sized()?.rest(), high: reader.sized()?.rest() })
     }
 
-    /// Gives row, hour (below 32) and clicks of every cell, of some in two parts. The sum of all is below 2^64. That rows
-    /// are no more than there are is for `add` to check.
+    /// Gives row, hour (below 32) and clicks of every cell, of some in two parts. The sum of all is below 2^64. That
+    /// rows are no more than there are is for `add` to check.
     #[inline]
     pub(crate) fn each(
         self,

@@ -32,7 +32,7 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Takes cells that are in order.
+    /// From cells that are in order.
     pub(crate) fn from_sorted(list: Vec<Cell>) -> Self {
         let sorted = list.len();
         Self { list, sorted }
@@ -57,7 +57,7 @@ impl Cells {
         }
     }
 
-    /// Takes away up to this many clicks; gives how many were not there. The cells are sorted.
+    /// Subtracts up to this many clicks; returns how many of them were not counted. The cells are sorted.
     pub(crate) fn take(&mut self, cell: Cell) -> u32 {
         debug_assert!(self.sorted == self.list.len(), "cells are sorted before any is taken");
         let Ok(place) = self.list.binary_search_by_key(&cell.at, |known| known.at) else { return cell.count };
@@ -66,7 +66,7 @@ impl Cells {
         cell.count - taken
     }
 
-    /// Drops cells that count nothing.
+    /// Removes cells without clicks.
     pub(crate) fn drop_empty(&mut self) {
         self.list.retain(|cell| cell.count > 0);
         self.sorted = self.list.len();
@@ -81,7 +81,7 @@ impl Cells {
     }
 }
 
-/// Sorts cells and sums those of the same place. Quick where most are in order.
+/// Sorts cells and sums those of the same place. Fast if most are in order.
 pub(crate) fn sort_and_sum(list: &mut Vec<Cell>) {
     // The stable sort, because it makes use of what is in order.
     list.sort_by_key(|cell| cell.at);

@@ -10,9 +10,9 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Counts of clicks by hour and by everything a report can ask for, and a sample of visitors.
 ///
-/// Kept apart are up to 1,000 values of a dimension with open values (and 32 KiB of them), and some 50,000 combinations; past
-/// that, values become `(other)`. Totals are exact whatever the order in which clicks and roll-ups come; which values become
-/// `(other)` is not. The same content has the same bytes.
+/// Kept apart are up to 1,000 values of a dimension with open values (and 32 KiB of them), and some 50,000
+/// combinations; past that, values become `(other)`. Totals are exact whatever the order in which clicks and roll-ups
+/// come; which values become `(other)` is not. The same content has the same bytes.
 #[derive(Clone, Debug)]
 pub struct DayRollup {
     pub(crate) main: Family,
@@ -49,8 +49,8 @@ impl Family {
         }
     }
 
-    /// Takes counts back. What was counted under a value that had no room is taken from `(other)` values of that class and
-    /// hour.
+    /// Subtracts counts. What was counted under a value that had no room is taken from `(other)` values of that class
+    /// and hour.
     fn subtract(&mut self, other: &Self) {
         self.cells.sort();
         let mut short = [[0_u32; 24]; 5];
@@ -79,7 +79,7 @@ impl Family {
 }
 
 impl DayRollup {
-    /// Counts a click. The caller has seen to it that the click is of this scope and day.
+    /// Counts a click. The caller ensures that the click is of this scope and day.
     pub fn add(&mut self, click: &ClickFacts<'_>) {
         let main = self.main.words.intern(&Said::main(click));
         let sources = self.sources.words.intern(&Said::sources(click));
@@ -110,10 +110,10 @@ impl DayRollup {
         self.sample.lower_threshold(other.sample.threshold());
     }
 
-    /// Takes back what another roll-up has counted before into this one (erasure).
+    /// Subtracts what another roll-up has counted and was added to this one (erasure).
     ///
-    /// Visitors that the other holds leave the sample altogether, also where this one saw them elsewhere too: after an erasure
-    /// no trace of them is left.
+    /// Visitors of the other are removed from the sample completely, also if this one saw them elsewhere too: after an
+    /// erasure no trace of them is left.
     pub fn subtract(&mut self, other: &Self) {
         self.main.subtract(&other.main);
         self.sources.subtract(&other.sources);

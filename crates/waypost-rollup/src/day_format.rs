@@ -9,14 +9,14 @@
 //! | keys | 6 bytes each, little-endian, in order |
 //! | seen | their number, unless there are no visitors; then three columns |
 //! | seen: hours | a byte each: the hour, plus 128 at a visitor's last |
-//! | seen: main, sources | the number of the combination of the family, in as many bytes as the family's combinations need |
+//! | seen: main, sources | the number of the combination of the family, in as many bytes as its combinations need |
 //!
 //! A family:
 //!
 //! | what | how |
 //! |---|---|
 //! | which texts | a byte: a bit for each text dimension that has values beside the empty one |
-//! | the texts | of each of those: how many; each with its length; in order. The empty one is number 0, the first of these 1 |
+//! | the texts | of each of those: how many; each with its length; in order. The empty one is 0, the first of these 1 |
 //! | three parts | how many rows; of each row a number for each dimension, but for those without texts; in order |
 //! | combinations | how many; where the first part has several rows: how many combinations each of them is in |
 //! | combinations: second and third part | two columns of row numbers; in order |

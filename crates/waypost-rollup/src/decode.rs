@@ -1,4 +1,5 @@
-//! A day's roll-up from its bytes. Everything is checked: what is read here has no other bytes than those it was read from.
+//! Decodes a day's roll-up. Everything is checked: what is read here has no other bytes than those it was read
+//! from.
 
 use crate::cell_bytes::LAST;
 use crate::cells::{Cell, Cells};
@@ -15,7 +16,7 @@ impl DayRollup {
     /// Reads stored bytes.
     ///
     /// # Errors
-    /// Where they are no roll-up.
+    /// If they are no roll-up.
     pub fn decode(bytes: &[u8]) -> Result<Self, CorruptRollup> {
         day(bytes)
     }

@@ -1,4 +1,4 @@
-//! A day's roll-up as bytes. The format is in `day_format`.
+//! Encodes a day's roll-up. The format is in `day_format`.
 
 use crate::DayRollup;
 use crate::cell_bytes::{LAST, RowCell, push_cells};
@@ -52,8 +52,8 @@ pub(crate) fn day_in_order(families: [(&Order<'_>, &[Cell]); 2], seen: &[Seen], 
     seal(out)
 }
 
-/// The roll-up of one click: the same bytes as by way of a [`DayRollup`], at a tenth of the cost. Of a large batch on many
-/// links most roll-ups are of one click.
+/// The roll-up of one click: the same bytes as by way of a [`DayRollup`], at a tenth of the cost. Of a large batch on
+/// many links most roll-ups are of one click.
 pub(crate) fn one_click(families: [(&Words, u32); 2], hour: u8, visitor: Option<u64>) -> Vec<u8> {
     let mut out = begin(FORMAT_DAY);
     let mut part = Vec::with_capacity(128);
@@ -150,7 +150,7 @@ impl<'w> Order<'w> {
         Self { schema: words.schema, texts, rows, tuples, tuple_ranks }
     }
 
-    /// Where nothing has changed since it was read.
+    /// If nothing has changed since it was read.
     fn as_stored(words: &'w Words) -> Self {
         let texts = |texts: &'w Texts| (1..=texts.len() as u32).map(|code| texts.get(code)).collect();
         Self {
@@ -169,7 +169,7 @@ fn is_as_stored(words: &Words) -> bool {
         && words.tuples.is_as_stored()
 }
 
-/// The used texts of each dimension in order, and the place of each text in it, counted from 1.
+/// The used strings of each dimension in order, and the place of each string in it, counted from 1.
 fn order_texts<'w>(words: &'w Words, rows_used: &[Vec<bool>; PARTS]) -> ([Vec<&'w str>; TEXTS], [Vec<u32>; TEXTS]) {
     let mut texts: [Vec<&str>; TEXTS] = Default::default();
     let mut ranks: [Vec<u32>; TEXTS] = Default::default();

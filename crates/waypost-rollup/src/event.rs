@@ -1,4 +1,4 @@
-//! The facts of a click as the event that exports and the live feed give.
+//! Converts the facts of a click to the event that exports and the live feed write.
 
 use waypost_core::click::{ClickEvent, event_id_text};
 

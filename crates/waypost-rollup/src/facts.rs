@@ -1,4 +1,4 @@
-//! A click with everything that is known of it, ready to be counted.
+//! A click with everything that is known about it, ready to be counted.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use waypost_core::channel::Channel;
 use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 
-/// One click. Texts that are not known are empty. All texts are within the limits of `waypost_core::click`.
+/// One click. Unknown strings are empty. All strings are within the limits of `waypost_core::click`.
 #[derive(Clone, Copy, Debug)]
 pub struct ClickFacts<'a> {
     /// A UUIDv7; the same click always has the same.
@@ -21,9 +21,9 @@ pub struct ClickFacts<'a> {
     pub sequence: u64,
     /// When it was answered.
     pub clicked_at: Timestamp,
-    /// The link's id as text.
+    /// The link's id as a string.
     pub link_id: &'a str,
-    /// The account's id as text.
+    /// The account's id as a string.
     pub account_id: &'a str,
     /// The host; empty for the default domain.
     pub domain: &'a str,
@@ -35,7 +35,7 @@ pub struct ClickFacts<'a> {
     pub class: Class,
     /// What the class was read from.
     pub class_reason: &'a str,
-    /// The version of the classifier that said so.
+    /// The version of the classifier that chose the class.
     pub classifier: u16,
     /// Two capital letters.
     pub country: Option<[u8; 2]>,
@@ -45,7 +45,7 @@ pub struct ClickFacts<'a> {
     pub os: Os,
     /// The browser's family.
     pub browser: &'a str,
-    /// Where the visitor came from, in kind.
+    /// The channel: the kind of place that the visitor came from.
     pub channel: Channel,
     /// The host of the referrer, in lower case.
     pub referrer_host: &'a str,
@@ -57,9 +57,9 @@ pub struct ClickFacts<'a> {
     pub language: &'a str,
     /// What supplied the destination.
     pub source: Source,
-    /// The rule that did.
+    /// The rule that supplied it.
     pub rule_id: &'a str,
-    /// The split that did.
+    /// The split that supplied it.
     pub ab_test_id: &'a str,
     /// Its variant.
     pub variant_id: &'a str,

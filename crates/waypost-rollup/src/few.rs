@@ -1,8 +1,8 @@
-//! Merging where there are few clicks on both sides: what they say is put in order once and written, without numbering it
-//! first. Of a large batch on many links nearly all roll-ups are like this.
+//! Merging when there are few clicks on both sides: what they say is put in order once and written, without numbering
+//! it first. Of a large batch on many links nearly all roll-ups are like this.
 //!
-//! The bytes are those that a [`crate::DayRollup`] would give. Whatever it has rules for (values beyond the limits, visitors
-//! that are cut short) is left to it.
+//! The bytes are those that a [`crate::DayRollup`] would give. Whatever it has rules for (values beyond the limits,
+//! visitors that are cut short) is left to it.
 
 use crate::batch::ClickKey;
 use crate::cells::Cell;
@@ -13,7 +13,7 @@ use crate::view::{DayView, FamilyView, VisitorsView};
 use crate::words::{Codes, STORED, Words, codes_of, pack, rows_of, unpack};
 use crate::{CorruptRollup, decode};
 
-/// So many clicks are few.
+/// Up to this many clicks are few.
 const CLICKS_MAX: usize = 64;
 /// So many stored bytes are few: some thirty clicks that have little in common.
 const STORED_BYTES_MAX: usize = 2_048;
@@ -28,8 +28,8 @@ struct Few<'a> {
     places: Vec<(u32, u32)>,
 }
 
-/// The bytes to store of these clicks and what is stored. The words are those that the clicks come from, of the main and of the
-/// sources family. `None` where that takes a [`crate::DayRollup`].
+/// The bytes to store of these clicks and what is stored. The words are those that the clicks come from, of the main
+/// and of the sources family. `None` if that takes a [`crate::DayRollup`].
 pub(crate) fn merge(
     words: [&Words; 2],
     keys: &[ClickKey],
@@ -88,7 +88,7 @@ impl<'a> Few<'a> {
         self.cells.chunk_by(|one, other| one.tuple() == other.tuple()).count() == self.said.len()
     }
 
-    /// Adds a click; gives the place of its combination.
+    /// Adds a click; returns the place of its combination.
     fn add(&mut self, words: &'a Words, tuple: u32, hour: u8) -> u32 {
         let known = self.places.iter().find(|(known, _)| *known == tuple);
         let place = known.map_or(self.said.len() as u32, |(_, place)| *place);
@@ -100,7 +100,7 @@ impl<'a> Few<'a> {
         place
     }
 
-    /// Puts everything in order. `None` where there are too many texts.
+    /// Sorts everything. `None` if there are too many strings.
     fn order(&self) -> Option<Order<'a>> {
         let mut codes: Vec<Codes> =
             self.said.iter().map(|said| Codes { plain: said.plain, ..Codes::default() }).collect();

@@ -1,8 +1,8 @@
 //! The clicks of an account's or a domain's links on one day (in UTC): what "top links" is read from.
 //!
-//! Format 0x21; numbers and the block around it are those of `wire`. Of each class that has clicks, in order: a byte for the class,
-//! then, sized: how many links; the number of the first and of each other its distance from the one before; and the cells of
-//! `cell_bytes`, a row for each link.
+//! Format 0x21; numbers and the block around it are those of `wire`. Of each class that has clicks, in order: a byte
+//! for the class, then, sized: how many links; the number of the first and of each other its distance from the one
+//! before; and the cells of `cell_bytes`, a row for each link.
 
 use crate::cell_bytes::{CellsView, RowCell, push_cells};
 use crate::day::hour_of;
@@ -66,7 +66,7 @@ impl LinksRollup {
         self.sort();
     }
 
-    /// Takes back what another roll-up has counted before into this one (erasure).
+    /// Subtracts what another roll-up has counted and was added to this one (erasure).
     pub fn subtract(&mut self, other: &Self) {
         self.sort();
         for cell in &other.cells {
@@ -78,7 +78,7 @@ impl LinksRollup {
         self.sorted = self.cells.len();
     }
 
-    /// Takes out all that was counted of a link (erasure).
+    /// Removes all clicks of a link (erasure).
     pub fn remove(&mut self, link_number: u32) {
         self.cells.retain(|cell| cell.link() != link_number);
         self.sorted = 0;
@@ -103,7 +103,7 @@ impl LinksRollup {
     /// Reads stored bytes.
     ///
     /// # Errors
-    /// Where they are no roll-up.
+    /// If they are no roll-up.
     pub fn decode(bytes: &[u8]) -> Result<Self, CorruptRollup> {
         let mut cells = Vec::new();
         let mut links = Vec::new();
@@ -192,7 +192,7 @@ impl<'a> LinksView<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Reads the numbers of the links, in order, and gives their cells.
+    /// Reads the numbers of the links, in order, and returns their cells.
     pub(crate) fn read_links(&self, links: &mut Vec<u32>) -> Result<CellsView<'a>, CorruptRollup> {
         let mut body = self.body;
         let count = body.count(body.rest().len())?;

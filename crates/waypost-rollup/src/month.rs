@@ -1,16 +1,17 @@
-//! The roll-ups of a scope's days of one month once more, in a form that reports read several times faster.
+//! A copy of the roll-ups of a scope's days of one month, in a format that reports read several times faster.
 //!
-//! A month says what its days say, less what few questions need: it counts by day and not by hour, and it has no visitor
-//! keys. It follows from its days, and nothing is ever added to it: whoever changes a day throws its month away. What a
-//! question needs of it is a [`MonthPart`]; where an interval begins or ends within a day (other time zones have their
-//! midnight there), that day is read by itself. Hours are kept for questions that ask of nothing but classes.
+//! A month says what its days say, less what few questions need: it counts by day and not by hour, and it has no
+//! visitor keys. It follows from its days, and nothing is ever added to it: a change of a day deletes its month.
+//! What a question needs of it is a [`MonthPart`]; where an interval begins or ends within a day (other time
+//! zones have their midnight there), that day is read by itself. Hours are kept for questions that ask of nothing but
+//! classes.
 //!
 //! Format 0x31; numbers and the block around it are those of `wire`. A byte for the part, then:
 //!
 //! | part | what |
 //! |---|---|
-//! | 0, the outline | of each day: its place in the month in a byte; cells of `cell_bytes`, a row for each class; visitors |
-//! | 1 and 2, main and sources | the family as in `day_format`, sized, with days in place of hours; of each day: its place in a byte; visitors |
+//! | 0, the outline | of each day: a byte for its place in the month; cells of `cell_bytes`, a row for each class; visitors |
+//! | 1 and 2, main and sources | as in `day_format`, sized, with days in place of hours; of each day: a byte for its place; visitors |
 //!
 //! The visitors of a day:
 //!
@@ -18,7 +19,7 @@
 //! |---|---|
 //! | seen | twice their number, plus 1 where visitors were dropped; then the threshold in 6 bytes |
 //! | seen: lasts | a bit each, the lowest first, which is set at a visitor's last |
-//! | seen: what | in the outline a byte each: the hour, plus 32 times the class. Else the number of the combination, a column as in `day_format` |
+//! | seen: what | outline: a byte each, the hour plus 32 times the class. Else the combination, a column as in `day_format` |
 
 use std::ops::RangeInclusive;
 
@@ -61,13 +62,13 @@ pub struct Month {
 pub enum MonthPart {
     /// Classes by hour.
     Outline,
-    /// What is known of visitors and of the link's answer, by day.
+    /// What is known about visitors and the link's answer, by day.
     Main,
     /// Where visitors came from, by day.
     Sources,
 }
 
-/// A month's roll-up in the making.
+/// A month's roll-up that is being built.
 #[derive(Debug)]
 pub struct MonthRollup {
     month: Month,
@@ -227,7 +228,7 @@ impl MonthRollup {
     /// Adds the stored bytes of a [`DayRollup`]; in the order of days, each at most once.
     ///
     /// # Errors
-    /// Where they are none, or the day is not of this month.
+    /// If they are none, or the day is not of this month.
     pub fn add(&mut self, day: i64, bytes: &[u8]) -> Result<(), CorruptRollup> {
         require(self.month.days().contains(&day))?;
         let place = (day - self.month.first_day) as u8;
@@ -260,7 +261,7 @@ impl MonthRollup {
         DaySeen::new(place, threshold, seen).push(&mut self.outline, classes << HOUR_BITS);
     }
 
-    /// The bytes to store. `None` where there is too much for a month: then its days are all there is.
+    /// The bytes to store. `None` if there is too much for a month: then only its days are stored.
     pub fn finish(self) -> Option<[(MonthPart, Vec<u8>); 3]> {
         if self.is_too_large {
             return None;
@@ -279,8 +280,8 @@ fn begin_outline() -> Vec<u8> {
     out
 }
 
-/// Puts the question to the part of a month; to those of its days that [`Month::counted`] gives. Nothing is counted on an
-/// error.
+/// Answers the question from the part of a month, for those of its days that [`Month::counted`] returns. Nothing is
+/// counted on an error.
 pub(crate) fn add(
     (question, calendar): (&Question, &Calendar),
     (month, part): (Month, MonthPart),

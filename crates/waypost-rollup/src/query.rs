@@ -1,4 +1,4 @@
-//! What a report can ask.
+//! Queries of reports: what a report can select, filter and group by.
 
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ pub const RANGE_DAYS_MAX: i64 = 3_660;
 pub const INTERVALS_MAX: usize = 10_000;
 /// The most groups of a report.
 pub const GROUPS_MAX: usize = 1_000;
-/// The most rows of a report with groups: with many intervals there are fewer groups than asked for.
+/// The most rows of a report with groups: with many intervals there are fewer groups than requested.
 pub(crate) const ROWS_MAX: usize = 200_000;
 /// The most values of a filter.
 pub const FILTER_VALUES_MAX: usize = 1_000;
@@ -68,9 +68,9 @@ pub enum Dimension {
     Language,
     /// What supplied the destination.
     Source,
-    /// The rule that did.
+    /// The rule that supplied it.
     Rule,
-    /// The split that did.
+    /// The split that supplied it.
     AbTest,
     /// Its variant.
     Variant,
@@ -95,14 +95,14 @@ pub enum Dimension {
 pub struct Filter {
     /// On what.
     pub dimension: Dimension,
-    /// Any of these; an empty text means "not known".
+    /// Any of these; an empty string means "not known".
     pub values: Vec<String>,
 }
 
-/// A report's question.
+/// The query of a report.
 #[derive(Clone, Debug)]
 pub struct ReportQuery {
-    /// About what.
+    /// The scope of the report.
     pub scope: Scope,
     /// From this instant.
     pub from: Timestamp,
@@ -110,7 +110,7 @@ pub struct ReportQuery {
     pub to: Timestamp,
     /// How the range is divided.
     pub interval: Interval,
-    /// Whose calendar.
+    /// The time zone of days and intervals.
     pub time_zone: TimeZone,
     /// The classes that are counted; empty means all.
     pub classes: Vec<Class>,
@@ -118,13 +118,13 @@ pub struct ReportQuery {
     pub filters: Vec<Filter>,
     /// One row for each value of this.
     pub group_by: Option<Dimension>,
-    /// The most groups given, those with most clicks; the rest is summed up. At least 1 and at most [`GROUPS_MAX`], or fewer
-    /// where there are so many intervals that the report would have more than 200,000 rows; other numbers are taken as the
-    /// nearest of these.
+    /// The most groups given, those with most clicks; the rest is summed up. At least 1 and at most [`GROUPS_MAX`], or
+    /// fewer if there are so many intervals that the report would have more than 200,000 rows; other numbers are taken
+    /// as the nearest of these.
     pub groups_max: usize,
 }
 
-/// Why a question has no answer. Each says what to ask instead.
+/// Why a query cannot be answered. Each names what is possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The range ends before it begins.
@@ -149,25 +149,25 @@ pub enum QueryError {
         first: &'static str,
         /// The other.
         second: &'static str,
-        /// What can.
+        /// What can be combined.
         instead: &'static str,
     },
-    /// The name of no dimension.
-    #[error("{} is nothing to filter or group by; there are {known}", waypost_core::Quoted(name))]
+    /// A name that is not a dimension's.
+    #[error("{} is not a dimension; there are {known}", waypost_core::Quoted(name))]
     UnknownDimension {
-        /// What was asked for.
+        /// What was requested.
         name: String,
-        /// What there is.
+        /// What exists.
         known: String,
     },
     /// A value that the dimension cannot have.
-    #[error("{} is no {dimension}; {expected}", waypost_core::Quoted(value))]
+    #[error("{} is not a valid {dimension}; {expected}", waypost_core::Quoted(value))]
     UnknownValue {
-        /// Of what.
+        /// The dimension.
         dimension: &'static str,
-        /// What was asked for.
+        /// What was requested.
         value: String,
-        /// What there is.
+        /// What exists.
         expected: String,
     },
 }
@@ -261,8 +261,8 @@ impl FromStr for Interval {
 impl FromStr for Filter {
     type Err = QueryError;
 
-    /// Reads `country=DE,AT`. Nothing after the `=`, or between commas, stands for "not known"; `\,` for a comma within a value
-    /// and `\\` for a backslash. The values are checked with the whole question.
+    /// Reads `country=DE,AT`. Nothing after the `=`, or between commas, stands for "not known"; `\,` for a comma within
+    /// a value and `\\` for a backslash. The values are checked with the whole question.
     fn from_str(text: &str) -> Result<Self, QueryError> {
         let Some((name, values)) = text.split_once('=') else {
             return Err(QueryError::UnknownValue {
@@ -275,10 +275,11 @@ impl FromStr for Filter {
     }
 }
 
-/// Reads classes, separated by commas, for [`ReportQuery::classes`]. `all` and the empty text give none, which means all.
+/// Reads classes, separated by commas, for [`ReportQuery::classes`]. `all` and the empty text give none, which means
+/// all.
 ///
 /// # Errors
-/// [`QueryError::UnknownValue`] where one of them is no class.
+/// [`QueryError::UnknownValue`] if one of them is no class.
 pub fn classes_from_text(text: &str) -> Result<Vec<Class>, QueryError> {
     if matches!(text.trim(), "" | "all") {
         return Ok(Vec::new());
@@ -306,7 +307,7 @@ fn unknown_value<T>(dimension: &'static str, value: &str, known: &[(&str, T)]) -
     QueryError::UnknownValue { dimension, value: shortened(value), expected: format!("there are {}", names.join(", ")) }
 }
 
-/// As much of a text as an error repeats.
+/// The beginning of a string, as long as an error may repeat it.
 pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -341,10 +342,10 @@ mod tests {
         }
         assert!(Dimension::ALL.iter().all(|dimension| dimension.name().parse() == Ok(*dimension)));
         let error = "minute".parse::<Interval>().unwrap_err().to_string();
-        assert_eq!(error, "\"minute\" is no interval; there are none, hour, day, week, month, year");
+        assert_eq!(error, "\"minute\" is not a valid interval; there are none, hour, day, week, month, year");
         assert_eq!(classes_from_text("human, bot"), Ok(vec![Class::Human, Class::Bot]));
         assert_eq!(classes_from_text("all"), Ok(Vec::new()));
         let error = classes_from_text("robot").unwrap_err().to_string();
-        assert_eq!(error, "\"robot\" is no class; there are human, prefetch, preview, bot, head");
+        assert_eq!(error, "\"robot\" is not a valid class; there are human, prefetch, preview, bot, head");
     }
 }

@@ -1,4 +1,4 @@
-//! A question that was checked: what combines, and values that can be.
+//! A checked query: its dimensions can be combined, and its values exist.
 
 use waypost_core::class::Class;
 
@@ -10,12 +10,12 @@ use crate::{Dimension, Filter, QueryError, ReportQuery, Scope};
 const COMBINES: &str = "class and channel combine with everything but link; country, device, os, browser, language, source, rule, \
                         ab_test and variant with each other; referrer_host and the utm dimensions with each other; link with class";
 
-/// Which counts answer it.
+/// The counts that answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counts {
     Main,
     Sources,
-    /// Main or sources: what is asked for is in both.
+    /// Main or sources: both have the requested dimensions.
     Either,
     Links,
 }
@@ -33,7 +33,7 @@ impl Condition {
     }
 }
 
-/// A question that has an answer.
+/// A query that can be answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) counts: Counts,
@@ -49,12 +49,12 @@ impl Question {
         Ok(Self { counts, conditions, group_by: query.group_by })
     }
 
-    /// One that asks of nothing but these classes; of all where there are none.
+    /// A query of only these classes; of all classes if there are none.
     pub(crate) fn of_classes(classes: &[Class]) -> Self {
         Self { counts: Counts::Either, conditions: class_condition(classes).into_iter().collect(), group_by: None }
     }
 
-    /// Whether it asks of nothing but classes.
+    /// Whether its only conditions are on classes.
     pub(crate) fn is_of_classes(&self) -> bool {
         let mut dimensions = self.conditions.iter().map(|condition| condition.dimension).chain(self.group_by);
         dimensions.all(|dimension| dimension == Dimension::Class)

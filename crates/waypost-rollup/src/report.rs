@@ -1,4 +1,4 @@
-//! Reading a report from roll-ups.
+//! Reads a report from roll-ups.
 
 use std::ops::RangeInclusive;
 
@@ -18,12 +18,12 @@ use crate::{CorruptRollup, Interval, Month, MonthPart, QueryError, ReportQuery, 
 pub struct Report {
     /// Clicks in the range.
     pub clicks: u64,
-    /// Visitors in the range, each counted once a day (in UTC); never more than the clicks, here as in rows. 0 where groups are
-    /// links: those are not counted then.
+    /// Visitors in the range, each counted once a day (in UTC); never more than the clicks, here as in rows. 0 where
+    /// groups are links: those are not counted then.
     pub visitors: u64,
     /// Whether the visitors are an estimate; if not, they were counted one by one.
     pub visitors_are_estimated: bool,
-    /// One row for each interval and group that has clicks (for each interval, where there are no groups), in the order of
+    /// One row for each interval and group that has clicks (for each interval, if there are no groups), in the order of
     /// time and then of most clicks. Empty without interval and group.
     pub rows: Vec<ReportRow>,
     /// Groups that were left out of `rows`.
@@ -35,9 +35,9 @@ pub struct Report {
 /// One row of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReportRow {
-    /// When the interval begins; of the first one this may be before the range. `None` where the range is not divided.
+    /// When the interval begins; of the first one this may be before the range. `None` if the range is not divided.
     pub starts_at: Option<Timestamp>,
-    /// The group's value; empty where it is not known; a link's number where groups are links.
+    /// The group's value; empty if it is not known; a link's number where groups are links.
     pub group: Option<String>,
     /// Clicks.
     pub clicks: u64,
@@ -47,7 +47,7 @@ pub struct ReportRow {
     pub visitors_are_estimated: bool,
 }
 
-/// A question on its way to an answer: it is shown the roll-ups of its days, in any order.
+/// A query that is being answered: it reads the roll-ups of its days, in any order.
 #[derive(Debug)]
 pub struct ReportPlan {
     calendar: Calendar,
@@ -66,7 +66,7 @@ impl ReportPlan {
     /// Checks the question.
     ///
     /// # Errors
-    /// Where it has no answer; the error says what to ask instead.
+    /// If it has no answer; the error says what to ask instead.
     pub fn new(query: &ReportQuery) -> Result<Self, QueryError> {
         let question = Question::new(query)?;
         let calendar = Calendar::new(query)?;
@@ -82,17 +82,17 @@ impl ReportPlan {
         Ok(Self { calendar, question, shape, sums })
     }
 
-    /// The days (since 1970, in UTC) whose roll-ups it wants. Empty where no hour begins in the range.
+    /// The days (since 1970, in UTC) whose roll-ups it needs. Empty if no hour begins in the range.
     pub fn days(&self) -> RangeInclusive<i64> {
         self.calendar.days()
     }
 
-    /// Whether it wants the stored bytes of [`crate::LinksRollup`] and not those of [`crate::DayRollup`].
+    /// Whether it needs the stored bytes of [`crate::LinksRollup`] and not those of [`crate::DayRollup`].
     pub fn wants_links(&self) -> bool {
         matches!(self.sums, Sums::Links(_))
     }
 
-    /// The part of months that it wants in place of days; `None` where it has no use for months.
+    /// The part of months that it can read in place of days; `None` if it cannot use months.
     pub fn month_part(&self) -> Option<MonthPart> {
         match self.question.counts {
             Counts::Links => None,
@@ -116,27 +116,28 @@ impl ReportPlan {
         months
     }
 
-    /// Takes the stored bytes of the part of a month that it wants, in place of the days that [`Self::months`] gives with it.
+    /// Takes the stored bytes of the part of a month that it wants, in place of the days that [`Self::months`] gives
+    /// with it.
     ///
     /// # Errors
-    /// Where they are no such part; nothing is counted then.
+    /// If they are no such part; nothing is counted then.
     pub fn add_month(&mut self, month: Month, bytes: &[u8]) -> Result<(), CorruptRollup> {
         let (Some(part), Sums::Days(tally)) = (self.month_part(), &mut self.sums) else { return Err(CorruptRollup) };
         month::add((&self.question, &self.calendar), (month, part), bytes, tally)
     }
 
-    /// The classes of the total that it has use for; `None` where it asks for more than one number.
+    /// The classes of the total that it can use; `None` if it needs more than one number.
     pub fn total_classes(&self) -> Option<Classes> {
         let is_one = !self.shape.has_intervals && !self.shape.has_groups && self.question.is_of_classes();
         let conditions = &self.question.conditions;
         is_one.then(|| Classes::which(|name| conditions.iter().all(|condition| condition.allows(name))))
     }
 
-    /// Takes the stored bytes of the total of those classes, up to this day, in place of the days. Gives whether it did: not
-    /// where days of the total lie outside the range.
+    /// Takes the stored bytes of the total of those classes, up to this day, in place of the days. Gives whether it
+    /// did: not where days of the total lie outside the range.
     ///
     /// # Errors
-    /// Where they are no total; nothing is counted then.
+    /// If they are no total; nothing is counted then.
     pub fn add_total(&mut self, through: i64, bytes: &[u8]) -> Result<bool, CorruptRollup> {
         let Sums::Days(tally) = &mut self.sums else { return Err(CorruptRollup) };
         let total = Total::read(bytes)?;
@@ -149,10 +150,10 @@ impl ReportPlan {
         Ok(is_covered)
     }
 
-    /// Takes the stored bytes of one day; each day at most once. A day that it does not want changes nothing.
+    /// Reads the stored bytes of one day; each day at most once. A day that it does not need changes nothing.
     ///
     /// # Errors
-    /// Where they are no roll-up. The plan is of no use then.
+    /// If they are no roll-up. The plan cannot be used any more then.
     pub fn add(&mut self, day: i64, bytes: &[u8]) -> Result<(), CorruptRollup> {
         let slots = Slots::new(&self.calendar.intervals_of(day));
         if slots.intervals.is_empty() {

@@ -1,11 +1,13 @@
 //! A sample of visitors from which any share of them can be estimated.
 //!
 //! Visitor keys are hashes and so spread evenly. Kept are the [`VISITORS_MAX`] smallest with where each was seen; the
-//! smallest that was ever dropped is the *threshold*. Below it the sample has every visitor, so that, of any kind of visitor, the sample has
-//! the share `threshold / 2^48`: dividing by it estimates how many there were (a theta sketch with attributes). Two samples merge into
-//! the one that would have come of all visitors at once. While nothing was dropped, counts are exact.
+//! smallest that was ever dropped is the *threshold*. Below it the sample has every visitor, so that, of any kind of
+//! visitor, the sample has the share `threshold / 2^48`: dividing by it estimates how many there were (a theta sketch
+//! with attributes). Two samples merge into the one that would have come of all visitors at once. While nothing was
+//! dropped, counts are exact.
 //!
-//! A visitor who was seen with very many combinations keeps the first of them only ([`SEEN_MAX`]). The threshold is [`CUT`] then at most.
+//! A visitor who was seen with very many combinations keeps the first of them only ([`SEEN_MAX`]). The threshold is
+//! [`CUT`] then at most.
 //!
 //! Of a key, 48 bits are kept: among the 2,048 of a sample two collide once in a hundred million samples.
 
@@ -51,7 +53,7 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// Takes what is in order and within the limits.
+    /// From a list that is in order and within the limits.
     pub(crate) fn from_sorted(seen: Vec<Seen>, threshold: u64) -> Self {
         let sorted = seen.len();
         Self { seen, sorted, threshold }
@@ -98,7 +100,7 @@ impl Sample {
         self.sorted = self.seen.len();
     }
 
-    /// Drops visitors for good. The keys are sorted.
+    /// Removes visitors completely. The keys are sorted.
     pub(crate) fn remove(&mut self, keys: &[u64]) {
         self.sort();
         self.seen.retain(|seen| keys.binary_search(&seen.key).is_err());
@@ -110,7 +112,7 @@ impl Sample {
     }
 }
 
-/// Sorts, and cuts to the limits; gives the threshold after that.
+/// Sorts, and cuts to the limits; returns the threshold after that.
 pub(crate) fn sort_and_cut(list: &mut Vec<Seen>, threshold: u64) -> u64 {
     list.sort();
     list.dedup();

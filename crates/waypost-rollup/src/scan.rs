@@ -1,7 +1,7 @@
-//! A question put to stored bytes, without decoding them: those of one day here, those of a month by `month`.
+//! Answers a query from stored bytes, without decoding them: those of one day here, those of a month by `month`.
 //!
-//! Conditions and groups are resolved for the few rows of each part of a family, then for each combination as the largest of three
-//! numbers; the cells, which are many, are then one pass without branches but for large counts.
+//! Conditions and groups are resolved for the few rows of each part of a family, then for each combination as the
+//! largest of three numbers; the cells, which are many, are then one pass without branches but for large counts.
 
 use crate::calendar::OUTSIDE;
 use crate::cell_bytes::{CellsView, LAST};
@@ -18,7 +18,7 @@ pub(crate) const STRIDE: usize = 32;
 
 /// Which interval each hour of a day is in, as a few slots.
 pub(crate) struct Slots {
-    /// The slot of an hour; `u8::MAX` where it is in no interval.
+    /// The slot of an hour; `u8::MAX` if it is in no interval.
     pub(crate) of_hour: [u8; STRIDE],
     /// The interval of a slot.
     pub(crate) intervals: Vec<u32>,
@@ -38,7 +38,7 @@ impl Slots {
     }
 }
 
-/// Puts the question to one day.
+/// Answers the query for one day.
 pub(crate) fn day(question: &Question, slots: &Slots, block: &[u8], tally: &mut Tally) -> Result<(), CorruptRollup> {
     let view = DayView::new(block)?;
     let is_main = match question.counts {
@@ -82,7 +82,7 @@ impl<'a> Group<'a> {
 
 /// For each combination where its group's sums begin; those that do not match have the sums after all groups.
 pub(crate) struct Matching<'a> {
-    /// Empty where every combination matches and there are no groups.
+    /// Empty if every combination matches and there are no groups.
     rows: Vec<u32>,
     unmatched: u32,
     group: Option<Group<'a>>,
@@ -132,7 +132,7 @@ impl<'a> Matching<'a> {
         if self.rows.is_empty() { 0 } else { self.rows.get(tuple).copied().unwrap_or(self.unmatched) }
     }
 
-    /// The names of the groups, where there are any.
+    /// The names of the groups, if there are any.
     pub(crate) fn names(&self) -> Option<&[&'a str]> {
         self.group.as_ref().map(|group| group.names.as_slice())
     }
@@ -146,7 +146,7 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// For each row of a part where its group's sums begin, or `unmatched`; `None` where the part has neither condition nor
+/// For each row of a part where its group's sums begin, or `unmatched`; `None` if the part has neither condition nor
 /// group.
 fn part_lookup(
     question: &Question,
@@ -217,7 +217,7 @@ pub(crate) fn count_cells(cells: CellsView<'_>, rows: &[u32], sums: &mut [u64]) 
 
 /// That a visitor was seen with a combination; all of one visitor come one after the other.
 pub(crate) struct SeenAt {
-    /// `u8::MAX` where it is in no interval.
+    /// `u8::MAX` if it is in no interval.
     pub(crate) slot: u8,
     /// That of the combination in [`Matching`].
     pub(crate) row: u32,
@@ -225,8 +225,8 @@ pub(crate) struct SeenAt {
     pub(crate) is_last: bool,
 }
 
-/// How many visitors there were, as the samples of days say. Where that is an estimate, it is never more than the clicks of the day
-/// in the same cell: so whatever days add up to keeps to that, too.
+/// How many visitors there were, as the samples of days say. If that is an estimate, it is never more than the
+/// clicks of the day in the same cell: so whatever days add up to keeps to that, too.
 pub(crate) struct Visitors {
     unmatched: u32,
     is_grouped: bool,
@@ -321,8 +321,8 @@ impl Visitors {
         self.by_slot.iter_mut().zip(by_slot).for_each(|(visitors, clicks)| *visitors = visitors.min(clicks));
     }
 
-    /// Counts the sample of a day that is in one slot as a whole. Gives rows, and which is the last of a visitor. The clicks are
-    /// those of a month by group and day, of which this is the one at `place`.
+    /// Counts the sample of a day that is in one slot as a whole. Gives rows, and which is the last of a visitor. The
+    /// clicks are those of a month by group and day, of which this is the one at `place`.
     pub(crate) fn count_day(
         &mut self,
         (threshold, slot): (u64, u8),

@@ -1,6 +1,6 @@
-//! Which dimensions are counted together.
+//! Lists the dimensions that are counted together.
 //!
-//! A click is counted twice: in the *main* family by what is known of the visitor and of the link's answer, and in the
+//! A click is counted twice: in the *main* family by what is known about the visitor and the link's answer, and in the
 //! *sources* family by where the visitor came from. Class and channel are in both. Within a family everything combines.
 //!
 //! A family's dimensions are divided into three parts of what goes together (country and language; device, system and
@@ -13,7 +13,7 @@ use waypost_core::device::{Device, Os};
 
 use crate::{ClickFacts, Dimension};
 
-/// Dimensions of a family whose values are texts.
+/// The number of dimensions of a family whose values are strings.
 pub(crate) const TEXTS: usize = 6;
 /// Parts of a family.
 pub(crate) const PARTS: usize = 3;
@@ -41,11 +41,11 @@ pub(crate) enum Plain {
 #[derive(Debug)]
 pub(crate) struct Schema {
     pub(crate) parts: [&'static [(Dimension, Origin)]; PARTS],
-    /// The texts that a visitor can make up, and that are given up first where there are too many combinations.
+    /// The strings that a visitor can invent, and that are dropped first if there are too many combinations.
     pub(crate) first_given_up: &'static [usize],
 }
 
-/// What a click says in one family.
+/// The values of a click in one family.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said<'a> {
     pub(crate) texts: [&'a str; TEXTS],
@@ -142,7 +142,7 @@ impl Plain {
         }
     }
 
-    /// Of a dimension, where it has a fixed set of values.
+    /// Of a dimension, if it has a fixed set of values.
     pub(crate) const fn of(dimension: Dimension) -> Option<Self> {
         match dimension {
             Dimension::Class => Some(Self::Class),

@@ -1,4 +1,4 @@
-//! What the days of a report add up to.
+//! Sums of the days of a report.
 
 use std::cmp::Reverse;
 
@@ -33,7 +33,7 @@ impl Sum {
         self.is_estimated |= more.is_estimated;
     }
 
-    /// Nobody comes without a click, whatever an erasure left of the sample that visitors are counted by.
+    /// There are never more visitors than clicks, whatever an erasure left of the sample by which visitors are counted.
     fn visitors(&self) -> u64 {
         (self.visitors.round() as u64).min(self.clicks)
     }
@@ -116,7 +116,7 @@ impl Tally {
         self.all.add(sum);
     }
 
-    /// What there is in all.
+    /// The total.
     pub(crate) fn sum(&self) -> Sum {
         self.all
     }

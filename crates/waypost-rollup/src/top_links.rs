@@ -1,7 +1,7 @@
 //! Top links: sums by link number over the stored bytes of [`crate::LinksRollup`]s.
 //!
-//! Links are many and the rows of an answer few: so a first pass sums by link only, and where the range is divided too, a
-//! second one over the same bytes sums what the chosen links have in each interval.
+//! Links are many and the rows of an answer few: so a first pass sums by link only, and where the range is divided too,
+//! a second one over the same bytes sums what the chosen links have in each interval.
 
 use std::cmp::Reverse;
 
@@ -26,7 +26,7 @@ pub(crate) struct TopLinks {
     sums: Vec<u64>,
     /// Whether a class is counted.
     classes: [bool; 5],
-    /// The days once more, where the answer is divided into intervals: the number of each and its bytes.
+    /// The days again, if the answer is divided into intervals: the number of each and its bytes.
     days: Option<Vec<(i64, Vec<u8>)>>,
 }
 
@@ -62,7 +62,7 @@ impl TopLinks {
         Ok(())
     }
 
-    /// Where the sum of each link is.
+    /// The place of the sum of each link.
     fn find_places(&mut self, links: &[u32], places: &mut Vec<u32>) {
         places.clear();
         let mut last = None;

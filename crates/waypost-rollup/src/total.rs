@@ -1,8 +1,9 @@
-//! What all days of a scope up to one of them add up to, for some classes: the answer to "how often at all?", stored.
+//! The stored sum of all days of a scope up to one day, for some classes: the answer to "how many clicks in total?".
 //!
-//! A total follows from its days, and from nothing else, as a month does: whoever changes a day throws the totals away that it is in.
-//! Format 0x41; the block around it is that of `wire`: the first day with clicks and the last in eight bytes each, clicks in
-//! eight, visitors in eight (a double, since estimates have fractions), and a byte that is 1 where some are estimates.
+//! A total follows from its days, and from nothing else, as a month does: a change of a day deletes the totals away
+//! that it is in. Format 0x41; the block around it is that of `wire`: the first day with clicks and the last in eight
+//! bytes each, clicks in eight, visitors in eight (a double, since estimates have fractions), and a byte that is 1
+//! where some are estimates.
 
 use waypost_core::class::Class;
 
@@ -19,7 +20,7 @@ const HOURS: usize = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Classes(u8);
 
-/// A total in the making.
+/// A total that is being built.
 #[derive(Debug)]
 pub struct RunningTotal {
     question: Question,
@@ -41,7 +42,7 @@ impl Classes {
         Self(bits.fold(0, |bits, (_, place)| bits | 1 << place))
     }
 
-    /// Its number, for whoever stores totals.
+    /// Its number, as stores of totals use it.
     pub const fn number(self) -> u8 {
         self.0
     }
@@ -68,10 +69,10 @@ impl RunningTotal {
         Self { question, tally: Tally::new(1), days: None }
     }
 
-    /// Goes on from a stored total.
+    /// Continues from a stored total.
     ///
     /// # Errors
-    /// Where the bytes are none.
+    /// If the bytes are none.
     pub fn resume(classes: Classes, bytes: &[u8]) -> Result<Self, CorruptRollup> {
         let total = Total::read(bytes)?;
         let mut running = Self::new(classes);
@@ -83,7 +84,7 @@ impl RunningTotal {
     /// Adds the stored bytes of a [`crate::DayRollup`]; each day at most once, in any order.
     ///
     /// # Errors
-    /// Where they are none; the total is of no use then.
+    /// If they are none; the total is of no use then.
     pub fn add(&mut self, day: i64, bytes: &[u8]) -> Result<(), CorruptRollup> {
         scan::day(&self.question, &Slots::new(&[0; HOURS]), bytes, &mut self.tally)?;
         let (first, last) = self.days.unwrap_or((day, day));
@@ -91,7 +92,7 @@ impl RunningTotal {
         Ok(())
     }
 
-    /// The bytes to store; `None` where there were no days.
+    /// The bytes to store; `None` if there were no days.
     pub fn finish(&self) -> Option<Vec<u8>> {
         let (first, last) = self.days?;
         let sum = self.tally.sum();

@@ -1,4 +1,5 @@
-//! Stored bytes as they lie: what a report walks over, and what decoding starts from. The format is in `day_format`.
+//! Views of stored bytes, without decoding them: reports read these, and decoding starts from them. The format is in
+//! `day_format`.
 
 use crate::CorruptRollup;
 use crate::cell_bytes::CellsView;
@@ -8,7 +9,7 @@ use crate::schema::{MAIN, Origin, PARTS, SOURCES, Schema, TEXTS};
 use crate::wire::{Reader, open, require};
 use crate::words::{COMBINATIONS_MAX, append_code};
 
-/// A day's roll-up, its parts not looked at yet.
+/// A day's roll-up, whose parts have not been read yet.
 pub(crate) struct DayView<'a> {
     pub(crate) main: Reader<'a>,
     pub(crate) sources: Reader<'a>,

@@ -1,7 +1,7 @@
-//! Numbers and blocks in bytes: what the formats of this crate are made of.
+//! Numbers and blocks in bytes, of which the formats of this crate consist.
 //!
-//! A block is a format byte, a body, and the low four bytes of the XXH3 of both. A number is a LEB128 varint of at most ten
-//! bytes, in its shortest form.
+//! A block is a format byte, a body, and the low four bytes of the XXH3 of both. A number is a LEB128 varint of at most
+//! ten bytes, in its shortest form.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -9,7 +9,7 @@ use crate::CorruptRollup;
 
 const CHECKSUM_BYTES: usize = 4;
 
-/// Refuses bytes of which something does not hold.
+/// An error unless this holds of the bytes.
 pub(crate) fn require(holds: bool) -> Result<(), CorruptRollup> {
     if holds { Ok(()) } else { Err(CorruptRollup) }
 }
@@ -28,7 +28,7 @@ pub(crate) fn seal(mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
-/// The body of a block of this format, where its checksum is right.
+/// The body of a block of this format, if its checksum is right.
 pub(crate) fn open(format: u8, block: &[u8]) -> Result<Reader<'_>, CorruptRollup> {
     let (content, checksum) = block.split_last_chunk::<CHECKSUM_BYTES>().ok_or(CorruptRollup)?;
     if xxh3_64(content) as u32 != u32::from_le_bytes(*checksum) {
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         Ok(number)
     }
 
-    /// A number of things, of which there can be at most so many.
+    /// A count with an upper limit.
     pub(crate) fn count(&mut self, max: usize) -> Result<usize, CorruptRollup> {
         let count = usize::try_from(self.varint()?).map_err(|_| CorruptRollup)?;
         if count <= max { Ok(count) } else { Err(CorruptRollup) }

@@ -1,9 +1,9 @@
 //! The values and combinations of values that one family has seen, each with a number.
 //!
-//! Numbers are given in the order of arrival, after those that were read from a stored block, which are in order. What was
-//! read is found by halving, what came later by hash: so a stored block with many combinations is ready as soon as it is read.
-//! Everything is limited: past the limits a value becomes [`OTHER`], so that visitors who make up values cost no more than
-//! that.
+//! Numbers are given in the order of arrival, after those that were read from a stored block, which are in order. What
+//! was read is found by halving, what came later by hash: so a stored block with many combinations is ready as soon as
+//! it is read. Everything is limited: past the limits a value becomes [`OTHER`], so that visitors who invent values
+//! cost no more than that.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::schema::{Origin, PARTS, Said, Schema, TEXTS};
 
-/// What a value becomes where there is no room for it.
+/// Replaces values for which there is no room.
 pub(crate) const OTHER: &str = "(other)";
 
 /// A number within a part takes so many bits of a row.
@@ -28,7 +28,7 @@ pub(crate) struct Limits {
     pub(crate) values: usize,
     /// Bytes of one dimension's values.
     pub(crate) text_bytes: usize,
-    /// From so many combinations on, what visitors can make up is no longer kept apart in new ones.
+    /// From so many combinations on, what visitors can invent is no longer kept apart in new ones.
     pub(crate) combinations: usize,
     /// From so many on, no text is.
     pub(crate) combinations_hard: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Takes texts that are in order.
+    /// From strings that are in order.
     pub(crate) fn from_sorted(texts: &[&str]) -> Self {
         let mut new = Self::default();
         new.ends.reserve(texts.len());
@@ -103,7 +103,7 @@ impl Texts {
         self.later.find(state.hash_one(text), |code| self.get(*code) == text).copied()
     }
 
-    /// Adds a text that is not there.
+    /// Adds a new string.
     fn add(&mut self, text: &str, state: &DefaultHashBuilder) -> u32 {
         self.push(text);
         let code = self.len() as u32;
@@ -224,7 +224,7 @@ pub(crate) fn unpack(tuple: u64) -> [u32; PARTS] {
     [(tuple >> (2 * ROW_BITS)) & mask, (tuple >> ROW_BITS) & mask, tuple & mask].map(|row| row as u32)
 }
 
-/// Numbers of a combination: of its texts, and those of its values out of a fixed set.
+/// Numbers of a combination: of its strings, and those of its values out of a fixed set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Codes {
     pub(crate) texts: [u32; TEXTS],
@@ -337,13 +337,13 @@ impl Words {
         codes_of(self.schema, std::array::from_fn(|part| self.parts[part].list[places[part] as usize]))
     }
 
-    /// What a combination says.
+    /// The values of a combination.
     pub(crate) fn said(&self, tuple: u32) -> Said<'_> {
         let codes = self.codes(tuple);
         Said { texts: std::array::from_fn(|place| self.texts[place].get(codes.texts[place])), plain: codes.plain }
     }
 
-    /// The number here of another's combination; made where there is none.
+    /// The number here of another's combination; created if there is none.
     pub(crate) fn adopt(&mut self, from: &Words, tuple: u32, known: &mut Known) -> u32 {
         if let Some(place) = known.tuples.get(tuple) {
             return place;
@@ -364,7 +364,7 @@ impl Words {
         place
     }
 
-    /// The number here of another's combination, where there is one.
+    /// The number here of another's combination, if there is one.
     pub(crate) fn find(&self, from: &Words, tuple: u32) -> Option<u32> {
         let mut codes = from.codes(tuple);
         for (place, code) in codes.texts.iter_mut().enumerate() {
@@ -404,7 +404,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Forgets everything, without cost.
+    /// Removes everything, without cost.
     pub(crate) fn forget(&mut self) {
         self.tuples.round += 1;
         self.texts.iter_mut().for_each(|memory| memory.round += 1);

@@ -189,7 +189,8 @@ proptest! {
         let expect = naive(&query, &clicks);
         let mut found = answer(&query, &blocks(&clicks));
         prop_assert_eq!(&answer_by_months(&query, &blocks(&clicks)), &found);
-        // An interval in which no hour begins, because the range ends in its first hour, has no clicks; the count has none.
+        // An interval in which no hour begins, because the range ends in its first hour, has no clicks; the count has
+        // none.
         let hours = |row: &ReportRow| expect.rows.iter().any(|other| other.starts_at == row.starts_at);
         prop_assert!(found.rows.iter().all(|row| hours(row) || row.clicks == 0));
         found.rows.retain(hours);
@@ -201,8 +202,8 @@ proptest! {
         (seed, days) in (any::<u64>(), prop::collection::vec((0..6_000_u64, prop_oneof![1..20_u64, 1..6_000_u64]), 1..4)),
         query in questions(),
     ) {
-        // Up to so many clicks of up to so many visitors on each day: of some days visitors are estimated, of others not. A few have more
-        // combinations than are kept.
+        // Up to so many clicks of up to so many visitors on each day: of some days visitors are estimated, of others
+        // not. A few have more combinations than are kept.
         let hash = |day: usize, number: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&number.to_le_bytes(), seed ^ day as u64);
         let clicks: Vec<Raw> = days.iter().enumerate().flat_map(|(day, (clicks, visitors))| (0..*clicks).map(move |number| {
             let bytes = hash(day, number).to_le_bytes();
@@ -384,12 +385,12 @@ fn questions_without_an_answer() {
     let filter = |dimension, value: &str| Filter { dimension, values: vec![value.to_owned()] };
     let filtered =
         |dimension, value: &'static str| move |query: &mut ReportQuery| query.filters.push(filter(dimension, value));
-    check_refused(filtered(Dimension::Class, "robot"), "\"robot\" is no class; there are human, prefetch");
-    check_refused(filtered(Dimension::Device, ""), "\"\" is no device; there are desktop, mobile");
-    check_refused(filtered(Dimension::Os, "beos"), "is no os; there are ios");
-    check_refused(filtered(Dimension::Channel, "x"), "is no channel; there are direct");
-    check_refused(filtered(Dimension::Source, "x"), "is no source; there are rule, evolution_rule");
-    check_refused(filtered(Dimension::Country, "Germany"), "\"Germany\" is no country; give two letters");
+    check_refused(filtered(Dimension::Class, "robot"), "\"robot\" is not a valid class; there are human, prefetch");
+    check_refused(filtered(Dimension::Device, ""), "\"\" is not a valid device; there are desktop, mobile");
+    check_refused(filtered(Dimension::Os, "beos"), "is not a valid os; there are ios");
+    check_refused(filtered(Dimension::Channel, "x"), "is not a valid channel; there are direct");
+    check_refused(filtered(Dimension::Source, "x"), "is not a valid source; there are rule, evolution_rule");
+    check_refused(filtered(Dimension::Country, "Germany"), "\"Germany\" is not a valid country; give two letters");
     check_refused(filtered(Dimension::Link, "1"), "link and filters cannot be combined in one report; ask for");
     check_refused(
         |query| {
@@ -439,7 +440,8 @@ fn values_are_compared_as_they_are_stored() {
 
 #[test]
 fn estimates_are_near() {
-    // 100,000 visitors in four roll-ups that share some; each twentieth is of country DE, each third came in the second hour.
+    // 100,000 visitors in four roll-ups that share some; each twentieth is of country DE, each third came in the second
+    // hour.
     let visitor = |number: u64| xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes());
     let click = |number: u64| {
         let mut values = [0; 17];

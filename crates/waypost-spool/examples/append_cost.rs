@@ -1,6 +1,8 @@
-//! Measures the spool: what an append costs on the thread that makes it, and how fast a backlog is read after a restart.
+//! Measures the spool: what an append costs on the thread that makes it, and how fast a backlog is read after a
+//! restart.
 //!
-//! `cargo run --release -p waypost-spool --example append_cost [folder]`; without a folder, one in the temporary folder.
+//! `cargo run --release -p waypost-spool --example append_cost [folder]`; without a folder, one in the temporary
+//! folder.
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;

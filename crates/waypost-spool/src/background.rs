@@ -1,6 +1,6 @@
-//! What happens off the redirect threads: segments are made ready ahead of need, and dirty ones are flushed.
+//! The background threads: one prepares segments before they are needed, one flushes dirty ones.
 //!
-//! Two threads, so that a slow flush never keeps a writer waiting for its next segment.
+//! They are two threads, so that a slow flush never keeps a writer waiting for its next segment.
 
 use std::io;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::segments;
 use crate::shared::Shared;
 use crate::sync::lock;
 
-/// How long to wait before room is looked for again.
+/// How long to wait before checking for room again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the preparer sleeps when every writer has what it needs; it is woken when one takes a segment.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
-/// One line about the same trouble per this time.
+/// At most one log line about the same error in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// A disk that fails each flush may use up a segment of a writer only this often.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ fn prepare_until_closing(shared: &Shared) {
     }
 }
 
-/// Makes a segment ready for each writer that wants one and has none. Goes on after an error, and returns the last.
+/// Prepares a segment for each writer that needs one. Continues after an error, and returns the last one.
 pub(crate) fn prepare_all(shared: &Shared) -> Result<(), SpoolError> {
     let mut result = Ok(());
     for live in shared.catalog.writers() {
@@ -99,7 +99,7 @@ impl Retired {
     }
 }
 
-/// Makes durable what was appended before the call. Goes on after an error, and returns the last.
+/// Makes durable what was appended before the call. Continues after an error, and returns the last one.
 pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), SpoolError> {
     let mut result = Ok(());
     let lost = shared.catalog.sums().lost;
@@ -154,7 +154,8 @@ pub(crate) fn flush_all(shared: &Shared, retired: &mut Retired) -> Result<(), Sp
     result
 }
 
-/// Notes how far a writer was before this round. Nothing waits for the disk here: a mark is for when a segment disappears.
+/// Notes how far a writer was before this round. Nothing waits for the disk here: a mark is for when a segment
+/// disappears.
 fn mark(shared: &Shared, live: &LiveWriter, reached: u64) -> Result<(), SpoolError> {
     if reached == live.marked.load(Ordering::Relaxed) || !shared.catalog.state().epochs.contains_key(&live.epoch) {
         return Ok(());
@@ -165,8 +166,9 @@ fn mark(shared: &Shared, live: &LiveWriter, reached: u64) -> Result<(), SpoolErr
     Ok(())
 }
 
-/// Syncs what was stored to a segment since the last time, and not the pages ahead, which the writer is to find writable. It is not tried again after a failure: that a second
-/// sync succeeds says nothing of the pages that the first one dropped.
+/// Syncs what was stored to a segment since the last time, and not the pages ahead, which the writer is to find
+/// writable. It is not tried again after a failure: that a second sync succeeds says nothing of the pages that the
+/// first one dropped.
 fn flush_segment(shared: &Shared, live: &LiveWriter, segment: &OpenSegment, place: Place) -> Result<(), SpoolError> {
     let written = match segment.number.cmp(&place.number) {
         std::cmp::Ordering::Less => u64::MAX,
@@ -186,7 +188,7 @@ fn flush_segment(shared: &Shared, live: &LiveWriter, segment: &OpenSegment, plac
     })
 }
 
-/// Keeps a lasting trouble from filling the log.
+/// Keeps an error that lasts from filling the log.
 #[derive(Default)]
 struct LogLimit {
     last: Option<Instant>,

@@ -1,4 +1,4 @@
-//! Which files there are: the segments of each epoch, files that wait to be used again, and the room they take up.
+//! The list of files: the segments of each epoch, free files for later segments, and the room they use.
 //!
 //! The catalog does no I/O and its lock is only held for look-ups. A name is entered before the file is made and taken
 //! out after the file is gone, so that the room taken is never more than is counted.
@@ -15,14 +15,14 @@ use crate::sync::lock;
 
 /// How many released files are kept for the next segments.
 const FREE_FILES_MAX: usize = 2;
-/// How many damaged segments are kept for somebody to look at.
+/// How many damaged segments are kept for a person to examine.
 const DAMAGED_FILES_MAX: u64 = 4;
 
 /// One segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFile {
     pub(crate) bytes: u64,
-    /// From the header, where it was read at the start.
+    /// From the header, if it was read at the start.
     pub(crate) first_sequence: Option<u64>,
     pub(crate) is_header_damaged: bool,
 }
@@ -43,9 +43,9 @@ pub(crate) struct Earlier {
     pub(crate) losses: Option<Run>,
     /// Its slot in the files of losses and marks.
     pub(crate) slot: Option<usize>,
-    /// Who wrote it, where that is known; otherwise this spool's own edge.
+    /// Who wrote it, if that is known; otherwise this spool's own edge.
     pub(crate) edge: Option<u64>,
-    /// The sequence after the last that its mark tells of; 0 where it has none.
+    /// The sequence after the last that its mark tells of; 0 if it has none.
     pub(crate) marked: u64,
     /// The sequence after its last; a lower bound until the reader has seen the whole epoch.
     pub(crate) end: u64,
@@ -55,11 +55,11 @@ pub(crate) struct Earlier {
 pub(crate) struct Epoch {
     pub(crate) life: Life,
     pub(crate) segments: BTreeMap<u32, SegmentFile>,
-    /// Everything below this sequence is done with.
+    /// Everything below this sequence is finished.
     pub(crate) committed: u64,
 }
 
-/// What becomes of a segment that is done with.
+/// What is done with a finished segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Disposal {
     Reuse { free_name: String },
@@ -82,7 +82,7 @@ pub(crate) struct State {
     last_free: u64,
     damaged_files: u64,
     bytes: u64,
-    /// Sums over epochs that are over and gone from the catalog.
+    /// Sums over epochs that have ended and are no longer in the catalog.
     past_appended: u64,
     past_lost: u64,
 }
@@ -95,7 +95,7 @@ pub(crate) struct Sums {
     /// Writers that lose what is appended now.
     pub(crate) losing: u64,
     pub(crate) pending: u64,
-    /// What earlier runs lost for want of room and nobody has taken yet.
+    /// What earlier runs lost because there was no room, and the reader has not read yet.
     pub(crate) lost_before: u64,
     pub(crate) bytes: u64,
     pub(crate) segments: u64,
@@ -135,18 +135,18 @@ impl Catalog {
         fits
     }
 
-    /// Gives room back.
+    /// Subtracts room.
     pub(crate) fn unreserve(&self, bytes: u64) {
         let mut state = self.state();
         state.bytes = state.bytes.saturating_sub(bytes);
     }
 
-    /// Takes a file of that size that waits to be used again; its room stays counted.
+    /// Takes a free file of that size from the list; its room stays counted.
     pub(crate) fn take_free(&self, bytes: u64) -> Option<String> {
         if bytes == self.segment_bytes { self.state().free.pop() } else { None }
     }
 
-    /// Puts a file back that waits to be used again.
+    /// Returns a free file to the list.
     pub(crate) fn put_free(&self, name: String) {
         self.state().free.push(name);
     }
@@ -173,7 +173,7 @@ impl Catalog {
         live.collect()
     }
 
-    /// Decides what becomes of a segment, and keeps a place for it where it is to be used again.
+    /// Decides what becomes of a segment, and reserves a place for it if it is to be used again.
     pub(crate) fn plan_disposal(&self, file: SegmentFile) -> Disposal {
         let mut state = self.state();
         if file.is_header_damaged {
@@ -191,7 +191,7 @@ impl Catalog {
         Disposal::Reuse { free_name: free_name(state.last_free) }
     }
 
-    /// Books what became of a segment, or that it is still there.
+    /// Records what was done with a segment, or that it still exists.
     pub(crate) fn book_disposal(&self, segment: SegmentId, disposal: Disposal, is_done: bool) {
         let mut state = self.state();
         if matches!(disposal, Disposal::Reuse { .. }) {
@@ -257,7 +257,7 @@ impl State {
         }
     }
 
-    /// The edges of epochs that another one than this wrote.
+    /// The edges of epochs that another edge wrote.
     pub(crate) fn former(&self, own: u64) -> BTreeMap<u64, String> {
         let former = self.epochs.iter().filter_map(|(epoch, entry)| match &entry.life {
             Life::Earlier(Earlier { edge: Some(edge), .. }) if *edge != own => Some((*epoch, edge_name(*edge))),
@@ -279,7 +279,7 @@ impl State {
         self.damaged_files += u64::from(is_damaged);
     }
 
-    /// Takes an epoch out that is over. Returns its slot in the file of losses.
+    /// Removes an epoch that has ended. Returns its slot in the file of losses.
     pub(crate) fn forget(&mut self, epoch: u64) -> Option<usize> {
         match self.epochs.remove(&epoch)?.life {
             Life::Earlier(earlier) => earlier.slot,

@@ -1,11 +1,11 @@
-//! What the reader hands out: a stretch of one epoch without gaps.
+//! Chunks, which the reader hands out: consecutive sequences of one epoch.
 
 /// Why sequences were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LossCause {
     /// There was no room: the disk was full, or the spool at its limit.
     Full,
-    /// The bytes on the disk are not what was written, or never reached it before the power went.
+    /// The bytes on the disk are not those that were written, or a power failure came before they were on the disk.
     Damaged,
     /// The payload was longer than [`RECORD_BYTES_MAX`](crate::RECORD_BYTES_MAX).
     TooLong,
@@ -30,7 +30,7 @@ impl LossCause {
     }
 }
 
-/// One thing that happened to one or more sequences.
+/// A record, or a run of lost sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry<'a> {
     /// A record as it was appended.
@@ -97,7 +97,7 @@ impl Chunk {
         self.next_sequence
     }
 
-    /// What happened to its sequences, in their order.
+    /// Its entries, in the order of their sequences.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry<'_>> {
         self.pieces.iter().map(|piece| match *piece {
             Piece::Record { sequence, start, bytes } => {
@@ -135,7 +135,7 @@ impl Chunk {
         self.next_sequence += 1;
     }
 
-    /// Declares all sequences before `until` lost for that cause; nothing where there are none.
+    /// Declares all sequences before `until` lost for that cause; nothing if there are none.
     pub(crate) fn push_lost(&mut self, until: u64, cause: LossCause) {
         if until > self.next_sequence {
             let run = Run { first_sequence: self.next_sequence, count: until - self.next_sequence };
@@ -144,7 +144,7 @@ impl Chunk {
         }
     }
 
-    /// Declares all sequences before `until` lost: those in `full` for want of room, others by damage.
+    /// Declares all sequences before `until` lost: those in `full` for lack of room, others by damage.
     pub(crate) fn push_hole(&mut self, until: u64, full: Option<Run>) {
         if let Some(full) = full {
             self.push_lost(full.first_sequence.min(until), LossCause::Damaged);

@@ -14,11 +14,11 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::files::{FileSystem, SpoolFile};
 use crate::mapping::{Mapping, Populate};
 
-/// Files of fewer bytes are not segments and are always made.
+/// Files with fewer bytes are not segments and are always created.
 const SEGMENT_BYTES_LEAST: u64 = 128 * 1024;
-/// Room that segments leave on a disk, at most: a sixteenth of it, up to this.
+/// The most room that segments leave free on a disk: a sixteenth of it, up to this.
 const DATABASE_ROOM_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Bytes written at a time where a file system cannot allocate.
+/// Bytes written at a time if a file system cannot allocate.
 static ZEROES: [u8; 65536] = [0; 65536];
 
 /// A folder of the machine. Files have mode 0600.
@@ -28,7 +28,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Uses that folder, making it and what is above it with mode 0700 where absent.
+    /// Uses that folder, creating it and its parents with mode 0700 if they do not exist.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl FileSystem for Disk {
     }
 }
 
-/// Whether the disk has room for a file of so many bytes and for what the databases need to count the clicks in it: a spool that took
-/// the last block would never get any back. Where the file system does not say, it has.
+/// Whether the disk has room for a file of so many bytes and for what the databases need to count the clicks in it: a
+/// spool that took the last block would never get any back. Where the file system does not say, it has.
 fn leaves_room(file: &File, bytes: u64) -> bool {
     let Ok(disk) = fstatvfs(file) else { return true };
     let (free, all) = (disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize));
@@ -113,8 +113,8 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// As [`allocate`], for a file with something in it. A file copied by reference shares its blocks with the copy until it is
-/// written to, so they are not its own yet; where such copies can be, the file system knows how to part them.
+/// As [`allocate`], for a file with something in it. A file copied by reference shares its blocks with the copy until
+/// it is written to, so they are not its own yet; where such copies can be, the file system knows how to part them.
 fn allocate_again(file: &File, bytes: u64) -> io::Result<()> {
     match retry_on_intr(|| fallocate(file, FallocateFlags::UNSHARE_RANGE, 0, bytes)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}

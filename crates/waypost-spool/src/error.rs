@@ -1,4 +1,4 @@
-//! What can go wrong with a spool, told so that a person knows which file to look at.
+//! Errors of a spool. Each names the file that it is about.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use thiserror::Error;
 /// A failure of the spool. Appending never fails; see [`Appended::Lost`](crate::Appended::Lost).
 #[derive(Debug, Error)]
 pub enum SpoolError {
-    /// An option makes no sense; the text says which and what it may be.
+    /// An option is not valid; the string says which one, and which values are valid.
     #[error("{0}")]
     Options(String),
 
@@ -19,7 +19,7 @@ pub enum SpoolError {
         operation: &'static str,
         /// The file or folder it was attempted on.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         #[source]
         source: io::Error,
     },
@@ -50,7 +50,7 @@ pub enum SpoolError {
     },
 
     /// Every entry of the file of losses belongs to an epoch that is not released yet.
-    #[error("{} has no free entry: drain and release what earlier runs lost", path.display())]
+    #[error("{} has no free entry: ingest and release what earlier runs lost", path.display())]
     LossEntriesUsedUp {
         /// The file of losses.
         path: PathBuf,

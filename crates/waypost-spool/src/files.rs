@@ -1,4 +1,5 @@
-//! What the spool needs of a file system, as two small traits, so that tests can lose power and break operations.
+//! The operations of a file system that the spool needs, as two small traits, so that tests can simulate power failures
+//! and errors.
 //!
 //! [`Disk`](crate::Disk) is the real one. Names are plain file names in one folder.
 
@@ -23,8 +24,8 @@ pub trait FileSystem: Send + Sync {
 
     /// Makes a file of that size with all its blocks allocated, all zero. When it fails, no file is left behind.
     ///
-    /// With [`Populate::Now`] the zeros are on the disk when it returns, so that making a part durable later writes that
-    /// part and changes nothing of where the file lies.
+    /// With [`Populate::Now`] the zeros are on the disk when it returns, so that making a part durable later writes
+    /// that part and changes nothing of where the file lies.
     ///
     /// # Errors
     ///
@@ -76,9 +77,9 @@ pub trait SpoolFile: Send + Sync {
     /// The system refused; some of the bytes may be written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Gives the file blocks of its own for all of that many bytes, and leaves what is in them. Holes, as a sparse copy of a
-    /// folder has them, and what was cut off become zero. To be called before an old file is mapped for writing, and not
-    /// while anybody has it mapped.
+    /// Gives the file blocks of its own for all of that many bytes, and leaves what is in them. Holes, as a sparse copy
+    /// of a folder has them, and what was cut off become zero. To be called before an old file is mapped for writing,
+    /// and not while anybody has it mapped.
     ///
     /// # Errors
     ///
@@ -99,8 +100,8 @@ pub trait SpoolFile: Send + Sync {
     /// Some bytes may never reach the disk; asking again proves nothing about them.
     fn sync(&self) -> io::Result<()>;
 
-    /// As [`SpoolFile::sync`], for the bytes of that range. The pages of others stay as they are: a store to one that was
-    /// made writable does not wait for the file system.
+    /// As [`SpoolFile::sync`], for the bytes of that range. The pages of others stay as they are: a store to one that
+    /// was made writable does not wait for the file system.
     ///
     /// # Errors
     ///

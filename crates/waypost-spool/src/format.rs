@@ -6,16 +6,16 @@
 //! header   0  "WPSPLSEG"          8  format version u32    12  segment number u32   16  epoch u64
 //!         24  first sequence u64  32  edge id u64           40  checksum u64 over the first 40 bytes   48  zero
 //! record   0  head u64: payload bytes (16 bits), kind (8 bits), MARK (40 bits)
-//!          8  sequence u64        16  checksum u64          24  payload, then zero or stale bytes up to a multiple of 8
+//!          8  sequence u64        16  checksum u64          24  payload, then any bytes up to a multiple of 8
 //! ```
 //!
-//! Kinds: 1 a record of the caller; 2 sequences that were lost before this point (first u64, count u64, cause u64); 3 the
-//! end of the segment, whose sequence is the one that follows it.
+//! Kinds: 1 a record of the caller; 2 sequences that were lost before this point (first u64, count u64, cause u64); 3
+//! the end of the segment, whose sequence is the one that follows it.
 //!
-//! The checksum is `(XXH3(payload) ^ place) * SPREAD`, where `place` is made of edge, epoch, segment number, sequence and
-//! head. The same payload at another place has another checksum, so what a recycled file still holds, or what a visitor
-//! put into a payload, does not pass for a record; and a record that is only half there does not either, whatever half
-//! that is. Trust in a record needs no header: the file's name says epoch and number.
+//! The checksum is `(XXH3(payload) ^ place) * SPREAD`, where `place` is made of edge, epoch, segment number, sequence
+//! and head. The same payload at another place has another checksum, so what a recycled file still holds, or what a
+//! visitor put into a payload, does not pass for a record; and a record that is only half there does not either,
+//! whatever half that is. Trust in a record needs no header: the file's name says epoch and number.
 //!
 //! Names: `seg-<epoch>-<number>` in hexadecimal (16 and 8 digits), `free-<counter>` for a file that waits to be used
 //! again, `damaged-<name>` for a segment set aside.
@@ -139,7 +139,8 @@ pub(crate) fn loss_payload(first_sequence: u64, count: u64, cause: LossCause) ->
 /// What the first bytes of a segment file say, seen against its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderState {
-    /// The header belongs to this file, which that edge wrote: all sequences before this one are in earlier segments, or lost.
+    /// The header belongs to this file, which that edge wrote: all sequences before this one are in earlier segments,
+    /// or lost.
     Own { edge: u64, first_sequence: u64 },
     /// Zero, or the header from before the file was recycled: the segment was made ready and not used, or its header
     /// did not reach the disk before the power went.

@@ -67,7 +67,7 @@ impl Identity {
         Ok(Identity { file, last })
     }
 
-    /// Opens the file of a folder that has one; `None` where nothing in it can be believed.
+    /// Opens the file of a folder that has one; `None` if nothing in it can be believed.
     pub(crate) fn open(files: &dyn FileSystem) -> Result<Option<Identity>, SpoolError> {
         let path = files.path(IDENTITY);
         let file = files.open(IDENTITY).map_err(on(files, "open", IDENTITY))?;

@@ -9,8 +9,8 @@
 //! # Promises
 //!
 //! - **Every sequence has one fate.** A writer is an *epoch*, a number never used before in the folder. Its appends are
-//!   numbered from 1 without gaps. The reader hands out each sequence once between two starts, as a record or as lost, in
-//!   order; so edge id, epoch and sequence name a click for ever.
+//!   numbered from 1 without gaps. The reader hands out each sequence once between two starts, as a record or as lost,
+//!   in order; so edge id, epoch and sequence name a click for ever.
 //! - **A kill loses nothing** that [`Writer::append`] returned for. A power loss takes at most what the flush interval
 //!   left unflushed, from the end of an epoch.
 //! - **A full disk is survived.** Files have all their blocks before they are mapped, also after a sparse copy of the
@@ -26,7 +26,7 @@
 //!
 //! ```text
 //! spool.identity            edge id and the counter of epochs (module `identity`)
-//! spool.losses              what epochs lost for want of room (module `losses`)
+//! spool.losses              what epochs lost for lack of room (module `losses`)
 //! spool.marks               how far epochs were when they were last flushed (module `marks`)
 //! seg-<epoch>-<number>      segments (module `format`)
 //! free-<counter>            released segments, kept for the next ones

@@ -23,7 +23,7 @@ pub(crate) struct LiveWriter {
     pub(crate) progress: Progress,
     /// The writer is in its first segment: set before it says how far, unset with the next.
     pub(crate) is_in_first: AtomicBool,
-    /// The writer loses sequences for want of room: set by its first loss, unset when it has a segment again.
+    /// The writer loses sequences for lack of room: set by its first loss, unset when it has a segment again.
     pub(crate) is_losing: AtomicBool,
     /// A segment waits in `spare`.
     pub(crate) is_ready: AtomicBool,
@@ -140,7 +140,7 @@ impl Progress {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// The last run of sequences lost for want of room, seen from a sequence that was read before.
+    /// The last run of sequences lost for lack of room, seen from a sequence that was read before.
     pub(crate) fn last_run(&self, next_sequence: u64) -> Option<Run> {
         let first_sequence = self.lost_first.load(Ordering::Relaxed);
         let is_known = first_sequence != 0 && first_sequence < next_sequence;

@@ -1,4 +1,4 @@
-//! The file of losses: what each epoch lost last for want of room, kept up to date when not a byte more can be had.
+//! The file of losses: what each epoch lost last for lack of room, kept up to date when not a byte more can be had.
 //!
 //! ```text
 //! 0     "WPSPLLOS"  version u32  zero  checksum u64 at 16 over the first 16 bytes
@@ -39,7 +39,7 @@ const FILE_BYTES: usize = SLOTS_START + SLOTS * SLOT_BYTES;
 
 /// The open file, and which slots are taken.
 pub(crate) struct Losses {
-    /// `None` where it was gone and could not be made anew.
+    /// `None` if it was gone and could not be made again.
     file: Option<Arc<dyn SpoolFile>>,
     /// It has all its blocks, so it can be mapped.
     is_allocated: bool,
@@ -64,7 +64,8 @@ impl Pages {
     fn put(&mut self, at: usize, bytes: &[u8]) {
         match self {
             Pages::Mapped(mapping) => mapping[at..at + bytes.len()].copy_from_slice(bytes),
-            // What cannot be written is known to this process all the same, and the start said that it may be lost with it.
+            // What cannot be written is known to this process all the same, and the start said that it may be lost with
+            // it.
             Pages::Written(file) => drop(file.write_at(bytes, at as u64)),
             Pages::Nowhere => {}
         }
@@ -114,8 +115,8 @@ impl Losses {
         }
     }
 
-    /// Opens the file and finds what one of these edges lost (the first is this spool's own). One that is missing or has the
-    /// wrong size is made anew, since the start must not depend on it; nor on room for it.
+    /// Opens the file and finds what one of these edges lost (the first is this spool's own). One that is missing or
+    /// has the wrong size is made again, since the start must not depend on it; nor on room for it.
     pub(crate) fn open(files: &dyn FileSystem, edges: &[u64]) -> Result<(Losses, Vec<Remembered>), SpoolError> {
         let edge = edges[0];
         let listed = files.list().map_err(on(files, "list", ""))?;

@@ -5,12 +5,12 @@
 //! 1024  SLOTS slots of 32 bytes:  epoch u64  next sequence u64  edge id u64  checksum u64
 //! ```
 //!
-//! A writer's slot has the number of its slot in the file of losses. The flusher writes into it what the writer has used by
-//! then, after the records are on the disk; a redirect never does. So after a kill it is behind by at most what came in one
-//! flush interval. What is not read of an epoch up to its mark is declared lost; what came after the mark, in a segment that
-//! nobody finds, nobody can tell of. Without the file nothing else is missing.
+//! A writer's slot has the number of its slot in the file of losses. The flusher writes into it what the writer has
+//! used by then, after the records are on the disk; a redirect never does. So after a kill it is behind by at most what
+//! came in one flush interval. What is not read of an epoch up to its mark is declared lost; what came after the mark,
+//! in a segment that nobody finds, nobody can tell of. Without the file nothing else is missing.
 //!
-//! A mark also says whose epoch that was: an epoch keeps its edge id where the folder has got another one since.
+//! A mark also says whose epoch that was: an epoch keeps its edge id if the folder has got another one since.
 
 use std::io;
 
@@ -42,12 +42,13 @@ pub(crate) struct Mark {
 
 /// The open file; written to and never mapped.
 pub(crate) struct Marks {
-    /// `None` where it cannot be had.
+    /// `None` if it cannot be had.
     file: Option<Box<dyn SpoolFile>>,
 }
 
 impl Marks {
-    /// Opens the file, or makes it. What is in its slots comes back with their numbers. The start does not depend on it.
+    /// Opens the file, or creates it. What is in its slots comes back with their numbers. The start does not depend on
+    /// it.
     pub(crate) fn open(files: &dyn FileSystem, listed: &[(String, u64)]) -> (Marks, Vec<(usize, Mark)>) {
         let is_there = listed.iter().any(|(name, _)| name == MARKS);
         let opened = if is_there { open(files) } else { create(files).map(|file| (file, Vec::new())) };
@@ -75,7 +76,7 @@ impl Marks {
 
 type Opened = (Box<dyn SpoolFile>, Vec<(usize, Mark)>);
 
-/// Opens the file, or sets a damaged one aside and makes another.
+/// Opens the file, or sets a damaged one aside and creates another.
 fn open(files: &dyn FileSystem) -> io::Result<Opened> {
     let mut content = vec![0; FILE_BYTES];
     let file = files.open(MARKS)?;

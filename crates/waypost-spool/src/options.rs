@@ -1,4 +1,4 @@
-//! How a spool uses its folder, and what it says where that is full.
+//! How a spool uses its folder, and why it can be full.
 
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ const PAGE_BYTES: u64 = 4096;
 pub struct SpoolOptions {
     /// Bytes of a segment: a multiple of 4096, from 8 KiB to 1 GiB. Default 8 MiB.
     pub segment_bytes: u64,
-    /// Bytes of the first segment of each writer, as above and at most as many; default 256 KiB. Where it is smaller than the
-    /// others, nothing is made ahead for a writer before half of it is used: a spool that nobody writes to stays small.
+    /// Bytes of the first segment of each writer, as above and at most as many; default 256 KiB. Where it is smaller
+    /// than the others, nothing is made ahead for a writer before half of it is used: a spool that nobody writes to
+    /// stays small.
     pub first_segment_bytes: u64,
     /// Limit on the bytes of all segments in the folder, whether full, ready or damaged. Default 4 GiB.
     pub bytes_max: u64,
@@ -70,7 +71,7 @@ pub enum NoRoom {
         /// [`SpoolOptions::bytes_max`].
         bytes_max: u64,
     },
-    /// The disk gives no file of that size; the log says why.
+    /// The disk has no room for a file of that size; the log says why.
     Disk,
 }
 

@@ -1,4 +1,4 @@
-//! The one reader: hands out what was appended, in the order of each epoch, and lets go of what is committed.
+//! The one reader: hands out what was appended, in the order of each epoch, and releases what is committed.
 //!
 //! It reads files and maps nothing, so a disk that fails under it is an error and not a signal. Of a live writer's
 //! segment it reads no further than the writer has published.
@@ -18,7 +18,7 @@ use crate::live::Place;
 use crate::scan::{Found, Walk};
 use crate::segments;
 
-/// The smallest part of a file that is read at once; the longest record fits.
+/// The least bytes of a file that are read at once; the longest record fits.
 const WINDOW_BYTES_MIN: usize = 2 * RECORD_BYTES_MAX;
 /// The largest.
 const WINDOW_BYTES_MAX: usize = 16 << 20;
@@ -32,11 +32,11 @@ const PAGE_BYTES: usize = 4096;
 pub struct Position {
     /// The epoch.
     pub epoch: u64,
-    /// Everything below this sequence is done with.
+    /// Everything below this sequence is finished.
     pub next_sequence: u64,
 }
 
-/// Limits on one chunk. At least one entry is handed out whatever they say. The two should match each other: bytes that
+/// Limits on one chunk. At least one entry is always handed out. The two should match each other: bytes that
 /// were read and not handed out, because there were records enough, are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
@@ -66,11 +66,11 @@ struct Cursor {
     expected: u64,
     /// The segment that is read.
     at: Option<At>,
-    /// Segments up to this number are behind.
+    /// Segments up to this number have been read.
     last_number: u32,
-    /// Segments behind that are not disposed of, and the sequence that followed each.
+    /// Segments that have been read and are not disposed of yet, and the sequence after each.
     passed: VecDeque<Passed>,
-    /// Nothing more will come.
+    /// Nothing more will be appended.
     is_over: bool,
     read_failures: u32,
 }
@@ -92,17 +92,17 @@ struct Passed {
 struct View {
     /// Each sequence below is in the bytes up to `place`, or lost.
     next_sequence: Option<u64>,
-    /// Up to where bytes may be read; `None` for all there is.
+    /// The place up to which bytes may be read; `None` for all.
     place: Option<Place>,
     /// Who wrote it.
     edge: u64,
-    /// The last run that was lost for want of room.
+    /// The last run that was lost because there was no room.
     run: Option<Run>,
     /// No writer is on it.
     is_finished: bool,
-    /// The segment after those behind.
+    /// The segment after those that have been read.
     segment: Option<(u32, SegmentFile)>,
-    /// The first sequence of the segment after that one, where known.
+    /// The first sequence of the segment after that one, if known.
     following: Option<u64>,
 }
 
@@ -111,8 +111,8 @@ impl Reader {
         Reader { handle, cursors: BTreeMap::new(), last_epoch: 0 }
     }
 
-    /// Says what the consumer has committed already, going by its own records. Sequences below are not handed out again,
-    /// and are as good as released. Epochs not named start at their first sequence.
+    /// Sets what the consumer has already committed, by its own records. Sequences below are not handed out
+    /// again, and count as released. Epochs not named start at their first sequence.
     pub fn start_at(&mut self, positions: &[Position]) {
         self.cursors.clear();
         self.last_epoch = 0;
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// The next chunk, or `None` when nothing waits now. Epochs take turns, from the oldest on. What comes before the
-    /// consumer's position is passed over.
+    /// consumer's position is skipped.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Reader {
         failure.map_or(Ok(None), Err)
     }
 
-    /// Lets go of what is committed: segments wholly below the positions are used again or removed.
+    /// Releases what is committed: segments wholly below the positions are used again or removed.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl Reader {
         }
     }
 
-    /// Looks at an epoch, and starts a cursor on it where there is none.
+    /// Looks at an epoch, and starts a cursor on it if there is none.
     fn look_at(&mut self, epoch: u64) -> Option<View> {
         let state = self.handle.shared.catalog.state();
         let entry = state.epochs.get(&epoch)?;
@@ -257,7 +257,7 @@ impl Reader {
         Some(view)
     }
 
-    /// Reads on in the segment the cursor is in. The chunk is empty where no record was found.
+    /// Reads on in the segment the cursor is in. The chunk is empty if no record was found.
     fn read_segment(&mut self, epoch: u64, view: &View, limit: ReadLimit) -> Result<Chunk, SpoolError> {
         let Some(cursor) = self.cursors.get_mut(&epoch) else { return Ok(Chunk::new(epoch, 1)) };
         let mut chunk = Chunk::new(epoch, cursor.expected);
@@ -279,7 +279,7 @@ impl Reader {
         let is_last = is_short || at.offset + wanted >= end;
         let key = SegmentKey::new(view.edge, epoch, at.number);
         let mut walk = Walk::new(&bytes, key, is_last);
-        // In a live epoch a loss record says what was lost for want of room; any other hole is damage.
+        // In a live epoch a loss record says what was lost for lack of room; any other hole is damage.
         let full = if view.place.is_some() { None } else { view.run };
         let stop = collect(&mut walk, &mut chunk, (limit.records.max(1), full));
         at.offset += walk.at() as u64;
@@ -323,7 +323,8 @@ impl Reader {
         None
     }
 
-    /// Goes on behind a segment whose file somebody removed. What its writer appends to it from here on nobody could read.
+    /// Goes on behind a segment whose file somebody removed. What its writer appends to it from here on nobody could
+    /// read.
     fn leave_removed(&mut self, epoch: u64, number: u32) {
         if let Some(Life::Live(live)) = self.handle.shared.catalog.state().epochs.get(&epoch).map(|entry| &entry.life) {
             live.retire.store(u64::from(number), Ordering::Relaxed);
@@ -331,8 +332,8 @@ impl Reader {
         self.settle_or_leave(epoch);
     }
 
-    /// Settles on the way: a file that cannot be removed now is no reason to hand out nothing, and the next release says
-    /// so if it still cannot.
+    /// Settles on the way: a file that cannot be removed now is not a reason to hand out nothing, and the next release
+    /// says so if it still cannot.
     fn settle_or_leave(&mut self, epoch: u64) {
         if let Err(error) = self.settle(epoch) {
             tracing::debug!(error = &error as &dyn std::error::Error, "a released segment stays for now");
@@ -383,7 +384,7 @@ impl Cursor {
         Cursor { expected, at: None, last_number: 0, passed: VecDeque::new(), is_over: false, read_failures: 0 }
     }
 
-    /// Leaves a segment behind.
+    /// Marks a segment as read.
     fn pass(&mut self, number: u32, info: SegmentFile) {
         self.at = None;
         self.last_number = number;
@@ -395,7 +396,7 @@ impl Cursor {
     }
 }
 
-/// Why a walk was left.
+/// Why a walk ended.
 enum Stop {
     End,
     Out,

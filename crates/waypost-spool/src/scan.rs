@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
         Walk { bytes, key, at: 0, is_last }
     }
 
-    /// How far the walk is: everything before it has been handed out or is no record.
+    /// How far the walk is: everything before it has been handed out or is not a record.
     pub(crate) fn at(&self) -> usize {
         self.at
     }

@@ -1,4 +1,4 @@
-//! Makes segments for writers, and disposes of those that are done with.
+//! Creates segments for writers, and disposes of finished ones.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::mapping::Populate;
 use crate::shared::Shared;
 use crate::sync::lock;
 
-/// Makes the next segment of a writer ahead of need, unless one waits, none is wanted or the writer is gone.
+/// Prepares the next segment of a writer, unless one is ready, none is needed or the writer is gone.
 pub(crate) fn prepare(shared: &Shared, live: &LiveWriter) -> Result<(), SpoolError> {
     let mut spare = lock(&live.spare);
-    // Seen again under the lock: the writer may have taken its first segment meanwhile.
+    // Checked again under the lock: the writer may have taken its first segment meanwhile.
     if spare.prepared.is_none() && !live.is_finished.load(Ordering::Acquire) && wants_segment(shared, live) {
         spare.prepared = Some(make(shared, live, &mut spare, Populate::Now)?);
         live.is_ready.store(true, Ordering::Release);
@@ -24,14 +24,15 @@ pub(crate) fn prepare(shared: &Shared, live: &LiveWriter) -> Result<(), SpoolErr
     Ok(())
 }
 
-/// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a small one.
+/// Whether a writer should find its next segment ready: always, but for the first half of a first segment that is a
+/// small one.
 pub(crate) fn wants_segment(shared: &Shared, live: &LiveWriter) -> bool {
     let first = shared.options.bytes_of_segment(1);
     let is_small = live.is_in_first.load(Ordering::Acquire) && first < shared.options.segment_bytes;
     !is_small || live.progress.place().offset >= first / 2
 }
 
-/// Takes the segment that waits for a writer, or makes one: a few system calls rather than a lost click.
+/// Takes the segment that is ready for a writer, or creates one: a few system calls are better than a lost click.
 pub(crate) fn take(shared: &Shared, live: &LiveWriter) -> Result<Prepared, SpoolError> {
     let mut spare = lock(&live.spare);
     live.is_ready.store(false, Ordering::Release);
@@ -67,7 +68,7 @@ fn make(shared: &Shared, live: &LiveWriter, spare: &mut Spare, populate: Populat
     Ok(Prepared { number: segment.number, mapping })
 }
 
-/// Gets a file of that name with all its blocks, and counts its room.
+/// Creates or reuses a file under that name, with all its blocks, and counts its room.
 fn obtain(shared: &Shared, (name, bytes): (&str, u64), populate: Populate) -> Result<Box<dyn SpoolFile>, SpoolError> {
     let files = &*shared.files;
     while let Some(free) = shared.catalog.take_free(bytes) {
@@ -95,8 +96,8 @@ fn obtain(shared: &Shared, (name, bytes): (&str, u64), populate: Populate) -> Re
     }
 }
 
-/// Gives a free file another name. It may have come here as a sparse copy of a folder, or been cut short by somebody: what is
-/// stored to a map of it must not be what finds the disk full, so it gets its blocks first.
+/// Gives a free file another name. It may have come here as a sparse copy of a folder, or been cut short by somebody:
+/// what is stored to a map of it must not be what finds the disk full, so it gets its blocks first.
 fn use_again(files: &dyn FileSystem, (free, name): (&str, &str), bytes: u64) -> Result<Box<dyn SpoolFile>, SpoolError> {
     let file = files.open(free).map_err(on(files, "open", free))?;
     file.allocate(bytes).map_err(on(files, "allocate", free))?;
@@ -104,7 +105,7 @@ fn use_again(files: &dyn FileSystem, (free, name): (&str, &str), bytes: u64) -> 
     Ok(file)
 }
 
-/// Disposes of a segment that no record is in. If it cannot be, the reader comes across it.
+/// Disposes of a segment without records. If that fails, the reader finds it later.
 fn discard(shared: &Shared, segment: SegmentId) {
     let file = {
         let state = shared.catalog.state();
@@ -117,7 +118,7 @@ fn discard(shared: &Shared, segment: SegmentId) {
     }
 }
 
-/// Lets the writer go: the segment made ready for it is not needed.
+/// Ends a writer: the segment prepared for it is not needed.
 pub(crate) fn finish(shared: &Shared, live: &LiveWriter) {
     let prepared = {
         let mut spare = lock(&live.spare);

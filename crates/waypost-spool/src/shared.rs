@@ -1,4 +1,4 @@
-//! What all handles of one spool and its threads share.
+//! The state that all handles of one spool and its threads share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) options: SpoolOptions,
     pub(crate) edge: u64,
     pub(crate) edge_id: String,
-    /// Held while the file is synced: only new writers want it, and each must wait for the one before.
+    /// Held while the file is synced: only new writers need it, and each must wait for the one before.
     identity: Mutex<Identity>,
     /// The edges of epochs in the folder that another one than this wrote.
     pub(crate) former: BTreeMap<u64, String>,
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) flushed: Flushed,
     /// Sequences that the reader found damaged.
     pub(crate) damaged: AtomicU64,
-    /// Whether the last attempt to make a segment failed at the limit of the spool, and not at the disk.
+    /// Whether the last attempt to create a segment failed at the limit of the spool, and not at the disk.
     is_at_limit: AtomicBool,
     /// Names have changed since the folder was synced.
     is_folder_dirty: AtomicBool,
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     signalled: Condvar,
 }
 
-/// What the flusher did.
+/// Counts of the flusher.
 #[derive(Default)]
 pub(crate) struct Flushed {
     pub(crate) rounds: AtomicU64,
@@ -90,7 +90,7 @@ impl Shared {
         lock(&self.identity).take_epoch(&*self.files)
     }
 
-    /// Takes in why there is no segment.
+    /// Records why there is no segment.
     pub(crate) fn note_no_room(&self, error: &SpoolError) {
         self.is_at_limit.store(matches!(error, SpoolError::Full { .. }), Ordering::Release);
     }
@@ -112,13 +112,13 @@ impl Shared {
         self.is_folder_dirty.swap(false, Ordering::AcqRel)
     }
 
-    /// Tells the preparer that a segment was taken, or that there may be room again.
+    /// Notifies the preparer that a segment was taken, or that there may be room again.
     pub(crate) fn wake_preparer(&self) {
         lock(&self.signals).is_segment_wanted = true;
         self.signalled.notify_all();
     }
 
-    /// Tells the threads to end. False when they were told before.
+    /// Orders the threads to end. False if that was already ordered.
     pub(crate) fn start_closing(&self) -> bool {
         let mut signals = lock(&self.signals);
         let is_first = !signals.is_closing;

@@ -27,7 +27,7 @@ pub struct SpoolStats {
     pub appended: u64,
     /// Those of them that were lost (no room, or too long a payload).
     pub lost: u64,
-    /// Why what is appended now is lost, by some writer at least; `None` where there is room.
+    /// Why what is appended now is lost, by some writer at least; `None` if there is room.
     pub losing: Option<NoRoom>,
     /// Sequences that no release has covered yet. What earlier runs left is counted from headers at first; the reader
     /// makes it exact as it goes.
@@ -61,13 +61,13 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool in that folder, making it (mode 0700) where absent. What earlier runs left is kept for the
-    /// reader; nothing there, however damaged, stops the start. One process at a time may have the folder open; the
+    /// Opens the spool in that folder, creating it (mode 0700) if it does not exist. What earlier runs left is kept for
+    /// the reader; nothing there, however damaged, stops the start. One process at a time may have the folder open; the
     /// caller sees to that.
     ///
     /// # Errors
     ///
-    /// The options make no sense, the folder belongs to something else or to another version, or it cannot be used.
+    /// The options are not valid, the folder belongs to something else or to another version, or it cannot be used.
     pub fn open(folder: &Path, options: SpoolOptions) -> Result<Spool, SpoolError> {
         let disk = Disk::new(folder).map_err(|source| SpoolError::Io {
             operation: "make the folder",
@@ -101,8 +101,8 @@ impl Spool {
         &self.handle.shared.edge_id
     }
 
-    /// Epochs of earlier runs that were written under another edge id, because the file that says it was lost since: each with
-    /// that id. All others are of [`Spool::edge_id`]. Settled when the spool is opened.
+    /// Epochs of earlier runs that were written under another edge id, because the file that says it was lost since:
+    /// each with that id. All others are of [`Spool::edge_id`]. Settled when the spool is opened.
     pub fn former_epochs(&self) -> &BTreeMap<u64, String> {
         &self.handle.shared.former
     }
@@ -160,14 +160,15 @@ impl Spool {
         }
     }
 
-    /// The background thread that has ended although it must not before [`Spool::close`]: nothing is flushed then, or no segment made.
+    /// The background thread that has ended although it must not before [`Spool::close`]: nothing is flushed then, or
+    /// no segment made.
     pub fn ended_thread(&self) -> Option<&'static str> {
         self.handle.has_ended_thread().then_some("a background thread of the spool")
     }
 
     /// Ends the background threads and flushes. Writers that are still open go on without them: what they append from
-    /// here on survives a kill, but a power loss only after another call. Also done when the last clone, writer and reader
-    /// are gone.
+    /// here on survives a kill, but a power loss only after another call. Also done when the last clone, writer and
+    /// reader are gone.
     pub fn close(&self) {
         self.handle.close();
     }

@@ -1,7 +1,8 @@
-//! Opens a folder: tells ours from foreign, makes what is missing, and enters what earlier runs left into the catalog.
+//! Opens a folder: distinguishes our files from others, creates missing ones, and enters what earlier runs left into
+//! the catalog.
 //!
-//! Nothing is repaired here. Segments stay as they are until the reader has been through them, so a start that is killed
-//! at any point can simply be made again, and takes little time however much waits.
+//! Nothing is repaired here. Segments stay as they are until the reader has been through them, so a start that is
+//! killed at any point can simply be made again, and takes little time however much waits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn has(listed: &[(String, u64)], wanted: &str) -> bool {
     listed.iter().any(|(name, _)| name == wanted)
 }
 
-/// Makes an identity: of a new folder, or of one that has lost it.
+/// Creates an identity: of a new folder, or of one that has lost it.
 fn renew(
     files: &dyn FileSystem,
     listed: &[(String, u64)],
@@ -81,7 +82,7 @@ fn renew(
     }
     let edge = random_edge();
     let is_used = traces.epoch_max > 0 || listed.iter().any(|(name, _)| parse_name(name).is_some());
-    // What a start left that was killed before the identity was in place: nobody has used it.
+    // Left by a start that was killed before the identity was in place: never used.
     for leftover in [IDENTITY_NEW, LOSSES] {
         if has(listed, leftover) && (leftover != LOSSES || !is_used) {
             files.remove(leftover).map_err(on(files, "remove", leftover))?;
@@ -102,7 +103,7 @@ fn renew(
     Ok((identity, losses, remembered))
 }
 
-/// What a folder tells of who has written in it.
+/// The edges that have written in a folder, as its files show.
 struct Traces {
     edges: BTreeSet<u64>,
     epoch_max: u64,
@@ -119,8 +120,8 @@ impl Traces {
         Traces { edges, epoch_max: epochs.max().unwrap_or(0) }
     }
 
-    /// Adds what files that wait to be used again hold. A new epoch must not be one of theirs: what is in them would pass for
-    /// its own if it were read under an old edge id.
+    /// Adds what files that wait to be used again hold. A new epoch must not be one of theirs: what is in them would
+    /// pass for its own if it were read under an old edge id.
     fn add_free_files(&mut self, files: &dyn FileSystem, listed: &[(String, u64)]) {
         let free = listed.iter().filter(|(name, _)| matches!(parse_name(name), Some(FileName::Free(_))));
         for (name, _) in free {
@@ -152,7 +153,7 @@ fn refuse_foreign(files: &dyn FileSystem, listed: &[(String, u64)]) -> Result<()
     Ok(())
 }
 
-/// Removes free files of another size, which an earlier run with other options left. They are in nobody's way if they
+/// Removes free files of another size, which an earlier run with other options left. They do no harm if they
 /// stay, but they could not serve as segments.
 fn without_misfits(files: &dyn FileSystem, listed: Vec<(String, u64)>, segment_bytes: u64) -> Vec<(String, u64)> {
     let is_misfit = |name: &str, bytes| matches!(parse_name(name), Some(FileName::Free(_))) && bytes != segment_bytes;
@@ -242,7 +243,8 @@ fn enter_mark(state: &mut State, (slot, mark): (usize, Mark), losses: &Losses) {
     }
 }
 
-/// Finds out who wrote the epochs of which no header, mark or loss says it: the edge under which a record of them verifies.
+/// Finds out who wrote epochs that no header, mark or loss names: the edge under which a record of them
+/// verifies.
 fn find_edges(files: &dyn FileSystem, state: &mut State, edges: &[u64]) {
     if edges.len() < 2 {
         return;

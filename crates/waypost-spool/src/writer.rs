@@ -1,8 +1,8 @@
 //! Appends records: one writer per edge thread, one epoch per writer.
 //!
-//! An append is a copy into mapped memory, so the kernel has the record when the call returns and no kill takes it away.
-//! It makes no system call, allocates nothing and takes no lock. Once per segment the writer takes the next one, which a
-//! background thread has made ready.
+//! An append is a copy into mapped memory, so the kernel has the record when the call returns and no kill takes it
+//! away. It makes no system call, allocates nothing and takes no lock. Once per segment the writer takes the next one,
+//! which a background thread has prepared.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -19,11 +19,11 @@ use crate::mapping::Mapping;
 use crate::segments;
 use crate::sync::lock;
 
-/// What became of an append. Either way the sequence is used.
+/// The result of an append. The sequence is used in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Appended {
-    /// The record is in the kernel's hands: it survives the process. Power may take it until the next flush.
+    /// The kernel has the record: it survives the process. Until the next flush a power failure can lose it.
     Stored {
         /// The record's sequence.
         sequence: u64,
@@ -38,10 +38,10 @@ pub enum Appended {
 /// The one writer of an epoch.
 pub struct Writer {
     live: Arc<LiveWriter>,
-    /// `None` while sequences are being lost for want of room.
+    /// `None` while sequences are being lost because there is no room.
     segment: Option<Active>,
     next_sequence: u64,
-    /// The run of losses going on, or the last one.
+    /// The current run of losses, or the last one.
     run: Run,
     losses: LossSlot,
     handle: Arc<Handle>,
@@ -59,7 +59,7 @@ impl Writer {
     pub(crate) fn new(handle: Arc<Handle>, live: Arc<LiveWriter>, losses: LossSlot) -> Writer {
         let run = Run { first_sequence: 1, count: 0 };
         let mut writer = Writer { live, segment: None, next_sequence: 1, run, losses, handle };
-        // Without room now, the first append is lost and the preparer goes on trying.
+        // Without room now, the first append is lost and the preparer tries again.
         let _ = writer.change_segment(1);
         writer
     }
@@ -86,7 +86,7 @@ impl Writer {
         appended
     }
 
-    /// Appends where the segment is full or absent, or the payload too long.
+    /// Appends if the segment is full or absent, or the payload too long.
     #[cold]
     fn append_slowly(&mut self, sequence: u64, payload: &[u8]) -> Appended {
         if !self.make_room(sequence, payload.len().min(RECORD_BYTES_MAX)) {
@@ -106,15 +106,15 @@ impl Writer {
         appended
     }
 
-    /// Sees to it that there is a segment with room for the payload, and for a loss record too.
+    /// Ensures that there is a segment with room for the payload, and for a loss record.
     fn make_room(&mut self, sequence: u64, payload_bytes: usize) -> bool {
         let wanted_bytes = payload_bytes.max(LOSS_BYTES - RECORD_HEAD_BYTES);
         match &self.segment {
-            // In the lost state only the flag is looked at: an append must not try the disk each time.
+            // While sequences are being lost only the flag is checked: not every append may try the disk.
             None => self.live.is_ready.load(Ordering::Acquire) && self.change_segment(sequence),
             Some(segment) if segment.has_room(wanted_bytes) => {
                 if segment.is_retired(&self.live) && !self.change_segment(sequence) {
-                    // A segment that may not reach the disk is better than none: go on with it.
+                    // A segment that may not reach the disk is better than none: continue with it.
                     self.live.retire.store(0, Ordering::Relaxed);
                 }
                 true
@@ -129,11 +129,11 @@ impl Writer {
         }
     }
 
-    /// Goes on in a new segment, whose first record will have that sequence. False when none can be had.
+    /// Continues in a new segment, whose first record will have that sequence. False when none can be had.
     fn change_segment(&mut self, sequence: u64) -> bool {
         let shared = &self.handle.shared;
         let Ok(prepared) = segments::take(shared, &self.live) else {
-            // The preparer meets the same difficulty, and logs it.
+            // The preparer gets the same error, and logs it.
             return false;
         };
         let segment = SegmentId { epoch: self.live.epoch, number: prepared.number };

@@ -1,4 +1,5 @@
-//! How many clicks a second the generator makes on one core: `cargo run --release -p waypost-testkit --example generate_rate`.
+//! How many clicks a second the generator makes on one core: `cargo run --release -p waypost-testkit --example
+//! generate_rate`.
 
 #![allow(clippy::print_stdout)]
 

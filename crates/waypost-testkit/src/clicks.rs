@@ -1,11 +1,11 @@
-//! Made-up clicks that look like those of real visitors, the same again for the same seed.
+//! Generated clicks that look like those of real visitors; the same seed gives the same clicks.
 //!
 //! Links are followed by Zipf's law. A visitor has an address, a user agent, a country and languages that fit it, comes
 //! back (few often, most once), and comes by day rather than by night. Links have campaigns, rules and splits. Facts of
 //! the world (user agents, countries, referrers) are tables beside this file; every number is made up, none measured.
 //!
-//! A click is made in well under a microsecond and borrows its texts from the [`ClickWorld`], so that making clicks does
-//! not hide what taking them costs.
+//! A click is made in well under a microsecond and borrows its strings from the [`ClickWorld`], so that making clicks
+//! does not hide what taking them costs.
 
 mod origins;
 mod places;
@@ -34,10 +34,10 @@ const HOURS: [f64; 24] = [
     2.9, 2.6, 2.4, 2.3, 2.5, 2.9, 3.5, 4.1, 4.6, 4.8, 4.9, 5.0, 5.1, 5.2, 5.2, 5.2, 5.1, 5.0, 4.9, 5.0, 4.9, 4.5, 3.9,
     3.5,
 ];
-/// What weekends have of a working day's traffic.
+/// The traffic of a weekend day, as a share of a working day's.
 const WEEKEND: f64 = 0.72;
 
-/// What the clicks are to be like.
+/// Options of the generated clicks.
 #[derive(Clone, Debug)]
 pub struct ClickWorldOptions {
     /// The same seed gives the same clicks.
@@ -80,7 +80,7 @@ pub struct MadeLink {
     pub account_id: String,
     /// Its slug.
     pub slug: String,
-    /// Where it leads: which of the campaigns, if any.
+    /// Its campaign, if it has one.
     campaign: Option<u32>,
     kind: LinkKind,
     status: u16,
@@ -110,17 +110,17 @@ pub struct ClickWorld {
 }
 
 impl ClickWorld {
-    /// Makes the world of these options.
+    /// Creates the world of these options.
     ///
     /// # Panics
-    /// Where an option that must be at least 1 is 0.
+    /// If an option that must be at least 1 is 0.
     pub fn new(options: ClickWorldOptions) -> Self {
         let random = Random::new(options.seed);
         let agents: Vec<(f64, &str)> = USER_AGENTS.lines().filter_map(read_agent).collect();
         let weights: Vec<f64> = agents.iter().map(|(weight, _)| *weight).collect();
         assert!(options.accounts > 0 && options.visitors > 0 && options.days > 0, "{options:?}");
         Self {
-            links: make_links(&options, &mut random.fork("links")),
+            links: create_links(&options, &mut random.fork("links")),
             popularity: Weighted::zipf(options.links),
             agents: agents.into_iter().map(|(_, agent)| agent).collect(),
             agent_picks: Weighted::new(&weights),
@@ -207,7 +207,7 @@ impl ClickWorld {
     }
 }
 
-/// Clicks one after the other; made by [`ClickWorld::clicks`].
+/// An iterator of clicks, created by [`ClickWorld::clicks`].
 #[derive(Clone, Debug)]
 pub struct Clicks<'w> {
     world: &'w ClickWorld,
@@ -278,7 +278,7 @@ struct Visitor<'w> {
     address: IpAddr,
 }
 
-/// What the decision on a click was.
+/// The decision on a click.
 struct Outcome {
     source: Source,
     rule_id: &'static str,
@@ -313,7 +313,7 @@ fn read_agent(line: &'static str) -> Option<(f64, &'static str)> {
     Some((weight, columns.nth(1)?))
 }
 
-fn make_links(options: &ClickWorldOptions, random: &mut Random) -> Vec<MadeLink> {
+fn create_links(options: &ClickWorldOptions, random: &mut Random) -> Vec<MadeLink> {
     assert!(options.links > 0, "at least one link");
     let mut id = || {
         // The form of a version 7 UUID: links of the last year, in no order.

@@ -1,8 +1,9 @@
 //! Disks that fail: single system calls of a process are made to fail, by number, while it runs.
 //!
-//! A small library in C (`library.c`), compiled with the machine's `cc` (which SQLite's build needs, too), is loaded into the
-//! process before the C library. Product code knows nothing of it. The test says which calls fail through a file that both
-//! have open. Only calls that go through the C library are seen: those of the standard library, SQLite and LMDB do.
+//! A small library in C (`library.c`), compiled with the machine's `cc` (which SQLite's build needs, too), is loaded
+//! into the process before the C library. Product code knows nothing of it. The test says which calls fail through a
+//! file that both have open. Only calls that go through the C library are seen: those of the standard library, SQLite
+//! and LMDB do.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -12,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-/// The variable that names the file of orders. The program passes over variables of this prefix.
+/// The variable that names the file of orders. The program ignores variables with this prefix.
 pub const CONTROL_VARIABLE: &str = "WAYPOST_TEST_FAULTS";
 
 const SOURCE: &str = include_str!("faults/library.c");
@@ -32,15 +33,15 @@ const CONTROL_BYTES: u64 = PATH_AT + PATH_BYTES as u64;
 pub enum Calls {
     /// Writing bytes.
     Write,
-    /// Having the disk take what was written.
+    /// Syncing written bytes to the disk.
     Sync,
     /// Making a file longer or shorter, or reserving its room.
     Size,
     /// Reading bytes at a place.
     Read,
-    /// Taking a lock on a part of a file. Giving it up never fails.
+    /// Locking a part of a file. Unlocking never fails.
     Lock,
-    /// Taking a lock that nobody else may have; what a lock says that another process holds, and readers do not need.
+    /// Taking an exclusive lock, which readers do not need.
     ExclusiveLock,
     /// Writing, syncing and sizes.
     AnyWrite,
@@ -55,20 +56,20 @@ pub enum Failure {
     NoSpace,
     /// `ENOMEM`.
     NoMemory,
-    /// `EAGAIN`: what a lock says that another process holds.
+    /// `EAGAIN`: the error for a lock that another process holds.
     Again,
     /// Reads succeed and give zeros.
     Zeros,
 }
 
-/// What is to fail.
+/// The calls that are to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
     /// Which calls.
     pub calls: Calls,
     /// How.
     pub failure: Failure,
-    /// On files whose path holds this.
+    /// On files whose path contains this.
     pub path: &'a str,
     /// The first that fails, counted from 1 on since the order was given.
     pub first: u64,
@@ -90,7 +91,7 @@ impl Faults {
     /// Compiles the library. Nothing fails yet.
     ///
     /// # Errors
-    /// Where there is no C compiler.
+    /// If there is no C compiler.
     pub fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("waypost-faults-").tempdir()?;
         let (source, library) = (folder.path().join("faults.c"), folder.path().join("faults.so"));
@@ -105,10 +106,10 @@ impl Faults {
         Ok(Self { control, control_path, library, _folder: Some(folder) })
     }
 
-    /// The control over this very process, where it was started with [`Faults::environment`].
+    /// The control over this very process, if it was started with [`Faults::environment`].
     ///
     /// # Errors
-    /// Where the file of orders cannot be opened.
+    /// If the file of orders cannot be opened.
     pub fn of_this_process() -> anyhow::Result<Option<Self>> {
         let Some(path) = std::env::var_os(CONTROL_VARIABLE) else { return Ok(None) };
         let control_path = PathBuf::from(path);
@@ -116,16 +117,16 @@ impl Faults {
         Ok(Some(Self { control, control_path, library: PathBuf::new(), _folder: None }))
     }
 
-    /// What a process must be started with.
+    /// The environment variables that a process must be started with.
     pub fn environment(&self) -> [(String, String); 2] {
         let text = |path: &Path| path.display().to_string();
         [("LD_PRELOAD".to_owned(), text(&self.library)), (CONTROL_VARIABLE.to_owned(), text(&self.control_path))]
     }
 
-    /// Lets calls fail from now on, instead of what was to fail before, and counts anew.
+    /// Lets calls fail from now on, instead of what was to fail before, and counts from 0 again.
     ///
     /// # Errors
-    /// Where the file of orders cannot be written.
+    /// If the file of orders cannot be written.
     pub fn arm(&self, fault: Fault<'_>) -> anyhow::Result<()> {
         self.disarm()?;
         let mut path = [0; PATH_BYTES];
@@ -142,7 +143,7 @@ impl Faults {
     /// Lets nothing fail any more.
     ///
     /// # Errors
-    /// Where the file of orders cannot be written.
+    /// If the file of orders cannot be written.
     pub fn disarm(&self) -> anyhow::Result<()> {
         Ok(self.control.write_all_at(&0_u32.to_ne_bytes(), CALLS_AT)?)
     }
@@ -150,7 +151,7 @@ impl Faults {
     /// How many calls have failed since the last order.
     ///
     /// # Errors
-    /// Where the file of orders cannot be read.
+    /// If the file of orders cannot be read.
     pub fn failed(&self) -> anyhow::Result<u64> {
         let mut bytes = [0; 8];
         self.control.read_exact_at(&mut bytes, FAILED_AT)?;

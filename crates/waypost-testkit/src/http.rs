@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 client over one TCP connection, for conformance tests.
 //!
-//! It sends exactly the bytes it is given, well formed or not, one request or many at once, and reads the answers one by
-//! one. It follows no redirect, adds no header and hides nothing of the head. Not for anything but loopback.
+//! It sends exactly the bytes it is given, well formed or not, one request or many at once, and reads the answers one
+//! by one. It follows no redirect, adds no header and hides nothing of the head. Not for anything but loopback.
 
 mod body;
 
@@ -77,7 +77,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// Reads the next answer to a HEAD request: headers as for GET, and no body whatever they say.
+    /// Reads the next answer to a HEAD request: headers as for GET, and never a body.
     ///
     /// # Errors
     /// As for [`Connection::read_response`].
@@ -114,7 +114,7 @@ impl Connection {
         Ok(std::mem::take(&mut self.received))
     }
 
-    /// Takes in what has come; false when the server has closed.
+    /// Reads the bytes that have arrived; false when the server has closed.
     fn receive(&mut self) -> anyhow::Result<bool> {
         let mut chunk = [0_u8; 16 * 1024];
         match self.stream.read(&mut chunk) {
@@ -145,7 +145,7 @@ impl Response {
         self.headers.iter().filter(is_named).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text; bytes that are not UTF-8 are replaced.
+    /// The body as a string; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -1,8 +1,9 @@
 //! A stand-in for Cloudflare's REST interface for one Workers KV namespace, in memory and on a loopback address.
 //!
-//! It holds callers to what Cloudflare documents (token, paths, limits, one write a second for one key, envelopes and error codes)
-//! and misbehaves as it is told to, for one call or until further notice. Every call is kept with its keys, so that a test can
-//! say what was sent how often. One thread answers each connection; all end when the value is dropped.
+//! It holds callers to what Cloudflare documents (token, paths, limits, one write a second for one key, envelopes and
+//! error codes) and misbehaves as ordered, for one call or until further notice. Every call is kept with its
+//! keys, so that a test can say what was sent how often. One thread answers each connection; all end when the value is
+//! dropped.
 
 mod answers;
 mod wire;
@@ -23,7 +24,7 @@ use crate::port::ReservedPort;
 pub const ACCOUNT: &str = "acc0123456789abcdef";
 /// The namespace that the stand-in knows.
 pub const NAMESPACE: &str = "ns0123456789abcdef";
-/// The token that it takes.
+/// The token that it accepts.
 pub const TOKEN: &str = "cf-token-that-nobody-may-log";
 
 /// How the stand-in misbehaves.
@@ -35,7 +36,7 @@ pub enum Fault {
         status: u16,
         /// The error code.
         code: u64,
-        /// `Retry-After`, where there is one.
+        /// `Retry-After`, if there is one.
         retry_after: Option<String>,
     },
     /// A page in HTML with this status; nothing is done.
@@ -69,7 +70,7 @@ impl Fault {
     }
 }
 
-/// What was called.
+/// The kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// One pair written.
@@ -93,11 +94,11 @@ pub enum CallKind {
 pub struct Call {
     /// When, in milliseconds on the stand-in's clock.
     pub at_ms: u64,
-    /// What was called.
+    /// The kind of call.
     pub kind: CallKind,
     /// The keys written or deleted, in their order.
     pub keys: Vec<String>,
-    /// The status answered; `None` where no answer was given, or not a whole one.
+    /// The status answered; `None` if no answer was given, or not a whole one.
     pub status: Option<u16>,
 }
 
@@ -114,7 +115,7 @@ type ClockMs = Box<dyn Fn() -> u64 + Send>;
 
 struct State {
     values: BTreeMap<String, Stored>,
-    /// What reads and lists show, where it is not `values`.
+    /// What reads and lists show, if it is not `values`.
     held: Option<BTreeMap<String, Stored>>,
     written_at_ms: HashMap<String, u64>,
     calls: Vec<Call>,
@@ -190,7 +191,7 @@ impl KvApi {
         Ok(Self { port, shared, listener: Some(thread) })
     }
 
-    /// Where the interface is; accounts come below it.
+    /// The URL of the interface, below which the accounts are.
     pub fn url(&self) -> String {
         format!("http://{}/client/v4", self.port.address())
     }
@@ -205,27 +206,27 @@ impl KvApi {
         }
     }
 
-    /// Takes the time from here, in milliseconds, for the limit of one write a second and for what is kept of calls.
+    /// Uses this clock, in milliseconds, for the limit of one write a second and for what is kept of calls.
     pub fn set_clock(&self, now_ms: impl Fn() -> u64 + Send + 'static) {
         self.shared.state().clock = Box::new(now_ms);
     }
 
-    /// Lets every answer take this long.
+    /// Delays every answer by this time.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.state().latency = latency;
     }
 
-    /// Does the next call only when it is released, as if it had been long on its way.
+    /// Holds the next call until it is released, as if it were delayed in the network.
     pub fn hold_next_call(&self) {
         self.shared.state().hold = Hold::Next;
     }
 
-    /// Whether a call has come that is held.
+    /// Whether a call is being held.
     pub fn holds_call(&self) -> bool {
         self.shared.state().hold == Hold::Held
     }
 
-    /// Lets the call that is held be done.
+    /// Releases the call that is held.
     pub fn release_call(&self) {
         self.shared.state().hold = Hold::None;
     }
@@ -250,12 +251,13 @@ impl KvApi {
         self.shared.state().poison.insert(key.to_owned(), fault);
     }
 
-    /// Names these keys as unsuccessful in the answers of bulk calls, and does not do them. Replaces those named before.
+    /// Names these keys as unsuccessful in the answers of bulk calls, and does not do them. Replaces those named
+    /// before.
     pub fn refuse_in_bulk(&self, keys: &[&str]) {
         self.shared.state().refused = keys.iter().map(|key| (*key).to_owned()).collect();
     }
 
-    /// Heals everything that was set to misbehave.
+    /// Ends all misbehaviour.
     pub fn heal(&self) {
         let mut state = self.shared.state();
         state.fault = None;
@@ -291,13 +293,13 @@ impl KvApi {
         self.shared.state().values.get(key).cloned()
     }
 
-    /// Stores a value past the interface.
+    /// Stores a value without a call of the interface.
     pub fn db_put(&self, key: &str, value: &str) {
         let stored = Stored { value: value.to_owned(), metadata: None };
         self.shared.state().values.insert(key.to_owned(), stored);
     }
 
-    /// Removes a value past the interface.
+    /// Removes a value without a call of the interface.
     pub fn db_delete(&self, key: &str) {
         self.shared.state().values.remove(key);
     }

@@ -1,8 +1,9 @@
 //! A TCP port of one's own, for a server that is stopped and started again at the same address, or that is not there.
 //!
-//! A port that was found free and let go can be another program's a moment later. So a socket stays bound to it and never
-//! listens: the kernel gives the port to nobody who asks for any port, and to no outgoing connection, while a program that
-//! names it and sets `SO_REUSEADDR`, as servers do, may listen there. Until one does, connections are refused.
+//! A port that was found free and let go can be another program's a moment later. So a socket stays bound to it and
+//! never listens: the kernel gives the port to nobody who asks for any port, and to no outgoing connection, while a
+//! program that names it and sets `SO_REUSEADDR`, as servers do, may listen there. Until one does, connections are
+//! refused.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +19,7 @@ pub struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Reserves a port that nobody has.
+    /// Reserves a free port.
     ///
     /// # Errors
     /// When no port or no descriptor is left.
@@ -30,7 +31,7 @@ impl ReservedPort {
         Ok(Self { _socket: socket, address })
     }
 
-    /// Where a server may listen.
+    /// The address on which a server may listen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -18,5 +18,5 @@ pub use proxy::{Cut, Proxy};
 /// Environment variable with the URL of a cluster in which tests may create databases.
 pub const URL_VARIABLE: &str = "WAYPOST_TEST_POSTGRES";
 
-/// Environment variable that, set to `1`, lets tests on PostgreSQL return early where no cluster is given.
+/// Environment variable that, set to `1`, lets tests on PostgreSQL return early if no cluster is given.
 pub const SKIP_VARIABLE: &str = "WAYPOST_TEST_SKIP_POSTGRES";

@@ -35,7 +35,7 @@ impl Random {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Less than `end`; 0 where that is 0. The bias is below one in 2^32 for ends that fit 32 bits.
+    /// Less than `end`; 0 if that is 0. The bias is below one in 2^32 for ends that fit 32 bits.
     pub fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
     }

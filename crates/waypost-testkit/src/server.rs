@@ -89,7 +89,7 @@ impl Server {
         Ok(Self { process, address, data_dir, output, _temporary: temporary })
     }
 
-    /// Where the server listens.
+    /// The address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,4 +1,4 @@
-//! Waiting on a condition with a deadline: the one place in the tests that lets time pass.
+//! Waits for a condition with a deadline: the only place in the tests that sleeps.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Links that anyone may make: the body of `POST /api/url` is read, its URL checked, and slugs proposed.
+//! Anonymous links: the body of `POST /api/url` is read, its URL checked, and slugs proposed.
 //!
 //! Writing to KV, and finding out whether a slug is free, is the shell's work.
 
@@ -58,7 +58,7 @@ fn original_url(body: &[u8]) -> Result<String, (u16, Vec<u8>)> {
     }
 }
 
-/// A name that the object has twice: nobody can say which value is meant.
+/// A name that the object has twice: it is not clear which value is meant.
 fn repeated_name(body: &[u8]) -> Option<String> {
     struct Names(BTreeSet<String>, Option<String>);
     impl<'de> Visitor<'de> for &mut Names {
@@ -80,7 +80,7 @@ fn repeated_name(body: &[u8]) -> Option<String> {
         }
     }
     let mut names = Names(BTreeSet::new(), None);
-    // What is no object has no names; its fault is told elsewhere.
+    // What is not an object has no names; its error is reported elsewhere.
     let _ = serde_json::Deserializer::from_slice(body).deserialize_map(&mut names);
     names.1
 }

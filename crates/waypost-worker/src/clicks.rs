@@ -1,4 +1,4 @@
-//! Making clicks: their ids, the visitor keys of the day, and the whole message that goes to the control plane.
+//! Creates clicks: their ids, the visitor keys of the day, and the whole message to the control plane.
 
 use waypost_core::click::event_id;
 use waypost_core::visitor::{Salt, day_of, visitor_key};
@@ -7,14 +7,14 @@ use waypost_core::webhook::SignedMessage;
 use crate::event::{Clicked, Told, write_event};
 use crate::settings::{ClickPath, Settings};
 
-/// What an isolate must remember to tell its clicks apart.
+/// What an isolate must remember so that its clicks differ.
 #[derive(Debug, Default)]
 pub(crate) struct Clicks {
-    /// Clicks made here so far.
+    /// Clicks created here so far.
     count: u64,
-    /// The last day asked for, and its salt.
+    /// The last requested day, and its salt.
     salt: Option<(i64, Option<Salt>)>,
-    /// Where an event is written before it is signed.
+    /// The buffer for an event before it is signed.
     event: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! The engine of one isolate: everything that JavaScript asks of this crate, as one object.
 //!
-//! [`Engine::follow`] answers a visit. [`Engine::run`] does everything else, which is rare. Both leave their answer in the
-//! engine: a few numbers, and the bytes they speak of.
+//! [`Engine::follow`] answers a visit. [`Engine::run`] does everything else, which is rare. Both leave their answer in
+//! the engine: a few numbers, and the bytes they speak of.
 
 use waypost_core::Timestamp;
 use waypost_core::compact::CompactLink;
@@ -28,9 +28,9 @@ use crate::settings::{ClickPath, Settings};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Answer {
-    /// The HTTP status; 0 where none is meant.
+    /// The HTTP status; 0 if none is meant.
     pub status: u32,
-    /// Of a redirect its cache policy: 0 not kept, 1 kept for a minute. Of a page its number. Else 0.
+    /// Of a redirect its cache policy: 0 not cached, 1 cached for a minute. Of a page its number. Otherwise 0.
     pub detail: u32,
     /// Where the output starts.
     pub output_at: u32,
@@ -40,7 +40,8 @@ pub struct Answer {
     pub heading_bytes: u32,
     /// Bytes of the click as JSON.
     pub event_bytes: u32,
-    /// Bytes of what is to be logged: of a page what is wrong with the value, else which parts of it were passed over, a line each.
+    /// Bytes of what is to be logged: of a page what is wrong with the value, else which parts of it were skipped,
+    /// a line each.
     pub fault_bytes: u32,
 }
 
@@ -50,20 +51,21 @@ pub struct Answer {
 pub enum Operation {
     /// Takes settings (JSON). 200, or 500 and what is wrong with them.
     Configure = 0,
-    /// Reads the slug in a path, or what else KV may have as a key; the second input is `i` on a domain that does not tell letter
-    /// case, `m` for the slug without the mark at its end, `im` for both. 200 and the slug, or 404.
+    /// Reads the slug in a path, or what else KV may have as a key; the second input is `i` on a domain that does not
+    /// tell letter case, `m` for the slug without the mark at its end, `im` for both. 200 and the slug, or 404.
     ReadSlug = 1,
     /// The page of this number (text), as the second input, an `Accept` header, wants it. `detail` is 1 for JSON.
     ShowPage = 2,
-    /// The preview of a value; the second input is domain, slug and short address, a zero byte between. 200 and HTML, or a page.
+    /// The preview of a value; the second input is domain, slug and short address, a zero byte between. 200 and HTML,
+    /// or a page.
     Preview = 3,
     /// The landing page, from JSON.
     Landing = 4,
-    /// Checks the body of `POST /api/url`; the second input is own hosts with spaces between, a zero byte, and random bytes.
-    /// 200, then the destination and slugs, a line each; or a problem.
+    /// Checks the body of `POST /api/url`; the second input is own hosts with spaces between, a zero byte, and random
+    /// bytes. 200, then the destination and slugs, a line each; or a problem.
     Shorten = 5,
-    /// Whether a value's password is right; the second input is domain, slug and password, a zero byte between. 200, 401, 501 where
-    /// it cannot be checked; or a page where the link does not ask.
+    /// Whether a value's password is right; the second input is domain, slug and password, a zero byte between. 200,
+    /// 401, 501 if it cannot be checked; or a page if the link does not ask.
     CheckPassword = 6,
     /// The cookie that unlocks a value; the second input is the facts of the request. 200, or 501 without a secret.
     Grant = 7,
@@ -113,7 +115,7 @@ impl Engine {
 
     /// Answers a visit to a link that exists: `value` is what is stored, `facts` the packed facts of the request.
     ///
-    /// A redirect comes with its click, where clicks go anywhere. What cannot be followed is a page and a fault.
+    /// A redirect comes with its click, if clicks go anywhere. What cannot be followed is a page and a fault.
     pub fn follow(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Answer {
         self.output.clear();
         match self.try_follow(value, facts, now) {
@@ -174,7 +176,7 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Does one of the rarer things; see [`Operation`].
+    /// Runs one of the rarer operations; see [`Operation`].
     pub fn run(&mut self, operation: Operation, first: &[u8], second: &[u8], now: Timestamp) -> Answer {
         self.output.clear();
         match operation {
@@ -238,7 +240,7 @@ impl Engine {
         Answer { detail: is_json.into(), ..self.text(shown.status(), text.as_bytes()) }
     }
 
-    /// The link of a value, where it is the one that was asked for.
+    /// The link of a value, if it is the one that was requested.
     fn link(&mut self, value: &[u8], domain: &str, slug: &str) -> Result<CompactLink<'_>, Page> {
         let Self { settings, records, .. } = self;
         let stored = records.read(value, &settings.schemes).map_err(|_| Page::BadRecord)?;
@@ -292,7 +294,7 @@ impl Engine {
                 };
             }
             (Action::Unlock, Some(_)) => Page::UnlockRefused,
-            // Whether nothing is there or a link without a form is not to be told from this answer.
+            // Whether nothing is there or a link without a form must not be visible in this answer.
             (Action::Unlock | Action::Redirect | Action::MethodNotAllowed | Action::NotFound | Action::Gone, _) => {
                 Page::MethodNotAllowed
             }
@@ -318,7 +320,7 @@ impl Engine {
     }
 }
 
-/// The two texts before the first two zero bytes, and whatever is behind them.
+/// The two strings before the first two zero bytes, and whatever is behind them.
 fn three_texts(bytes: &[u8]) -> (&str, &str, &[u8]) {
     let mut parts = bytes.splitn(3, |byte| *byte == 0);
     let mut part = || parts.next().unwrap_or_default();
@@ -337,7 +339,7 @@ fn unlock(link: &CompactLink<'_>, facts: &Facts<'_>, settings: &Settings) -> Unl
     if key.is_granted(facts.cookies, granted, facts.visit.now) { Unlock::Granted } else { Unlock::None }
 }
 
-/// The `Location` of a redirect. Nothing but printable ASCII gets out, whatever was stored or asked for.
+/// The `Location` of a redirect. Nothing but printable ASCII gets out, whatever was stored or requested.
 fn location_of<'d>(decision: &'d Decision<'_>) -> Result<Option<&'d str>, String> {
     if decision.action != Action::Redirect {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! A click as this edge reports it: the JSON of [`waypost_core::click::ClickEvent`], written from borrowed texts.
+//! A click as this edge reports it: the JSON of [`waypost_core::click::ClickEvent`], written from borrowed strings.
 //!
-//! Everything about the visitor that leaves the Worker is in here: of the address what the policy keeps, and the visitor
-//! key, which tells visitors of one domain apart for a day.
+//! Everything about the visitor that leaves the Worker is in here: of the address what the policy keeps, and the
+//! visitor key, which tells visitors of one domain apart for a day.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

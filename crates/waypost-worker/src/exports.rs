@@ -1,8 +1,9 @@
 //! The passage to JavaScript: three functions over the module's own memory, and no generated glue.
 //!
-//! JavaScript asks for room with [`wp_input`], writes its two inputs there one behind the other, and calls [`wp_follow`] or
-//! [`wp_run`] with their lengths and the time. It gets the place of an [`Answer`]: seven 32-bit numbers, little-endian. The
-//! place holds until the next call; the memory may have grown meanwhile, and views of it must then be made anew.
+//! JavaScript asks for room with [`wp_input`], writes its two inputs there one behind the other, and calls
+//! [`wp_follow`] or [`wp_run`] with their lengths and the time. It gets the place of an [`Answer`]: seven 32-bit
+//! numbers, little-endian. The place holds until the next call; the memory may have grown meanwhile, and views of it
+//! must then be made again.
 //!
 //! There is one engine in an isolate and one thread, so calls cannot meet.
 
@@ -26,7 +27,7 @@ thread_local! {
     static PASSAGE: RefCell<Passage> = RefCell::default();
 }
 
-/// Makes room for this many bytes of input and says where. What was there before is kept as far as it fits.
+/// Allocates this many bytes of input and returns their address. Earlier content is kept as far as it fits.
 #[unsafe(no_mangle)]
 pub extern "C" fn wp_input(bytes: usize) -> *const u8 {
     PASSAGE.with_borrow_mut(|passage| {
@@ -37,7 +38,7 @@ pub extern "C" fn wp_input(bytes: usize) -> *const u8 {
     })
 }
 
-/// Gives back input memory beyond this many bytes.
+/// Frees input memory beyond this many bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn wp_shrink_input(bytes: usize) {
     PASSAGE.with_borrow_mut(|passage| {
@@ -64,7 +65,7 @@ pub extern "C" fn wp_run(operation: u32, first_bytes: usize, second_bytes: usize
 fn answer(first: usize, second: usize, make: impl FnOnce(&mut Engine, &[u8], &[u8]) -> Answer) -> *const Answer {
     PASSAGE.with_borrow_mut(|passage| {
         let Passage { engine, input, answer } = passage;
-        // Lengths beyond the room that was asked for are a mistake of the shell; they read as nothing.
+        // Lengths beyond the room that was requested are a mistake of the shell; they read as nothing.
         let inputs = input.get(..first + second).map(|inputs| inputs.split_at(first)).unwrap_or_default();
         *answer = make(engine, inputs.0, inputs.1);
         answer.output_at = engine.output().as_ptr() as usize as u32;

@@ -1,7 +1,8 @@
-//! The facts of a request as the shell packs them: texts with a zero byte between them, in one fixed order.
+//! The facts of a request as the shell packs them: strings with a zero byte between them, in one fixed order.
 //!
-//! A zero byte stands in no header, no URL and no host name that reaches a Worker. A text that is the one byte 1 is absent,
-//! which is not the same as empty: a request without a user agent says something, an unknown user agent does not.
+//! A zero byte stands in no header, no URL and no host name that reaches a Worker. A text that is the one byte 1 is
+//! absent, which is not the same as empty: a request without a user agent says something, an unknown user agent does
+//! not.
 
 use std::net::IpAddr;
 
@@ -19,7 +20,7 @@ pub(crate) struct Facts<'a> {
     /// The domain as KV keys name it; empty for the default domain.
     pub(crate) domain: &'a str,
     pub(crate) slug: &'a str,
-    /// The `Cookie` header, where the link may ask for a password.
+    /// The `Cookie` header, if the link may ask for a password.
     pub(crate) cookies: &'a str,
     /// The path as it came, for the cookie of a grant.
     pub(crate) path: &'a str,
@@ -31,8 +32,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) struct BadFacts;
 
 impl<'a> Facts<'a> {
-    /// Unpacks the facts: method, domain, slug, path, query, address, country, user agent, referrer, accepted languages,
-    /// purpose, visitor id, what was shown of the password, cookies.
+    /// Unpacks the facts: method, domain, slug, path, query, address, country, user agent, referrer, accepted
+    /// languages, purpose, visitor id, what was shown of the password, cookies.
     pub(crate) fn read(bytes: &'a [u8], now: Timestamp) -> Result<Self, BadFacts> {
         let mut rest = Some(str::from_utf8(bytes).map_err(|_| BadFacts)?);
         let mut text = || {

@@ -1,25 +1,26 @@
-//! Where a record says that its link is. A record is followed only there: KV keys of one domain can read like slugs of another.
+//! Where a record says that its link is. A record is followed only there: KV keys of one domain can read like slugs of
+//! another.
 
 use waypost_core::{Hostname, LinkRecord};
 
-/// The domain and the slug that a record names; empty where it does not.
+/// The domain and the slug that a record names; empty if it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Home {
     domain: Box<str>,
     slug: Box<str>,
 }
 
-/// The link that was asked for.
+/// The requested link.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     /// The domain as KV keys name it; empty for the default domain.
     pub(crate) domain: &'a str,
     pub(crate) slug: &'a str,
-    /// The host of the default domain, where one is set.
+    /// The host of the default domain, if one is set.
     pub(crate) default_domain: &'a str,
 }
 
-/// What came of the comparison.
+/// The result of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The record is that of the link, or does not say.
@@ -38,7 +39,7 @@ impl Home {
         let domain = if is_plain && !domain.ends_with('.') {
             domain
         } else {
-            // What is no host is no host's link.
+            // A link on an invalid host belongs to no host.
             Hostname::parse(&domain).map_or(domain, |host| host.as_str().to_owned())
         };
         Self { domain: domain.into(), slug: record.slug.unwrap_or_default().into() }

@@ -1,4 +1,4 @@
-//! The landing page: a form that makes a short link, for those who run the Worker alone.
+//! The landing page: a form that creates a short link, for those who run the Worker alone.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::html::{escaped, page};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Landing {
-    /// Whether anyone may make links.
+    /// Whether anyone may create links.
     form: bool,
     /// What was typed.
     original_url: String,

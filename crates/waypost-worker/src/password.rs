@@ -1,7 +1,7 @@
 //! Checking a link's password in the Worker itself, for those who run it without a control plane.
 //!
-//! One check of the usual hash (argon2id, 19 MiB, two passes) takes more CPU time than the free plan gives a request; the
-//! shell therefore asks the control plane wherever there is one.
+//! One check of the usual hash (argon2id, 19 MiB, two passes) takes more CPU time than the free plan gives a request;
+//! the shell therefore asks the control plane wherever there is one.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordVerifier};
@@ -13,7 +13,7 @@ const MEMORY_KIB_MAX: u32 = 64 << 10;
 const PASSES_MAX: u32 = 6;
 const LANES_MAX: u32 = 4;
 
-/// Whether the password is the one that was hashed; `None` where the hash cannot be checked here.
+/// Whether the password is the one that was hashed; `None` if the hash cannot be checked here.
 pub(crate) fn is_right(password: &[u8], hash: &str) -> Option<bool> {
     let hash = PasswordHash::new(hash).ok()?;
     let params = Params::try_from(&hash).ok()?;

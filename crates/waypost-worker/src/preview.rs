@@ -38,8 +38,8 @@ pub(crate) fn preview(link: &CompactLink<'_>, short_text: &str, visit: &Visit<'_
     Ok(page(&format!("Where {short_text} leads"), &main))
 }
 
-/// Says how a host is really written that has letters beyond ASCII. The tables by which the server tells look-alikes are too
-/// large for a Worker.
+/// Shows how a host is really written that has letters beyond ASCII. The tables by which the server tells look-alikes
+/// are too large for a Worker.
 fn warning(url: &str) -> Option<String> {
     let host = Hostname::parse(&host_of(url)?).ok()?;
     let shown = host.to_unicode();

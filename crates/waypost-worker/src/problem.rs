@@ -1,4 +1,5 @@
-//! Problems (RFC 9457) of the one API operation that a Worker answers itself, in the words of the control plane's catalogue.
+//! Problems (RFC 9457) of the one API operation that a Worker answers itself, in the words of the control plane's
+//! catalogue.
 
 use serde::Serialize;
 

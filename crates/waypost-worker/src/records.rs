@@ -1,5 +1,5 @@
-//! Stored values as links: read, checked and compiled; and the compiled form of links that were followed lately, so that a
-//! popular link is compiled once in an isolate and not at every visit.
+//! Stored values as links: read, checked and compiled; and the compiled form of links that were followed lately, so
+//! that a popular link is compiled once in an isolate and not at every visit.
 //!
 //! A value is asked of KV at every visit all the same: the cache says what bytes mean, never what is stored.
 
@@ -17,7 +17,7 @@ const KEPT_VALUE_BYTES_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     places: Vec<Option<Kept>>,
-    /// A link that was too large to be kept, or any where none is kept.
+    /// A link that was too large to be kept, or any if none is kept.
     last: Stored,
 }
 
@@ -32,9 +32,9 @@ struct Kept {
 pub(crate) struct Stored {
     /// Its compiled form.
     pub(crate) compact: Box<[u8]>,
-    /// Where it says that it is.
+    /// The address that the record names.
     pub(crate) home: Home,
-    /// Parts of it that were passed over, until somebody has been told: a line each.
+    /// Parts of it that were skipped, until they have been logged: a line each.
     pub(crate) untold: String,
 }
 

@@ -1,7 +1,7 @@
 //! The secrets that this Worker shares with the control plane: what signs its clicks, and what is derived from them.
 //!
-//! Signing is [`waypost_core::webhook`]'s work; with several secrets there is a signature by each. Grants and the salts of
-//! visitor keys come from the first.
+//! Signing is [`waypost_core::webhook`]'s work; with several secrets there is a signature by each. Grants and the salts
+//! of visitor keys come from the first.
 
 use waypost_core::grant::GrantKey;
 use waypost_core::visitor::Salt;
@@ -17,7 +17,7 @@ impl Secrets {
     /// Reads secrets with white space between them.
     ///
     /// # Errors
-    /// Where one is of another form. The error does not show it.
+    /// If one is of another form. The error does not show it.
     pub(crate) fn parse(text: &str) -> Result<Self, WebhookKeyError> {
         WebhookKeys::parse(text.split_ascii_whitespace()).map(|keys| Self { keys })
     }

@@ -7,7 +7,7 @@ use waypost_core::visitor::AddressPolicy;
 use crate::home::Asked;
 use crate::secrets::Secrets;
 
-/// Links whose compiled form is kept, where nothing else is set.
+/// Links whose compiled form is kept, if nothing else is set.
 const RECORDS_KEPT: usize = 256;
 
 /// Where clicks go.
@@ -42,7 +42,7 @@ struct Given {
 pub(crate) struct Settings {
     /// Names this edge in clicks.
     pub(crate) edge_id: String,
-    /// The host whose links have bare slugs as keys; empty where every host is that.
+    /// The host whose links have bare slugs as keys; empty if every host is that.
     pub(crate) default_domain: String,
     pub(crate) address_policy: AddressPolicy,
     pub(crate) schemes: SchemePolicy,

@@ -1,11 +1,11 @@
-//! Paths and queries of calls to the API.
+//! Paths and queries of requests to the API.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a path segment or a query value must escape.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A text as a path segment or a query value.
+/// A string as a path segment or a query value.
 pub(crate) fn component(text: &str) -> String {
     utf8_percent_encode(text, COMPONENT).to_string()
 }

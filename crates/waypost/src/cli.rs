@@ -116,7 +116,7 @@ pub(crate) enum KeyCommand {
         /// A name for the key
         #[arg(long, default_value = "cli")]
         name: String,
-        /// When it expires: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC where no zone is given), or
+        /// When it expires: a date or time such as 2027-01-31 or 2027-01-31T10:30:00Z (UTC if no zone is given), or
         /// a span from now such as 90d or 12h
         #[arg(long, value_name = "WHEN")]
         expires: Option<String>,
@@ -214,7 +214,7 @@ pub(crate) enum LinkCommand {
         /// Delete it only if it has this version
         #[arg(long, value_name = "N")]
         if_version: Option<u64>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
@@ -236,7 +236,7 @@ pub(crate) struct LinkChoice {
 /// Fields that `create` and `update` share.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LinkFields {
-    /// The redirect's status
+    /// The HTTP status of the redirect
     #[arg(long, value_name = "STATUS", value_parser = ["301", "302", "303", "307", "308"])]
     pub(crate) status: Option<String>,
     /// Whether the visitor's query string is added to the destination
@@ -245,10 +245,10 @@ pub(crate) struct LinkFields {
     /// Whether the link redirects
     #[arg(long, value_name = "BOOL")]
     pub(crate) enabled: Option<bool>,
-    /// When the link starts: a date or time (UTC where no zone is given), or a span from now such as 2h
+    /// When the link starts: a date or time (UTC if no zone is given), or a span from now such as 2h
     #[arg(long, value_name = "WHEN")]
     pub(crate) starts_at: Option<String>,
-    /// When the link expires: a date or time (UTC where no zone is given), or a span from now such as 30d
+    /// When the link expires: a date or time (UTC if no zone is given), or a span from now such as 30d
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires_at: Option<String>,
     /// The destination after the link has expired
@@ -271,7 +271,7 @@ pub(crate) enum DomainCommand {
         /// Store and look up slugs in lower case
         #[arg(long)]
         case_insensitive: bool,
-        /// Where the empty path leads
+        /// The destination of the empty path
         #[arg(long, value_name = "URL")]
         root_url: Option<String>,
         #[command(flatten)]
@@ -289,7 +289,7 @@ pub(crate) enum DomainCommand {
         /// Whether slugs are stored and looked up in lower case
         #[arg(long, value_name = "BOOL")]
         case_insensitive: Option<bool>,
-        /// Where the empty path leads; empty for the landing page
+        /// The destination of the empty path; an empty value for the landing page
         #[arg(long, value_name = "URL")]
         root_url: Option<String>,
         #[command(flatten)]
@@ -326,13 +326,12 @@ pub(crate) enum IfExists {
     Error,
 }
 
-impl IfExists {
-    /// The name in the API.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Update => "update",
-            Self::Error => "error",
+impl From<IfExists> for waypost_api::link::IfExists {
+    fn from(if_exists: IfExists) -> Self {
+        match if_exists {
+            IfExists::Skip => Self::Skip,
+            IfExists::Update => Self::Update,
+            IfExists::Error => Self::Error,
         }
     }
 }

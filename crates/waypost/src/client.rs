@@ -1,5 +1,5 @@
-//! The one way commands reach an instance: its API. Over HTTP to a named server; else over the local socket of the
-//! server that runs on the data folder; else, where none runs, by the same routes within this process.
+//! The one way in which commands reach an instance: its API. With `--server` over HTTP; otherwise over the local socket
+//! of the server that runs on the data folder; if none runs, by the same routes within this process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,25 +31,25 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::serve::default_public_url;
 
-/// The largest answer that is taken, in bytes: a page of 1,000 large links fits.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The most bytes of a response: a page of 1,000 large links fits.
+const RESPONSE_BYTES_MAX: usize = 256 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// An export may take as long as it takes; nobody follows clicks for longer than this.
+/// The limit for streams. An export may take hours; nobody follows clicks for longer than this.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// How long a command waits for another command, or a server that is starting, to leave or open the data folder.
+/// How long a command waits until another command has released the data folder, or a starting server has opened it.
 const FOLDER_WAIT: Duration = Duration::from_secs(5);
 const FOLDER_PAUSE: Duration = Duration::from_millis(50);
 /// How long a command waits for the link table before it works on it.
 const READY_WAIT: Duration = Duration::from_secs(600);
-/// Calls are made again this often where the server asks for patience.
+/// How often a request is sent at most if the server answers 429.
 const PATIENCE_TRIES_MAX: u32 = 20;
 const PATIENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Reaches an instance's API.
 pub(crate) struct Client {
     transport: Transport,
-    /// Whether the links are meant that nobody signed in for.
+    /// Whether requests are about the anonymous links.
     anonymous: bool,
 }
 
@@ -63,7 +63,7 @@ struct HttpTransport {
     /// Scheme and authority, without `/` at the end.
     origin: String,
     authorization: Option<HeaderValue>,
-    /// Held where the connection goes by a descriptor of the data folder.
+    /// Kept because the path of the socket may go through its open descriptor of the data folder.
     socket: Option<SocketPath>,
 }
 
@@ -73,7 +73,7 @@ struct InProcess {
     instance: Instance,
 }
 
-/// One call of the API.
+/// One request to the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     method: Method,
@@ -81,24 +81,24 @@ pub(crate) struct Call {
     target: String,
     if_version: Option<u64>,
     body: Option<Bytes>,
-    /// For the links that nobody signed in for, whatever the client is for.
+    /// About the anonymous links, whatever the client is for.
     anonymous: bool,
 }
 
 impl Call {
-    /// A call with this method of this path and query.
+    /// A request with this method, path and query.
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), if_version: None, body: None, anonymous: false }
     }
 
-    /// Only while the link has this version.
+    /// Succeeds only if the link has this version.
     pub(crate) fn if_version(self, version: Option<u64>) -> Self {
         Self { if_version: version, ..self }
     }
 
     /// With this body.
     pub(crate) fn body(self, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("what the API is asked is JSON");
+        let body = serde_json::to_vec(body).expect("a request body is JSON");
         Self { body: Some(body.into()), ..self }
     }
 
@@ -115,47 +115,47 @@ impl Call {
     }
 }
 
-/// What came back.
+/// A response that has been read to its end.
 struct Answer {
     status: StatusCode,
     retry_after: Option<Duration>,
     body: Bytes,
 }
 
-/// What to do where there is no instance.
+/// What to do if the data folder does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Absent {
     Refuse,
-    Make,
+    Create,
 }
 
-/// The head of an answer, and its body to be read.
+/// Status and `Retry-After` of a response, and its body, which is still to be read.
 type OpenAnswer = (StatusCode, Option<Duration>, AnswerBody);
 type AnswerBody = UnsyncBoxBody<Bytes, anyhow::Error>;
 
-/// An answer that is read bit by bit.
+/// A response that is read piece by piece.
 #[derive(Debug)]
 pub(crate) struct AnswerStream {
     body: AnswerBody,
 }
 
 impl Client {
-    /// Finds the instance that these arguments name. One that is not there yet is not made: where nothing is, there is
-    /// nothing to see or to change, and the folder's name has a typing mistake.
+    /// Connects to the instance that these arguments name. Creates no data folder: one that does not exist has nothing
+    /// to show or to change, so its name is probably misspelled.
     ///
     /// # Errors
-    /// Where the configuration has faults, there is no instance, or the data folder can neither be taken nor its server
+    /// If the configuration has errors, there is no instance, or the data folder can neither be locked nor its server
     /// be reached.
     pub(crate) async fn connect(args: &ClientArgs) -> anyhow::Result<Self> {
         Self::connect_with(args, Absent::Refuse).await
     }
 
-    /// As [`Client::connect`], for commands that make something: they make the data folder, too.
+    /// As [`Client::connect`], for commands that create something: they create the data folder, too.
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub(crate) async fn connect_to_make(args: &ClientArgs) -> anyhow::Result<Self> {
-        Self::connect_with(args, Absent::Make).await
+    pub(crate) async fn connect_to_create(args: &ClientArgs) -> anyhow::Result<Self> {
+        Self::connect_with(args, Absent::Create).await
     }
 
     async fn connect_with(args: &ClientArgs, absent: Absent) -> anyhow::Result<Self> {
@@ -168,23 +168,23 @@ impl Client {
         Ok(Self { transport: Transport::open_folder(&config, absent).await?, anonymous: args.anonymous })
     }
 
-    /// Makes a call and takes its answer.
+    /// Sends a request and reads its response.
     ///
     /// # Errors
-    /// A [`Problem`] where the instance refuses, another error where it cannot be reached or does not speak the API.
+    /// A [`Problem`] if the instance refuses, another error if it cannot be reached or does not speak the API.
     pub(crate) async fn call(&self, call: Call) -> anyhow::Result<Reply> {
         let answer = self.send(&call).await?;
         read_answer(answer)
     }
 
-    /// As [`Client::call`], and where the instance asks to come back later without having done anything, does so.
+    /// As [`Client::call`], but if the instance answers 429, waits and sends the request again.
     ///
     /// # Errors
     /// As [`Client::call`].
     pub(crate) async fn call_patiently(&self, call: Call) -> anyhow::Result<Reply> {
         for _ in 1..PATIENCE_TRIES_MAX {
             let answer = self.send(&call).await?;
-            // Only 429 says that nothing was done; after a 503 that is not sure.
+            // Only 429 says that nothing was done; after a 503 that is not certain.
             if answer.status != StatusCode::TOO_MANY_REQUESTS {
                 return read_answer(answer);
             }
@@ -194,7 +194,7 @@ impl Client {
         self.call(call).await
     }
 
-    /// Lets an instance within this process finish its work.
+    /// Waits until an instance within this process has finished its work.
     pub(crate) async fn close(self) {
         match self.transport {
             Transport::Http(_) => {}
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    /// Makes a call and reads its answer bit by bit, however long that takes.
+    /// Sends a request and returns its response as a stream, however long that takes.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -214,11 +214,12 @@ impl Client {
         if status.is_success() {
             return Ok(AnswerStream { body });
         }
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        let body =
+            Limited::new(body, RESPONSE_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
         read_answer(Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the response is not a stream"))
     }
 
-    /// Whether this is the operator, who sees the links of all who have no account.
+    /// Whether requests are the operator's, who also sees the anonymous links.
     pub(crate) const fn is_operator(&self) -> bool {
         match &self.transport {
             Transport::Http(http) => http.socket.is_some(),
@@ -226,12 +227,12 @@ impl Client {
         }
     }
 
-    /// Whether only the links are meant that were made without an account.
+    /// Whether requests are about the anonymous links only.
     pub(crate) const fn is_anonymous(&self) -> bool {
         self.anonymous
     }
 
-    /// Makes a call for the links that were made without an account.
+    /// As [`Client::call_patiently`], about the anonymous links.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -239,19 +240,19 @@ impl Client {
         self.call_patiently(Call { anonymous: true, ..call }).await
     }
 
-    /// Whether the instance is within this process: no server runs, and nobody follows links.
+    /// Whether the instance is within this process: no server runs, so nothing redirects.
     pub(crate) const fn is_in_process(&self) -> bool {
         matches!(self.transport, Transport::InProcess(_))
     }
 
     async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
         let (status, retry_after, body) = self.open(call, CALL_TIMEOUT).await?;
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
         let body = body.map_err(anyhow::Error::from_boxed).context("the response is incomplete or too large")?;
         Ok(Answer { status, retry_after, body: body.to_bytes() })
     }
 
-    /// Makes a call; its answer is yet to be read.
+    /// Sends a request; the body of its response is still to be read.
     async fn open(&self, call: &Call, timeout: Duration) -> anyhow::Result<OpenAnswer> {
         let mut headers = call.headers();
         if self.anonymous || call.anonymous {
@@ -268,7 +269,7 @@ impl AnswerStream {
     /// The next part; `None` at the end.
     ///
     /// # Errors
-    /// Where the answer is cut short.
+    /// If the response is truncated.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.context("the response is incomplete")?;
@@ -283,11 +284,11 @@ impl AnswerStream {
 impl Transport {
     async fn open_folder(config: &Config, absent: Absent) -> anyhow::Result<Self> {
         let path = config.data_dir()?;
-        // Where the links are in another place, the folder only holds what is made of them.
-        let may_make = absent == Absent::Make || config.database_url.is_some();
+        // If the links are in a database elsewhere, the folder only has what is built from them.
+        let may_create = absent == Absent::Create || config.database_url.is_some();
         if !DataDir::is_in(path)? {
             anyhow::ensure!(
-                may_make,
+                may_create,
                 "{} is not the data folder of an instance, and nothing was created there: check --data-dir, or give --server",
                 path.display()
             );
@@ -333,7 +334,7 @@ impl HttpTransport {
         if key.is_some() && is_open_to_all(&origin) {
             print::note(&format!("The key is sent to {origin} without encryption: anyone on the network can read it."));
         }
-        // Fails only where a provider is there already.
+        // Fails only if a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = client_builder().build().context("cannot prepare the HTTP client")?;
         let authorization = key.map(|key| {
@@ -352,7 +353,7 @@ impl HttpTransport {
         if tokio::net::UnixStream::connect(socket.path()).await.is_err() {
             return Ok(None);
         }
-        // No TLS on the socket, but the client wants to know how.
+        // There is no TLS on the socket, but the client cannot be built without a provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = client_builder().unix_socket(socket.path()).build().context("cannot prepare the HTTP client")?;
         let origin = "http://localhost".to_owned();
@@ -378,9 +379,9 @@ fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        // Live feeds say something at least every 15 seconds.
+        // Live feeds send something at least every 15 seconds.
         .read_timeout(CALL_TIMEOUT)
-        // A key is for the server that was named, and for no other.
+        // The key must not be sent to another server, so redirects are not followed.
         .redirect(reqwest::redirect::Policy::none())
 }
 
@@ -392,7 +393,7 @@ fn read_server(server: &str) -> anyhow::Result<String> {
     Ok(url.origin().ascii_serialization())
 }
 
-/// Whether what is sent there can be read on the way: plain HTTP to another machine.
+/// Whether others on the network can read what is sent there: plain HTTP to another machine.
 fn is_open_to_all(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return true };
     url.scheme() != "https" && !is_this_machine(&url)
@@ -416,7 +417,7 @@ impl InProcess {
         let app = match instance.start_app(config, public_url).await {
             Ok(app) => app,
             Err(error) if is_taken(&error) => {
-                // Commands are how that is mended.
+                // Commands are the way to repair that.
                 let last = instance.last_public_url().await?.ok_or(error)?;
                 instance.start_app(config, last).await?
             }

@@ -1,4 +1,4 @@
-//! The wall clock, read in this one place, and spans of time as people write them.
+//! The wall clock, which is read only here, and times as people write them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,10 +13,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// Reads an instant: a time or date as it is taken everywhere, or a span from `now` on such as `90d`, `12h`, `30m` or `45s`.
+/// Reads an instant: a date or time in the formats of the API, or a span from `now` such as `90d`, `12h`, `30m` or
+/// `45s`.
 ///
 /// # Errors
-/// Says what can be given.
+/// Names the formats that are accepted.
 pub(crate) fn parse_when(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
     let written = match read_in_utc(text) {
         Ok(timestamp) => return Ok(timestamp),

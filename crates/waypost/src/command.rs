@@ -1,4 +1,4 @@
-//! The commands that call the API: what each asks for and how it shows the answer.
+//! The commands that use the API: what each requests and how it prints the response.
 
 mod audit;
 mod clicks;
@@ -26,14 +26,14 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::client::Client;
 
-/// Asks a person on the terminal.
+/// Asks the user on the terminal to confirm.
 ///
 /// # Errors
-/// Where there is nobody to ask.
+/// If there is no terminal.
 fn confirm(question: &str) -> anyhow::Result<bool> {
     anyhow::ensure!(
         io::stdin().is_terminal(),
-        "nothing was done: there is no terminal to ask on; give --yes to do it without being asked"
+        "nothing was done: there is no terminal to ask for confirmation; give --yes to confirm"
     );
     let mut error = io::stderr();
     write!(error, "{question} [y/N] ")?;
@@ -43,7 +43,7 @@ fn confirm(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Runs work with a client and closes it, whatever came of the work.
+/// Runs `work` with a client and then closes the client, also after an error.
 async fn with_client<T>(client: Client, work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let outcome = work(&client).await;
     client.close().await;

@@ -1,8 +1,8 @@
-//! The configuration: what can be set, from where, and what it is when nothing is said.
+//! The configuration: the settings, their sources and their defaults.
 //!
 //! [`settings`] is the one list of settings; flags, environment variables, the file's keys and `docs/configuration.md`
-//! all follow from it. [`load`] merges them: flags over environment over file over defaults. Whatever is wrong is
-//! found in one go, and nothing starts with a wrong setting.
+//! all follow from it. [`load`] merges them: flags over environment over file over defaults. All
+//! errors are found at once, and nothing starts with a wrong setting.
 
 pub(crate) mod flags;
 pub(crate) mod load;
@@ -28,18 +28,18 @@ use waypost_sync::{KvSettings, Secret};
 use crate::config::types::{ApiUrl, DatabaseAddress, LogFilter, RateLimit};
 use crate::data_dir::{DataDirError, default_data_dir};
 
-/// Everything an instance can be told.
+/// All settings of an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Where database, link table, lock and local socket live. `None` where no default can be found.
+    /// Where database, link table, lock and local socket live. `None` if there is no default.
     pub(crate) data_dir: Option<PathBuf>,
     /// Addresses to listen on.
     pub(crate) listen: Vec<SocketAddr>,
-    /// What short URLs begin with; from the first listen address where absent.
+    /// What short URLs begin with; from the first listen address if `None`.
     pub(crate) public_url: Option<PublicUrl>,
-    /// The database; `waypost.db` in the data folder where absent.
+    /// The database; `waypost.db` in the data folder if `None`.
     pub(crate) database_url: Option<DatabaseAddress>,
-    /// Threads that redirect; one per core where absent.
+    /// Threads that redirect; one per core if `None`.
     pub(crate) threads: Option<NonZeroUsize>,
     /// Whether look-ups remember where records lie.
     pub(crate) remember_places: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy names the visitor's country.
     pub(crate) country_header: Option<http::HeaderName>,
-    /// The database of countries; looked for where absent.
+    /// The database of countries; looked for if `None`.
     pub(crate) country_database: Option<PathBuf>,
     /// What is recorded of clicks.
     pub(crate) clicks: ClicksConfig,
@@ -59,19 +59,19 @@ pub(crate) struct Config {
     pub(crate) cloudflare: CloudflareConfig,
     /// What signed deliveries are checked with.
     pub(crate) webhook_keys: WebhookKeys,
-    /// Whether anyone may make links on the landing page and by `POST /api/url`.
+    /// Whether anyone may create links on the landing page and by `POST /api/url`.
     pub(crate) anonymous_links: bool,
-    /// `None` where it follows from whether there is a public URL.
+    /// `None` if it follows from whether there is a public URL.
     pub(crate) anonymous_address_hosts: Option<bool>,
-    /// How many links an address may make so.
+    /// How many links an address may create this way.
     pub(crate) anonymous_rate: RateLimit,
     /// The origins whose pages may call the API from a browser.
     pub(crate) cors_origins: Vec<String>,
-    /// How many API calls a key may make.
+    /// How many API requests a key may send.
     pub(crate) api_rate: RateLimit,
     /// Sizes, times and numbers at which the edge says no.
     pub(crate) limits: Limits,
-    /// How long running requests may take once the server is told to stop.
+    /// How long running requests may take once the server is ordered to stop.
     pub(crate) drain_timeout: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Config {
     /// The data folder.
     ///
     /// # Errors
-    /// Where none is configured and the environment names no home.
+    /// If none is configured and the environment names no home.
     pub(crate) fn data_dir(&self) -> Result<&Path, DataDirError> {
         self.data_dir.as_deref().ok_or(DataDirError::Unnamed)
     }
@@ -92,9 +92,9 @@ pub(crate) struct ClicksConfig {
     pub(crate) enabled: bool,
     /// What is kept of visitors' addresses.
     pub(crate) addresses: AddressPolicy,
-    /// Whether visitors are told apart.
+    /// Whether visitors are distinguished.
     pub(crate) visitors: bool,
-    /// For how many days raw clicks are kept where an account has not chosen.
+    /// For how many days raw clicks are kept if an account has not chosen.
     pub(crate) retention_days: u32,
     /// Clicks that wait to be counted, in bytes on disk.
     pub(crate) spool_bytes_max: u64,
@@ -129,7 +129,7 @@ pub(crate) struct CloudflareConfig {
 }
 
 impl CloudflareConfig {
-    /// The namespace, where all of it is given.
+    /// The namespace, if all its settings are given.
     pub(crate) fn kv_settings(&self) -> Option<KvSettings> {
         Some(KvSettings {
             api_url: self.api_url.as_str().to_owned(),
@@ -139,7 +139,7 @@ impl CloudflareConfig {
         })
     }
 
-    /// The keys that are missing beside those that are given; none where none or all are.
+    /// The keys that are missing although others are given; empty if none or all are given.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let keys = [
             ("cloudflare.account_id", self.account_id.is_some()),

@@ -6,13 +6,13 @@
 //! clicks.db       the clicks database, unless another database is configured
 //! spool/          clicks that wait to be counted
 //! visitor-salts   the salts of today's and yesterday's visitor keys
-//! country.mmdb    a database of countries, where its owner puts one
-//! other-database  says that the links are in a database elsewhere
-//! lock            held by the one process that uses the folder; its process id as text, and nothing once it has ended
+//! country.mmdb    a database of countries, if its owner puts one there
+//! other-database  marks that the links are in a database elsewhere
+//! lock            locked by the process that uses the folder; has its process id, and is empty after its end
 //! control.sock    the running server's local socket, for commands on this machine
 //! ```
 //!
-//! The folder is made with mode 0700: whoever can read it can do everything.
+//! The folder is created with mode 0700: everybody who can read it can do everything.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 
 /// The most bytes of the lock file that are read.
 const LOCK_BYTES_MAX: u64 = 64;
-/// The second line of the lock file, of a process that empties it at its end.
+/// The second line of the lock file, written by processes that empty the file when they end.
 const MARKS_END: &str = "running";
 
-/// The most bytes of a socket's path that every system takes (`sun_path` less its end).
+/// The most bytes of a socket's path that every system accepts (`sun_path` without the final zero).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 /// A data folder that exists.
@@ -37,20 +37,20 @@ pub(crate) struct DataDir {
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirError {
-    /// None is named, and the environment names no home.
+    /// No folder is named, and the environment has no home folder.
     #[error("no data folder: give --data-dir, or set HOME")]
     Unnamed,
-    /// The folder could not be made or opened.
+    /// The folder could not be created or opened.
     #[error("the data folder {} cannot be used: {source}", path.display())]
     Unusable { path: PathBuf, source: io::Error },
-    /// The links of its instance are in a database of their own, and none is named.
+    /// The links of its instance are in a database elsewhere, and none is named.
     #[error(
-        "the links of {} are in another database, whose address is not given: say --database-url, or set it in the \
+        "the links of {} are in another database, whose address is not given: give --database-url, or set it in the \
          configuration; or, to {}, remove {}/other-database",
         path.display(), if *has_own { "use those of its waypost.db" } else { "start with no links" }, path.display()
     )]
     OtherDatabase { path: PathBuf, has_own: bool },
-    /// Links are in its own database, and the database that is named is new.
+    /// The folder's own database has links, and the database that is named is new.
     #[error("{}", own_links(path, *links))]
     OwnLinks { path: PathBuf, links: u64 },
     /// Another process uses it.
@@ -69,29 +69,29 @@ fn own_links(path: &Path, links: u64) -> String {
          To move them, write them to files first, without --database-url:
   waypost export --data-dir {folder} -o links.ndjson
   waypost export --data-dir {folder} --anonymous -o anonymous.ndjson
-then put the old database aside, and read the files into the new one:
+then rename the old database, and import the files into the new one:
   mv {folder}/waypost.db {folder}/waypost.db.old
   waypost import links.ndjson --data-dir {folder} --database-url URL
   waypost import --anonymous anonymous.ndjson --data-dir {folder} --database-url URL
-To start with no links, name another data folder, or only put waypost.db aside as above. What does not move (API keys, \
+To start with no links, name another data folder, or only rename waypost.db as above. What does not move (API keys, \
 domains, passwords of links, reports) is in docs/backup.md"
     )
 }
 
 /// The folder used when none is named: `waypost` in the user's data folder (`XDG_DATA_HOME`, else `~/.local/share`).
-/// `None` where the environment names no home.
+/// `None` if the environment has no home folder.
 pub(crate) fn default_data_dir() -> Option<PathBuf> {
-    // The XDG specification: a path that is not absolute is as good as none.
+    // The XDG specification: a path that is not absolute is ignored.
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data_home = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
     Some(data_home.join("waypost"))
 }
 
 impl DataDir {
-    /// Whether an instance has its data there, or had.
+    /// Whether an instance has or had its data there.
     ///
     /// # Errors
-    /// [`DataDirError::Unusable`] where that cannot be seen, as in another user's folder.
+    /// [`DataDirError::Unusable`] if that cannot be read, as in another user's folder.
     pub(crate) fn is_in(path: &Path) -> Result<bool, DataDirError> {
         for name in ["lock", "waypost.db", "table"] {
             let exists = path.join(name).try_exists();
@@ -102,10 +102,10 @@ impl DataDir {
         Ok(false)
     }
 
-    /// The folder at `path`, made with mode 0700 where there is none.
+    /// The folder at `path`, created with mode 0700 if it does not exist.
     ///
     /// # Errors
-    /// [`DataDirError::Unusable`] where it cannot be made or is no folder.
+    /// [`DataDirError::Unusable`] if it cannot be created or is not a folder.
     pub(crate) fn create(path: &Path) -> Result<Self, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
@@ -122,10 +122,10 @@ impl DataDir {
         self.path.join("waypost.db")
     }
 
-    /// The embedded database, to be opened or made.
+    /// The embedded database, to be opened or created.
     ///
     /// # Errors
-    /// [`DataDirError::OtherDatabase`] where the links are in a database elsewhere: this one would hide them.
+    /// [`DataDirError::OtherDatabase`] if the links are in a database elsewhere: this one would hide them.
     pub(crate) fn own_database(&self) -> Result<PathBuf, DataDirError> {
         let path = self.database();
         if self.other_database_mark().exists() {
@@ -134,7 +134,7 @@ impl DataDir {
         Ok(path)
     }
 
-    /// The file that says that the links are in a database elsewhere.
+    /// The file that marks that the links are in a database elsewhere.
     pub(crate) fn other_database_mark(&self) -> PathBuf {
         self.path.join("other-database")
     }
@@ -154,7 +154,7 @@ impl DataDir {
         self.path.join("visitor-salts")
     }
 
-    /// Where a database of countries is looked for first.
+    /// The first place where a database of countries is looked for.
     pub(crate) fn country_database(&self) -> PathBuf {
         self.path.join("country.mmdb")
     }
@@ -169,7 +169,7 @@ impl DataDir {
         self.path.join("control.sock")
     }
 
-    /// The process that has the folder at this path, where there is one.
+    /// The process that uses the folder at this path, if there is one.
     pub(crate) fn process_in(path: &Path) -> Option<u32> {
         let mut file = File::open(path.join("lock")).ok()?;
         match file.try_lock() {
@@ -178,10 +178,10 @@ impl DataDir {
         }
     }
 
-    /// Takes the folder for this process, for as long as the lock lives. Never waits.
+    /// Locks the folder for this process, for as long as the lock lives. Never waits.
     ///
     /// # Errors
-    /// [`DataDirError::InUse`] where another process has it; [`DataDirError::Unusable`] where the folder cannot be
+    /// [`DataDirError::InUse`] if another process has locked it; [`DataDirError::Unusable`] if the folder cannot be
     /// written.
     pub(crate) fn lock(&self) -> Result<InstanceLock, DataDirError> {
         let unusable = |source| DataDirError::Unusable { path: self.path.clone(), source };
@@ -208,11 +208,11 @@ impl DataDir {
     }
 }
 
-/// A path to the local socket that the system takes, however long the data folder's own path is.
+/// A path to the local socket that is short enough for the system, however long the data folder's path is.
 #[derive(Debug)]
 pub(crate) struct SocketPath {
     path: PathBuf,
-    /// The open data folder, where `path` goes by its descriptor.
+    /// The open data folder, if `path` goes through its descriptor.
     _folder: Option<File>,
 }
 
@@ -220,7 +220,7 @@ impl SocketPath {
     /// The socket of this data folder.
     ///
     /// # Errors
-    /// Where the folder cannot be opened.
+    /// If the folder cannot be opened.
     pub(crate) fn of(data_dir: &DataDir) -> io::Result<Self> {
         let path = data_dir.socket();
         if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
@@ -231,13 +231,13 @@ impl SocketPath {
         Ok(Self { path, _folder: Some(folder) })
     }
 
-    /// Where to bind or connect, as long as this value lives.
+    /// The path to bind or connect to. Valid as long as this value lives.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Keeps other processes away from a data folder. The system releases it when the process ends, however it ends.
+/// Keeps other processes from using a data folder. The system releases it however the process ends.
 #[derive(Debug)]
 pub(crate) struct InstanceLock {
     file: File,
@@ -245,15 +245,15 @@ pub(crate) struct InstanceLock {
     died: Option<u32>,
 }
 
-/// Who has the folder, or had it.
+/// The process in a lock file.
 struct Held {
     process_id: u32,
-    /// Whether it empties the file at its end. Earlier releases left it as it was.
+    /// Whether it empties the file when it ends. Earlier releases did not.
     marks_end: bool,
 }
 
 impl InstanceLock {
-    /// The process that had the folder last, where it ended without giving it back: it was killed, or the power failed.
+    /// The last process that had the folder, if it ended without releasing it: it was killed, or the power failed.
     pub(crate) const fn died(&self) -> Option<u32> {
         self.died
     }
@@ -261,7 +261,7 @@ impl InstanceLock {
 
 impl Drop for InstanceLock {
     fn drop(&mut self) {
-        // Where that fails, the next start says so for nothing.
+        // If that fails, the next start warns without reason.
         let _ = self.file.set_len(0);
     }
 }

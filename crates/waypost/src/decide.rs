@@ -1,7 +1,6 @@
-//! `waypost decide`: decisions over lines, from one stream to another.
+//! `waypost decide`: reads records and visits line by line, and writes a decision for each.
 //!
-//! It reads no configuration and no data folder; what a record and a visit say is all there is. The deciding is
-//! `waypost_core::wire`'s.
+//! It reads no configuration and no data folder, only the records and visits. `waypost_core::wire` decides.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
@@ -12,17 +11,17 @@ use crate::lines::{Line, Lines};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What every decision of a run has in common.
+/// Options that hold for every decision of a run.
 pub(crate) struct DecideOptions {
     pub(crate) schemes: SchemePolicy,
     pub(crate) with_trace: bool,
 }
 
-/// Decides every line of `input` onto `output`, in order. Answers are held back only while further input is already
-/// there, so that a person or a program that waits for each answer gets it.
+/// Writes the decision for every line of `input` to `output`, in order. Output is buffered only while more input is
+/// available, so that a person or a program that waits for each answer gets it.
 ///
 /// # Errors
-/// Where reading or writing fails; a bad line is an answer, not an error.
+/// If reading or writing fails; a bad line is an answer, not an error.
 pub(crate) fn decide_lines(input: impl Read, output: impl Write, options: &DecideOptions) -> io::Result<()> {
     let mut lines = Lines::new(BufReader::with_capacity(BUFFER_BYTES, input), LINE_BYTES_MAX);
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, output);

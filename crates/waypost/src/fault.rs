@@ -1,4 +1,4 @@
-//! How the program ends when it cannot do what it was asked to: the reason, said once, and the exit status.
+//! How the program ends when a command fails: the reason, printed once, and the exit status.
 
 use std::io::ErrorKind;
 
@@ -9,7 +9,7 @@ use waypost_table::TableError;
 use crate::config::load::Faults;
 use crate::data_dir::DataDirError;
 
-/// It may work another time, or somewhere else something is wrong.
+/// It may work if it is tried again, or the cause is outside this machine.
 const EXIT_FAULT: u8 = 1;
 /// A person has to change something first: a setting, a folder, a file. Starting again does not help.
 const EXIT_CHANGE_NEEDED: u8 = 2;
@@ -45,7 +45,7 @@ fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Faults>() || matches!(cause.downcast_ref::<EdgeError>(), Some(EdgeError::NoAddress))
 }
 
-/// The error with its causes; one whose words are there already is left out.
+/// The error with its causes; a cause whose text is already included is left out.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

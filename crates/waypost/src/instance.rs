@@ -22,18 +22,18 @@ use crate::data_dir::{DataDir, DataDirError, InstanceLock};
 use crate::serve::heap;
 use crate::visitor_salts::VisitorSalts;
 
-/// The setting of the database that holds the key of unlock grants, in hexadecimal.
+/// The name of the setting in the database that has the key of unlock grants, in hexadecimal.
 const GRANT_KEY_SETTING: &str = "grant_key";
 
-/// What lies in the data folder and needs no database: all that redirects need. Cloning shares it.
+/// The parts in the data folder that need no database; redirects need only these. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct LocalParts {
     pub(crate) table: Arc<Table>,
     pub(crate) spool: Spool,
     pub(crate) visitor_salts: Arc<VisitorSalts>,
-    /// The key of unlock grants, once the database has said what it is.
+    /// The key of unlock grants, once it was read from the database.
     pub(crate) grant_key: Arc<OnceLock<GrantKey>>,
-    /// Held so that no other process opens the same folder; the last to go.
+    /// Keeps other processes from opening the same folder; released last.
     _lock: Arc<InstanceLock>,
 }
 
@@ -41,9 +41,9 @@ pub(crate) struct LocalParts {
 #[derive(Clone)]
 pub(crate) struct DatabasePlaces {
     links: String,
-    /// Beside the links, unless these are in PostgreSQL.
+    /// Unless the links are in PostgreSQL, the clicks have a database file of their own.
     clicks_file: String,
-    /// The data folder, where the links are elsewhere.
+    /// The data folder, if the links are elsewhere.
     left_folder: Option<DataDir>,
 }
 
@@ -57,16 +57,16 @@ pub(crate) struct Databases {
 pub(crate) struct Instance {
     pub(crate) local: LocalParts,
     pub(crate) store: Store,
-    /// Counts what is in the spool: also what earlier runs left, where clicks are recorded no more.
+    /// Counts the clicks in the spool; also those of earlier runs, if clicks are no longer recorded.
     pub(crate) clicks: Arc<Clicks>,
     click_store: ClickStore,
 }
 
 impl LocalParts {
-    /// Takes the data folder and opens what is in it.
+    /// Locks the data folder and opens its parts.
     ///
     /// # Errors
-    /// Where a part cannot be opened or is refused.
+    /// If a part cannot be opened or is refused.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
         let folder = data_dir.table();
         let options = TableOptions {
@@ -87,17 +87,17 @@ impl LocalParts {
         Ok(Self { table, spool, visitor_salts, grant_key, _lock: Arc::new(lock) })
     }
 
-    /// Closes what is open, after everything that uses it has stopped.
+    /// Closes all parts, after everything that uses them has stopped.
     pub(crate) async fn close(&self) {
         let spool = self.spool.clone();
-        // Fails only where flushing panicked; there is nothing left to do then.
+        // Fails only if flushing panicked; there is nothing left to do then.
         let _ = tokio::task::spawn_blocking(move || spool.close()).await;
     }
 }
 
 impl DatabasePlaces {
     /// # Errors
-    /// Where a path is not UTF-8, or the folder's links are in a database that is not named.
+    /// If a path is not UTF-8, or the folder's links are in a database that is not named.
     pub(crate) fn new(config: &Config, data_dir: &DataDir) -> anyhow::Result<Self> {
         let own = data_dir.database();
         let (links, left_folder) = match config.database_url.as_ref().map(DatabaseAddress::expose) {
@@ -108,10 +108,10 @@ impl DatabasePlaces {
         Ok(Self { links, clicks_file: path_text(&data_dir.clicks_database())?, left_folder })
     }
 
-    /// Opens both, bringing their schemas up to date.
+    /// Opens both and migrates their schemas.
     ///
     /// # Errors
-    /// Where one cannot be reached or is refused, or is new while the data folder has links of its own.
+    /// If one cannot be reached or is refused, or is new while the data folder has links of its own.
     pub(crate) async fn open(self) -> anyhow::Result<Databases> {
         let store = Store::open(&self.links, StoreOptions::default()).await?;
         let clicks_address = match store.engine() {
@@ -126,8 +126,8 @@ impl DatabasePlaces {
     }
 }
 
-/// Notes that the folder's links are elsewhere: without the mark, a command that is not told the database would make a new,
-/// empty one. Refuses to leave links behind for a database that has none.
+/// Marks that the folder's links are elsewhere: without the mark, a command without the database's address would create
+/// a new, empty one. Fails if the folder has links and the database has none.
 async fn leave(folder: &DataDir, elsewhere: &Store) -> anyhow::Result<()> {
     let (mark, own) = (folder.other_database_mark(), folder.database());
     if mark.exists() {
@@ -149,7 +149,7 @@ async fn leave(folder: &DataDir, elsewhere: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether an address of a database means this file.
+/// Whether the address of a database is that of this file.
 fn is_file(address: &str, file: &Path) -> bool {
     let path = address.strip_prefix("sqlite:").map_or(address, |rest| rest.strip_prefix("//").unwrap_or(rest));
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
@@ -157,21 +157,21 @@ fn is_file(address: &str, file: &Path) -> bool {
 }
 
 impl Instance {
-    /// Takes the data folder and opens what is in it, and the databases.
+    /// Locks the data folder and opens its parts and the databases.
     ///
     /// # Errors
-    /// Where the folder is in use, or a database or the table cannot be opened or is refused.
+    /// If the folder is in use, or a database or the table cannot be opened or is refused.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir, lock: InstanceLock) -> anyhow::Result<Self> {
-        // A database that is not ours is refused before anything is made beside it.
+        // A database that is not ours is refused before anything is created in the folder.
         let databases = DatabasePlaces::new(config, data_dir)?.open().await?;
         let local = LocalParts::open(config, data_dir, lock).await?;
         Self::join(local, databases, config).await
     }
 
-    /// Puts the parts together and begins to count clicks.
+    /// Connects the parts and starts to count clicks.
     ///
     /// # Errors
-    /// Where a database fails.
+    /// If a database fails.
     pub(crate) async fn join(local: LocalParts, databases: Databases, config: &Config) -> anyhow::Result<Self> {
         let Databases { store, click_store } = databases;
         let grant_key = read_grant_key(&store).await?;
@@ -181,7 +181,7 @@ impl Instance {
         Ok(Self { local, store, clicks, click_store })
     }
 
-    /// Closes what is open, after everything that uses it has stopped.
+    /// Closes all parts, after everything that uses them has stopped.
     pub(crate) async fn close(&self) {
         self.clicks.stop().await;
         self.local.close().await;
@@ -192,16 +192,16 @@ impl Instance {
         tokio::join!(self.click_store.close(), self.store.close());
     }
 
-    /// Waits until both databases have answered, be it with an error.
+    /// Waits until both databases have answered, also with an error.
     pub(crate) async fn reach_databases(&self) {
-        // An error is an answer.
+        // An error is an answer, too.
         let _ = tokio::join!(self.click_store.ping(), self.store.ping());
     }
 
     /// The public URL that the last server on this database had.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub(crate) async fn last_public_url(&self) -> anyhow::Result<Option<PublicUrl>> {
         let text = self.store.read("get_public_url").await?.get_setting(PUBLIC_URL_SETTING).await?;
         Ok(text.and_then(|text| PublicUrl::parse(&text).ok()))
@@ -210,7 +210,7 @@ impl Instance {
     /// Starts the control plane, which brings the table up to date.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// If the database fails.
     pub(crate) async fn start_app(&self, config: &Config, public_url: PublicUrl) -> anyhow::Result<Arc<App>> {
         let grant_key = self.local.grant_key.get().cloned().context("the key of unlock grants is not known")?;
         let spool = self.local.spool.clone();
@@ -232,7 +232,7 @@ impl Instance {
     }
 }
 
-/// What is set of the HTTP surface of the control plane. Must be called within a Tokio runtime.
+/// The settings of the control plane's HTTP interface. Must be called within a Tokio runtime.
 pub(crate) fn http_settings(config: &Config) -> HttpSettings {
     HttpSettings {
         cors_origins: config.cors_origins.clone(),
@@ -250,10 +250,10 @@ fn issue_grant(key: &GrantKey, request: GrantRequest<'_>, is_https: bool) -> Str
     key.set_cookie(link, CookieScope { path: request.path, is_https }, clock::now(), GRANT_SECONDS)
 }
 
-/// The key of grants: drawn by whoever comes first, the same for all processes on the database.
+/// The key of grants: created at random by the first process, and the same for all processes on the database.
 async fn read_grant_key(store: &Store) -> anyhow::Result<GrantKey> {
     let mut fresh = [0_u8; 32];
-    getrandom::fill(&mut fresh).context("draw a key for unlock grants")?;
+    getrandom::fill(&mut fresh).context("create a key for unlock grants")?;
     let fresh = HEXLOWER.encode(&fresh);
     let mut tx = store.begin("get_grant_key").await?;
     let text = tx.get_or_insert_setting(GRANT_KEY_SETTING, &fresh).await?;

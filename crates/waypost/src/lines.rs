@@ -1,4 +1,4 @@
-//! Lines of a stream, with their numbers and a limit on their length: a line without end costs no memory.
+//! Lines of a stream, with their numbers and a limit on their length, so that a line without end takes no memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 pub(crate) enum Line<'l> {
     /// The line without its line break, and its number, from 1.
     Text { number: u64, bytes: &'l [u8] },
-    /// The line is longer than the limit and was passed over.
+    /// The line is longer than the limit and was skipped.
     TooLong { number: u64 },
 }
 
@@ -25,10 +25,10 @@ impl<R: Read> Lines<R> {
         Self { input, line_bytes_max, line: Vec::new(), number: 0 }
     }
 
-    /// The next line; `None` at the end of the stream. A UTF-8 byte order mark before the first line is no part of it.
+    /// The next line; `None` at the end of the stream. A UTF-8 byte order mark before the first line is removed.
     ///
     /// # Errors
-    /// Where reading fails.
+    /// If reading fails.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
         // Two more bytes than a line may have, for its end.

@@ -1,5 +1,5 @@
-//! The `waypost` program: reads what it is told, wires the parts, and hands over. It holds no rule of the product; those
-//! are in the crates it wires.
+//! The `waypost` program: reads the command line and runs the command. It has no logic of links and clicks itself; that
+//! is in the other crates.
 
 mod api_path;
 mod cli;
@@ -34,13 +34,13 @@ use crate::decide::{DecideOptions, decide_lines};
 
 /// Some lines of an import were refused.
 const EXIT_SOME_REFUSED: u8 = 3;
-/// Threads that carry out commands beside `serve`: one for the command, one for what it waits for.
+/// Threads of commands other than `serve`: one for the command, one for what it waits for.
 const COMMAND_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(exit_code) => exit_code,
-        // Whoever reads our output has had enough.
+        // The reader of our output has closed the pipe: that is not an error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             print::note(&format!("waypost: {}", fault::describe(&error)));
@@ -85,7 +85,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // A command says itself what went wrong; the log is for what it does not know of.
+    // Commands print their own errors; the log is for everything else.
     start_logging(&std::env::var("WAYPOST_LOG").unwrap_or_else(|_| "error".to_owned()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(COMMAND_THREADS).enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(work)
@@ -94,7 +94,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 fn start_logging(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = io::stderr().is_terminal();
-    // A line that cannot be written, as on a full disk, is dropped: to report it would panic whoever logs.
+    // A line that cannot be written, as on a full disk, is dropped: reporting that would panic the thread that logs.
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal);
     subscriber.log_internal_errors(false).init();
 }

@@ -1,21 +1,21 @@
-//! Printing for people and machines: aligned tables, JSON, and the end of a pipe taken for what it is.
+//! Prints for people and programs: aligned tables, lines and JSON.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Columns of a table keep this many blanks between them.
+/// Spaces between the columns of a table.
 const GAP: usize = 2;
-/// A column that is cut first keeps this many characters.
+/// The least characters of a column that is cut first.
 const CUT_CELL_CHARS_MIN: usize = 16;
-/// Any other column keeps this many, however narrow the terminal.
+/// The least characters of any other column, however narrow the terminal is.
 const CELL_CHARS_MIN: usize = 8;
 
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// Where it cannot be written; `main` takes a closed pipe for a wish to stop.
+/// If it cannot be written. `main` ends without an error message if the pipe was closed.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes())?;
@@ -23,7 +23,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     output.flush()
 }
 
-/// Writes a line to standard error, for people. Where nobody takes it nothing is lost.
+/// Writes a line to standard error, for people. Errors are ignored.
 pub(crate) fn note(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
@@ -40,23 +40,23 @@ pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<()> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column<'h> {
     heading: &'h str,
-    /// Whether its cells are cut first where a row is wider than the terminal.
+    /// Whether its cells are cut first if a row is wider than the terminal.
     is_cut_first: bool,
 }
 
 impl<'h> Column<'h> {
-    /// A column whose cells are to be seen whole, if that can be.
+    /// A column whose cells are shown whole, if possible.
     pub(crate) const fn whole(heading: &'h str) -> Self {
         Self { heading, is_cut_first: false }
     }
 
-    /// A column whose cells are cut where the terminal is narrow.
+    /// A column whose cells are cut if the terminal is narrow.
     pub(crate) const fn cut(heading: &'h str) -> Self {
         Self { heading, is_cut_first: true }
     }
 }
 
-/// The columns of the terminal that standard output is, if it is one: `COLUMNS` where that is set, else as the system says.
+/// The width of the terminal, if standard output is one: `COLUMNS` if that is set, otherwise what the system reports.
 pub(crate) fn terminal_columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -66,7 +66,8 @@ pub(crate) fn terminal_columns() -> Option<usize> {
     Some(named.or_else(measured).filter(|columns| *columns > 0).unwrap_or(80))
 }
 
-/// Writes a table with these headings, each column as wide as its widest cell; nothing but `none` where it is empty.
+/// Writes a table with these headings, each column as wide as its widest cell; only the line `none` if there are no
+/// rows.
 ///
 /// # Errors
 /// As [`line()`].
@@ -78,7 +79,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::
     line(render(&columns, rows, terminal_columns()).trim_end_matches('\n'))
 }
 
-/// Writes a list that may be long: on a terminal as a table, elsewhere with a tab between cells, for programs.
+/// Writes a list that may be long: on a terminal as a table, otherwise with tabs between cells, for programs.
 ///
 /// # Errors
 /// As [`line()`].
@@ -87,7 +88,7 @@ pub(crate) fn list(headings: &[&str], rows: &[Vec<String>], none: &str) -> io::R
     columns(&whole, rows, none)
 }
 
-/// As [`list`], with a say in what is cut on a narrow terminal.
+/// As [`list`], but the columns say which of them are cut on a narrow terminal.
 ///
 /// # Errors
 /// As [`line()`].
@@ -119,7 +120,7 @@ fn lines_of(columns: &[Column<'_>], rows: &[Vec<String>]) -> Vec<Vec<String>> {
     std::iter::once(headings).chain(rows).collect()
 }
 
-/// Nothing is cut or filled up. No cell has a tab or a line end: [`plain`] takes them away.
+/// Nothing is cut or padded. No cell has a tab or a line end: [`plain`] replaces them.
 fn render_tabs(columns: &[Column<'_>], rows: &[Vec<String>]) -> String {
     lines_of(columns, rows).iter().map(|cells| cells.join("\t") + "\n").collect()
 }
@@ -154,7 +155,7 @@ fn narrow(widths: &mut [usize], columns: &[Column<'_>], terminal_columns: usize)
     }
 }
 
-/// A cell of this width: cut, or with blanks behind it.
+/// A cell of this width: cut, or padded with spaces.
 fn fit(cell: &str, wanted: usize) -> String {
     let own = width(cell);
     if own <= wanted {
@@ -172,12 +173,12 @@ fn fit(cell: &str, wanted: usize) -> String {
     fitted
 }
 
-/// How many columns of a terminal a text takes: letters of some scripts take two, marks upon letters none.
+/// The columns of a terminal that a string takes: letters of some scripts take two, combining marks none.
 fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `1 click`, `1,234 clicks`: a count with its noun, which is given for one.
+/// `1 click`, `1,234 clicks`: a count with its noun, which is given in the singular.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
@@ -196,7 +197,7 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// The text without control characters, which could say anything to a terminal.
+/// The string with its control characters replaced: a terminal would interpret them.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

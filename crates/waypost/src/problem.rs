@@ -1,19 +1,19 @@
-//! A refusal of the API (`application/problem+json`) as a person reads it: what, why, and what to do.
+//! An error response of the API (`application/problem+json`) as people read it: what is wrong, why, and what to do.
 
 use std::fmt;
 
 use http::StatusCode;
 use waypost_api::{ProblemCode, ProblemDocument};
 
-/// Characters shown of an answer that is no problem document.
+/// Characters shown of a response that is not a problem document.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// A problem as the API states it.
+/// A problem as the API sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Problem(ProblemDocument);
 
 impl Problem {
-    /// Reads the body of a refusal; one that is no problem document stands for itself.
+    /// Reads the body of an error response; one that is not a problem document becomes the detail.
     pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
         let read = serde_json::from_slice(body).ok().filter(|document: &ProblemDocument| !document.title.is_empty());
         Self(read.unwrap_or_else(|| ProblemDocument {
@@ -24,12 +24,12 @@ impl Problem {
         }))
     }
 
-    /// Whether there is no such thing as was asked for.
+    /// Whether what was requested does not exist.
     pub(crate) const fn is_not_found(&self) -> bool {
         self.0.status == StatusCode::NOT_FOUND.as_u16()
     }
 
-    /// The stable name of its kind; one of a newer server, too.
+    /// Its code; may be one that only a newer server knows.
     pub(crate) fn code(&self) -> &str {
         self.0.code.as_str()
     }
@@ -75,7 +75,7 @@ impl From<ProblemDocument> for Problem {
     }
 }
 
-/// The beginning of a text that some other server sent, in one line; nothing of a page.
+/// The beginning of a text that another server sent, in one line; nothing if it is a page.
 fn show_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let text = if text.trim_start().starts_with('<') { "" } else { text.trim() };
@@ -86,13 +86,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ProblemDocument { title, detail, errors, .. } = &self.0;
         write!(f, "{title}")?;
-        // What the title says already is not said again.
+        // The detail is left out if it only repeats the title.
         let said = detail.get(..title.len()).filter(|start| start.eq_ignore_ascii_case(title));
         let rest = said.map_or(detail.as_str(), |said| detail[said.len()..].trim_start_matches([':', ';', ' ']));
         if !rest.is_empty() {
             write!(f, ": {rest}")?;
         }
-        // A single field is in the detail already.
+        // The detail already names a single field.
         if errors.len() > 1 {
             for error in errors {
                 write!(f, "\n  {}: {}", error.field, error.detail)?;

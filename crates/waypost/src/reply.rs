@@ -1,6 +1,7 @@
-//! What the instance has answered: read as a type of the API, or shown as it came.
+//! A response of the instance: read as a type of the API, or printed unchanged.
 //!
-//! A server of another version may have fields that are not known here: they are passed over, and kept where JSON is shown.
+//! A server of another version may send fields that are not known here: they are ignored, and kept where JSON is
+//! printed.
 
 use std::fmt;
 
@@ -13,54 +14,54 @@ use serde_path_to_error::Track;
 
 use crate::print;
 
-/// An answer of the API.
+/// A response of the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply(Bytes);
 
 impl Reply {
-    /// Takes the body of an answer; an empty one is `null`.
+    /// Wraps the body of a response; an empty one is `null`.
     ///
     /// # Errors
-    /// Where it is not JSON.
+    /// If it is not JSON.
     pub(crate) fn of(body: Bytes) -> anyhow::Result<Self> {
         let body = if body.is_empty() { Bytes::from_static(b"null") } else { body };
         serde_json::from_slice::<IgnoredAny>(&body).context("the response is not JSON: is this a waypost server?")?;
         Ok(Self(body))
     }
 
-    /// Reads the answer as what it is to be.
+    /// Reads the response as this type.
     ///
     /// # Errors
-    /// Names the field that is missing or is something else than it should be.
+    /// Names the field that is missing or has another type.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         read_json(&self.0)
     }
 
-    /// Prints the answer as it came, in one line.
+    /// Prints the response unchanged, in one line.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         Ok(print::json(&self.read::<Value>()?)?)
     }
 
-    /// Prints each item of a list in the answer as it came, in a line of its own.
+    /// Prints each item of a list in the response unchanged, in a line of its own.
     ///
     /// # Errors
-    /// Where there is no such list, or it cannot be written.
+    /// If there is no such list, or it cannot be written.
     pub(crate) fn print_each(&self, list: &str) -> anyhow::Result<()> {
         let mut answer = self.read::<Map<String, Value>>()?;
-        let Some(Value::Array(items)) = answer.remove(list) else { anyhow::bail!("the answer has no {list}") };
+        let Some(Value::Array(items)) = answer.remove(list) else { anyhow::bail!("the response has no {list}") };
         Ok(items.iter().try_for_each(print::json)?)
     }
 }
 
-/// An object of an answer: what it says, and its JSON as it came.
+/// An object of a response: read as a type, and its JSON unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept<T> {
-    /// What it says.
+    /// Read as a type.
     pub(crate) value: T,
-    /// As it came.
+    /// The JSON as it was received.
     pub(crate) json: Map<String, Value>,
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(json: &[u8]) -> anyhow::Result<T> {
         read_fields(&mut reader).and_then(|value| reader.end().map(|()| value).map_err(|error| error.to_string()));
     read.map_err(|error| {
         anyhow::anyhow!(
-            "the answer is none that waypost {} can read, perhaps because the server has another version: {}",
+            "waypost {} cannot read the response, perhaps because the server has another version: {}",
             env!("CARGO_PKG_VERSION"),
             print::plain(&error)
         )

@@ -1,7 +1,7 @@
-//! `waypost serve`: wires the parts, waits for the order to stop, and stops them in turn.
+//! `waypost serve`: starts all parts, waits for the signal to stop, and stops them in order.
 //!
-//! The edge has threads of its own; everything else runs on the control runtime. Requests that are not redirects cross
-//! over in [`bridge`].
+//! The edge has threads of its own; everything else runs on the control runtime. [`bridge`] passes requests
+//! that are not redirects from one to the other.
 
 mod bridge;
 mod countries;
@@ -43,17 +43,17 @@ use crate::visitor_salts::VisitorSalts;
 
 /// Threads of the control runtime.
 const CONTROL_THREADS: usize = 2;
-/// How often it is seen whether a salt has had its time.
-const SALTS_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
-/// How long blocking work of the control plane may take to end once everything else has stopped.
+/// How often expired salts are looked for.
+const SALTS_CHECKED_EVERY: Duration = Duration::from_secs(600);
+/// How long blocking work of the control plane may continue once everything else has stopped.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Serves until the process is told to stop by SIGTERM or SIGINT.
+/// Serves until the process gets SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Where something cannot be started; nothing is left running then.
+/// If a part cannot be started; nothing is left running then.
 pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
-    heap::give_back_free_memory();
+    heap::return_free_memory();
     let descriptors = descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -66,25 +66,25 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
     served
 }
 
-/// Takes the data folder, and says where the last process that had it did not give it back.
+/// Locks the data folder, and warns if the last process that had it did not release it.
 fn lock(data_dir: &DataDir) -> anyhow::Result<InstanceLock> {
     let lock = data_dir.lock()?;
     if let Some(process_id) = lock.died() {
         tracing::warn!(
             process.id = process_id,
-            "the last process of this data folder did not end by itself: it was killed, or the power failed. Where the \
-             system's log says SIGBUS, a file in the folder was cut short or overwritten while the process ran"
+            "the last process of this data folder did not end by itself: it was killed, or the power failed. If the \
+             system's log says SIGBUS, a file in the folder was truncated or overwritten while the process ran"
         );
     }
     Ok(lock)
 }
 
-/// `descriptors` is how many there may be.
+/// `descriptors` is how many files and connections may be open.
 fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::Result<()> {
-    probe_addresses(&config.listen).map_err(|error| with_way_out(error, config))?;
+    probe_addresses(&config.listen).map_err(|error| with_advice(error, config))?;
     let data_dir = DataDir::create(config.data_dir()?)?;
     let lock = lock(&data_dir)?;
-    // Before anything runs that an early signal would cut in the middle.
+    // Before anything starts that an early signal would interrupt.
     let signals = runtime.block_on(async { Signals::listen() })?;
     let opening = runtime.block_on(Opening::begin(DatabasePlaces::new(config, &data_dir)?, &data_dir.table()))?;
     let local = runtime.block_on(LocalParts::open(config, &data_dir, lock))?;
@@ -117,21 +117,21 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
         }
     };
     let socket = runtime.block_on(async { LocalSocket::open(&data_dir, bridge.router()) })?;
-    announce(&edge, &public_url, config.public_url.is_none(), &data_dir)?;
+    print_start(&edge, &public_url, config.public_url.is_none(), &data_dir)?;
 
     let spool = local.spool.clone();
     vital.watch(move || spool.ended_thread());
     let look = || edge.ended_thread().or_else(|| warmer.ended_thread()).or_else(|| socket.ended_task());
     let end = runtime.block_on(async {
         tokio::select! {
-            name = signals.wait() => End::Told(name),
-            name = vital.ends(look) => End::BrokenDown(name),
+            name = signals.wait() => End::Signal(name),
+            name = vital.ends(look) => End::PartEnded(name),
             Ok(error) = refused => End::Refused(error),
         }
     });
     match end {
-        End::Told(name) => tracing::info!("{name}: stopping"),
-        End::BrokenDown(name) => {
+        End::Signal(name) => tracing::info!("{name}: stopping"),
+        End::PartEnded(name) => {
             tracing::error!("{name} has ended unexpectedly: stopping, so that the process is restarted");
             vital::end_for_certain(config.drain_timeout);
         }
@@ -140,8 +140,8 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
     drop(vital);
     Running { edge, warmer, control, waiting, socket, local }.stop(runtime, config.drain_timeout);
     match end {
-        End::Told(_) => tracing::info!("stopped"),
-        End::BrokenDown(_) => return Err(BrokenDown.into()),
+        End::Signal(_) => tracing::info!("stopped"),
+        End::PartEnded(_) => return Err(PartEnded.into()),
         End::Refused(error) => return Err(error),
     }
     Ok(())
@@ -150,19 +150,19 @@ fn run(runtime: &Runtime, config: &Config, descriptors: Option<u64>) -> anyhow::
 /// Why the server ends.
 enum End {
     /// By this signal.
-    Told(&'static str),
-    /// This has ended that must not.
-    BrokenDown(&'static str),
+    Signal(&'static str),
+    /// This part ended unexpectedly.
+    PartEnded(&'static str),
     /// The database refuses us.
     Refused(anyhow::Error),
 }
 
-/// A part has ended that must not.
+/// A part ended unexpectedly.
 #[derive(Debug, thiserror::Error)]
 #[error("a part of the server ended unexpectedly")]
-struct BrokenDown;
+struct PartEnded;
 
-/// Finds a port that is taken before anything is opened or made. The edge's own binding is what counts.
+/// Finds a port that is in use before anything is opened or created. The edge binds the ports again later.
 fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {
     for &address in addresses.iter().filter(|address| address.port() != 0) {
         TcpListener::bind(address).map_err(|source| match source.kind() {
@@ -175,19 +175,19 @@ fn probe_addresses(addresses: &[SocketAddr]) -> Result<(), EdgeError> {
 
 /// An address that cannot be listened on, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{source}: {way_out}")]
+#[error("{source}: {advice}")]
 struct PortTaken {
     source: EdgeError,
-    way_out: String,
+    advice: String,
 }
 
-fn with_way_out(error: EdgeError, config: &Config) -> anyhow::Error {
+fn with_advice(error: EdgeError, config: &Config) -> anyhow::Error {
     let EdgeError::AddressInUse { address } = error else { return error.into() };
     let data_dir = config.data_dir().ok();
-    let way_out = match data_dir.and_then(|path| Some((path, DataDir::process_in(path)?))) {
+    let advice = match data_dir.and_then(|path| Some((path, DataDir::process_in(path)?))) {
         Some((path, process_id)) => format!(
-            "a Waypost (process {process_id}) runs on the data folder {} already, and commands such as `waypost link create` work \
-             beside it. To start anew, stop that one first",
+            "Waypost (process {process_id}) already runs on the data folder {}, and commands such as `waypost link create` work \
+             while it runs. To start it again, stop that process first",
             path.display()
         ),
         None => {
@@ -195,7 +195,7 @@ fn with_way_out(error: EdgeError, config: &Config) -> anyhow::Error {
             format!("stop the program that listens there, or choose another address, such as --listen {another}")
         }
     };
-    PortTaken { source: error, way_out }.into()
+    PortTaken { source: error, advice }.into()
 }
 
 fn edge_config(config: &Config, local: &LocalParts) -> EdgeConfig {
@@ -220,15 +220,15 @@ fn recording(config: &Config, local: &LocalParts) -> ClickRecording {
     }
 }
 
-/// Sees to it that a salt goes within an hour after its time, also where nobody clicks.
+/// Destroys expired salts within an hour, even if there are no clicks.
 async fn destroy_old_salts(salts: Arc<VisitorSalts>) {
     loop {
         salts.destroy_old(day_of(clock::now().as_micros()));
-        tokio::time::sleep(SALTS_LOOKED_AT_EVERY).await;
+        tokio::time::sleep(SALTS_CHECKED_EVERY).await;
     }
 }
 
-/// What short URLs begin with where nobody has said: the first listen address as this machine reaches it.
+/// The public URL if none is set: the first listen address as this machine reaches it.
 pub(crate) fn default_public_url(addresses: &[SocketAddr]) -> anyhow::Result<PublicUrl> {
     let address = addresses.first().context("no address to listen on is configured")?;
     let ip = address.ip();
@@ -239,7 +239,7 @@ pub(crate) fn default_public_url(addresses: &[SocketAddr]) -> anyhow::Result<Pub
     Ok(PublicUrl::parse(&text)?)
 }
 
-fn announce(edge: &Edge, public_url: &PublicUrl, is_guessed: bool, data_dir: &DataDir) -> anyhow::Result<()> {
+fn print_start(edge: &Edge, public_url: &PublicUrl, is_guessed: bool, data_dir: &DataDir) -> anyhow::Result<()> {
     for address in edge.local_addrs() {
         print::line(&format!("Listening on      http://{address}"))?;
     }
@@ -258,7 +258,7 @@ fn announce(edge: &Edge, public_url: &PublicUrl, is_guessed: bool, data_dir: &Da
     Ok(())
 }
 
-/// What leads a command to this data folder, if it would not find it by itself.
+/// The flag with which a command finds this data folder; empty if it is the default one.
 fn folder_flag(path: &Path) -> String {
     let default = default_data_dir().and_then(|default| default.canonicalize().ok());
     if default.as_deref() == Some(path) {
@@ -269,7 +269,7 @@ fn folder_flag(path: &Path) -> String {
     if is_plain { format!(" --data-dir {text}") } else { format!(" --data-dir '{}'", text.replace('\'', r#"'"'"'"#)) }
 }
 
-/// The orders to stop.
+/// The signals to stop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

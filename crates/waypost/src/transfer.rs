@@ -1,4 +1,4 @@
-//! Links in bulk: files into links, and links into files. Everything goes through the API, in bounded memory.
+//! Import and export of links. Everything goes through the API, in bounded memory.
 
 mod csv;
 mod csv_records;

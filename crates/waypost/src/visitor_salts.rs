@@ -1,7 +1,8 @@
-//! The salts of visitor keys: one for each day, drawn when its first click comes and destroyed a day after it ended.
+//! The salts of visitor keys: one for each day, created at random for its first click, and destroyed a day after the
+//! day ended.
 //!
-//! They live in memory and in one small file, so that a restart does not count today's visitors twice. A salt that was
-//! destroyed never comes back: a clock that returns to its day gets another.
+//! They are in memory and in one small file, so that a restart does not count today's visitors twice. A destroyed salt
+//! is never used again: if the clock goes back to its day, the day gets another salt.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,10 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use waypost_core::visitor::Salt;
 
-/// Days and their salts, the newest drawn first.
+/// Days and their salts, the newest salt first.
 type Salts = Vec<(i64, Salt)>;
 
-/// How many days' salts there are at the most: today's, and yesterday's for clicks that come late.
+/// The most salts at a time: today's, and yesterday's for late clicks.
 const DAYS_MAX: usize = 2;
 
 /// The salts in use.
@@ -23,18 +24,18 @@ const DAYS_MAX: usize = 2;
 pub(crate) struct VisitorSalts {
     path: PathBuf,
     salts: ArcSwap<Salts>,
-    /// Held while a salt is drawn or destroyed.
+    /// Held while a salt is created or destroyed.
     changing: Mutex<()>,
 }
 
 impl VisitorSalts {
-    /// Reads the file. One that cannot be read is as good as none: new salts are drawn.
+    /// Reads the file. If that fails, new salts are created.
     pub(crate) fn open(path: PathBuf) -> Self {
         let salts = match fs::read_to_string(&path) {
             Ok(text) => text.lines().filter_map(read_line).take(DAYS_MAX).collect(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(%error, "cannot read {}; visitors of today count once more", path.display());
+                    tracing::warn!(%error, "cannot read {}; visitors of today are counted again", path.display());
                 }
                 Salts::new()
             }
@@ -42,13 +43,13 @@ impl VisitorSalts {
         Self { path, salts: ArcSwap::from_pointee(salts), changing: Mutex::new(()) }
     }
 
-    /// The salt of a day. Draws and keeps one where there is none; `None` where the system gives no randomness.
+    /// The salt of a day, created if there is none yet. `None` if the system gives no random bytes.
     pub(crate) fn of_day(&self, day: i64) -> Option<Salt> {
-        find(&self.salts.load(), day).or_else(|| self.draw(day))
+        find(&self.salts.load(), day).or_else(|| self.create(day))
     }
 
     #[cold]
-    fn draw(&self, day: i64) -> Option<Salt> {
+    fn create(&self, day: i64) -> Option<Salt> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(salt) = find(&self.salts.load(), day) {
             return Some(salt);
@@ -76,7 +77,7 @@ impl VisitorSalts {
 
     fn replace(&self, salts: Salts) {
         if let Err(error) = write(&self.path, &salts) {
-            tracing::warn!(%error, "cannot write {}; after a restart visitors of the day count once more", self.path.display());
+            tracing::warn!(%error, "cannot write {}; after a restart visitors of the day are counted again", self.path.display());
         }
         self.salts.store(salts.into());
     }
@@ -86,8 +87,8 @@ fn find(salts: &Salts, day: i64) -> Option<Salt> {
     salts.iter().find(|(of, _)| *of == day).map(|(_, salt)| *salt)
 }
 
-/// Writes the file beside the old one and puts it in its place. Not flushed: this may run on a thread that redirects, and a
-/// file lost in a power cut only has visitors counted anew.
+/// Writes a new file and replaces the old one with it. Not synced to disk: this may run on a thread that redirects, and
+/// if a power failure loses the file, visitors are only counted again.
 fn write(path: &Path, salts: &Salts) -> io::Result<()> {
     let mut text = String::new();
     for (day, salt) in salts {

@@ -1,7 +1,8 @@
 //! `bench beside`: what a redirect costs while a thousand links are written each second.
 //!
-//! Clicks are those of the load itself: as many as there are redirects, counted by the control plane meanwhile. That, the writer and
-//! the load share the other core, so what the edge spends is measured, and not how much it could do if they did not.
+//! Clicks are those of the load itself: as many as there are redirects, counted by the control plane meanwhile. That,
+//! the writer and the load share the other core, so what the edge spends is measured, and not how much it could do if
+//! they did not.
 
 use serde_json::json;
 
@@ -9,13 +10,13 @@ use super::figures::{Budget, Figure};
 use super::load::PLAIN;
 use super::ratio::Rounds;
 use super::stage::{Stage, write_report};
-use super::writer::{LINKS_PER_S, Writer, make_key};
+use super::writer::{LINKS_PER_S, Writer, create_key};
 
 pub(crate) fn bench(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let load = stage.sized(PLAIN);
     let folder = stage.scratch(load.links)?;
     let product = stage.product_on("beside", folder.path())?;
-    let key = make_key(stage, folder.path())?;
+    let key = create_key(stage, folder.path())?;
     stage.warm_up(&product, load)?;
     let (mut to_quiet, mut to_nginx) = (Rounds::default(), Rounds::default());
     let (mut edge_us, mut written_per_s, mut clicks_per_s) = (Rounds::default(), Rounds::default(), Rounds::default());

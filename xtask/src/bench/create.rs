@@ -1,4 +1,4 @@
-//! `bench create`: how fast links are made, each answer including that the link is durable and at the edge.
+//! `bench create`: how fast links are created, each answer including that the link is durable and at the edge.
 //!
 //! An example of `waypost-http` does it in a process of its own, on all cores, beside an fsync of the same disk.
 

@@ -41,7 +41,7 @@ impl Figure {
         format!("{}{spread} {}", amount(self.value), self.unit).trim_end().to_owned()
     }
 
-    /// Whether the budget is kept; `None` where there is none.
+    /// Whether the budget is kept; `None` if there is none.
     fn is_met(&self) -> Option<bool> {
         match self.budget {
             Budget::None => None,

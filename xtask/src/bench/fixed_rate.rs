@@ -1,8 +1,8 @@
-//! `bench latency`: how long redirects take at fixed rates, up to half of what nginx can do at most: of nginx, which does nothing
-//! else, of the product, and of the product while links are written. Clicks are counted meanwhile.
+//! `bench latency`: how long redirects take at fixed rates, up to half of what nginx can do at most: of nginx, which
+//! does nothing else, of the product, and of the product while links are written. Clicks are counted meanwhile.
 //!
-//! All are asked at the same rates, in turns. The generator shares its core with the writer and the control plane, as clients
-//! would not; so it goes first there, where the system allows that.
+//! All are asked at the same rates, in turns. The generator shares its core with the writer and the control plane, as
+//! clients would not; so it goes first there, if the system allows that.
 
 use std::path::PathBuf;
 
@@ -15,12 +15,12 @@ use super::open_loop::Ask;
 use super::peers::Peer;
 use super::ratio::Rounds;
 use super::stage::{Stage, write_report};
-use super::writer::{Writer, make_key};
+use super::writer::{Writer, create_key};
 use crate::run::{cargo, program, read, run, succeeds, target_folder};
 
 /// What latencies may be beside nginx's.
 const P99_RATIO_MAX: f64 = 1.5;
-/// How much is asked for, as shares of what nginx can do at most. The budget is for the last one.
+/// How much is requested, as shares of what nginx can do at most. The budget is for the last one.
 const RATES: [f64; 3] = [0.1, 0.25, 0.5];
 /// The one rate of a quick run, which programs as tests have them can keep up with.
 const QUICK_PER_S: f64 = 500.0;
@@ -48,7 +48,7 @@ pub(crate) fn bench(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let load = stage.sized(PLAIN);
     let folder = stage.scratch(load.links)?;
     let product = stage.product_on("waypost", folder.path())?;
-    let key = make_key(stage, folder.path())?;
+    let key = create_key(stage, folder.path())?;
     let most = |peer: &Peer| stage.load(peer, load, 0).map(|loaded| loaded.requests_per_s);
     let (nginx_most, product_most) = (most(nginx)?, most(&product)?);
     println!("at most nginx {nginx_most:.0}/s, the product {product_most:.0}/s");

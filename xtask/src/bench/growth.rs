@@ -1,6 +1,6 @@
 //! `bench growth`: what a redirect costs among ten million links beside what it costs among a thousand.
 //!
-//! Two products stand on the same core and take turns, so that both see the same machine.
+//! Two servers run on the same core in turns, so that both see the same machine.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! `bench idle`: ten thousand connections that have followed one link each and then stay open, beside the load: what memory
-//! one takes in the process, and what they add to the cost of a redirect.
+//! `bench idle`: ten thousand connections that have followed one link each and then stay open, beside the load: what
+//! memory one takes in the process, and what they add to the cost of a redirect.
 //!
 //! What the kernel keeps of a connection is not counted: it is the same for every server.
 

@@ -1,8 +1,9 @@
-//! `bench instructions`: how many instructions a redirect takes, which repeats where time does not, held against what was noted.
+//! `bench instructions`: how many instructions a redirect takes, compared with the noted counts. Counts of instructions
+//! can be repeated exactly, unlike times.
 //!
-//! The edge alone runs in cachegrind, the client outside it. Two runs that differ only in how many requests they had give
-//! what one of them costs; what starting and stopping cost falls away. The noted counts are of one compiler and kind of machine: elsewhere
-//! they are printed and not judged.
+//! The edge alone runs in cachegrind, the client outside it. Two runs that differ only in how many requests they had
+//! give what one of them costs; what starting and stopping cost falls away. The noted counts are of one compiler and
+//! kind of machine: elsewhere they are printed and not judged.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -33,7 +34,7 @@ const RUN_SECONDS_MAX: &str = "120";
 /// Links in the table.
 const LINKS: u32 = 1_000;
 
-/// A request whose cost is counted. Its target ends in a number that is drawn anew each time.
+/// A request whose cost is counted. Its target ends in a number that is drawn again each time.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     name: &'static str,

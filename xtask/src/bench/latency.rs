@@ -30,8 +30,8 @@ pub(crate) fn probe(binary: &Path, probes: usize) -> anyhow::Result<(Vec<Duratio
     let mut instance = Instance::start(options, Arc::default())?;
     let world = |seed, links| ClickWorld::new(ClickWorldOptions { seed, links, ..ClickWorldOptions::default() });
     let (load, probed) = (world(1, LINKS), world(2, 1));
-    let load_ids = instance.make_links(load.links())?;
-    let probed_ids = instance.make_links(probed.links())?;
+    let load_ids = instance.create_links(load.links())?;
+    let probed_ids = instance.create_links(probed.links())?;
     let (probed_id, slug) = (&probed_ids[0], probed.links()[0].slug.clone());
     let route = Route {
         address: instance.address(),

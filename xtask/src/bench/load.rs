@@ -1,7 +1,7 @@
-//! Load on one server from one core: wrk with 64 connections that ask as fast as they are answered.
+//! Load on one server from one core: wrk with 64 connections, each of which sends the next request after each answer.
 //!
-//! Only what the server spends per request is taken from such a run. Its latencies would leave out the time that requests
-//! wait to be sent; `open_loop.rs` measures those.
+//! Only what the server spends per request is taken from such a run. Its latencies would leave out the time that
+//! requests wait to be sent; `open_loop.rs` measures those.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/w
 Accept-Language: en-US,en;q=0.9,de;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
 Referer: https://news.example/articles/42\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
 Sec-Fetch-Site: cross-site\r\nSec-Fetch-User: ?1\r\nUpgrade-Insecure-Requests: 1\r\n";
-/// The most of a load with misses that may be answered with errors: about a tenth is asked for in vain.
+/// The most of a load with misses that may be answered with errors: about a tenth is requested in vain.
 const MISSES_MAX: f64 = 0.12;
 
-/// What is asked for, and how.
+/// What is requested, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) links: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Generator {
 impl Generator {
     /// Finds wrk, or installs it. `None`, with a line that says so, where it cannot be had.
     pub(crate) fn find(core: usize, folder: &Path) -> anyhow::Result<Option<Self>> {
-        // It prints its usage and fails where it is asked for its version.
+        // It prints its usage and fails where it is requested its version.
         if !succeeds(&mut program("sh", ["-c", "command -v wrk"])) {
             if !apt::is_available() {
                 println!("SKIPPED: no wrk to make load with; install it (Debian: apt install wrk)");
@@ -175,7 +175,7 @@ fn read_totals(printed: &str) -> Option<(u64, f64)> {
     Some((requests.parse().ok()?, seconds))
 }
 
-/// `  Non-2xx or 3xx responses: 12`; the line is missing where there were none.
+/// `  Non-2xx or 3xx responses: 12`; the line is missing if there were none.
 fn read_errors(printed: &str) -> u64 {
     let line = printed.lines().find_map(|line| line.trim().strip_prefix("Non-2xx or 3xx responses:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or_default()

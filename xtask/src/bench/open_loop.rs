@@ -1,8 +1,9 @@
-//! The load generator for latencies: requests are due at fixed times, and their time counts from then, not from when the
-//! generator came to send them. A server that stands still for a while is charged for all that would have been asked meanwhile.
+//! The load generator for latencies: requests are due at fixed times, and their time counts from then, not from when
+//! the generator came to send them. A server that stands still for a while is charged for all that would have been
+//! asked meanwhile.
 //!
-//! It runs as a process of its own (`xtask bench open-loop`), on its core and before everything else there, and prints one line
-//! of JSON. How late it was itself is in there, too: that share of a latency is not the server's.
+//! It runs as a process of its own (`xtask bench open-loop`), on its core and before everything else there, and prints
+//! one line of JSON. How late it was itself is in there, too: that share of a latency is not the server's.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! How much is measured, and of what: the options that every group shares.
+//! Options that all groups share: the amount and the subject of the measurements.
 
 use anyhow::{Context as _, bail, ensure};
 

@@ -1,5 +1,5 @@
-//! The servers that are measured side by side, each on the same core: the product, nginx with one hard-coded redirect, and
-//! an empty hyper server as the floor.
+//! The servers that are measured side by side, each on the same core: the product, nginx with one hard-coded redirect,
+//! and an empty hyper server as the floor.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -185,7 +185,8 @@ pub(crate) fn floor(binary: &Path, core: usize) -> anyhow::Result<Peer> {
     Ok(peer)
 }
 
-/// Waits until the product has read its table ahead: until the thread that does so has had no time on a core for a while.
+/// Waits until the product has read its table ahead: until the thread that does so has had no time on a core for a
+/// while.
 pub(crate) fn wait_read_ahead(peer: &Peer) -> anyhow::Result<()> {
     let (mut last, mut looks) = (None, 0);
     let is_done = || {
@@ -210,8 +211,8 @@ fn pinned(core: usize, binary: &Path) -> Command {
     command
 }
 
-/// Makes a data folder with so many links, unless an earlier run left it: ten million take a while. What that run counted of
-/// clicks goes, so that every run begins alike.
+/// Makes a data folder with so many links, unless an earlier run left it: ten million take a while. What that run
+/// counted of clicks goes, so that every run begins alike.
 pub(crate) fn filled_folder(programs: &Path, under: &Path, links: u64, kind: &str) -> anyhow::Result<PathBuf> {
     let folder = under.join(format!("links-{kind}-{links}"));
     let marker = folder.join("filled");

@@ -113,7 +113,7 @@ pub(crate) fn bench(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
 
 const HEADING: &str = "scenario                              edge   all  nginx hyper  edge/nginx          all/nginx           edge/hyper          requests/s";
 
-/// The scenarios that were asked for, in their size. Made small some are the same; the last of those is measured.
+/// The scenarios that were requested, in their size. Made small some are the same; the last of those is measured.
 fn chosen(stage: &Stage) -> Vec<Scenario> {
     let mut chosen: Vec<Scenario> = Vec::new();
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&stage.options.only)) {

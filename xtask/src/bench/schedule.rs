@@ -1,4 +1,5 @@
-//! When requests are due: at even distances, whether or not earlier ones have been answered, in turn on all connections.
+//! When requests are due: at even distances, whether or not earlier ones have been answered, in turn on all
+//! connections.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ impl Schedule {
         (request % self.connections) as usize
     }
 
-    /// The request that follows on the same connection, where there is one.
+    /// The request that follows on the same connection, if there is one.
     pub(crate) fn next_on_connection(&self, request: u64) -> Option<u64> {
         Some(request + self.connections).filter(|next| *next < self.requests)
     }

@@ -1,5 +1,5 @@
-//! What groups that compare servers have in common: two pinned cores, the load generator, the peers, and products on filled
-//! tables.
+//! The setup of groups that compare servers: two pinned cores, the load generator, the peers, and products on
+//! filled tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Builds what is needed and starts the peers. `None`, with a line that says why, where servers and load cannot be parted.
+    /// Builds what is needed and starts the peers. `None`, with a line that says why, where servers and load cannot be
+    /// parted.
     pub(crate) fn prepare(options: Options) -> anyhow::Result<Option<Self>> {
         if options.quick {
             // As the tests build it, after which nothing is left to do.
@@ -85,7 +86,7 @@ impl Stage {
         Ok(folder)
     }
 
-    /// Loads one server for the time of a round. The seed is the round's number: all servers are asked for the same.
+    /// Loads one server for the time of a round. The seed is the round's number: all servers are requested the same.
     pub(crate) fn load(&self, peer: &Peer, load: Load, seed: u64) -> anyhow::Result<Loaded> {
         self.generator.run(peer, load, self.options.seconds(), seed)
     }

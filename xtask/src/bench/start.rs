@@ -1,7 +1,8 @@
-//! `bench start`: how long the product takes from its start to the first redirect with ten million links, and what memory it
-//! has of its own once it has been loaded.
+//! `bench start`: how long the product takes from its start to the first redirect with ten million links, and what
+//! memory it has of its own once it has been loaded.
 //!
-//! The link table is mapped from files, which are shared with the page cache and not counted. They have been read before.
+//! The link table is mapped from files, which are shared with the page cache and not counted. They have been read
+//! before.
 
 use std::time::Instant;
 

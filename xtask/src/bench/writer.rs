@@ -24,7 +24,7 @@ const LINKS_PER_CALL: u32 = 10;
 const INTERVAL: Duration = Duration::from_millis(1_000 * LINKS_PER_CALL as u64 / LINKS_PER_S as u64);
 
 /// Makes an API key on the data folder of a running product.
-pub(crate) fn make_key(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
+pub(crate) fn create_key(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     let binary = stage.programs.join("waypost");
     let mut command = program(binary.to_str().context("the program's path")?, ["key", "create", "--name", "bench"]);
     // Read and not shown: what it says to a person is of no use here.
@@ -33,7 +33,7 @@ pub(crate) fn make_key(stage: &Stage, folder: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// A thread that writes until it is told to end.
+/// A thread that writes until it is ordered to end.
 #[derive(Debug)]
 pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
@@ -65,7 +65,7 @@ impl Writer {
         Ok(Self { stop, thread, began: Instant::now() })
     }
 
-    /// Ends it and tells how many links a second were written.
+    /// Ends it and returns how many links a second were written.
     pub(crate) fn finish(self) -> anyhow::Result<f64> {
         self.stop.store(true, Ordering::Relaxed);
         let took_s = self.began.elapsed().as_secs_f64();

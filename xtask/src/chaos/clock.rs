@@ -28,7 +28,7 @@ pub(crate) struct FakeClock {
 }
 
 impl FakeClock {
-    /// Finds the library, installs it where that is possible, or says why there is none.
+    /// Finds the library, installs it if that is possible, or says why there is none.
     pub(crate) fn find() -> Result<Self, String> {
         let mut library = installed();
         if library.is_none() && apt::is_available() {
@@ -54,7 +54,7 @@ impl FakeClock {
         pairs.to_vec()
     }
 
-    /// Moves it. Whoever looks sees the old time or the new, and nothing between.
+    /// Moves it. Readers see the old time or the new one, and nothing between.
     pub(crate) fn show(&self, place: ClockMove) -> anyhow::Result<()> {
         let seconds = match place {
             ClockMove::Offset(seconds) => seconds,

@@ -1,4 +1,4 @@
-//! Asks the instance what it has counted, in every way there is: readiness, audit, reports, raw clicks.
+//! Reads from the instance what it has counted, in every possible way: readiness, audit, reports, raw clicks.
 
 use std::collections::HashSet;
 use std::thread;
@@ -16,7 +16,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(40);
 /// How long the audit must say the same.
 const STANDS_STILL: Duration = Duration::from_secs(1);
 const AUDIT: &str = "/api/v1/clicks/audit";
-/// Clicks asked for at once.
+/// Clicks requested at once.
 const PAGE_CLICKS: u64 = 10_000;
 
 /// Waits until nothing waits to be counted and the audit stands still; gives how long that took.

@@ -1,4 +1,4 @@
-//! Files of a data folder that are not what was written to them.
+//! Damages files of a data folder.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;

@@ -37,13 +37,13 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts it for the first time and makes an API key.
+    /// Starts it for the first time and creates an API key.
     pub(crate) fn start(mut options: ServerOptions, phase: Arc<Phase>) -> anyhow::Result<Self> {
         // Every start has the same folder and port.
         let port = ReservedPort::new()?;
         options.listen = port.address().to_string();
         let server = Server::start(&options)?;
-        let key = make_key(&options, server.data_dir())?;
+        let key = create_key(&options, server.data_dir())?;
         Ok(Self { options, server, _port: port, phase, key, kills: 0, starts: 1, slowest_start: Duration::ZERO })
     }
 
@@ -94,7 +94,7 @@ impl Instance {
     }
 
     /// Makes these links, each with two rules, and gives their ids.
-    pub(crate) fn make_links(&self, links: &[MadeLink]) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn create_links(&self, links: &[MadeLink]) -> anyhow::Result<Vec<String>> {
         let links: Vec<Value> = links.iter().enumerate().map(|(place, link)| link_json(place, &link.slug)).collect();
         let body = serde_json::to_vec(&json!({ "links": links }))?;
         let answer = self.api("POST /api/v1/links/bulk", &body)?;
@@ -156,7 +156,7 @@ impl Instance {
     }
 }
 
-fn make_key(options: &ServerOptions, data_dir: &Path) -> anyhow::Result<String> {
+fn create_key(options: &ServerOptions, data_dir: &Path) -> anyhow::Result<String> {
     Ok(run_command(options, data_dir, &["key", "create", "--name", "chaos"])?.trim().to_owned())
 }
 

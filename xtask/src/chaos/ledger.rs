@@ -1,7 +1,7 @@
-//! What the client knows, what the server says, and whether both can be true.
+//! Compares what the client knows with what the server reports.
 //!
-//! The client counts a request as sent before its first byte leaves, and as answered once its status line has come. So a
-//! click was certainly made for each answer, and certainly none without a request:
+//! The client counts a request as sent before its first byte leaves, and as answered once its status line has come. So
+//! a click was certainly recorded for each answer, and certainly none without a request:
 //!
 //! answered <= stored + declared lost <= sent
 //!

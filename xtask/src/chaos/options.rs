@@ -1,4 +1,4 @@
-//! What the chaos run is told on the command line.
+//! The command line options of the chaos run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

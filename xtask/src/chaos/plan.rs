@@ -1,4 +1,4 @@
-//! What happens when: the faults of a run in their order, all from the seed.
+//! The plan of a run: its faults in their order, all derived from the seed.
 
 use std::time::Duration;
 
@@ -130,7 +130,8 @@ fn full_disk(random: &mut Random) -> Vec<Step> {
     steps
 }
 
-/// One call fails, or some, or all for a while: of a database, the table or the spool. What failed before fails no longer.
+/// One call fails, or some, or all for a while: of a database, the table or the spool. What failed before fails no
+/// longer.
 fn failing_writes(random: &mut Random) -> Vec<Step> {
     let failing = |random: &mut Random| {
         let fault = faults::Fault {

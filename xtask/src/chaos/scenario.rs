@@ -62,7 +62,7 @@ pub(crate) struct Record {
 /// What a scenario needs beside the program. Dropped after the instance.
 #[derive(Debug)]
 struct Around {
-    /// The folder of the instance, where that is not on the small disk.
+    /// The folder of the instance, if that is not on the small disk.
     folder: TempDir,
     /// Dropped before its cluster.
     database: Option<TestDatabase>,
@@ -98,7 +98,7 @@ pub(crate) fn run(scenario: Scenario, options: &Options, binary: &Path) -> anyho
         visitors: 5_000,
         ..ClickWorldOptions::default()
     });
-    let link_ids = instance.make_links(world.links())?;
+    let link_ids = instance.create_links(world.links())?;
     let route = Route {
         address: instance.address(),
         world: Arc::new(world),
@@ -282,7 +282,8 @@ impl Around {
     }
 
     /// Starts the instance again. A database that is down is started first, since a start asks it for keys; a full disk
-    /// is freed, and writes succeed again, only when the start was refused. Tells whether the start had to wait for any of them.
+    /// is freed, and writes succeed again, only when the start was refused. Tells whether the start had to wait for any
+    /// of them.
     fn start_again(&mut self, instance: &mut Instance) -> anyhow::Result<bool> {
         if self.is_database_down {
             self.meet(Fault::StartDatabase)?;

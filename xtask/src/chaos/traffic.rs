@@ -50,7 +50,7 @@ impl Phase {
     }
 }
 
-/// Connections at work. They end when told, or when this is dropped.
+/// Connections at work. They end when ordered, or when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md names every crate, and no crate that is gone.
+//! Checks that ARCHITECTURE.md names every crate, and no crate that no longer exists.
 
 use super::Finding;
 use super::metadata::Metadata;

@@ -1,8 +1,8 @@
-//! Files of one crate that import each other in a circle: none of them can be read, tested or moved alone.
+//! Finds files of one crate that import each other in a circle: none of them can be read, tested or moved alone.
 //!
-//! A file imports another one where its code, without its tests, has a path to it: `crate::`, `super::`, or the name of a
-//! module that it declares. The root of a crate only hands out names and is left out, and a part of a module may use what its
-//! module has. Two files may know each other; more may not.
+//! A file imports another one where its code, without its tests, has a path to it: `crate::`, `super::`, or the name of
+//! a module that it declares. The root of a crate only hands out names and is left out, and a part of a module may use
+//! what its module has. Two files may know each other; more may not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,8 @@ use super::tree::Tree;
 /// The most files of a circle.
 const FILES_MAX: usize = 2;
 
-/// Circles that are there: the crate and the number of files. A number only goes down, and a line goes when it is reached.
+/// Circles that are there: the crate and the number of files. A number only goes down, and a line goes when it is
+/// reached.
 const KNOWN: &[(&str, usize)] = &[];
 
 /// The path of a module in its crate.

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: the house's table. A new edge is a decision, made here and in ARCHITECTURE.md.
+//! The table of allowed dependencies between crates. A new edge is a decision: change it here and in ARCHITECTURE.md.
 
 use super::Finding;
 use super::metadata::{Kind, Metadata, Package};

@@ -1,4 +1,4 @@
-//! Versions of dependencies under which a known fault lies, and crates that nobody maintains any more.
+//! Minimum versions of dependencies whose earlier versions have known bugs, and crates that are no longer maintained.
 
 use anyhow::Context as _;
 

@@ -1,4 +1,5 @@
-//! Licences of dependencies: only ones that let the product be shipped under MIT or Apache-2.0 without further duties.
+//! Checks the licences of dependencies: only those that allow the product to be shipped under MIT or Apache-2.0 without
+//! further duties.
 
 use spdx::{Expression, LicenseReq, ParseMode};
 

@@ -1,4 +1,4 @@
-//! What cargo says about the packages of the build.
+//! Reads cargo's metadata about the packages of the build.
 
 use anyhow::Context as _;
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! What the code of a pure crate may not name: clocks, files, environment, output. Crates it may not depend on are the
-//! business of `edges`.
+//! Checks what the code of a pure crate must not use: clocks, files, environment, output. `edges` checks the crates
+//! that it must not depend on.
 
 use super::Finding;
 use super::rust_text::{before_tests, code_only};

@@ -1,4 +1,4 @@
-//! Rust source with everything blanked that is not code, so that a search finds code only.
+//! Replaces everything in Rust source that is not code by spaces, so that a search finds only code.
 
 use std::str::FromStr as _;
 

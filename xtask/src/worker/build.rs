@@ -1,4 +1,4 @@
-//! Building the Worker: the module for wasm32, the bundles of JavaScript, and their sizes against the budget.
+//! Builds the Worker: the module for wasm32, the bundles of JavaScript, and their sizes against the budget.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ pub(super) struct Built {
     pub(super) folder: PathBuf,
 }
 
-/// Builds everything and prints the sizes; `None` where no compiler for wasm32 can be had.
+/// Builds everything and prints the sizes; `None` if no compiler for wasm32 can be had.
 pub(super) fn build(npm: &Npm) -> anyhow::Result<Option<Built>> {
     let Some(compiler) = wasm::compiler()? else { return Ok(None) };
     let mut command = compiler.command("rustc")?;
     command.args(["--package", "waypost-worker", "--lib", "--crate-type", "cdylib", "--profile", "worker"]);
-    // Every runtime that Workers have run on for years has vectors of 128 bits. Inlining less makes it 9 KB smaller, compressed;
-    // what it costs in time is less than rounds of the benchmark differ.
+    // Every runtime that Workers have run on for years has vectors of 128 bits. Inlining less makes it 9 KB smaller,
+    // compressed; what it costs in time is less than rounds of the benchmark differ.
     command
         .args(["--config", "build.rustflags=[\"-Ctarget-feature=+simd128\", \"-Cllvm-args=-inline-threshold=100\"]"]);
     run(&mut command)?;
@@ -52,8 +52,8 @@ pub(super) fn build(npm: &Npm) -> anyhow::Result<Option<Built>> {
     Ok(Some(Built { folder }))
 }
 
-/// Lets Binaryen's optimiser over the module where it is installed. The compiler leaves it little: a tenth of the bytes,
-/// nothing of them compressed.
+/// Lets Binaryen's optimiser over the module where it is installed. The compiler leaves it little: a tenth of the
+/// bytes, nothing of them compressed.
 fn optimise(from: &Path, to: &Path) -> anyhow::Result<()> {
     if succeeds(&mut program("wasm-opt", ["--version"])) {
         let features = ["--enable-simd", "--enable-bulk-memory", "--enable-sign-ext", "--enable-mutable-globals"];

@@ -1,4 +1,4 @@
-//! `worker deploy-config`: writes the `wrangler.toml` that deploys what `worker build` made.
+//! `worker deploy-config`: writes the `wrangler.toml` that deploys the output of `worker build`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,7 +28,7 @@ struct Options {
 const USAGE: &str = "deploy-config --kv-id ID [--name NAME] [--domain HOST] [--control-url URL] [--queue NAME] \
      [--rate-per-minute COUNT] [--out FILE]";
 
-/// Writes the file, beside the build unless told where.
+/// Writes the file, beside the build unless a path is given.
 pub(super) fn write(arguments: &[String]) -> anyhow::Result<()> {
     let options = Options::read(arguments)?;
     let folder = target_folder()?.join("worker");

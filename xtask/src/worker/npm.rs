@@ -20,7 +20,7 @@ pub(super) struct Npm {
     pub(super) folder: PathBuf,
 }
 
-/// Installs what the lock file names. `None` where Node, npm or the registry cannot be had.
+/// Installs what the lock file names. `None` if Node, npm or the registry cannot be had.
 pub(super) fn install() -> anyhow::Result<Option<Npm>> {
     let npm = Npm { folder: target_folder()?.join("worker-npm") };
     let sources = root()?.join(SOURCES);
@@ -37,7 +37,7 @@ pub(super) fn install() -> anyhow::Result<Option<Npm>> {
     for name in LISTS {
         fs::copy(sources.join(name), npm.folder.join(name))?;
     }
-    // A registry that cannot be reached is no fault of the code.
+    // A registry that cannot be reached is not an error of the code.
     let arguments = ["ci", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
     if let Err(error) = run(program("npm", arguments).current_dir(&npm.folder)) {
         println!("could not install the Worker's tools: {error:#}");

@@ -18,8 +18,9 @@ const LINK_TREE_BYTES_MAX: usize = 16 << 20;
 /// How much more than its text a whole request takes while it is worked on, besides the tree of one link at a time.
 const WORK_PER_BYTE: usize = 3;
 
-/// What to do with a link that is there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What to do with a link that already exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IfExists {
     /// Refuse the item.
     #[default]
@@ -41,12 +42,13 @@ impl IfExists {
     }
 }
 
-/// Links to be made: as texts, so that no more than one of them is a tree at a time.
-#[derive(Debug)]
+/// Links to be created: as JSON strings, so that no more than one of them is a tree at a time.
+#[derive(Debug, Serialize)]
 pub struct CreateLinks<'b> {
     /// In their order.
     pub links: Vec<BulkItem<'b>>,
     /// Whether to undo it all at the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
     /// What to do with those that are there.
     pub if_exists: IfExists,
@@ -99,8 +101,15 @@ impl<'b> CreateLinks<'b> {
 }
 
 /// One of the links, as it came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
 pub struct BulkItem<'b>(&'b RawValue);
+
+impl<'b> From<&'b RawValue> for BulkItem<'b> {
+    fn from(json: &'b RawValue) -> Self {
+        Self(json)
+    }
+}
 
 impl BulkItem<'_> {
     /// The link that is asked for.

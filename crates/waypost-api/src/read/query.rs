@@ -137,8 +137,11 @@ impl Parameters {
             match Class::from_name(&name) {
                 Some(class) => classes.push(class),
                 None => {
-                    let detail =
-                        format!("{} is no class; there are {}, or all", Quoted(&name), names_of(&Class::NAMES));
+                    let detail = format!(
+                        "{} is not a valid class; there are {}, or all",
+                        Quoted(&name),
+                        names_of(&Class::NAMES)
+                    );
                     self.refuse("class", ProblemCode::FilterInvalid, &detail);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use waypost_api::Format;
@@ -13,8 +13,7 @@ use waypost_control::{App, Caller};
 use crate::accept::accepted;
 use crate::answer::{Refusal, json, typed};
 use crate::permission::{Ending, while_allowed};
-use crate::request::{PathId, read_json};
-use crate::settings::HttpSettings;
+use crate::request::{JsonBody, PathId};
 use crate::{click_export, live_feed};
 
 pub(super) async fn list_clicks(
@@ -77,10 +76,8 @@ pub(super) async fn get_retention(State(app): State<Arc<App>>, caller: Caller) -
 
 pub(super) async fn set_retention(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let asked = SetRetention::read(read_json(request, settings.body_bytes_max).await?)?;
-    Ok(json(StatusCode::OK, &app.set_retention(&caller, asked).await?))
+    Ok(json(StatusCode::OK, &app.set_retention(&caller, SetRetention::read(body)?).await?))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use waypost_api::decide::{DecideLink, DecideRecord};
@@ -10,19 +10,16 @@ use waypost_control::{App, Caller, Operation};
 
 use crate::answer::{Refusal, json_once};
 use crate::idempotency::RequestKey;
-use crate::request::{PathId, read_json};
-use crate::settings::HttpSettings;
+use crate::request::{JsonBody, PathId};
 
 pub(super) async fn decide_link(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     PathId(id): PathId,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
     caller.may(Operation::Decide)?;
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let work = async { app.decide_link(&caller, &id, DecideLink::read(body, waypost_jobs::now())?).await };
     Ok(json_once(StatusCode::OK, &app.answer_once(&request, work).await?))
@@ -30,13 +27,11 @@ pub(super) async fn decide_link(
 
 pub(super) async fn decide_record(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
     caller.may(Operation::Decide)?;
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let work = async { app.decide_record(&caller, &DecideRecord::read(body, waypost_jobs::now())?) };
     Ok(json_once(StatusCode::OK, &app.answer_once(&request, work).await?))

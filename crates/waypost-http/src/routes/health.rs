@@ -4,8 +4,8 @@ use axum::extract::{FromRequestParts as _, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use serde_json::json as json_value;
 use tokio::time::timeout;
+use waypost_api::health::Ready;
 use waypost_control::{ANSWER_MAX, Caller, Operation};
 
 use crate::answer::{Refusal, json};
@@ -15,8 +15,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Whoever has no key is told yes or no, and so is whoever has a wrong one, or one that the database does not look up
-/// in time: a balancer is not to be confused. Without a key that asks no database.
+/// A client without a key only gets [`Ready`], and so does one whose key is wrong or not looked up in time, because
+/// load balancers need a reliable answer. Without a key this uses no database.
 pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> Response {
     let status = |ready| if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let asked = async {
@@ -28,6 +28,6 @@ pub(super) async fn readyz(State(state): State<HttpState>, mut parts: Parts) -> 
         json(status(readiness.ready), &readiness)
     } else {
         let ready = state.app.redirects();
-        json(status(ready), &json_value!({ "ready": ready }))
+        json(status(ready), &Ready { ready })
     }
 }

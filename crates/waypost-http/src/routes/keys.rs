@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use waypost_api::api_key::CreateApiKey;
@@ -10,8 +10,7 @@ use waypost_control::{App, Caller};
 
 use crate::answer::{Refusal, json};
 use crate::idempotency::RequestKey;
-use crate::request::{PathId, read_json};
-use crate::settings::HttpSettings;
+use crate::request::{JsonBody, PathId};
 
 pub(super) async fn list_keys(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Refusal> {
     Ok(json(StatusCode::OK, &app.list_api_keys(&caller).await?))
@@ -20,12 +19,10 @@ pub(super) async fn list_keys(State(app): State<Arc<App>>, caller: Caller) -> Re
 /// The only answer that ever holds the key itself.
 pub(super) async fn create_key(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let asked = CreateApiKey::read(body, waypost_jobs::now())?;
     Ok(json(StatusCode::CREATED, &app.create_api_key(&caller, asked, &request).await?))

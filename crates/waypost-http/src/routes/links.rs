@@ -12,17 +12,15 @@ use waypost_control::{App, Caller};
 
 use crate::answer::{Refusal, json, json_once};
 use crate::idempotency::RequestKey;
-use crate::request::{PathId, read_json, read_precondition};
+use crate::request::{JsonBody, PathId, read_json, read_precondition};
 use crate::settings::HttpSettings;
 
 pub(super) async fn create_link(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let created = app.create_link(&caller, CreateLink::read(body)?, &request).await?;
     let mut response = json_once(StatusCode::CREATED, &created);

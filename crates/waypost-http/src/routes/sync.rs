@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::poll_fn;
@@ -17,8 +17,7 @@ use waypost_control::{App, Caller, Operation};
 use crate::answer::{Refusal, json, json_once, typed};
 use crate::idempotency::RequestKey;
 use crate::permission::{Ending, while_allowed};
-use crate::request::{PathId, read_json};
-use crate::settings::HttpSettings;
+use crate::request::{JsonBody, PathId};
 
 pub(super) async fn get_link_sync(
     State(app): State<Arc<App>>,
@@ -59,24 +58,20 @@ pub(super) async fn list_behind(
 
 pub(super) async fn retry_sync(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     Ok(json_once(StatusCode::ACCEPTED, &app.retry_sync(&caller, RetrySync::read(body)?, &request).await?))
 }
 
 pub(super) async fn verify_sync(
     State(app): State<Arc<App>>,
-    State(settings): State<Arc<HttpSettings>>,
     caller: Caller,
     key: RequestKey,
-    request: Request,
+    JsonBody(body): JsonBody,
 ) -> Result<Response, Refusal> {
-    let body = read_json(request, settings.body_bytes_max).await?;
     let request = key.with_body(&caller, &body);
     let asked = VerifySync::read(body)?;
     caller.may(Operation::ChangeSync)?;

@@ -186,7 +186,8 @@ impl Memory {
         lock(&self.state).killed.clone()
     }
 
-    /// The folder as the next process finds it after a kill: all that was stored is there. Counting of operations goes on.
+    /// The folder as the next process finds it after a kill: all that was stored is there. Counting of operations goes
+    /// on.
     pub(crate) fn after_kill(&self) -> Memory {
         lock(&self.state).after_kill()
     }

@@ -38,8 +38,8 @@ fn use_spool(folder: &Path) -> Consumer {
     consumer
 }
 
-/// Puts files of the same bytes in place, none of which has a block where there are only zeros; and zeros in those that wait to
-/// be used again.
+/// Puts files of the same bytes in place, none of which has a block where there are only zeros; and zeros in those that
+/// wait to be used again.
 fn make_sparse(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,5 @@
-//! What made-up visitors come from: pages that refer to links, and the campaigns that links are part of.
+//! Sources of generated visitors: pages that refer to links, and the campaigns that links belong to. This file is a
+//! table.
 
 use crate::random::{Random, Weighted};
 
@@ -58,7 +59,7 @@ const REFERRERS: &[(f64, &str)] = &[
 const SITES: usize = 400;
 const SITES_WEIGHT: f64 = 120.0;
 
-/// Campaigns there are.
+/// The number of campaigns.
 const CAMPAIGNS: usize = 160;
 
 /// Where links are put, as the source and medium of a campaign.

@@ -1,4 +1,4 @@
-//! Where visitors are, and what languages their browsers ask for there. This file is a table.
+//! Countries of visitors, and the languages that browsers there request. This file is a table.
 
 use crate::random::{Weighted, mix};
 
@@ -78,7 +78,7 @@ const UNKNOWN_SHARE: f64 = 0.01;
 
 const ENGLISH: &[&str] = &["en-US,en;q=0.9", "en-GB,en;q=0.9", "fr-FR,fr;q=0.9,en;q=0.8", "ru-RU,ru;q=0.9,en;q=0.8"];
 
-/// One place: its country, and what is asked for there.
+/// One place: its country, and what is requested there.
 pub(super) type Place = (Option<[u8; 2]>, &'static [&'static str]);
 
 /// All of them, to be picked from.

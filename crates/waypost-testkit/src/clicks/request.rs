@@ -1,9 +1,10 @@
-//! A click as the request that would have made it.
+//! Writes the request that would produce a click.
 
 use waypost_core::click::Click;
 
 /// Writes the request of this click behind what `out` holds: a head without body, on a connection that stays open. The
-/// country goes into `CF-IPCountry` and the address into `X-Forwarded-For`, which a server reads from proxies it trusts.
+/// country goes into `CF-IPCountry` and the address into `X-Forwarded-For`, which a server reads from proxies it
+/// trusts.
 pub fn write_request(click: &Click<'_>, host: &str, out: &mut Vec<u8>) {
     let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     put(&[if click.is_head { "HEAD" } else { "GET" }, " /", &click.slug, " HTTP/1.1\r\nHost: ", host, "\r\n"]);

@@ -58,7 +58,7 @@ fn links_have_slugs_of_their_own() {
 }
 
 #[test]
-fn shares_are_as_told() {
+fn shares_are_as_given() {
     let world = world(5);
     let mut links: HashMap<String, u32> = HashMap::new();
     let mut classes: HashMap<Class, u32> = HashMap::new();

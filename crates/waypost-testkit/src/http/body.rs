@@ -1,4 +1,4 @@
-//! Where a body ends: by length, by chunks, or with the connection.
+//! Finds the end of a body: by length, by chunks, or with the connection.
 
 use anyhow::{Context as _, bail, ensure};
 

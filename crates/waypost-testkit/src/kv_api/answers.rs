@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::wire::Request;
@@ -50,7 +51,7 @@ const fn refusal(status: u16, code: u64, message: &'static str) -> Refusal {
     Refusal { status, code, message }
 }
 
-/// Does the call, or what was set in its place, and keeps it.
+/// Does the call, or the fault that was set instead, and records it.
 pub(super) fn answer(request: &Request, state: &mut State) -> Reaction {
     let at_ms = (state.clock)();
     let wanted = read(request, state.body_bytes_max);
@@ -276,15 +277,7 @@ fn pairs_of(query: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (decode(name), decode(value))).collect()
 }
 
-/// Undoes percent-encoding; bytes that are no UTF-8 are replaced.
+/// Decodes percent-encoding; bytes that are not UTF-8 are replaced.
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

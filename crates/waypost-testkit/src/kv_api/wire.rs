@@ -1,4 +1,4 @@
-//! The stand-in's connections: HTTP/1.1 requests in, answers or what is told in their place out.
+//! The stand-in's connections: reads HTTP/1.1 requests, and writes answers or the faults that were set instead.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -48,7 +48,7 @@ pub(super) fn serve(mut stream: TcpStream, shared: &Shared) {
     }
 }
 
-/// Waits where this is the call that is to be held, until it is released or the stand-in ends.
+/// Waits if this is the call that is to be held, until it is released or the stand-in ends.
 fn wait_where_held(shared: &Shared) {
     {
         let mut state = shared.state();
@@ -98,7 +98,7 @@ fn bytes_of(answer: &Answer) -> Vec<u8> {
     [head.as_bytes(), &answer.body].concat()
 }
 
-/// `None` where the connection or the stand-in ends, or what comes is no request.
+/// `None` if the connection or the stand-in ends, or what comes is no request.
 fn read_request(stream: &mut TcpStream, received: &mut Vec<u8>, shared: &Shared) -> Option<Request> {
     let head_end = loop {
         if let Some(at) = received.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -125,7 +125,7 @@ fn read_request(stream: &mut TcpStream, received: &mut Vec<u8>, shared: &Shared)
     Some(request)
 }
 
-/// Takes in what comes; false where the connection or the stand-in ends.
+/// Reads the bytes that have arrived; false if the connection or the stand-in ends.
 fn receive(stream: &mut TcpStream, received: &mut Vec<u8>, shared: &Shared) -> bool {
     let mut chunk = [0_u8; 64 << 10];
     loop {

@@ -1,8 +1,8 @@
 //! One private PostgreSQL cluster in a temporary folder, for the length of a test run.
 //!
 //! The server's parent is a small shell that holds the reading end of a pipe from this process. When the pipe closes,
-//! because [`Cluster`] was dropped or because this process ended in any other way (a signal, `kill -9`), the shell stops
-//! the server and removes the folder. Nothing is left to a signal handler that might not run.
+//! because [`Cluster`] was dropped or because this process ended in any other way (a signal, `kill -9`), the shell
+//! stops the server and removes the folder. Nothing is left to a signal handler that might not run.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -28,8 +28,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// `$1` is the folder, `$2` that of the programs, `$3` the port, `$4` whether commits wait for the log; the rest is a
 /// command that runs another as the server's user. Tests need neither durability against power loss nor a large cache.
 ///
-/// The loop in the middle takes orders, and ends when the pipe on standard input closes. The pid file is removed when the
-/// server has ended, which an immediate shutdown leaves undone, so that its absence tells. SIGQUIT is the server's
+/// The loop in the middle takes orders, and ends when the pipe on standard input closes. The pid file is removed when
+/// the server has ended, which an immediate shutdown leaves undone, so that its absence tells. SIGQUIT is the server's
 /// immediate shutdown (its data is removed anyway); it is repeated because it does nothing while `initdb` runs.
 const SUPERVISOR: &str = r#"
 folder=$1 programs=$2 port=$3 synchronous_commit=$4
@@ -129,7 +129,7 @@ impl Cluster {
     /// When it does not within 30 seconds, with its log.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
         self.order("start")?;
-        // A `FATAL` line is no sign of failure here: whoever connects during the start leaves one.
+        // A `FATAL` line is not a sign of failure here: a client that connects during the start leaves one.
         wait_until(START_DEADLINE, "PostgreSQL", || self.is_ready()).with_context(|| self.read("log"))
     }
 

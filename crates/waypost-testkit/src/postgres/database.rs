@@ -54,8 +54,8 @@ pub fn fresh_database(base_url: &str) -> anyhow::Result<TestDatabase> {
     Ok(TestDatabase { name, url, base_url: base_url.to_owned() })
 }
 
-/// The database of a test that needs PostgreSQL; the test's first line. `None` only where `WAYPOST_TEST_SKIP_POSTGRES=1`
-/// asks for it, and then it says so on standard error.
+/// The database of a test that needs PostgreSQL; the test's first line. `None` only where
+/// `WAYPOST_TEST_SKIP_POSTGRES=1` asks for it, and then it says so on standard error.
 ///
 /// # Panics
 /// When `WAYPOST_TEST_POSTGRES` is not set, or leads to no server: the test must fail.

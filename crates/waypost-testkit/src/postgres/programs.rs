@@ -15,7 +15,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The newest version with server and client under the usual roots, or else the one on `PATH`. `None` where neither
+    /// The newest version with server and client under the usual roots, or else the one on `PATH`. `None` if neither
     /// is installed.
     pub fn find() -> Option<Self> {
         let folders = VERSIONED_ROOTS.iter().flat_map(|root| versions_under(Path::new(root)));

@@ -1,5 +1,6 @@
-//! A way to PostgreSQL that breaks: a proxy on loopback which cuts or silences a connection at the message that it is told, lets
-//! nobody through, or swallows everything. It keeps its port, so that clients find the server again behind the same address.
+//! A way to PostgreSQL that breaks: a proxy on loopback which cuts or silences a connection at the message that it is
+//! told, lets nobody through, or swallows everything. It keeps its port, so that clients find the server again behind
+//! the same address.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,13 +9,13 @@ use std::thread;
 
 use anyhow::Context as _;
 
-/// The most bytes of a message that is taken for one.
+/// The most bytes of a valid message.
 const MESSAGE_BYTES_MAX: usize = 1 << 28;
 
 /// What asks for encryption, by TLS or GSSAPI, in place of a protocol's version.
 const ENCRYPTION_REQUESTS: [&[u8]; 2] = [&[4, 210, 22, 47], &[4, 210, 22, 48]];
 
-/// Where a connection is cut.
+/// How a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Before the server gets the message.
@@ -49,7 +50,7 @@ impl Proxy {
     /// A proxy to the server of this URL, and the URL that leads through it.
     ///
     /// # Errors
-    /// Where the URL names no address, or no port is free.
+    /// If the URL names no address, or no port is free.
     pub fn start(url: &str) -> anyhow::Result<(Self, String)> {
         let after_user = url.rsplit_once('@').context("the URL has a user")?.1;
         let server = after_user.split('/').next().unwrap_or_default();
@@ -67,12 +68,13 @@ impl Proxy {
         Ok((proxy, url.replacen(&server.to_string(), &address.to_string(), 1)))
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts the connection that sends the message of this number, counted from 1 on since this call over all connections.
+    /// Cuts the connection that sends the message of this number, counted from 1 on since this call over all
+    /// connections.
     pub fn cut_at(&self, message: u64, cut: Cut) {
         let mut shared = lock(&self.shared);
         (shared.messages, shared.cut, shared.has_cut) = (0, Some((message, cut)), false);
@@ -97,8 +99,8 @@ impl Proxy {
         }
     }
 
-    /// Takes connections and bytes and passes none on, as a network that drops packets. A connection that has lost something stays
-    /// silent afterwards; the others and new ones work again.
+    /// Takes connections and bytes and passes none on, as a network that drops packets. A connection that has lost
+    /// something stays silent afterwards; the others and new ones work again.
     pub fn set_silent(&self, is_silent: bool) {
         lock(&self.shared).is_silent = is_silent;
     }
@@ -185,7 +187,7 @@ fn forward(mut client: &TcpStream, mut server: &TcpStream, shared: &Mutex<Shared
 }
 
 impl Shared {
-    /// Counts a message; gives how its connection is cut, if it is.
+    /// Counts a message; returns how its connection is cut, if it is.
     fn next(&mut self) -> Option<Cut> {
         self.messages += 1;
         if self.is_silent {
@@ -203,7 +205,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 fn close(end: &TcpStream) {
-    // Fails where it is closed already.
+    // Fails if it is already closed.
     let _ = end.shutdown(Shutdown::Both);
 }
 

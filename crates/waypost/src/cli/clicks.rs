@@ -13,7 +13,7 @@ pub(crate) enum ReportFormat {
     Table,
     /// Comma-separated values, the first line names the columns
     Csv,
-    /// The answer of the API
+    /// The response of the API
     Json,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct ReportArgs {
     pub(crate) client: ClientArgs,
 }
 
-/// Whose clicks: of a link, of a domain, or of all links.
+/// Selects clicks: of a link, of a domain, or of all links.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct LinkFilter {
     /// Only clicks of this link, by its id, slug or short URL
@@ -58,7 +58,7 @@ pub(crate) struct LinkFilter {
     pub(crate) domain: Option<String>,
 }
 
-/// From when to when.
+/// A range of time.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RangeArgs {
     /// Start of the range: a date, a time, `today`, or how long ago, such as 7d, 24h or 12w
@@ -140,7 +140,7 @@ pub(crate) enum ClicksCommand {
         /// The visitor key: 16 hexadecimal digits, as raw clicks have it in `visitor`
         #[arg(long, value_name = "KEY")]
         visitor: Option<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]

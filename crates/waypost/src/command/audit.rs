@@ -14,7 +14,7 @@ const PATH: &str = "/api/v1/audit";
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn run_audit(args: &AuditArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.client).await?;
     let entries = with_client(client, async |client| read_entries(client, args).await).await?;

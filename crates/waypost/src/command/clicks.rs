@@ -28,7 +28,7 @@ const EXIT_NOT_OK: u8 = 1;
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached, or a file cannot be written.
+/// If the instance refuses or cannot be reached, or a file cannot be written.
 pub(crate) async fn run_clicks(command: &ClicksCommand) -> anyhow::Result<ExitCode> {
     match command {
         ClicksCommand::Export { link, range, format, output, client } => {
@@ -77,7 +77,7 @@ async fn export(
     .await
 }
 
-/// The id of the link that is named, if one is.
+/// The id of the named link; `None` if no link is named.
 async fn chosen(client: &Client, link: &LinkId) -> anyhow::Result<Option<String>> {
     let Some(text) = &link.link else { return Ok(None) };
     let choice = LinkChoice { link: text.clone(), domain: link.domain.clone() };
@@ -124,7 +124,7 @@ fn show_event(event: &ServerEvent, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// When, what was followed, and who followed it, as far as it is known.
+/// One line about a click: time, link, and what is known of the visitor.
 fn show_click(click: &ClickEvent) -> String {
     let ClickEvent { clicked_at, domain, slug, class, country_code, device_type, os, browser, referrer, .. } = click;
     let known = [class, country_code, device_type, os, browser, referrer];
@@ -151,7 +151,7 @@ fn show_audit(audit: &ClickAudit) -> anyhow::Result<()> {
     let headings = ["EDGE", "EPOCH", "RECEIVED", "GAPS", "STORED", "LOST", "LAST", "STATE"];
     print::table(&headings, &rows, "No edge has reported clicks yet.")?;
     let AuditTotals { answered, stored, lost, waiting, missing } = audit.totals;
-    // What should not be is named only where it is.
+    // Columns and lines about errors are shown only if there are any.
     let missing = if missing == 0 { String::new() } else { format!(" + {} missing", grouped(missing)) };
     print::line(&format!(
         "\n{} answered = {} stored + {} lost + {} waiting{missing}",
@@ -218,7 +218,7 @@ async fn erase(args: &ClientArgs, link: &LinkId, visitor: Option<&str>, yes: boo
             (None, Some(key)) => (format!("/api/v1/visitors/{}/clicks", component(key)), "of this visitor".to_owned()),
             (None, None) => bail!("give --link or --visitor"),
         };
-        let question = format!("Erase all clicks {whose}, from the totals, too? They do not come back.");
+        let question = format!("Erase all clicks {whose}, also from the totals? They cannot be restored.");
         if !yes && !confirm(&question)? {
             bail!("nothing was erased");
         }
@@ -256,7 +256,7 @@ async fn retention(args: &ClientArgs, days: Option<&str>) -> anyhow::Result<()> 
     let Retention { days, held } = reply.read()?;
     let text = match days {
         Some(days) => format!("Clicks are kept for {days} days."),
-        None => "Clicks are kept for as long as the instance is configured to.".to_owned(),
+        None => "Clicks are kept for as long as the instance's configuration says.".to_owned(),
     };
     print::line(&format!("{text} Totals are kept for ever."))?;
     if let Some(reason) = held {

@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 use http::Method;
-use serde_json::{Map, Value};
-use waypost_api::domain::{Domain, DomainList};
+use waypost_api::domain::{CreateDomain, Domain, DomainList, UpdateDomain};
 use waypost_core::Hostname;
 
 use crate::api_path::component;
@@ -18,13 +17,12 @@ const PATH: &str = "/api/v1/domains";
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
     match command {
         DomainCommand::Create { host, case_insensitive, root_url, client } => {
-            let mut body = settings(Some(*case_insensitive), root_url.as_deref());
-            body.insert("host".to_owned(), host.as_str().into());
-            create(client, &body).await
+            let settings = settings(Some(*case_insensitive), root_url.as_deref());
+            create(client, &CreateDomain { host: Hostname::parse(host)?, settings }).await
         }
         DomainCommand::List { client } => list(client).await,
         DomainCommand::Update { domain, case_insensitive, root_url, client } => {
@@ -34,21 +32,17 @@ pub(crate) async fn run_domain(command: &DomainCommand) -> anyhow::Result<()> {
     }
 }
 
-fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> Map<String, Value> {
-    let mut body = Map::new();
-    if let Some(case_insensitive) = case_insensitive {
-        body.insert("case_insensitive".to_owned(), case_insensitive.into());
-    }
-    if let Some(root_url) = root_url {
-        body.insert("root_url".to_owned(), if root_url.is_empty() { Value::Null } else { root_url.into() });
-    }
-    body
+/// The settings that the flags give; an empty `root_url` removes it.
+fn settings(case_insensitive: Option<bool>, root_url: Option<&str>) -> UpdateDomain {
+    let root_url = root_url.map(|url| Some(url.to_owned()).filter(|url| !url.is_empty()));
+    UpdateDomain { case_insensitive, root_url }
 }
 
-async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
-    let client = Client::connect_to_make(args).await?;
-    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
-    show(args, &made)
+async fn create(args: &ClientArgs, body: &CreateDomain) -> anyhow::Result<()> {
+    let client = Client::connect_to_create(args).await?;
+    let created =
+        with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    show(args, &created)
 }
 
 async fn list(args: &ClientArgs) -> anyhow::Result<()> {
@@ -69,8 +63,8 @@ fn show_row(domain: &Domain) -> Vec<String> {
     [domain.id.as_str(), &shown_host(domain), default, case, root_url].map(str::to_owned).to_vec()
 }
 
-async fn update(args: &ClientArgs, domain: &str, body: &Map<String, Value>) -> anyhow::Result<()> {
-    anyhow::ensure!(!body.is_empty(), "nothing to change: give --case-insensitive or --root-url");
+async fn update(args: &ClientArgs, domain: &str, body: &UpdateDomain) -> anyhow::Result<()> {
+    anyhow::ensure!(*body != UpdateDomain::default(), "nothing to change: give --case-insensitive or --root-url");
     let client = Client::connect(args).await?;
     let changed = with_client(client, async |client| {
         let found = find(client, domain).await?;
@@ -92,20 +86,20 @@ async fn delete(args: &ClientArgs, domain: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The domain with this host, in any form, or with this id.
+/// The domain with this host (Unicode or punycode) or this id.
 async fn find(client: &Client, domain: &str) -> anyhow::Result<Domain> {
     let DomainList { domains } = client.call(Call::new(Method::GET, PATH)).await?.read()?;
     let host = Hostname::parse(domain).ok();
     let is_host = |item: &Domain| host.as_ref().is_some_and(|host| item.host == host.as_str());
     let found = domains.into_iter().find(|item| item.id.as_str() == domain || is_host(item));
-    found.with_context(|| format!("there is no domain {domain}"))
+    found.with_context(|| format!("the domain {domain} was not found"))
 }
 
 fn path_of(domain: &Domain) -> String {
     format!("{PATH}/{}", component(domain.id.as_str()))
 }
 
-/// The host, and as people read it where that differs.
+/// The host, followed by its Unicode form if that differs.
 fn shown_host(domain: &Domain) -> String {
     match (&domain.host, &domain.host_unicode) {
         (host, unicode) if unicode.is_empty() || unicode == host => host.clone(),
@@ -118,11 +112,11 @@ fn show(args: &ClientArgs, reply: &Reply) -> anyhow::Result<()> {
         return reply.print();
     }
     let domain: Domain = reply.read()?;
-    let case = if domain.case_insensitive { "does not count" } else { "counts" };
+    let case = if domain.case_insensitive { "insensitive" } else { "sensitive" };
     let pairs = [
         ("id", Some(domain.id.to_string())),
         ("host", Some(shown_host(&domain))),
-        ("letter case", Some(case.to_owned())),
+        ("case", Some(case.to_owned())),
         ("root URL", domain.root_url),
     ];
     Ok(print::pairs(&pairs)?)

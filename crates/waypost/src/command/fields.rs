@@ -1,4 +1,7 @@
-//! From flags and a record file to the fields of a link.
+//! Reads the fields of a link from flags and a record file.
+//!
+//! They stay a JSON map: a record file may have any field, also one that only a newer server knows, and an update sends
+//! `null` for the fields to clear. The server checks them.
 
 use std::fs;
 use std::io::{self, BufRead as _, Read};
@@ -15,10 +18,10 @@ const RECORD_BYTES_MAX: u64 = 1 << 20;
 /// The most bytes of a password line.
 const PASSWORD_BYTES_MAX: u64 = 1_024;
 
-/// The fields that these flags give; what a flag says wins over the file.
+/// The fields from the record file and from the flags. If both have a field, the flag wins.
 ///
 /// # Errors
-/// Where the file or the password cannot be read, or a time is none.
+/// If the file or the password cannot be read, or a time is not valid.
 pub(crate) fn read_fields(fields: &LinkFields) -> anyhow::Result<Map<String, Value>> {
     let mut body = fields.record.as_deref().map(read_record).transpose()?.unwrap_or_default();
     let mut set = |name: &str, value: Option<Value>| {

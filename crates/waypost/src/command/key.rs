@@ -17,7 +17,7 @@ const PATH: &str = "/api/v1/keys";
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn run_key(command: &KeyCommand) -> anyhow::Result<()> {
     match command {
         KeyCommand::Create { name, expires, scopes, domain, publishable_for, client } => {
@@ -38,14 +38,15 @@ pub(crate) async fn run_key(command: &KeyCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: &ClientArgs, asked: &CreateApiKey) -> anyhow::Result<()> {
-    let client = Client::connect_to_make(args).await?;
-    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(asked)).await).await?;
+    let client = Client::connect_to_create(args).await?;
+    let created =
+        with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(asked)).await).await?;
     if args.json {
-        return made.print();
+        return created.print();
     }
-    let key: ApiKey = made.read()?;
-    // The key alone on standard output, so that it can be taken by a script.
-    print::note(&format!("API key {} ({}); it is shown this once:", key.id, key.name));
+    let key: ApiKey = created.read()?;
+    // Only the key goes to standard output, so that scripts can use it.
+    print::note(&format!("API key {} ({}); it is shown only once:", key.id, key.name));
     Ok(print::line(key.key.as_deref().unwrap_or_default())?)
 }
 
@@ -93,7 +94,7 @@ async fn revoke(args: &ClientArgs, id: &str) -> anyhow::Result<()> {
     let revoked = with_client(client, async |client| match client.call(call).await {
         Err(error) if error.downcast_ref::<Problem>().is_some_and(Problem::is_not_found) => {
             let ApiKeyList { keys } = client.call(Call::new(Method::GET, PATH)).await?.read()?;
-            Err(no_such_key(&keys, id).map_or(error, anyhow::Error::msg))
+            Err(describe_unknown_key(&keys, id).map_or(error, anyhow::Error::msg))
         }
         other => other,
     });
@@ -104,17 +105,17 @@ async fn revoke(args: &ClientArgs, id: &str) -> anyhow::Result<()> {
     Ok(print::line(&format!("Revoked {id}."))?)
 }
 
-/// What to say where no key has this id, but one or more have it as their name, or begin with it.
-fn no_such_key(keys: &[ApiKey], wanted: &str) -> Option<String> {
+/// The error if no key has this id, but one or more have it as their name or as their beginning.
+fn describe_unknown_key(keys: &[ApiKey], wanted: &str) -> Option<String> {
     let start = wanted.strip_prefix("wp_").unwrap_or(wanted).split(['_', '…']).next().unwrap_or_default();
     let is_meant = |key: &&ApiKey| key.name == wanted || (!start.is_empty() && key.key_id == start);
     let mut meant: Vec<&ApiKey> = keys.iter().filter(is_meant).collect();
-    // Names are not unique; whoever wants to revoke one means one that still opens something.
+    // Names are not unique: keys that are still valid come first.
     meant.sort_by_key(|key| key.revoked_at.is_some());
     let lines: Vec<String> = meant.into_iter().map(|key| format!("\n  {}", show_row(key).join("  "))).collect();
     (!lines.is_empty()).then(|| {
         format!(
-            "there is no API key with the id {}; keys are revoked by their id, which is first here:{}",
+            "no API key has the id {}; keys are revoked by their id, the first column here:{}",
             Quoted(wanted),
             lines.concat()
         )

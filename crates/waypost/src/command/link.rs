@@ -19,7 +19,7 @@ use crate::reply::Kept;
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached, or the arguments do not fit together.
+/// If the instance refuses or cannot be reached, or the arguments do not fit together.
 pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
     match command {
         LinkCommand::Create { destination, slug, domain, fields, client } => {
@@ -36,7 +36,7 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
             show(&client, found)
         }
         LinkCommand::Update { slug: Some(_), .. } => bail!(
-            "a link keeps its slug, because copies of its short URL are out there: make another link with \
+            "a slug cannot change, because others have copies of the short URL: create another link with \
              `waypost link create URL --slug NEW`, and delete this one or keep both"
         ),
         LinkCommand::Update { link, destination, fields, clear, if_version, client, slug: None } => {
@@ -52,12 +52,13 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
 }
 
 async fn create(args: &ClientArgs, body: &Map<String, Value>) -> anyhow::Result<()> {
-    let client = Client::connect_to_make(args).await?;
-    let made = with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
-    let link: Link = made.read()?;
+    let client = Client::connect_to_create(args).await?;
+    let created =
+        with_client(client, async |client| client.call(Call::new(Method::POST, PATH).body(body)).await).await?;
+    let link: Link = created.read()?;
     note_warnings(&link);
     if args.json {
-        return made.print();
+        return created.print();
     }
     Ok(print::line(&link.short_url)?)
 }
@@ -83,7 +84,7 @@ async fn update(
     show(args, link)
 }
 
-/// What the instance has to say of a link that it took as it is.
+/// Prints the server's warnings about a link that it has accepted.
 fn note_warnings(link: &Link) {
     for warning in &link.warnings {
         print::note(&format!("Note: {}", print::plain(warning)));

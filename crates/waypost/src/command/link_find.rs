@@ -1,4 +1,4 @@
-//! Finding the one link that a command means: by its id, else by its slug on one domain.
+//! Finds the one link that a command names: by its id, otherwise by its slug on one domain.
 
 use anyhow::{Context as _, bail};
 use http::Method;
@@ -14,15 +14,15 @@ use crate::client::{Call, Client};
 use crate::problem::Problem;
 use crate::reply::Kept;
 
-/// Where links are in the API.
+/// The path of links in the API.
 pub(crate) const PATH: &str = "/api/v1/links";
 const DOMAINS_PATH: &str = "/api/v1/domains";
 
-/// The id of the link that is meant. One that looks like an id stands for itself where no such link exists: clicks outlive
-/// their link.
+/// The id of the named link. If no link is found, an argument that looks like an id is returned as it is, because
+/// clicks outlive their link.
 ///
 /// # Errors
-/// Where there is no such link.
+/// If the link is not found.
 pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Result<String> {
     match find(client, choice).await {
         Ok(link) => Ok(link.value.id.into()),
@@ -31,16 +31,16 @@ pub(crate) async fn find_id(client: &Client, choice: &LinkChoice) -> anyhow::Res
     }
 }
 
-/// The link that is meant: by its id, else by its slug or its short URL. Where no domain is named that is the default domain; a link of another
-/// one is never meant.
+/// Finds a link by its id, otherwise by its slug or its short URL. Without a domain, only the default domain is
+/// searched.
 ///
 /// # Errors
-/// Where there is no such link; says where there is one.
+/// If the link is not found; the error names other domains that have the slug.
 pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result<Kept<Link>> {
     let choice = &read_short_url(choice);
     if choice.domain.is_none() && choice.link.starts_with("link_") {
         let found = client.call(Call::new(Method::GET, format!("{PATH}/{}", component(&choice.link)))).await;
-        // What looks like an id may be a slug.
+        // What looks like an id may also be a slug.
         match found {
             Err(error) if error.downcast_ref::<Problem>().is_some_and(Problem::is_not_found) => {}
             other => return other?.read(),
@@ -57,16 +57,17 @@ pub(crate) async fn find(client: &Client, choice: &LinkChoice) -> anyhow::Result
     let elsewhere: LinkPage = client.call(by_slug(&choice.link, None)).await?.read()?;
     let hosts: Vec<&str> = elsewhere.links.iter().map(|link| link.domain.as_str()).collect();
     let advice = match (hosts.first(), choice.domain.is_none()) {
-        (Some(first), true) => format!("; there is one on {}: name it with --domain {first}", hosts.join(" and ")),
-        _ if is_made_without_account(client, choice, &domain).await => {
-            "; one that was made without an account has that slug: name it with --anonymous".to_owned()
+        (Some(first), true) => format!("; a link with this slug is on {}: give --domain {first}", hosts.join(" and ")),
+        _ if is_anonymous_link(client, choice, &domain).await => {
+            "; an anonymous link has this slug: give --anonymous".to_owned()
         }
         _ => String::new(),
     };
-    bail!("there is no link {} on {domain}{advice}", Shown(&choice.link))
+    bail!("the link {} was not found on {domain}{advice}", Shown(&choice.link))
 }
 
-/// A short URL in place of a slug names the domain, too. An address of this machine stands for the default domain, as in a browser.
+/// Splits a short URL that is given as the slug into slug and domain. `localhost` and IP addresses stand for the
+/// default domain, as in a browser.
 fn read_short_url(choice: &LinkChoice) -> LinkChoice {
     let read = || {
         let url = Url::parse(&choice.link).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
@@ -80,14 +81,14 @@ fn read_short_url(choice: &LinkChoice) -> LinkChoice {
     read().unwrap_or_else(|| choice.clone())
 }
 
-/// The host of links that name none.
+/// The host of the default domain.
 async fn default_host(client: &Client) -> anyhow::Result<String> {
     let DomainList { domains } = client.call(Call::new(Method::GET, DOMAINS_PATH)).await?.read()?;
     let default = domains.into_iter().find(|domain| domain.is_default);
-    default.map(|domain| domain.host).context("the answer names no default domain: give --domain")
+    default.map(|domain| domain.host).context("the response names no default domain: give --domain")
 }
 
-async fn is_made_without_account(client: &Client, choice: &LinkChoice, domain: &str) -> bool {
+async fn is_anonymous_link(client: &Client, choice: &LinkChoice, domain: &str) -> bool {
     if !client.is_operator() || client.is_anonymous() {
         return false;
     }

@@ -1,5 +1,4 @@
-//! `waypost link list`: links, newest first. Whoever is at the machine itself sees those that were made without an account,
-//! too, with a word on them.
+//! `waypost link list`: links, newest first. The operator also sees anonymous links, which are marked.
 
 use std::collections::VecDeque;
 
@@ -14,20 +13,20 @@ use crate::command::with_client;
 use crate::print::{self, Column};
 use crate::reply::Kept;
 
-/// What a link is marked with that nobody signed in for.
+/// The mark of an anonymous link.
 const ANONYMOUS: &str = "anonymous";
 
-/// Lists at most `limit` links, on one host where one is named.
+/// Lists at most `limit` links; only those on `domain`, if it is given.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn list(args: &ClientArgs, limit: u64, domain: Option<&str>) -> anyhow::Result<()> {
     let client = Client::connect(args).await?;
     let json = args.json;
     with_client(client, async |client| {
         let mut own = Pages::new(client.is_anonymous(), limit);
         let mut anonymous = Pages::new(true, limit);
-        // Two lists, each with the newest first: whichever has the newer link is next.
+        // There are two lists, each with the newest first: the newer of their first links is next.
         anonymous.is_over = client.is_anonymous() || !client.is_operator();
         let on_terminal = print::terminal_columns().is_some();
         let (mut rows, mut has_anonymous, mut left) = (Vec::new(), false, limit);
@@ -59,7 +58,7 @@ pub(crate) async fn list(args: &ClientArgs, limit: u64, domain: Option<&str>) ->
 
 /// A list that is read page by page.
 struct Pages {
-    /// Whether it is that of links made without an account.
+    /// Whether it is the list of anonymous links.
     anonymous: bool,
     page_links: u64,
     links: VecDeque<Kept<Link>>,
@@ -73,7 +72,7 @@ impl Pages {
         Self { anonymous, page_links, links: VecDeque::new(), cursor: None, is_over: false }
     }
 
-    /// Reads the next page once all links of the last are taken.
+    /// Reads the next page once all links of the last one are taken.
     async fn fill(&mut self, client: &Client, domain: Option<&str>) -> anyhow::Result<()> {
         if self.is_over || !self.links.is_empty() {
             return Ok(());
@@ -99,7 +98,7 @@ struct Listed {
 
 /// The newer of the two next links.
 fn newer(own: &mut Pages, anonymous: &mut Pages) -> Option<Listed> {
-    // Ids sort by when they were given.
+    // Ids sort by the time of their creation.
     let is_anonymous = match (own.links.front(), anonymous.links.front()) {
         (Some(own), Some(other)) => own.value.id < other.value.id,
         (own, _) => own.is_none(),
@@ -119,7 +118,7 @@ fn show(rows: &[Vec<String>], has_anonymous: bool) -> std::io::Result<()> {
 fn show_row(listed: &Listed, on_terminal: bool) -> Vec<String> {
     let link = &listed.link.value;
     let created_at = link.created_at.to_string();
-    // People look for the day and the hour.
+    // On a terminal the minute is enough.
     let minute = created_at.get(..16).filter(|_| on_terminal).map(|at| at.replace('T', " "));
     let created_at = minute.unwrap_or(created_at);
     let mut row = vec![link.short_url.clone(), link.fields.destination_url.clone()];

@@ -16,7 +16,7 @@ const PATH: &str = "/api/v1/reports";
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached.
+/// If the instance refuses or cannot be reached.
 pub(crate) async fn run_report(args: &ReportArgs) -> anyhow::Result<()> {
     let format = match args.format {
         Some(format) => format,
@@ -70,6 +70,6 @@ async fn print_text(client: &Client, target: &str) -> anyhow::Result<()> {
     while let Some(bytes) = answer.next().await? {
         text.extend_from_slice(&bytes);
     }
-    let text = String::from_utf8(text).context("the answer is not UTF-8")?;
+    let text = String::from_utf8(text).context("the response is not UTF-8")?;
     Ok(print::line(text.trim_end_matches(['\r', '\n']))?)
 }

@@ -1,4 +1,5 @@
-//! A report as people read it: what was asked, aligned columns, a bar for each count on a terminal, and the totals.
+//! A report as people read it: a heading with the query, aligned columns, on a terminal a bar for each count, and the
+//! totals.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
@@ -12,15 +13,15 @@ use crate::print::{self, counted, grouped};
 const BAR_CHARS: u64 = 30;
 /// Characters of a group's name on a terminal.
 const GROUP_CHARS_MAX: usize = 60;
-/// Rows without clicks that are shown before the first with some.
+/// How many rows without clicks are shown before the first row with clicks.
 const QUIET_ROWS_MAX: usize = 1;
 const GAP: &str = "  ";
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
-/// Prints a report that the API has answered.
+/// Prints a report of the API.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub(crate) fn show_report(report: &Report) -> anyhow::Result<()> {
     Ok(print::line(render(report, io::stdout().is_terminal()).trim_end())?)
 }
@@ -30,7 +31,7 @@ struct Row {
     time: String,
     group: String,
     clicks: u64,
-    /// As they are shown; an estimate with `~`. Absent where they are not counted.
+    /// The count as it is shown, an estimate with `~`. `None` if visitors are not counted.
     visitors: Option<String>,
 }
 
@@ -46,7 +47,7 @@ fn render(report: &Report, on_terminal: bool) -> String {
     }
     let rows: Vec<Row> = report.rows.iter().map(|row| read_row(row, query, on_terminal)).collect();
     let quiet = rows.iter().take_while(|row| row.clicks == 0).count();
-    // The days before a link was made say nothing, and one empty line before the first click says it was quiet.
+    // Days before a link was created need no rows; one row without clicks shows where they begin.
     let rows = if quiet > QUIET_ROWS_MAX { &rows[quiet..] } else { &rows[..] };
     if !rows.is_empty() {
         out.push('\n');
@@ -84,7 +85,7 @@ fn heading(query: &ReportQuery) -> String {
     print::plain(&heading)
 }
 
-/// `2026-03-01` where a day begins, else `2026-03-01 10:30`.
+/// `2026-03-01` for midnight, otherwise `2026-03-01 10:30`.
 fn short_time(time: &str) -> String {
     match (time.get(..10), time.get(11..16)) {
         (Some(date), Some("00:00")) => date.to_owned(),
@@ -164,7 +165,7 @@ fn write_table(out: &mut String, rows: &[Row], query: &ReportQuery, on_terminal:
     }
 }
 
-/// A bar as long as the count is large; whatever is not zero can be seen.
+/// A bar whose length shows the count; every count above zero is visible.
 fn bar(count: u64, most: u64) -> String {
     let eighths = u128::from(count) * u128::from(BAR_CHARS) * 8;
     let eighths = usize::try_from(eighths.div_ceil(u128::from(most.max(1)))).unwrap_or(0);

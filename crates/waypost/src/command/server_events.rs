@@ -1,4 +1,4 @@
-//! Reading server-sent events, as the live feed writes them: lines of `field: value`, an event ends with an empty line.
+//! Reads server-sent events, the format of the live feed: lines of `field: value`; an event ends with an empty line.
 
 /// The most bytes of an event; a click has a few kilobytes.
 const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -6,25 +6,25 @@ const EVENT_BYTES_MAX: usize = 1 << 20;
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerEvent {
-    /// Its kind; empty where the sender does not say.
+    /// Its type; empty if the sender gives none.
     pub(crate) kind: String,
-    /// What it carries, lines joined.
+    /// Its data, with the lines joined.
     pub(crate) data: String,
 }
 
-/// Puts events together from pieces of bytes.
+/// Builds events from pieces of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
-    /// What is left of the last piece: a part of a line.
+    /// The rest of the last piece: an incomplete line.
     rest: Vec<u8>,
     event: ServerEvent,
 }
 
 impl EventReader {
-    /// Takes a piece, and gives the events that are complete with it.
+    /// Adds a piece, and returns the events that it completes.
     ///
     /// # Errors
-    /// Where an event is longer than any that is meant for us.
+    /// If an event is longer than the live feed ever sends.
     pub(crate) fn push(&mut self, piece: &[u8]) -> anyhow::Result<Vec<ServerEvent>> {
         self.rest.extend_from_slice(piece);
         let taken = std::mem::take(&mut self.rest);
@@ -34,7 +34,7 @@ impl EventReader {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             self.take_line(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']), &mut events);
         }
-        anyhow::ensure!(self.rest.len() + self.event.data.len() <= EVENT_BYTES_MAX, "the answer is no live feed");
+        anyhow::ensure!(self.rest.len() + self.event.data.len() <= EVENT_BYTES_MAX, "the response is not a live feed");
         Ok(events)
     }
 
@@ -54,7 +54,7 @@ impl EventReader {
                 self.event.data.push('\n');
                 self.event.data.push_str(value);
             }
-            // Comments, ids and fields that we have no use for.
+            // Comments, ids and other fields are not needed.
             _ => {}
         }
     }

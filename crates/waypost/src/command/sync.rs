@@ -20,15 +20,15 @@ use crate::print::{self, grouped};
 use crate::reply::{Kept, Reply, read_json};
 
 const PATH: &str = "/api/v1/sync";
-/// Something is not as it should be.
+/// A target is not reached, a link failed, or a link differs.
 const EXIT_NOT_OK: u8 = 3;
-/// Failed links that are shown with the state of the targets.
+/// How many failed links are shown below the state of the targets.
 const SHOWN_MAX: usize = 20;
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached, or a comparison was cut short.
+/// If the instance refuses or cannot be reached, or a comparison did not finish.
 pub(crate) async fn run_sync(command: &SyncCommand) -> anyhow::Result<ExitCode> {
     let is_ok = match command {
         SyncCommand::Status { link, client } => match choice(link) {
@@ -76,7 +76,7 @@ fn path_of(id: &str) -> String {
     format!("/api/v1/links/{}/sync", component(id))
 }
 
-/// Shows how far each target is with a link, and gives whether none has failed.
+/// Shows the state of a link at each target, and returns whether none has failed.
 fn show_link(args: &ClientArgs, reply: &Reply) -> anyhow::Result<bool> {
     let LinkSync { targets, .. } = reply.read()?;
     if args.json {
@@ -164,7 +164,7 @@ fn overview_row(target: &TargetOverview) -> Vec<String> {
     ]
 }
 
-/// How far a first fill is, while there is one.
+/// The progress of a first fill, while one is running.
 fn fill_progress(target: &TargetOverview) -> Option<String> {
     let (links, synced) = (target.links, target.counts.synced?);
     let is_filling = target.behind && synced < links;
@@ -174,7 +174,7 @@ fn fill_progress(target: &TargetOverview) -> Option<String> {
 
 const FAILED_HEADINGS: [&str; 4] = ["FAILED", "ID", "TARGET", "ERROR"];
 
-/// The links that this instance's own table cannot serve as they are stored.
+/// The links that this instance's link table cannot serve as they are stored.
 fn show_left_out(overview: &SyncOverview) -> anyhow::Result<()> {
     for target in &overview.targets {
         let row = |link: &FailedLink| {
@@ -216,7 +216,7 @@ async fn retry(args: &ClientArgs, all: bool) -> anyhow::Result<bool> {
     if args.json {
         reply.print()?;
     } else if all {
-        print::line("All links will be pushed anew; see `waypost sync status`.")?;
+        print::line("All links will be pushed again; see `waypost sync status`.")?;
     } else {
         let Retried { retried, .. } = reply.read()?;
         let verb = if retried == 1 { "is" } else { "are" };
@@ -244,7 +244,7 @@ async fn verify(args: &ClientArgs, repair: bool, delete_foreign: bool) -> anyhow
             rest.drain(..end);
         }
         progress.finish();
-        summary.context("the comparison was cut short")
+        summary.context("the comparison did not finish")
     })
     .await?;
     if !args.json {
@@ -259,7 +259,7 @@ fn show_summary(summary: &VerifySummary, delete_foreign: bool) -> anyhow::Result
     let (links, keys) = (print::counted(tally.links, "link"), print::counted(tally.keys, "key"));
     print::line(&format!("Compared {links} with {keys} in {seconds:.1} s."))?;
     print::line(&format!(
-        "{} missing, {} different, {} deleted, {} foreign; {} on their way.",
+        "{} missing, {} different, {} deleted, {} foreign; {} being pushed.",
         grouped(tally.missing),
         grouped(tally.different),
         grouped(tally.deleted),

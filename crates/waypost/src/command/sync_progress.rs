@@ -1,4 +1,4 @@
-//! The lines of a comparison as they come: differences to standard output, how far it is to standard error.
+//! Prints the lines of a comparison as they arrive: differences to standard output, progress to standard error.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use waypost_api::sync::{Difference, DifferenceKind, VerifyLine, VerifyProgress};
 use crate::print::{self, counted, grouped};
 use crate::reply::Kept;
 
-/// How often a line is written where there is no terminal.
+/// How often progress is written if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How often the bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -18,22 +18,22 @@ const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// Shows a comparison while it runs.
 pub(crate) struct SyncProgress {
     as_json: bool,
-    /// `None` where standard error is no terminal.
+    /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     line_due_at: Instant,
 }
 
 impl SyncProgress {
-    /// Begins.
+    /// Starts the display.
     pub(crate) fn start(as_json: bool) -> Self {
         let bar = (!as_json && io::stderr().is_terminal()).then(draw_bar);
         Self { as_json, bar, line_due_at: Instant::now() + LINE_EVERY }
     }
 
-    /// Shows one line of the answer.
+    /// Shows one line of the response.
     ///
     /// # Errors
-    /// Where the line says that the comparison could not be finished.
+    /// If the line says that the comparison could not be finished.
     pub(crate) fn take(&mut self, line: &Kept<VerifyLine>) -> anyhow::Result<()> {
         if let VerifyLine::Error { error } = &line.value {
             self.finish();
@@ -56,7 +56,7 @@ impl SyncProgress {
         Ok(())
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -78,7 +78,7 @@ impl SyncProgress {
 fn describe(progress: &VerifyProgress) -> String {
     match progress {
         VerifyProgress::Keys { keys } => format!("{} listed", counted(*keys, "key")),
-        VerifyProgress::Links { links, of } => format!("{} of {} looked for", grouped(*links), counted(*of, "link")),
+        VerifyProgress::Links { links, of } => format!("{} of {} compared", grouped(*links), counted(*of, "link")),
         VerifyProgress::Repair { marked, synced, failed } => {
             format!("{} of {} repaired, {} failed", grouped(*synced), grouped(*marked), grouped(*failed))
         }
@@ -86,8 +86,8 @@ fn describe(progress: &VerifyProgress) -> String {
             let until = until.map(|until| until.to_string()).unwrap_or_default();
             match reason.as_str() {
                 "fault" => format!("trying again: {}", print::plain(error.as_deref().unwrap_or_default())),
-                "allowance" => format!("the calls of the last minutes are used up; going on at {until}"),
-                _ => format!("Cloudflare asks for fewer calls; going on at {until}"),
+                "allowance" => format!("the limit of requests is used up; continuing at {until}"),
+                _ => format!("Cloudflare asks for fewer requests; continuing at {until}"),
             }
         }
     }

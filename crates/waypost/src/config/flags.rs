@@ -1,5 +1,5 @@
-//! Settings as flags, made from the list of settings. Values are only collected here: [`super::load`] reads them
-//! together with those of the file and the environment, so that all faults are found at once.
+//! Settings as flags, generated from the list of settings. Values are only collected here: [`super::load`] reads them
+//! together with those of the file and the environment, so that all errors are found at once.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::config::settings::{SETTINGS, Setting, Shape};
 /// The flag that names the file.
 const CONFIG_FLAG: &str = "config";
 
-/// What was given on the command line.
+/// The settings given on the command line.
 #[derive(Clone, Default)]
 pub(crate) struct GivenFlags {
     /// The configuration file.
@@ -30,7 +30,7 @@ impl std::fmt::Debug for GivenFlags {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServeFlags(pub(crate) GivenFlags);
 
-/// Flags of the other commands: the settings that lead them to the data.
+/// Flags of the other commands: the settings with which they find the data.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandFlags(pub(crate) GivenFlags);
 

@@ -1,4 +1,4 @@
-//! Merging: defaults, then the file, then the environment, then flags. All faults are found in one go.
+//! Merging: defaults, then the file, then the environment, then flags. All errors are found at once.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -13,19 +13,19 @@ use crate::config::Config;
 use crate::config::flags::GivenFlags;
 use crate::config::settings::{SETTINGS, Setting, Shape};
 
-/// Variables that begin like settings and are none: the file itself, and what clients use to reach a server.
+/// Variables that begin like settings and are not: the path of the file, and those of commands that use a server.
 const OTHER_VARIABLES: [&str; 3] = ["WAYPOST_CONFIG", "WAYPOST_SERVER", "WAYPOST_KEY"];
-/// Variables of tests, which are nobody's settings.
+/// Variables of tests, which are not settings.
 const TEST_PREFIX: &str = "WAYPOST_TEST_";
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// How alike two names must be for one to be suggested for the other.
+/// How similar two names must be for one to be suggested for the other.
 const LIKENESS_LEAST: f64 = 0.75;
 
 /// A configuration, and where each setting that was given came from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    /// Key and source, for those settings that were given; the last of a key is in force.
+    /// Key and source of the settings that were given; the last one of a key is in force.
     pub(crate) sources: Vec<(&'static str, Source)>,
 }
 
@@ -72,7 +72,7 @@ struct Given {
 /// Merges the flags with the file they or the environment name, and with the environment.
 ///
 /// # Errors
-/// Every setting that is unknown or has a bad value, wherever it stands.
+/// Every setting that is unknown or has a bad value, in whichever source.
 pub(crate) fn load(
     flags: &GivenFlags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -85,7 +85,7 @@ pub(crate) fn load(
     }
     let file = flags.file.clone().or(file);
     let mut given = file.map(|path| read_file(&path, &mut faults)).unwrap_or_default();
-    // The environment has no order of its own; faults are listed in the order of the settings.
+    // The environment has no order of its own; errors are listed in the order of the settings.
     from_environment.sort_by_key(|given: &Given| SETTINGS.iter().position(|setting| setting.key == given.setting.key));
     given.extend(from_environment);
     given.extend(flags.values.iter().map(|(setting, values)| Given {
@@ -107,12 +107,12 @@ pub(crate) fn load(
     if !faults.0.is_empty() {
         return Err(faults);
     }
-    // Only asked of settings that could be read: one that could not would be missing, too.
+    // Only if all settings could be read: one that could not be read would be reported as missing, too.
     faults.0.extend(config.cloudflare.missing().into_iter().map(missing));
     if faults.0.is_empty() { Ok(Loaded { config, sources }) } else { Err(faults) }
 }
 
-/// What is said of a setting without which others mean nothing.
+/// The error for a missing setting that others need.
 fn missing(key: &'static str) -> String {
     let section = key.split_once('.').map_or(key, |(section, _)| section);
     let variable = SETTINGS.iter().find(|setting| setting.key == key).map(Setting::variable).unwrap_or_default();
@@ -170,7 +170,7 @@ fn read_file(path: &Path, faults: &mut Faults) -> Vec<Given> {
         faults.0.push(format!("{}:{line}: {message}", path.display()));
     }
     let mut reader = FileReader { path, text: &text, given: Vec::new(), faults };
-    // After a fault in the syntax the rest may be anything: unknown keys would only confuse.
+    // After a syntax error, messages about unknown keys would only confuse.
     if errors.is_empty() {
         reader.read_table(None, table.get_ref());
     }
@@ -225,7 +225,7 @@ impl FileReader<'_> {
     }
 }
 
-/// A value of the file as the texts that flags and variables would give.
+/// A value of the file as the strings that flags and variables would give.
 fn texts(shape: Shape, value: &DeValue<'_>) -> Result<Vec<String>, &'static str> {
     match (shape, value) {
         (Shape::Text, DeValue::String(text)) => Ok(vec![text.to_string()]),
@@ -249,7 +249,7 @@ fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// `; did you mean ...?` where a known name is like this one.
+/// `; did you mean ...?` if a known name is similar to this one.
 fn suggest(name: &str, known: impl Iterator<Item = String>) -> String {
     let likeness = |known: String| (strsim::normalized_damerau_levenshtein(name, &known), known);
     let best = known.map(likeness).max_by(|(one, _), (other, _)| one.total_cmp(other));

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, made from the list of settings and kept current by a test.
+//! Generates `docs/configuration.md` from the list of settings; a test checks that it is current.
 
 #![allow(clippy::unwrap_used)]
 

@@ -18,36 +18,37 @@ use crate::config::{Config, SchemeList};
 
 /// The least that [`waypost_edge::Limits::head_bytes_max`] may be.
 const HEAD_BYTES_LEAST: usize = 8_192;
-/// The least disk that waiting clicks may be given: a few segments for each thread.
+/// The least disk space that can be set for waiting clicks: a few segments for each thread.
 const SPOOL_BYTES_LEAST: u64 = 64 << 20;
-/// What stands for a secret where settings are shown.
+/// Shown instead of a secret.
 const MASKED: &str = "***";
-/// The most characters of an id or token of Cloudflare's.
+/// The most characters of a Cloudflare id or token.
 const CREDENTIAL_CHARS_MAX: usize = 1_024;
 /// The most threads that redirect; each holds descriptors and a slot in the link table.
 const THREADS_MAX: usize = 256;
 
 /// One setting.
 pub(crate) struct Setting {
-    /// Its key in the file; a section and a name where it has a dot.
+    /// Its key in the file; with a dot, a section and a name.
     pub(crate) key: &'static str,
     /// What its value is called in help texts.
     pub(crate) value_name: &'static str,
     /// What it does, with units.
     pub(crate) meaning: &'static str,
-    /// The form of its value in the file.
+    /// The type of its value in the file.
     pub(crate) shape: Shape,
     /// What applies by default, if the default is not a fixed value.
     pub(crate) default_note: Option<&'static str>,
     /// Whether commands other than `serve` read it too.
     pub(crate) is_for_commands: bool,
-    /// Reads the value, one string or for lists any number, into the configuration; the error says what to give.
+    /// Reads the value, one string or for lists any number, into the configuration; the error says which values are
+    /// accepted.
     pub(crate) set: fn(&mut Config, &[String]) -> Result<(), String>,
-    /// The value that is set, without secrets; `None` where there is none.
+    /// The value that is set, without secrets; `None` if there is none.
     pub(crate) show: fn(&Config) -> Option<Shown>,
 }
 
-/// The form of a value in the file.
+/// The type of a value in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Text,
@@ -82,7 +83,7 @@ impl Setting {
         self.key.split_once('.').map(|(section, _)| section)
     }
 
-    /// The default as a reader sees it, as Markdown; `None` where there is none.
+    /// The default as a reader sees it, as Markdown; `None` if there is none.
     pub(crate) fn default_text(&self) -> Option<String> {
         if let Some(note) = self.default_note {
             return Some(note.to_owned());

@@ -23,7 +23,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// A text between quotes. JSON's escapes are TOML's, too.
+/// A string in quotes. JSON's escapes are also TOML's.
 fn quote(text: &str) -> String {
     Value::from(text).to_string()
 }
@@ -39,10 +39,10 @@ impl Shown {
     }
 }
 
-/// Writes the settings as a configuration file; each says where it came from.
+/// Writes the settings as a configuration file, each with its source.
 ///
 /// # Errors
-/// Where writing fails.
+/// If writing fails.
 pub(crate) fn write_toml(loaded: &Loaded, output: &mut impl Write) -> io::Result<()> {
     let mut section = None;
     for setting in SETTINGS {
@@ -64,7 +64,7 @@ pub(crate) fn write_toml(loaded: &Loaded, output: &mut impl Write) -> io::Result
     Ok(())
 }
 
-/// The settings as one JSON object, keys with a section nested in it; `null` where nothing is set.
+/// The settings as one JSON object, keys with a section nested in it; `null` if nothing is set.
 pub(crate) fn to_json(loaded: &Loaded) -> Value {
     let mut object = Map::new();
     for setting in SETTINGS {
@@ -104,7 +104,7 @@ mod tests {
         for shown in [text.clone(), to_json(&loaded).to_string(), format!("{loaded:?}")] {
             assert!(!shown.contains("t0ken"), "{shown}");
         }
-        // What stands for the token is not taken for one.
+        // The placeholder of a token is not treated as a token.
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();
         let again = load(&GivenFlags { file: Some(file.path().to_owned()), values: Vec::new() }, []);
@@ -138,7 +138,7 @@ mod tests {
         let loaded = given(secrets).unwrap();
         assert_eq!(to_json(&loaded)["webhooks"]["secrets"], json!(["***", "***"]));
         assert!(!format!("{:?}", loaded.config).contains("MfKQ"));
-        // What is shown is no secret, and is not taken for one.
+        // What is shown is not a secret, and is not treated as one.
         for bad in ["***", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS"] {
             let fault = given(bad).unwrap_err().to_string();
             assert!(fault.contains("WAYPOST_WEBHOOKS_SECRETS") && !fault.contains("MfKQ"), "{fault}");

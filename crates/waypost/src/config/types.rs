@@ -12,7 +12,7 @@ use waypost_sync::KvSettings;
 pub(crate) struct DatabaseAddress(String);
 
 impl DatabaseAddress {
-    /// The whole address, for opening it only.
+    /// The whole address with its password, only for opening it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
@@ -20,7 +20,7 @@ impl DatabaseAddress {
     /// The address with `***` for a password.
     pub(crate) fn masked(&self) -> String {
         let Ok(mut url) = Url::parse(&self.0) else { return mask_by_hand(&self.0) };
-        // Both fail only for addresses that cannot carry a password.
+        // Both fail only for addresses that cannot have a password.
         if url.password().is_some() {
             let _ = url.set_password(Some("***"));
         }
@@ -37,7 +37,7 @@ impl DatabaseAddress {
     }
 }
 
-/// Without a URL parser's help: everything before the last `@` may be a secret.
+/// For addresses that are not valid URLs: everything before the last `@` may be a secret.
 fn mask_by_hand(address: &str) -> String {
     address.rsplit_once('@').map_or_else(|| address.to_owned(), |(_, rest)| format!("***@{rest}"))
 }
@@ -60,7 +60,7 @@ impl FromStr for DatabaseAddress {
     }
 }
 
-/// Where an API is that gets a secret: by HTTPS, or by HTTP on this machine. Without `/` at its end.
+/// The URL of an API that gets a secret: HTTPS, or HTTP on this machine. Has no `/` at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiUrl(String);
 
@@ -96,7 +96,7 @@ impl FromStr for ApiUrl {
     }
 }
 
-/// Whether a URL leads to the machine this runs on.
+/// Whether a URL leads to this machine.
 pub(crate) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
@@ -132,7 +132,7 @@ impl FromStr for LogFilter {
     }
 }
 
-/// How often something may be done, as `600/minute` or `600/minute burst 60`; `off` is no limit.
+/// A rate limit, as `600/minute` or `600/minute burst 60`; `off` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RateLimit(pub(crate) Option<Rate>);
 

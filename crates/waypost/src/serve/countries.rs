@@ -1,5 +1,5 @@
-//! The database of countries: found or configured, read in the background, read again when it changes, and missed by nobody
-//! where there is none.
+//! The database of countries: found or configured, read in the background, and read again when it changes. It is
+//! optional.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use waypost_edge::{CountryDatabase, CountryError, Reloaded};
 
 use crate::data_dir::DataDir;
 
-/// Where the tools that fetch such databases put them.
+/// The folders in which tools install such databases.
 const FOLDERS: [&str; 2] = ["/var/lib/GeoIP", "/usr/share/GeoIP"];
-/// What they are called.
+/// Their file names.
 const NAMES: [&str; 3] = ["GeoLite2-Country.mmdb", "GeoLite2-City.mmdb", "GeoIP2-Country.mmdb"];
-/// How often the file is looked at.
+/// How often the file is checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The database in use: the configured one; else the one in the data folder or where tools put it.
+/// The database in use: the configured one, otherwise the first that is found in the data folder or in the tools'
+/// folders.
 pub(crate) fn database(configured: Option<&Path>, data_dir: &DataDir) -> Arc<CountryDatabase> {
     let path =
         configured.map(Path::to_owned).or_else(|| found(data_dir)).unwrap_or_else(|| data_dir.country_database());
@@ -28,8 +29,8 @@ fn found(data_dir: &DataDir) -> Option<PathBuf> {
     std::iter::once(data_dir.country_database()).chain(usual).find(|path| path.exists())
 }
 
-/// Reads the database now and whenever it has changed, for as long as the runtime lives. A file that is missing is only worth
-/// a word where it was asked for.
+/// Reads the database now and whenever it has changed, for as long as the runtime lives. A missing file is logged only
+/// if it is configured.
 pub(crate) async fn keep_current(database: Arc<CountryDatabase>, is_configured: bool) {
     let mut was_missed = !is_configured;
     loop {

@@ -1,23 +1,23 @@
-//! How many files and connections the system lets us have open, and how many of them connections may be.
+//! The limit of open files and connections of the process, and how many of them connections may use.
 //!
-//! The soft limit is usually 1,024, which is too few for a public server; raising it to the hard one takes no privilege. Some of
-//! it is kept for what must go on when connections take the rest: the segments of the click log, the databases, the link
-//! table's files while it is built anew, and connections that this process makes itself.
+//! The soft limit is usually 1,024, which is too few for a public server; raising it to the hard one takes no
+//! privilege. Some of it is reserved for what must continue when connections use the rest: the segments of the click
+//! log, the databases, the link table's files while it is built again, and connections that this process opens itself.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use waypost_edge::Limits;
 
-/// Descriptors kept for each thread that redirects: its listeners, its runtime, segments of the click log, and connections that
-/// are being turned away.
+/// Descriptors reserved for each thread that redirects: its listeners, its runtime, segments of the click log, and
+/// connections that are being refused.
 const KEPT_FOR_EACH_THREAD: u64 = 16;
-/// Descriptors kept for everything else.
+/// Descriptors reserved for everything else.
 const KEPT: u64 = 128;
-/// What connections get at least, as a part of all.
+/// The least part of all descriptors that connections get.
 const LEAST_PART_OF_CONNECTIONS: u64 = 4;
-/// How many networks it takes to have all connections, where there are fewer than were wanted.
+/// How many networks can together use all connections, if there are fewer connections than configured.
 const NETWORKS_MIN: usize = 4;
 
-/// Raises the soft limit to the hard one. Gives how many descriptors there may be then; `None` for no limit.
+/// Raises the soft limit to the hard one, and returns it; `None` for no limit.
 pub(super) fn raise_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -32,8 +32,8 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// Lowers these limits to the connections for which there are descriptors. Where those are short, one network gets a part of them
-/// only.
+/// Lowers these limits to the connections for which there are descriptors. If they had to be lowered, one network can
+/// use only a part of them.
 pub(super) fn fit_connections(limits: &mut Limits, descriptors: Option<u64>, threads: usize) {
     let Some(descriptors) = descriptors else { return };
     let kept = KEPT + KEPT_FOR_EACH_THREAD * threads as u64;

@@ -1,5 +1,5 @@
-//! The local socket: the control plane's router for commands on this machine. Whoever can open it is the operator, so
-//! it lies in the data folder with mode 0600.
+//! The local socket: the control plane's router for commands on this machine. Everybody who can open it
+//! acts as the operator, so it is in the data folder with mode 0600.
 
 use std::fs;
 use std::io;
@@ -44,11 +44,11 @@ pub(crate) struct LocalSocket {
 }
 
 impl LocalSocket {
-    /// Opens the socket of this data folder and serves `router` on it. The caller holds the folder's lock: a socket that
-    /// is there already is a left-over.
+    /// Opens the socket of this data folder and serves `router` on it. The caller holds the folder's lock, so an
+    /// existing socket is left from an earlier process.
     ///
     /// # Errors
-    /// Where the socket cannot be made.
+    /// If the socket cannot be created.
     pub(crate) fn open(data_dir: &DataDir, router: Router) -> anyhow::Result<Self> {
         let path = data_dir.socket();
         match fs::remove_file(&path) {
@@ -64,21 +64,21 @@ impl LocalSocket {
         let (stop, stopped) = oneshot::channel();
         let router = router.layer(Extension(Principal::Operator));
         let server = axum::serve(StrictListener(listener), router).with_graceful_shutdown(async {
-            // A sender that is gone means the same.
+            // A dropped sender means the same.
             let _ = stopped.await;
         });
         let server = tokio::spawn(server.into_future());
         Ok(Self { path, stop, server })
     }
 
-    /// The task that serves it, where that has ended although it must not before [`LocalSocket::close`].
+    /// The name of the task that serves it, if the task ended before [`LocalSocket::close`].
     pub(crate) fn ended_task(&self) -> Option<&'static str> {
         self.server.is_finished().then_some("the task that serves the local socket")
     }
 
-    /// Stops accepting, lets running commands finish for so long, and removes the socket.
+    /// Stops accepting, waits at most this long for running commands, and removes the socket.
     pub(crate) async fn close(self, wait: Duration) {
-        // Nobody listens where the server has already ended.
+        // Fails only if the server has already ended.
         let _ = self.stop.send(());
         if tokio::time::timeout(wait, self.server).await.is_err() {
             tracing::warn!("a request on the local socket was cut off");

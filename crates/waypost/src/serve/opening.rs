@@ -1,8 +1,10 @@
-//! The control plane's start, which waits for the databases as long as it must while the edge redirects from the table that is there.
+//! Starts the control plane, which waits for the databases for as long as necessary, while the edge redirects from the
+//! existing link table.
 //!
-//! What a database says on the first try decides: where it refuses us (another program's, a newer schema, a wrong password),
-//! the start ends with that. Where it does not answer, or only later says something else, it is asked again and again. Where there is a
-//! link table, links that are in it redirect before the database has said anything; only what is not in it has to wait.
+//! The first attempt decides: if a database refuses us (it belongs to another program, has a newer schema, or the
+//! password is wrong), the start fails. If it does not answer, or refuses us only later, it is tried again and again.
+//! If there is a link table, links in it redirect before the database has answered; only requests for other slugs have
+//! to wait.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,35 +22,35 @@ use crate::instance::{DatabasePlaces, Databases, Instance, LocalParts, http_sett
 use crate::serve::bridge::Bridge;
 use crate::serve::vital::Vital;
 
-/// How long what the databases say decides about the start: what is there answers by then. Without a link table the listeners wait
-/// for as long.
+/// For how long a refusal by a database ends the start: a working database answers within this time. Without a link
+/// table, the listeners wait as long.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
-/// How long the listeners wait where there is a link table.
+/// How long the listeners wait if there is a link table.
 const WAIT_WITH_TABLE: Duration = Duration::from_millis(300);
-/// The pause before the next try: doubled each time from the first to the second.
+/// The wait before the next attempt: doubled each time, from the first value up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// The databases on their way to be opened.
+/// The databases while they are being opened.
 pub(crate) struct Opening {
     places: DatabasePlaces,
     attempt: JoinHandle<anyhow::Result<Databases>>,
     /// Until when a refusal ends the start.
     decides_until: Instant,
-    /// What has been said of why it takes long.
+    /// The reason for waiting that was last logged.
     said: Option<String>,
 }
 
-/// The control plane at work.
+/// The running control plane.
 pub(crate) struct ControlPlane {
     pub(crate) app: Arc<App>,
     pub(crate) instance: Instance,
 }
 
 impl Opening {
-    /// Begins to open them; gives them at once where they answer.
+    /// Starts to open them; returns them if they answer at once.
     ///
     /// # Errors
-    /// Where one cannot be used as it is.
+    /// If a database refuses us.
     pub(crate) async fn begin(places: DatabasePlaces, table: &Path) -> anyhow::Result<Result<Databases, Self>> {
         let decides_until = Instant::now() + FIRST_WAIT;
         let wait = if table.exists() { WAIT_WITH_TABLE } else { FIRST_WAIT };
@@ -57,7 +59,7 @@ impl Opening {
             Err(_) => attempt,
             Ok(opened) => match opened? {
                 Ok(databases) => return Ok(Ok(databases)),
-                // Said again by the task that waits.
+                // The waiting task reports the error again.
                 Err(error) if may_pass(&error) => tokio::spawn(async { Err(error) }),
                 Err(error) => return Err(error),
             },
@@ -65,8 +67,8 @@ impl Opening {
         Ok(Err(Self { places, attempt, decides_until, said: None }))
     }
 
-    /// Waits until they are open and the control plane is at work. Where one refuses us at first, that goes to `refused`, and nothing
-    /// else happens here.
+    /// Waits until they are open, and starts the control plane. If one refuses us at first, the error is sent to
+    /// `refused`, and nothing is started.
     pub(crate) async fn start_when_open(
         mut self,
         local: LocalParts,
@@ -87,14 +89,14 @@ impl Opening {
                     }
                 }
                 Ok(Err(error)) if Instant::now() < self.decides_until && !may_pass(&error) => {
-                    // Nobody hears it where the server stops just now.
+                    // Nobody receives it if the server is just stopping.
                     let _ = refused.send(error);
                     return std::future::pending().await;
                 }
                 Ok(Err(error)) => describe(&error),
                 Err(error) => error.to_string(),
             };
-            self.say(&reason);
+            self.log_reason(&reason);
             trust(&local);
             self.decides_until = Instant::now();
             self.attempt = tokio::spawn(retry(self.places.clone(), pause));
@@ -102,20 +104,20 @@ impl Opening {
         }
     }
 
-    /// What comes of the attempt. The table is trusted meanwhile, once the databases have had their time to say what it lacks.
+    /// Waits for the attempt. If the databases do not answer in time, the table is trusted meanwhile.
     async fn opened(&mut self, local: &LocalParts) -> Result<anyhow::Result<Databases>, JoinError> {
         if let Ok(opened) = timeout_at(self.decides_until, &mut self.attempt).await {
             return opened;
         }
         if self.said.is_none() {
-            self.say("it does not answer");
+            self.log_reason("it does not answer");
         }
         trust(local);
         (&mut self.attempt).await
     }
 
-    /// Says once why it takes long, and again where that changes.
-    fn say(&mut self, reason: &str) {
+    /// Logs why it takes long, once and again if the reason changes.
+    fn log_reason(&mut self, reason: &str) {
         if self.said.as_deref() == Some(reason) {
             return;
         }
@@ -124,7 +126,7 @@ impl Opening {
     }
 }
 
-/// Nobody can say what the table lacks. Links of one that was complete once are more than none.
+/// Trusts the link table although nobody knows what it lacks: a table that was complete once is better than none.
 fn trust(local: &LocalParts) {
     if let Err(error) = local.table.trust() {
         tracing::error!(error = &error as &dyn std::error::Error, "the link table cannot be read");
@@ -136,15 +138,15 @@ async fn retry(places: DatabasePlaces, pause: Duration) -> anyhow::Result<Databa
     places.open().await
 }
 
-/// Whether this can be over without anybody's doing here.
+/// Whether this error can go away without a change here.
 fn may_pass(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable))
 }
 
-/// Starts the control plane on open databases, has its jobs looked after, and sends it the requests that come.
+/// Starts the control plane on open databases, watches its jobs, and passes requests to it.
 ///
 /// # Errors
-/// Where a database fails.
+/// If a database fails.
 pub(crate) async fn start(
     databases: Databases,
     local: LocalParts,
@@ -156,7 +158,7 @@ pub(crate) async fn start(
     let app = match instance.start_app(config, public_url).await {
         Ok(app) => app,
         Err(error) => {
-            // Another try counts what is in the spool again.
+            // The next attempt starts to count the spool again.
             instance.clicks.stop().await;
             return Err(error);
         }

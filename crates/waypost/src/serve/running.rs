@@ -1,8 +1,8 @@
-//! All that runs, and how it is stopped.
+//! The running parts of the server, and how they are stopped.
 //!
-//! Mostly the listeners close first: then what was asked for is finished, and what was clicked counted. A database that does not answer
-//! would keep all of that waiting while nobody redirects. Then the control plane ends first, in little time, and links are redirected
-//! until it has; what waited for the database is cut.
+//! Normally the listeners close first; then running requests finish, and the remaining clicks are counted. If the
+//! database does not answer, that would wait long while nothing redirects. So the control plane then ends first, in
+//! little time, and links redirect until it has ended; requests that wait for the database are cut off.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::serve::local_socket::LocalSocket;
 use crate::serve::opening::ControlPlane;
 use crate::serve::warm::Warmer;
 
-/// How long a database may take to answer when the server is told to stop. Redirects go on meanwhile.
+/// How long a database may take to answer when the server stops. Links redirect meanwhile.
 const ANSWER_MAX: Duration = Duration::from_millis(1_500);
-/// How long the control plane may take to end where the database does not answer. Redirects go on meanwhile.
+/// How long the control plane may take to end if the database does not answer. Links redirect meanwhile.
 const CONTROL_END_MAX: Duration = Duration::from_millis(500);
-/// How long requests may take then, once the listeners are closed: nearly all of them wait for the database.
+/// How long requests may then take once the listeners are closed: nearly all of them wait for the database.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// How long the connections to such a database, and those of commands, may take to close.
 const CLOSE_MAX: Duration = Duration::from_millis(250);
-/// How long the jobs may take to end where the database answered.
+/// How long the jobs may take to end if the database answered.
 const JOBS_END_MAX: Duration = Duration::from_secs(10);
 
 /// How long running commands on the local socket may take to end.
@@ -35,7 +35,7 @@ pub(super) struct Running {
     pub(super) edge: Edge,
     pub(super) warmer: Warmer,
     pub(super) control: Option<ControlPlane>,
-    /// The way to a control plane that waits for its database.
+    /// The task of a control plane that waits for its database.
     pub(super) waiting: Option<JoinHandle<ControlPlane>>,
     pub(super) socket: LocalSocket,
     pub(super) local: LocalParts,
@@ -46,7 +46,7 @@ impl Running {
         let Self { edge, warmer, mut control, waiting, socket, local } = self;
         if let Some(waiting) = waiting {
             waiting.abort();
-            // `None` where the database never came.
+            // `None` if the database never answered.
             control = runtime.block_on(waiting).ok();
         }
         drop(warmer);
@@ -60,7 +60,7 @@ impl Running {
         };
         let answered =
             runtime.block_on(async { timeout(ANSWER_MAX, control.instance.reach_databases()).await.is_ok() });
-        // Feeds would be waited for as long as somebody listens.
+        // Live feeds would not end while somebody listens.
         control.app.close_feeds();
         if answered {
             close_edge(edge, drain_timeout);
@@ -74,7 +74,7 @@ impl Running {
             return;
         }
         tracing::warn!("the database does not answer: stopping without it; clicks wait in the spool");
-        // Whatever does not end by itself ends with the runtime.
+        // What does not end by itself ends with the runtime.
         let _ = runtime.block_on(async {
             let ends = async { tokio::join!(control.app.stop(), control.instance.clicks.stop()) };
             timeout(CONTROL_END_MAX, ends).await

@@ -1,9 +1,9 @@
-//! What has to go on for as long as the process: threads that redirect, jobs that count, and their like. Where one of them ends, by
-//! a panic or otherwise, the process ends too, with status 1, so that whoever started it starts it again: a server that redirects
-//! and does not count, or listens and does not answer, would go unnoticed.
+//! Watches the parts that must run as long as the process: threads that redirect, jobs that count, and so on. If one of
+//! them ends, by a panic or otherwise, the process ends too, with status 1, so that its supervisor starts it again:
+//! nobody would notice a server that redirects and does not count, or listens and does not answer.
 //!
-//! It is looked at from time to time. Each part says by itself what of it has ended; it need not tell anybody, which it could not
-//! do in every case.
+//! The parts are checked from time to time. Each has a function that returns what has ended; a part does not have to
+//! report its end itself, which it could not always do.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,38 +11,38 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-/// How often it is looked at.
+/// How often the parts are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long the other parts may take to stop, beside their connections, before the process ends without them.
+/// How long the other parts may take to stop, in addition to the time for connections, before the process ends anyway.
 const STOP_WAIT: Duration = Duration::from_secs(30);
 
 type Look = Box<dyn Fn() -> Option<&'static str> + Send>;
 
-/// What must not end. Shared by `Arc`.
+/// The parts that must not end. Shared by `Arc`.
 #[derive(Default)]
 pub(crate) struct Vital {
-    /// A std mutex: held to look, never across an await.
+    /// A std mutex: held during a check, never across an await.
     looks: Mutex<Vec<Look>>,
 }
 
 impl Vital {
-    /// Looks at something that says what of it has ended.
+    /// Watches a part by a function that returns the name of what has ended.
     pub(crate) fn watch(&self, look: impl Fn() -> Option<&'static str> + Send + 'static) {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(look));
     }
 
-    /// Looks at a task.
+    /// Watches a task.
     pub(crate) fn watch_task<T>(&self, name: &'static str, task: &JoinHandle<T>) {
         let task = task.abort_handle();
         self.watch(move || task.is_finished().then_some(name));
     }
 
-    /// The name of something that has ended.
+    /// The name of a part that has ended.
     fn ended(&self) -> Option<&'static str> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|look| look())
     }
 
-    /// Waits until something ends, of what is watched or of what is looked at beside; gives its name.
+    /// Waits until a watched part ends, or `look` returns one, and returns its name.
     pub(crate) async fn ends(&self, beside: impl Fn() -> Option<&'static str>) -> &'static str {
         loop {
             if let Some(name) = self.ended().or_else(&beside) {
@@ -53,7 +53,8 @@ impl Vital {
     }
 }
 
-/// Ends the process after the time that a stop may take, whatever is in its way: what is left may wait for what is gone.
+/// Ends the process after the time that a stop may take, whatever still runs: the remaining parts may wait for the one
+/// that has ended.
 pub(crate) fn end_for_certain(drain_timeout: Duration) {
     let ended = thread::Builder::new().name("last-end".to_owned()).spawn(move || {
         thread::sleep(drain_timeout + STOP_WAIT);

@@ -1,7 +1,8 @@
-//! Checks the link table after a start, and keeps it in memory: reads all of it once after a start, whenever it was built anew,
-//! and when it has outgrown what was known of it, so that no visitor waits for the disk, and look-ups know where links lie.
+//! Checks the link table after a start, and keeps it in memory: reads all of it after a start, whenever it was built
+//! again, and when it has grown much, so that no visitor waits for the disk, and look-ups know where links are in the
+//! file.
 //!
-//! A table that would push everything else out of memory is left to come in as it is asked for.
+//! A table that is too large for the available memory is only read as requests need it.
 
 use std::io;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use waypost_table::{Table, TableError, TableStats};
 
-/// How often is looked whether that is needed again.
+/// How often to check whether that is needed again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The thread that does it. Dropping this ends it, within milliseconds.
+/// The thread that does this. Dropping this value ends it within milliseconds.
 #[derive(Debug)]
 pub(crate) struct Warmer {
-    /// `None` once the thread is told to end, which it is by the end of this channel.
+    /// Closing this channel ends the thread; `None` after that.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -29,7 +30,7 @@ impl Warmer {
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The thread, where it has ended although it must not before this is dropped.
+    /// The name of the thread, if it ended before this value was dropped.
     pub(crate) fn ended_thread(&self) -> Option<&'static str> {
         let has_ended = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
         has_ended.then_some("the thread that checks the link table")
@@ -57,7 +58,7 @@ fn keep_warm(table: &Table, stopped: &mpsc::Receiver<()>) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the link table could not be read ahead");
                 }
             }
-            // What is wrong with it, those who look links up say.
+            // Look-ups report what is wrong with it.
             Ok(_) | Err(_) => {}
         }
         if stopped.recv_timeout(LOOK_INTERVAL) != Err(RecvTimeoutError::Timeout) {
@@ -67,9 +68,10 @@ fn keep_warm(table: &Table, stopped: &mpsc::Receiver<()>) {
 }
 
 fn warm(table: &Table, stats: TableStats, keep_going: impl Fn() -> bool) -> Result<(), TableError> {
-    // Whatever it takes: nothing is written to the table before, and what is not found in it is not said to be missing.
+    // However long it takes: until then nothing is written to the table, and a link that is not in it is not said to be
+    // missing.
     if table.check(&keep_going).is_err() {
-        // It has said what is wrong, and is being filled anew.
+        // The table has logged what is wrong, and is being filled again.
         return Ok(());
     }
     let available_bytes = available_memory_bytes();
@@ -87,7 +89,7 @@ fn warm(table: &Table, stats: TableStats, keep_going: impl Fn() -> bool) -> Resu
     Ok(())
 }
 
-/// Memory that programs could have without swapping, as Linux reckons it; `None` elsewhere.
+/// The memory that Linux reports as available without swapping; `None` on other systems.
 fn available_memory_bytes() -> Option<u64> {
     available_in(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }

@@ -1,9 +1,9 @@
-//! Links as CSV (RFC 4180): the first line names the columns, a cell is a field of the link, lists and objects stand in
-//! their cell as JSON.
+//! Links as CSV (RFC 4180): the first line names the columns, and a cell is a field of the link. Lists and objects are
+//! written as JSON in their cell.
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula. Writing puts a
+//! Spreadsheets treat a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break as a formula. Writing puts a
 //! single quote before such a cell, and before one that begins with single quotes followed by such a character; reading
-//! takes one single quote away from exactly these. So every text comes back as it was.
+//! removes one single quote from exactly these. So every string is read as it was written.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -15,8 +15,8 @@ use waypost_core::quoted::{Shown, Unescaped};
 
 use crate::print::counted;
 use crate::transfer::csv_records::{Record, Records};
-use crate::transfer::row::{GIVEN_FIELDS, NOT_UTF8, Refusal, Row};
-use crate::transfer::slug_columns::{Cells, LOOKED_AT, is_named_like_slugs};
+use crate::transfer::row::{NOT_UTF8, Refusal, Row, SERVER_FIELDS};
+use crate::transfer::slug_columns::{Cells, EXAMINED_MAX, is_named_like_slugs};
 
 /// Fields whose cells are JSON.
 const JSON_FIELDS: [&str; 6] = ["rules", "evolution_rules", "geo_rules", "ab_test", "link_utms", "utm_templates"];
@@ -37,7 +37,7 @@ const DESTINATION_NAMES: [&str; 10] = [
     "target_url",
     "full_url",
 ];
-/// Fields whose cells are texts.
+/// Fields whose cells are strings.
 const TEXT_FIELDS: [&str; 9] = [
     "destination_url",
     "slug",
@@ -49,12 +49,12 @@ const TEXT_FIELDS: [&str; 9] = [
     "password_hash",
     "created_at",
 ];
-/// What a cell of a flag can be.
+/// The words that the cell of a flag can have.
 const FLAG_WORDS: [(&str, bool); 6] =
     [("true", true), ("1", true), ("yes", true), ("false", false), ("0", false), ("no", false)];
-/// How alike two names must be for one to be offered instead of the other, from 0 to 1.
+/// How similar two names must be for one to be suggested instead of the other, from 0 to 1.
 const ALIKE: f64 = 0.85;
-/// Columns that are passed over and named.
+/// How many ignored columns are named.
 const NAMED_MAX: usize = 20;
 
 /// The columns of an export, in order.
@@ -84,24 +84,24 @@ pub(crate) const EXPORT_COLUMNS: [&str; 20] = [
 /// Where the slugs of a table come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SlugColumn<'a> {
-    /// From the column `slug`. Where there is none, no other may look like one.
+    /// From the column `slug`. If there is none, no other column may look like one.
     #[default]
     Own,
-    /// From the column with this heading: the cell, or what stands behind the host of the URL in it.
+    /// From the column with this heading: the cell, or the path of the URL in it.
     Named(&'a str),
-    /// From nowhere: each link gets one that is drawn.
-    Drawn,
+    /// From no column: each link gets a random slug.
+    Random,
 }
 
 /// Reads links from CSV, one record at a time, with the line each begins on.
 pub(crate) struct CsvReader<R> {
     records: Records<R>,
-    /// The field of each column; empty for those that are passed over.
+    /// The field of each column; empty for ignored columns.
     columns: Vec<String>,
-    passed_over: Vec<String>,
-    /// Whether slugs may stand as the URLs that end in them.
+    ignored: Vec<String>,
+    /// Whether cells with slugs may be short URLs.
     slugs_may_be_urls: bool,
-    /// Rows that were read to look at their cells.
+    /// Rows that were already read to examine their cells.
     ahead: VecDeque<Row>,
 }
 
@@ -109,7 +109,8 @@ impl<R: Read> CsvReader<R> {
     /// Reads the line that names the columns.
     ///
     /// # Errors
-    /// Where reading fails, or the first line does not name a destination column, or does not say which column has the slugs.
+    /// If reading fails, the first line does not name a destination column, or it is not clear which column has the
+    /// slugs.
     pub(crate) fn new(input: R, slug_column: SlugColumn<'_>) -> anyhow::Result<Self> {
         let mut records = Records::new(input, |cell| read_heading(cell).is_some_and(|name| stands_for_url(&name)))?;
         let headings = match records.next_record()? {
@@ -125,30 +126,30 @@ impl<R: Read> CsvReader<R> {
         }
         if !columns.iter().any(|column| column == "destination_url") {
             anyhow::bail!(
-                "the first line names no column destination_url (or url, long_url, original_url): {}",
+                "the first line has no column destination_url (or url, long_url, original_url): {}",
                 Shown(&headings.join(","))
             );
         }
-        let mut passed_over = Vec::new();
+        let mut ignored = Vec::new();
         for column in columns.iter_mut().filter(|column| !is_field(column)) {
-            // A column without a name is a left-over of a spreadsheet.
-            passed_over.extend(Some(std::mem::take(column)).filter(|name| !name.is_empty()));
+            // Spreadsheets leave columns without a name.
+            ignored.extend(Some(std::mem::take(column)).filter(|name| !name.is_empty()));
         }
         refuse_twins(&columns, &headings)?;
         let slugs_may_be_urls = matches!(slug_column, SlugColumn::Named(_));
-        let mut reader = Self { records, columns, passed_over, slugs_may_be_urls, ahead: VecDeque::new() };
-        let may_be_lost = slug_column == SlugColumn::Own && !reader.passed_over.is_empty();
+        let mut reader = Self { records, columns, ignored, slugs_may_be_urls, ahead: VecDeque::new() };
+        let may_be_lost = slug_column == SlugColumn::Own && !reader.ignored.is_empty();
         if may_be_lost && !reader.columns.iter().any(|column| column == "slug") {
             reader.look_ahead(&headings)?;
         }
         Ok(reader)
     }
 
-    /// Looks for columns whose first cells are short URLs, whatever their heading.
+    /// Finds columns whose first cells are short URLs, whatever their heading.
     fn look_ahead(&mut self, headings: &[String]) -> anyhow::Result<()> {
         let destination = self.columns.iter().position(|column| column == "destination_url");
         let mut looks: Vec<Cells> = headings.iter().map(|_| Cells::default()).collect();
-        while self.ahead.len() < LOOKED_AT {
+        while self.ahead.len() < EXAMINED_MAX {
             let Some(record) = self.records.next_record()? else { break };
             if record.is_blank() {
                 continue;
@@ -156,7 +157,7 @@ impl<R: Read> CsvReader<R> {
             if !record.is_too_long && record.unclosed_lines.is_none() {
                 let cells: Vec<_> = record.cells().map(String::from_utf8_lossy).collect();
                 let leads_to = destination.and_then(|place| cells.get(place)).map_or("", |cell| cell);
-                looks.iter_mut().zip(&cells).for_each(|(look, cell)| look.look(cell, leads_to));
+                looks.iter_mut().zip(&cells).for_each(|(look, cell)| look.examine(cell, leads_to));
             }
             self.ahead.push_back(read_row(&self.columns, self.slugs_may_be_urls, &record));
         }
@@ -168,19 +169,18 @@ impl<R: Read> CsvReader<R> {
         )
     }
 
-    /// What a person should know of the columns that are no fields of a link.
+    /// A note about the columns that are not fields of a link.
     pub(crate) fn note(&self) -> Option<String> {
-        let shown = self.passed_over.iter().take(NAMED_MAX).map(|name| show_passed_over(name));
-        let names: Vec<String> = shown.chain((self.passed_over.len() > NAMED_MAX).then(|| "…".to_owned())).collect();
-        let count = counted(self.passed_over.len() as u64, "column");
-        (!names.is_empty())
-            .then(|| format!("{count} passed over, because links have no such field: {}", names.join(", ")))
+        let shown = self.ignored.iter().take(NAMED_MAX).map(|name| show_ignored(name));
+        let names: Vec<String> = shown.chain((self.ignored.len() > NAMED_MAX).then(|| "…".to_owned())).collect();
+        let count = counted(self.ignored.len() as u64, "column");
+        (!names.is_empty()).then(|| format!("{count} ignored, because links have no such field: {}", names.join(", ")))
     }
 
-    /// The next record as the body of a link to be made; rows of nothing but separators are passed over.
+    /// The next record as the body of a link; rows with only separators are skipped.
     ///
     /// # Errors
-    /// Where reading fails; what is wrong with the record itself is in the row.
+    /// If reading fails; errors in the record are in the row.
     pub(crate) fn next_row(&mut self) -> io::Result<Option<Row>> {
         if let Some(row) = self.ahead.pop_front() {
             return Ok(Some(row));
@@ -203,7 +203,7 @@ fn read_row(columns: &[String], slugs_may_be_urls: bool, record: &Record<'_>) ->
         read_record(columns, record)
     };
     if let (true, Ok(body)) = (slugs_may_be_urls, &mut body) {
-        cut_slug(body);
+        reduce_to_slug(body);
     }
     Row { line: record.line, body }
 }
@@ -220,22 +220,22 @@ fn stands_for_url(column: &str) -> bool {
     column == "destination_url" || DESTINATION_NAMES.contains(&column)
 }
 
-/// Gives the column that has the slugs its name, and takes theirs from all that may not have them. A table whose slugs
-/// would be lost without a word is refused.
+/// Names the column with the slugs `slug`, and renames columns that must not be read as slugs. A table whose slugs
+/// would be lost without notice is refused.
 fn name_slugs(columns: &mut [String], slug_column: SlugColumn<'_>) -> anyhow::Result<()> {
     let has_slugs = columns.iter().any(|column| column == "slug");
     match slug_column {
         SlugColumn::Named(wanted) => {
             let name = normalise(wanted);
             let Some(place) = columns.iter().position(|column| *column == name) else {
-                anyhow::bail!("the first line names no column {wanted}: {}", columns.join(","));
+                anyhow::bail!("the first line has no column {wanted}: {}", columns.join(","));
             };
             "slug".clone_into(&mut columns[place]);
         }
-        SlugColumn::Drawn => columns
+        SlugColumn::Random => columns
             .iter_mut()
             .filter(|column| is_named_like_slugs(column))
-            .for_each(|column| *column = format!("{column} (not taken)")),
+            .for_each(|column| *column = format!("{column} (ignored)")),
         SlugColumn::Own if !has_slugs && columns.iter().any(|column| stands_for_url(column)) => {
             let alike = columns.iter().filter(|column| is_named_like_slugs(column) && !stands_for_url(column));
             refuse_alike(alike)?;
@@ -256,8 +256,8 @@ fn refuse_alike<'a>(columns: impl Iterator<Item = &'a String>) -> anyhow::Result
         name.clone()
     };
     anyhow::bail!(
-        "the first line names no column slug, but {all}, which {look} like one: give --slug-column {shown} to take the \
-         slugs from it (of a URL in it, what stands behind the host), or --draw-slugs to have a new slug drawn for each link"
+        "the first line has no column slug, but {all}, which {look} like one: give --slug-column {shown} to read the \
+         slugs from it (the path of each URL), or --draw-slugs to give each link a random slug"
     );
 }
 
@@ -272,8 +272,8 @@ fn refuse_twins(columns: &[String], headings: &[String]) -> anyhow::Result<()> {
     )
 }
 
-/// Of a short URL, with or without its scheme, what stands behind its host, decoded.
-fn cut_slug(body: &mut Map<String, Value>) {
+/// Reduces a short URL, with or without scheme, to its path, decoded.
+fn reduce_to_slug(body: &mut Map<String, Value>) {
     let Some(Value::String(slug)) = body.get_mut("slug") else { return };
     let given = slug.trim();
     let behind = match given.split_once("://") {
@@ -289,14 +289,15 @@ fn cut_slug(body: &mut Map<String, Value>) {
     }
 }
 
-/// Whether this in front of a `/` is rather a host than the beginning of a slug: its last label has letters only, as in `bit.ly`.
+/// Whether the part before a `/` is a host and not the beginning of a slug: its last label has only letters, as in
+/// `bit.ly`.
 fn is_host_like(text: &str) -> bool {
     let last = text.rsplit_once('.').map(|(_, last)| last.split(':').next().unwrap_or(last));
     last.is_some_and(|last| last.len() > 1 && last.chars().all(char::is_alphabetic))
 }
 
 fn fields() -> impl Iterator<Item = &'static str> {
-    let lists: [&[&str]; 5] = [&TEXT_FIELDS, &JSON_FIELDS, &FLAG_FIELDS, &NUMBER_FIELDS, &GIVEN_FIELDS];
+    let lists: [&[&str]; 5] = [&TEXT_FIELDS, &JSON_FIELDS, &FLAG_FIELDS, &NUMBER_FIELDS, &SERVER_FIELDS];
     lists.into_iter().flatten().copied()
 }
 
@@ -304,12 +305,12 @@ fn is_field(column: &str) -> bool {
     fields().any(|field| field == column)
 }
 
-/// The name of a column that is passed over, and the field that may have been meant.
-fn show_passed_over(name: &str) -> String {
+/// The name of an ignored column, and the field that may have been meant.
+fn show_ignored(name: &str) -> String {
     let name = Shown(&crate::print::plain(name)).to_string();
-    // Nobody means a field that a file cannot set.
+    // Fields that a file cannot set are not suggested.
     let settable =
-        fields().filter(|field| !GIVEN_FIELDS.contains(field) && !["has_password", "password_hash"].contains(field));
+        fields().filter(|field| !SERVER_FIELDS.contains(field) && !["has_password", "password_hash"].contains(field));
     let near = settable.map(|field| (strsim::jaro(field, &name), field));
     let near = near.filter(|(likeness, _)| *likeness >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
     near.map_or(name.clone(), |(_, near)| format!("{name} (did you mean {near}?)"))
@@ -318,17 +319,18 @@ fn show_passed_over(name: &str) -> String {
 fn read_record(columns: &[String], record: &Record<'_>) -> Result<Map<String, Value>, Refusal> {
     let count = record.ends.len();
     if count != columns.len() {
-        let reason = format!("has {} where the first line names {}", counted(count as u64, "cell"), columns.len());
+        let reason =
+            format!("has {}, but the first line names {} columns", counted(count as u64, "cell"), columns.len());
         return Err(Refusal::new("csv", reason));
     }
     let mut body = Map::new();
     for (column, cell) in columns.iter().zip(record.cells()) {
-        // What is passed over may be anything.
+        // An ignored cell may contain anything.
         if column.is_empty() {
             continue;
         }
         let text = str::from_utf8(cell).map_err(|_| Refusal::not_utf8(column))?;
-        // An empty cell says nothing.
+        // An empty cell leaves its field out.
         if !text.is_empty() {
             body.insert(column.clone(), read_cell(column, unguard(text))?);
         }
@@ -345,7 +347,7 @@ fn read_cell(column: &str, text: &str) -> Result<Value, Refusal> {
     if FLAG_FIELDS.contains(&column) {
         let word = FLAG_WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
         let wanted =
-            || refusal(&format!("{} is none of {}", Quoted(text), FLAG_WORDS.map(|(word, _)| word).join(", ")));
+            || refusal(&format!("{} is not one of {}", Quoted(text), FLAG_WORDS.map(|(word, _)| word).join(", ")));
         return word.map(|(_, flag)| Value::Bool(*flag)).ok_or_else(wanted);
     }
     if NUMBER_FIELDS.contains(&column) {
@@ -365,7 +367,7 @@ impl<W: Write> CsvWriter<W> {
     /// Writes the line that names the columns.
     ///
     /// # Errors
-    /// Where writing fails.
+    /// If writing fails.
     pub(crate) fn new(output: W) -> io::Result<Self> {
         let mut writer = Self { output, line: Vec::new() };
         writer.write_cells(EXPORT_COLUMNS.into_iter().map(str::to_owned))?;
@@ -375,12 +377,12 @@ impl<W: Write> CsvWriter<W> {
     /// Writes one link.
     ///
     /// # Errors
-    /// Where writing fails.
+    /// If writing fails.
     pub(crate) fn write_link(&mut self, link: &Map<String, Value>) -> io::Result<()> {
         self.write_cells(EXPORT_COLUMNS.iter().map(|column| show_cell(link.get(*column))))
     }
 
-    /// Hands out what was written to.
+    /// Returns the writer.
     pub(crate) fn into_inner(self) -> W {
         self.output
     }
@@ -428,12 +430,12 @@ fn show_cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Whether a text must be written with a single quote before it: it is a formula, or would be taken for a guarded one.
+/// Whether a string must be written with a single quote before it: it looks like a formula, or like a guarded one.
 fn is_guarded(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0'])
 }
 
-/// Takes away the single quote that writing put there.
+/// Removes the single quote that writing added.
 fn unguard(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| is_guarded(rest)).unwrap_or(text)
 }
@@ -479,7 +481,7 @@ mod tests {
             ),
             (4, Ok(json!({"destination_url": "https://b.example/?q=\"1\"", "slug": "b\r\nc"}))),
             (6, Err("redirect_status: \"x\" is not a whole number".to_owned())),
-            (7, Err("has 1 cell where the first line names 6".to_owned())),
+            (7, Err("has 1 cell, but the first line names 6 columns".to_owned())),
             (8, Err(format!("slug: {NOT_UTF8}"))),
             (9, Ok(json!({"destination_url": "https://e.example/", "slug": "e"}))),
         ];
@@ -515,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_others_and_rows_of_nothing_are_passed_over() {
+    fn columns_of_others_and_rows_of_nothing_are_ignored() {
         let text = b"title;url;Expires;Tags;slug;Tags\nA;https://a.example/;2030;x;a;y\n;;;;;\n ; ;;;;\n;;\nB;https://b.example/;;;;";
         let expect = vec![
             (2, Ok(json!({"destination_url": "https://a.example/", "slug": "a"}))),
@@ -523,10 +525,7 @@ mod tests {
         ];
         assert_eq!(rows(text), expect);
         let note = CsvReader::new(&text[..], SlugColumn::Own).unwrap().note().unwrap();
-        assert!(
-            note.starts_with("4 columns passed over") && note.contains("expires (did you mean expires_at?)"),
-            "{note}"
-        );
+        assert!(note.starts_with("4 columns ignored") && note.contains("expires (did you mean expires_at?)"), "{note}");
         assert_eq!(CsvReader::new(&b"url,slug,\n"[..], SlugColumn::Own).unwrap().note(), None);
     }
 
@@ -546,7 +545,7 @@ mod tests {
     fn headings_are_checked() {
         for (text, expect) in [
             ("", "the file is empty"),
-            ("slug,title\n", "names no column destination_url"),
+            ("slug,title\n", "has no column destination_url"),
             ("url,slug,slug\n", "names the column slug twice"),
             ("url,long_url\n", "two columns for destination_url: url and long_url"),
             ("Keyword,url,title\n", "no column slug, but keyword"),
@@ -564,7 +563,7 @@ mod tests {
                 "--slug-column lien_court",
             ),
             ("r\u{e9}f. 1,url\nsho.rt/abc,https://a.example/\n", "--slug-column \"r\u{e9}f._1\""),
-            ("link,title\n", "names no column destination_url"),
+            ("link,title\n", "has no column destination_url"),
         ] {
             let error = CsvReader::new(text.as_bytes(), SlugColumn::Own).err().unwrap().to_string();
             assert!(error.contains(expect), "{error}");
@@ -585,7 +584,7 @@ mod tests {
     fn slugs_come_from_the_column_that_is_named() {
         let text = "Short-URL,destination\nhttps://sho.rt/abc/,https://a.example/\nx/y,https://b.example/\n,https://c.example/";
         check_slugs(text, SlugColumn::Named("short url"), &[Some("abc"), Some("x/y"), None]);
-        check_slugs(text, SlugColumn::Drawn, &[None, None, None]);
+        check_slugs(text, SlugColumn::Random, &[None, None, None]);
         let text = "link,destination\nbit.ly/abd,https://a.example/\nrb.gy:443/x/y/,https://b.example/\nv1.2/notes,https://c.example/";
         check_slugs(text, SlugColumn::Named("link"), &[Some("abd"), Some("x/y"), Some("v1.2/notes")]);
         let text = "link,destination\n https://go.example/%C3%A9x ,https://a.example/\n100%,https://b.example/";
@@ -596,7 +595,7 @@ mod tests {
         let note = CsvReader::new(&b"link_name,url,slug\n"[..], SlugColumn::Own).unwrap().note().unwrap();
         assert!(!note.contains("did you mean"), "{note}");
         let missing = CsvReader::new(&b"a,url\n"[..], SlugColumn::Named("b")).err().unwrap().to_string();
-        assert!(missing.contains("names no column b"), "{missing}");
+        assert!(missing.contains("has no column b"), "{missing}");
     }
 
     #[test]
@@ -614,7 +613,7 @@ mod tests {
     #[test]
     fn what_a_flag_can_be_is_said() {
         let rows = rows(b"url,enabled\nhttps://a.example/,WAHR\nhttps://a.example/, Yes");
-        let said = "enabled: \"WAHR\" is none of true, 1, yes, false, 0, no";
+        let said = "enabled: \"WAHR\" is not one of true, 1, yes, false, 0, no";
         assert_eq!(rows[0], (2, Err(said.to_owned())));
         assert_eq!(rows[1].1.as_ref().unwrap()["enabled"], true);
     }

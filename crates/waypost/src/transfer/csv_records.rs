@@ -1,5 +1,5 @@
-//! Splitting a stream into the records of a CSV file (RFC 4180), whatever program wrote it: separated by commas, semicolons or
-//! tabs, with or without a byte order mark, with any line ends.
+//! Splits a stream into the records of a CSV file (RFC 4180), whatever program wrote it: columns separated by commas,
+//! semicolons or tabs, with or without a byte order mark, with any line ends.
 
 use std::io::{self, BufRead as _, BufReader, Chain, Cursor, Read};
 
@@ -10,14 +10,14 @@ use crate::transfer::row::RECORD_BYTES_MAX;
 /// The most columns of a file.
 const COLUMNS_MAX: usize = 64;
 const BUFFER_BYTES: usize = 64 * 1024;
-/// The most bytes of the first line that are looked at to find what separates its columns.
+/// The most bytes of the first line that are read to find the separator.
 const HEADING_BYTES_MAX: usize = 16 * 1024;
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
-/// The marks of UTF-16, either way round.
+/// The byte order marks of UTF-16, in both byte orders.
 const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
-/// What workbooks and archives begin with: ZIP (`.xlsx`, `.ods`), the older `.xls`, gzip.
+/// The first bytes of workbooks and archives: ZIP (`.xlsx`, `.ods`), the older `.xls`, gzip.
 const ARCHIVE_MARKS: [&[u8]; 3] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b"];
-/// What separates columns; of two that fit alike the first.
+/// The separators of columns; if two fit equally well, the first is used.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 
 /// One record of a file.
@@ -27,9 +27,9 @@ pub(crate) struct Record<'r> {
     bytes: &'r [u8],
     /// Where each cell ends in `bytes`.
     pub(crate) ends: &'r [usize],
-    /// It has more bytes or cells than is taken, and was passed over.
+    /// It has too many bytes or cells, and was skipped.
     pub(crate) is_too_long: bool,
-    /// A quote in it is still open at the end of the file, with so many lines behind the one that it begins on.
+    /// If a quote in it is still open at the end of the file: how many lines follow the one that it begins on.
     pub(crate) unclosed_lines: Option<u64>,
 }
 
@@ -56,10 +56,10 @@ pub(crate) struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    /// Finds out what separates the columns. The heading that `is_wanted` is sure to be one of them.
+    /// Finds the separator: the one with which the first line has a heading that `is_wanted`.
     ///
     /// # Errors
-    /// Where reading fails, or the text is not UTF-8 by its first bytes.
+    /// If reading fails, or the first bytes are those of UTF-16, a workbook or an archive.
     pub(crate) fn new(mut input: R, is_wanted: fn(&[u8]) -> bool) -> anyhow::Result<Self> {
         let mut start = read_first_line(&mut input)?;
         anyhow::ensure!(
@@ -74,9 +74,9 @@ impl<R: Read> Records<R> {
         if start.starts_with(&BYTE_ORDER_MARK) {
             start.drain(..BYTE_ORDER_MARK.len());
         }
-        let separator = match said_separator(&start) {
+        let separator = match declared_separator(&start) {
             Some((separator, bytes)) => {
-                // Its line end stays, and is counted.
+                // Its line end stays, so that the line is counted.
                 start.drain(..bytes);
                 separator
             }
@@ -91,10 +91,10 @@ impl<R: Read> Records<R> {
         })
     }
 
-    /// The next record that is more than an empty line.
+    /// The next record; empty lines are skipped.
     ///
     /// # Errors
-    /// Where reading fails.
+    /// If reading fails.
     pub(crate) fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
         self.skip_line_ends()?;
         let line = self.line;
@@ -143,7 +143,7 @@ impl<R: Read> Records<R> {
         Ok(Some(Record { line, bytes, ends, is_too_long, unclosed_lines }))
     }
 
-    /// Passes over line ends, so that empty lines are counted before the record that follows them.
+    /// Skips line ends, so that empty lines are counted before the record that follows them.
     fn skip_line_ends(&mut self) -> io::Result<()> {
         loop {
             let input = self.input.fill_buf()?;
@@ -157,7 +157,7 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Reads up to the first line end that is not between quotes, and perhaps on.
+/// Reads at least up to the first line end that is not between quotes.
 fn read_first_line(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let (mut text, mut chunk) = (Vec::new(), [0; 1024]);
     while text.len() < HEADING_BYTES_MAX && first_line(&text).len() == text.len() {
@@ -181,14 +181,14 @@ fn first_line(text: &[u8]) -> &[u8] {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// What a spreadsheet's own first line (`sep=;`) says, and how many bytes it has before its line end.
-fn said_separator(text: &[u8]) -> Option<(u8, usize)> {
+/// The separator that a first line `sep=;` of a spreadsheet declares, and the bytes of that line before its line end.
+fn declared_separator(text: &[u8]) -> Option<(u8, usize)> {
     let line = first_line(text);
     let [separator] = line.strip_prefix(b"sep=")? else { return None };
     Some((*separator, line.len()))
 }
 
-/// The separator that makes a wanted heading of the first line, else the one that makes the most columns.
+/// The separator with which the first line has a wanted heading, otherwise the one that gives the most columns.
 fn guess_separator(text: &[u8], is_wanted: fn(&[u8]) -> bool) -> u8 {
     let line = first_line(text);
     let fit = |separator: u8| {

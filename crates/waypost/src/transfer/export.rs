@@ -1,4 +1,4 @@
-//! `waypost export`: all links, page by page, onto a file or standard output.
+//! `waypost export`: writes all links, page by page, to a file or to standard output.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,13 +18,13 @@ use crate::transfer::csv::CsvWriter;
 use crate::transfer::progress::Progress;
 
 const LINKS_PATH: &str = "/api/v1/links";
-/// Up to about how many links are counted that an export leaves out.
+/// About how many of the links that an export leaves out are counted at most.
 const LEFT_OUT_COUNTED_MAX: u64 = 20_000;
 
 /// Runs the command.
 ///
 /// # Errors
-/// Where the instance refuses or cannot be reached, or the file exists or cannot be written.
+/// If the instance refuses or cannot be reached, or the file exists or cannot be written.
 pub(crate) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
     let client = Client::connect(&args.client).await?;
     let written = write_all(&client, args).await;
@@ -37,7 +37,7 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
         (Some(format), _) => format,
         (None, Some(path)) if path.extension().is_some() => format_of(path).with_context(|| {
             format!(
-                "the form is not clear from the name {}: end it in .csv or .ndjson, or give --format csv or ndjson",
+                "the format is not clear from the name {}: end it in .csv or .ndjson, or give --format csv or ndjson",
                 path.display()
             )
         })?,
@@ -50,7 +50,7 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     let mut cursor: Option<String> = None;
     loop {
         let page = client.call_patiently(next_page(args, cursor.as_deref())).await?;
-        // As they came, with fields that are not known here.
+        // Unchanged, with fields that are not known here.
         let page: LinkPage<Map<String, Value>> = page.read()?;
         page.links.iter().try_for_each(|link| writer.write_link(link))?;
         count += page.links.len() as u64;
@@ -77,15 +77,14 @@ async fn write_all(client: &Client, args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for the page that this cursor stands for, as large as pages are.
+/// The request for the page at this cursor, with the most links that a page can have.
 fn next_page(args: &ExportArgs, cursor: Option<&str>) -> Call {
     let limit = PAGE_LINKS_MAX.to_string();
     let pairs = [("limit", Some(limit.as_str())), ("domain", args.domain.as_deref()), ("cursor", cursor)];
     Call::new(Method::GET, with_query(LINKS_PATH, &pairs))
 }
 
-/// What to say of the links that were made without an account, which an export of the others leaves out. Only the operator can
-/// see them.
+/// A note about the anonymous links, which an export of the others leaves out. Only the operator can see them.
 async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<String>> {
     if client.is_anonymous() || !client.is_operator() {
         return Ok(None);
@@ -107,14 +106,14 @@ async fn left_out(client: &Client, args: &ExportArgs) -> anyhow::Result<Option<S
     let is_or_are = if count == 1 { "is" } else { "are" };
     Ok((count > 0).then(|| {
         format!(
-            "Note: {links} made without an account (on the page or by /api/url) {is_or_are} not in it: write {} to a second file with \
-             `waypost export --anonymous`, which `waypost import --anonymous` takes",
+            "Note: {links} created without an account (on the landing page or by /api/url) {is_or_are} not in it: write {} to a second file with \
+             `waypost export --anonymous`, which `waypost import --anonymous` reads",
             if count == 1 { "it" } else { "them" }
         )
     }))
 }
 
-/// The form that a file's name stands for.
+/// The format that a file's name says.
 pub(crate) fn format_of(path: &Path) -> Option<ExportFormat> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "csv" => Some(ExportFormat::Csv),
@@ -130,22 +129,22 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Finds out whether something can be written there.
+    /// Checks that the file can be created.
     ///
     /// # Errors
-    /// Where the file is there already.
+    /// If the file already exists.
     pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout) };
-        anyhow::ensure!(!path.exists(), "{} is there already", path.display());
+        anyhow::ensure!(!path.exists(), "{} already exists", path.display());
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         Ok(Self::File { path: path.to_owned(), partial: partial.into() })
     }
 
-    /// What to write to.
+    /// The file or standard output, to write to.
     ///
     /// # Errors
-    /// Where the file cannot be made.
+    /// If the file cannot be created.
     pub(crate) fn writer(&self) -> anyhow::Result<Box<dyn Write>> {
         Ok(match self {
             Self::Stdout => Box::new(BufWriter::new(io::stdout())),
@@ -156,13 +155,13 @@ impl Target {
         })
     }
 
-    /// Gives a file that is complete its name.
+    /// Gives a complete file its name.
     ///
     /// # Errors
-    /// Where that name is taken by now.
+    /// If a file has got that name meanwhile.
     pub(crate) fn keep(&self) -> anyhow::Result<()> {
         let Self::File { path, partial } = self else { return Ok(()) };
-        // A hard link, unlike a rename, fails where the name is taken by now.
+        // A hard link, unlike a rename, fails if a file has got that name meanwhile.
         fs::hard_link(partial, path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(fs::remove_file(partial)?)
     }

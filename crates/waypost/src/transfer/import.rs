@@ -1,18 +1,22 @@
-//! `waypost import`: rows in batches through the API, several at a time, answers in the order of the file.
+//! `waypost import`: sends rows in batches to the API, several at a time, and reads the responses in the order of the
+//! file.
 //!
-//! Memory holds the batches in flight and nothing else. A refused line never stops the others; a fault does, and says up
-//! to which line everything was answered.
+//! Only the batches in flight are in memory. A refused line never stops the others. An error does, and names the last
+//! line up to which everything was answered.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::task::JoinHandle;
-use waypost_api::link::{BulkResult, BulkResults, ExistingOutcome, LINKS_PER_CALL_MAX, LinkResult};
+use waypost_api::link::{
+    BulkItem, BulkResult, BulkResults, CreateLinks, ExistingOutcome, IfExists, LINKS_PER_CALL_MAX, LinkResult,
+};
 
-use crate::cli::{IfExists, ImportArgs};
+use crate::cli::ImportArgs;
 use crate::client::{Call, Client};
 use crate::print::{self, counted};
 use crate::problem::Problem;
@@ -24,21 +28,21 @@ use crate::transfer::row::{Refusal, Row, TargetDomain};
 use crate::transfer::source::Source;
 
 const BULK_PATH: &str = "/api/v1/links/bulk";
-/// Bytes of the links of one call, well below the API's limit on a body.
+/// The most bytes of the links of one request, well below the API's limit on a body.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Calls under way at once.
+/// The most requests in flight at once.
 const CALLS_MAX: usize = 4;
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// Links made, or that could be made in a dry run.
-    pub(crate) taken: u64,
-    /// Links that were there and were changed.
+    /// Links created, or in a dry run those that can be created.
+    pub(crate) created: u64,
+    /// Links that already existed and were changed.
     updated: u64,
-    /// Links that were there as the file has them.
-    there: u64,
-    /// Links that were there, differ, and were left so.
+    /// Links that already existed as the file has them.
+    unchanged: u64,
+    /// Links that already existed, differ, and were left so.
     kept: u64,
     /// Lines refused.
     pub(crate) refused: u64,
@@ -47,12 +51,12 @@ pub(crate) struct Summary {
 /// Runs the command.
 ///
 /// # Errors
-/// Where the file cannot be read, the report cannot be written, or the instance cannot be reached. Lines that are
-/// refused are no error.
+/// If the file cannot be read, the report cannot be written, or the instance cannot be reached. Lines that are
+/// refused are not an error.
 pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     let slugs = match &args.slug_column {
         Some(name) => SlugColumn::Named(name),
-        None if args.draw_slugs => SlugColumn::Drawn,
+        None if args.draw_slugs => SlugColumn::Random,
         None => SlugColumn::Own,
     };
     let source = Source::open(&args.file, args.format, slugs)?;
@@ -60,7 +64,7 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     if let Some(note) = source.note() {
         print::note(&format!("Note: {note}"));
     }
-    let client = Arc::new(Client::connect_to_make(&args.client).await?);
+    let client = Arc::new(Client::connect_to_create(&args.client).await?);
     let progress = Progress::start(source.total_bytes());
     let mut import = Import {
         args,
@@ -74,7 +78,7 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
         answered_line: args.from_line.saturating_sub(1),
     };
     let run = import.run().await;
-    // Calls that nobody waits for any more still hold the client.
+    // Requests that are still in flight after an error hold the client.
     for call in import.in_flight.drain(..) {
         call.calling.abort();
         let _ = call.calling.await;
@@ -86,7 +90,7 @@ pub(crate) async fn import(args: &ImportArgs) -> anyhow::Result<Summary> {
     }
     run.with_context(|| {
         let line = import.answered_line;
-        format!("stopped: everything up to line {line} was answered; go on with --from-line {}", line + 1)
+        format!("stopped: everything up to line {line} was answered; continue with --from-line {}", line + 1)
     })?;
     if let Some(note) = import.repeats.describe() {
         print::note(&note);
@@ -108,30 +112,30 @@ struct Import<'a> {
     answered_line: u64,
 }
 
-/// A batch on its way.
+/// A batch that was sent.
 struct InFlight {
     lines: Vec<FileLine>,
     calling: JoinHandle<anyhow::Result<Vec<Answer>>>,
 }
 
-/// A line refused before the call, or sent; in the order of the file.
+/// A line that was sent, or refused before that; in the order of the file.
 struct FileLine {
     number: u64,
     refusal: Option<Refusal>,
-    /// An earlier line says the same.
+    /// An earlier line has the same JSON.
     is_repeat: bool,
 }
 
-/// What the instance says to one link.
+/// The server's answer for one link.
 enum Answer {
-    Taken {
+    Created {
         warnings: Vec<String>,
     },
     Updated {
         warnings: Vec<String>,
     },
-    There,
-    /// It is there, and differs.
+    Unchanged,
+    /// It already exists, and differs.
     Kept {
         short_url: String,
     },
@@ -141,7 +145,7 @@ enum Answer {
 #[derive(Default)]
 struct Batch {
     lines: Vec<FileLine>,
-    links: Vec<Value>,
+    links: Vec<Box<RawValue>>,
     bytes: usize,
 }
 
@@ -155,9 +159,10 @@ impl Batch {
         match row.body {
             Err(refusal) => self.lines.push(FileLine { number, refusal: Some(refusal), is_repeat: false }),
             Ok(body) => {
-                self.bytes += size_of(&body);
-                self.lines.push(FileLine { number, refusal: None, is_repeat: repeats.is_repeat(&body) });
-                self.links.push(Value::Object(body));
+                let link = to_raw_value(&body).expect("a map with strings as keys is JSON");
+                self.bytes += link.get().len();
+                self.lines.push(FileLine { number, refusal: None, is_repeat: repeats.is_repeat(link.get()) });
+                self.links.push(link);
             }
         }
     }
@@ -188,20 +193,20 @@ impl Import<'_> {
             self.receive().await?;
         }
         let client = Arc::clone(&self.client);
-        let (dry_run, if_exists) = (self.args.dry_run, self.args.if_exists);
+        let (dry_run, if_exists) = (self.args.dry_run, self.args.if_exists.into());
         let calling = tokio::spawn(async move { create_links(&client, batch.links, dry_run, if_exists).await });
         self.in_flight.push_back(InFlight { lines: batch.lines, calling });
         Ok(())
     }
 
-    /// Takes the answer of the oldest call.
+    /// Waits for the response to the oldest request.
     async fn receive(&mut self) -> anyhow::Result<()> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
-        let mut answers = oldest.calling.await.context("a call broke down")??.into_iter();
+        let mut answers = oldest.calling.await.context("the task of a request panicked")??.into_iter();
         for FileLine { number: line, refusal, is_repeat } in oldest.lines {
             let answer = match refusal {
                 Some(refusal) => Answer::Refused(refusal),
-                None => answers.next().context("the answer has fewer results than links were sent")?,
+                None => answers.next().context("the response has fewer results than links were sent")?,
             };
             if is_repeat && !matches!(answer, Answer::Refused(_)) {
                 self.repeats.note(line);
@@ -209,8 +214,8 @@ impl Import<'_> {
             self.take_answer(line, answer)?;
             self.answered_line = line;
         }
-        let Summary { taken, updated, there, kept, refused } = self.summary();
-        self.progress.advance(taken + updated + there + kept + refused, self.source.read_bytes());
+        let Summary { created, updated, unchanged, kept, refused } = self.summary();
+        self.progress.advance(created + updated + unchanged + kept + refused, self.source.read_bytes());
         Ok(())
     }
 
@@ -219,15 +224,15 @@ impl Import<'_> {
             Answer::Refused(refusal) => return Ok(self.report.refuse(line, &refusal, &self.progress)?),
             Answer::Kept { short_url } => {
                 self.summary.kept += 1;
-                let reason = format!("{short_url} is there already, differs, and was left as it is");
-                return Ok(self.report.tell(line, &Refusal::new("kept", reason), &self.progress)?);
+                let reason = format!("{short_url} already exists, differs, and was left as it is");
+                return Ok(self.report.note(line, &Refusal::new("kept", reason), &self.progress)?);
             }
-            Answer::There => {
-                self.summary.there += 1;
+            Answer::Unchanged => {
+                self.summary.unchanged += 1;
                 return Ok(());
             }
-            Answer::Taken { warnings } => {
-                self.summary.taken += 1;
+            Answer::Created { warnings } => {
+                self.summary.created += 1;
                 warnings
             }
             Answer::Updated { warnings } => {
@@ -236,7 +241,7 @@ impl Import<'_> {
             }
         };
         for warning in warnings {
-            self.report.tell(line, &Refusal::new("warning", warning), &self.progress)?;
+            self.report.note(line, &Refusal::new("warning", warning), &self.progress)?;
         }
         Ok(())
     }
@@ -246,28 +251,17 @@ impl Import<'_> {
     }
 }
 
-/// About how many bytes the body takes as JSON.
-fn size_of(body: &Map<String, Value>) -> usize {
-    body.iter()
-        .map(|(name, value)| name.len() + 6 + value.as_str().map_or_else(|| value.to_string().len(), str::len))
-        .sum()
-}
-
-/// Makes these links; for each what became of it.
+/// Creates these links, and returns what became of each.
 async fn create_links(
     client: &Client,
-    links: Vec<Value>,
+    links: Vec<Box<RawValue>>,
     dry_run: bool,
     if_exists: IfExists,
 ) -> anyhow::Result<Vec<Answer>> {
     if links.is_empty() {
         return Ok(Vec::new());
     }
-    let mut body = Map::from_iter([("links".to_owned(), Value::Array(links))]);
-    body.insert("if_exists".to_owned(), if_exists.name().into());
-    if dry_run {
-        body.insert("dry_run".to_owned(), Value::Bool(true));
-    }
+    let body = CreateLinks { links: links.iter().map(|link| BulkItem::from(&**link)).collect(), dry_run, if_exists };
     let answer = client.call_patiently(Call::new(Method::POST, BULK_PATH).body(&body)).await?;
     let BulkResults { results, .. } = answer.read()?;
     Ok(results.into_iter().map(read_result).collect())
@@ -282,8 +276,8 @@ fn read_result(result: BulkResult) -> Answer {
         }
     };
     match outcome {
-        None => Answer::Taken { warnings },
-        Some(ExistingOutcome::Unchanged) => Answer::There,
+        None => Answer::Created { warnings },
+        Some(ExistingOutcome::Unchanged) => Answer::Unchanged,
         Some(ExistingOutcome::Kept) => Answer::Kept { short_url },
         Some(ExistingOutcome::Updated) => Answer::Updated { warnings },
     }
@@ -291,24 +285,25 @@ fn read_result(result: BulkResult) -> Answer {
 
 fn show(args: &ImportArgs, summary: Summary, repeated: u64, seconds: f64) -> anyhow::Result<()> {
     if args.client.json {
-        let Summary { taken, updated, there, kept, refused } = summary;
-        let document = json!({ "taken": taken, "updated": updated, "there": there, "kept": kept, "repeated": repeated, "refused": refused,
+        let Summary { created, updated, unchanged, kept, refused } = summary;
+        let document = json!({ "taken": created, "updated": updated, "there": unchanged, "kept": kept, "repeated": repeated, "refused": refused,
             "seconds": seconds, "dry_run": args.dry_run });
         return Ok(print::json(&document)?);
     }
     Ok(print::line(&describe(summary, args.dry_run, seconds))?)
 }
 
-/// What came of it, in one line.
+/// The summary in one line.
 fn describe(summary: Summary, dry_run: bool, seconds: f64) -> String {
-    let Summary { taken, updated, there, kept, refused } = summary;
-    let mut parts = vec![format!("{} {}", counted(taken, "link"), if dry_run { "could be made" } else { "made" })];
-    parts.extend((updated > 0).then(|| format!("{updated} {}", if dry_run { "could be updated" } else { "updated" })));
-    parts.extend((there > 0).then(|| format!("{there} there already")));
-    let differ = if kept == 1 { "differs and stays" } else { "differ and stay" };
-    parts.extend((kept > 0).then(|| format!("{kept} there already that {differ} (see --if-exists update)")));
+    let Summary { created, updated, unchanged, kept, refused } = summary;
+    let mut parts =
+        vec![format!("{} {}", counted(created, "link"), if dry_run { "can be created" } else { "created" })];
+    parts.extend((updated > 0).then(|| format!("{updated} {}", if dry_run { "can be updated" } else { "updated" })));
+    parts.extend((unchanged > 0).then(|| format!("{unchanged} already existed")));
+    let differ = if kept == 1 { "differs and was left as it is" } else { "differ and were left as they are" };
+    parts.extend((kept > 0).then(|| format!("{kept} already existed, {differ} (see --if-exists update)")));
     parts.push(format!("{} refused", counted(refused, "line")));
-    let rate = ((taken + updated + there + kept) as f64 / seconds.max(0.001)) as u64;
+    let rate = ((created + updated + unchanged + kept) as f64 / seconds.max(0.001)) as u64;
     let nothing = if dry_run { "; nothing was changed" } else { "" };
     format!("{}, in {seconds:.1} s ({rate} links/s){nothing}", parts.join(", "))
 }
@@ -319,11 +314,11 @@ mod tests {
 
     #[test]
     fn summaries_agree_with_their_counts() {
-        let one = Summary { taken: 1, updated: 0, there: 0, kept: 0, refused: 1 };
-        assert_eq!(describe(one, false, 1.0), "1 link made, 1 line refused, in 1.0 s (1 links/s)");
-        let all = Summary { taken: 2_000, updated: 1, there: 2, kept: 1, refused: 0 };
-        let expect = "2,000 links could be made, 1 could be updated, 2 there already, 1 there already that differs and stay (see \
-            --if-exists update), 0 lines refused, in 1.0 s (2004 links/s); nothing was changed";
-        assert_eq!(describe(all, true, 1.0), expect.replace("and stay", "and stays"));
+        let one = Summary { created: 1, updated: 0, unchanged: 0, kept: 0, refused: 1 };
+        assert_eq!(describe(one, false, 1.0), "1 link created, 1 line refused, in 1.0 s (1 links/s)");
+        let all = Summary { created: 2_000, updated: 1, unchanged: 2, kept: 1, refused: 0 };
+        let expect = "2,000 links can be created, 1 can be updated, 2 already existed, 1 already existed, differs and was \
+            left as it is (see --if-exists update), 0 lines refused, in 1.0 s (2004 links/s); nothing was changed";
+        assert_eq!(describe(all, true, 1.0), expect);
     }
 }

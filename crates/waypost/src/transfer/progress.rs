@@ -1,4 +1,4 @@
-//! How far a transfer is: a bar on a terminal, a line every few seconds elsewhere.
+//! The progress of a transfer: a bar on a terminal, otherwise a line every few seconds.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
@@ -7,30 +7,30 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::print;
 
-/// How often a line is written where there is no terminal.
+/// How often a line is written if there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How often the bar is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
 
-/// Shows how far a transfer is, on standard error.
+/// Shows the progress of a transfer on standard error.
 pub(crate) struct Progress {
-    /// `None` where standard error is no terminal.
+    /// `None` if standard error is not a terminal.
     bar: Option<ProgressBar>,
     started_at: Instant,
     line_due_at: Instant,
-    /// Bytes there are to read, where that is known.
+    /// The bytes to read, if known.
     total_bytes: Option<u64>,
 }
 
 impl Progress {
-    /// Begins; `total_bytes` makes a share and a time left of it.
+    /// Starts the display; with `total_bytes` it has a percentage and the time left.
     pub(crate) fn start(total_bytes: Option<u64>) -> Self {
         let bar = io::stderr().is_terminal().then(|| draw_bar(total_bytes));
         let now = Instant::now();
         Self { bar, started_at: now, line_due_at: now + LINE_EVERY, total_bytes }
     }
 
-    /// Tells how many links are done and how many bytes are read.
+    /// Updates how many links are done and how many bytes are read.
     pub(crate) fn advance(&mut self, links: u64, read_bytes: u64) {
         match &self.bar {
             Some(bar) => {
@@ -68,7 +68,7 @@ impl Progress {
         self.started_at.elapsed().as_secs_f64()
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -1,19 +1,17 @@
-//! Lines of one file that say the same of their link, as lines do that differ only in columns that are passed over.
+//! Lines of one file with the same JSON, as lines have that differ only in ignored columns.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
-use serde_json::{Map, Value};
-
 use crate::print::counted;
 
-/// Lines that are remembered, in 16 bytes or so each.
+/// How many lines are remembered, in about 16 bytes each.
 const REMEMBERED_MAX: usize = 1_000_000;
-/// Lines that are named.
+/// How many lines are named.
 const NAMED_MAX: usize = 5;
 
-/// What was seen so far.
+/// The lines seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     hashes: RandomState,
@@ -23,16 +21,16 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
-    /// Whether an earlier line said just this.
-    pub(crate) fn is_repeat(&mut self, body: &Map<String, Value>) -> bool {
-        let hash = self.hashes.hash_one(serde_json::to_string(body).unwrap_or_default());
+    /// Whether an earlier line had this same JSON.
+    pub(crate) fn is_repeat(&mut self, json: &str) -> bool {
+        let hash = self.hashes.hash_one(json);
         if self.seen.len() >= REMEMBERED_MAX {
             return self.seen.contains(&hash);
         }
         !self.seen.insert(hash)
     }
 
-    /// Takes down a line that was such a repeat and got the other's link.
+    /// Counts a line that repeats an earlier one, so that no link of its own is created.
     pub(crate) fn note(&mut self, line: u64) {
         self.count += 1;
         if self.named.len() < NAMED_MAX {
@@ -40,20 +38,20 @@ impl Repeats {
         }
     }
 
-    /// How many lines were taken down.
+    /// How many lines were counted.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// What to say of them.
+    /// A note about these lines.
     pub(crate) fn describe(&self) -> Option<String> {
         let more = if self.count > NAMED_MAX as u64 { ", …" } else { "" };
         let lines: Vec<String> = self.named.iter().map(u64::to_string).collect();
-        let (say, their) = if self.count == 1 { ("says", "its") } else { ("say", "their") };
+        let (have, them) = if self.count == 1 { ("has", "it") } else { ("have", "them") };
         (self.count > 0).then(|| {
             format!(
-                "Note: {} {say} the same of {their} link as an earlier line, so that no link of {their} own is made: {}{more}. What \
-                 stands in columns that are passed over makes no difference; a slug does",
+                "Note: {} {have} the same fields as an earlier line, so no further link is created for {them}: {}{more}. \
+                 Ignored columns make no difference; a slug does",
                 counted(self.count, "line"),
                 lines.join(", ")
             )

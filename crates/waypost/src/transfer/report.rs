@@ -1,4 +1,4 @@
-//! The report of refused lines: to standard error for a person, or to a CSV file.
+//! Reports refused lines: to standard error for people, or to a CSV file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,22 +11,22 @@ use crate::transfer::csv::write_record;
 use crate::transfer::progress::Progress;
 use crate::transfer::row::Refusal;
 
-/// Refused lines shown on standard error; the rest are only counted.
+/// How many refused lines are shown on standard error; the rest are only counted.
 const SHOWN_MAX: u64 = 20;
-/// Lines named of those that are refused for the same reason as one before.
+/// How many lines are named of those that are refused for the same reason as an earlier one.
 const NAMED_MAX: usize = 5;
 
-/// What to do where a domain of the file is not there.
-const DOMAIN_ADVICE: &str = "Make a domain that is missing with `waypost domain create HOST`, or put its links on another one with \
+/// What to do if a domain of the file does not exist.
+const DOMAIN_ADVICE: &str = "Create a missing domain with `waypost domain create HOST`, or put its links on another one with \
     `--domain-map OLD=NEW` (all links of the file: `--domain NEW`); then import the file again. `waypost domain list` shows the domains.";
 
-/// Takes refused lines, in the order of the file.
+/// Receives refused lines, in the order of the file.
 pub(crate) struct Report {
     file: Option<BufWriter<File>>,
     refused: u64,
-    /// Refused lines that are like none that was shown.
-    unlike: u64,
-    told: u64,
+    /// Refused lines whose reason no earlier line had.
+    distinct: u64,
+    notes: u64,
     /// The kinds of refusals that were shown.
     kinds: Vec<Kind>,
     has_unknown_domain: bool,
@@ -47,16 +47,16 @@ impl Report {
     /// A report to this file, which must not exist, or to standard error.
     ///
     /// # Errors
-    /// Where the file exists or cannot be written.
+    /// If the file exists or cannot be written.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let file = path
-            .map(|path| File::create_new(path).with_context(|| format!("cannot make the report {}", path.display())))
+            .map(|path| File::create_new(path).with_context(|| format!("cannot create the report {}", path.display())))
             .transpose()?;
         let mut report = Self {
             file: file.map(BufWriter::new),
             refused: 0,
-            unlike: 0,
-            told: 0,
+            distinct: 0,
+            notes: 0,
             kinds: Vec::new(),
             has_unknown_domain: false,
         };
@@ -67,7 +67,7 @@ impl Report {
     /// Reports one line.
     ///
     /// # Errors
-    /// Where the report cannot be written.
+    /// If the report cannot be written.
     pub(crate) fn refuse(&mut self, line: u64, refusal: &Refusal, progress: &Progress) -> io::Result<()> {
         self.refused += 1;
         self.has_unknown_domain |= refusal.code == "domain_unknown";
@@ -82,29 +82,29 @@ impl Report {
             }
             return Ok(());
         }
-        self.unlike += 1;
-        if self.unlike <= SHOWN_MAX {
+        self.distinct += 1;
+        if self.distinct <= SHOWN_MAX {
             self.kinds.push(Kind { refusal: refusal.clone(), line, named: Vec::new(), more: 0 });
             progress.say(&format!("line {line}: {} ({})", print::plain(&refusal.reason), refusal.code));
-        } else if self.unlike == SHOWN_MAX + 1 {
-            progress.say("further refused lines are only counted; --report FILE keeps them all");
+        } else if self.distinct == SHOWN_MAX + 1 {
+            progress.say("further refused lines are only counted; --report FILE writes all of them");
         }
         Ok(())
     }
 
-    /// Says something of a line that was taken or passed over.
+    /// Writes a note about a line that was not refused.
     ///
     /// # Errors
-    /// Where the report cannot be written.
-    pub(crate) fn tell(&mut self, line: u64, note: &Refusal, progress: &Progress) -> io::Result<()> {
-        self.told += 1;
+    /// If the report cannot be written.
+    pub(crate) fn note(&mut self, line: u64, note: &Refusal, progress: &Progress) -> io::Result<()> {
+        self.notes += 1;
         if self.file.is_some() {
             return self.write(&[line.to_string(), note.code.clone(), note.reason.clone()]);
         }
-        if self.told <= SHOWN_MAX {
+        if self.notes <= SHOWN_MAX {
             progress.say(&format!("line {line}: note: {} ({})", print::plain(&note.reason), note.code));
-        } else if self.told == SHOWN_MAX + 1 {
-            progress.say("further notes are left out; --report FILE keeps them all");
+        } else if self.notes == SHOWN_MAX + 1 {
+            progress.say("further notes are left out; --report FILE writes all of them");
         }
         Ok(())
     }
@@ -114,10 +114,10 @@ impl Report {
         self.refused
     }
 
-    /// Writes what is still held back, and says how many lines are like those that were shown.
+    /// Writes how many lines were refused for the same reasons as those that were shown, and flushes the file.
     ///
     /// # Errors
-    /// Where the report cannot be written.
+    /// If the report cannot be written.
     pub(crate) fn finish(&mut self, progress: &Progress) -> io::Result<()> {
         self.kinds.iter().filter_map(Kind::describe_others).for_each(|text| progress.say(&text));
         if self.has_unknown_domain {

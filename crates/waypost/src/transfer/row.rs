@@ -1,33 +1,33 @@
-//! One line of a file on its way to becoming a link.
+//! One line of an imported file, and the link it describes.
 
 use serde_json::{Map, Value};
 use waypost_core::Hostname;
 
 use crate::print::counted;
 
-/// The most bytes of one line or record. A link of the largest size stays below.
+/// The most bytes of one line or record. The largest link has fewer.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// What to say of bytes that are not UTF-8.
+/// The reason for refusing bytes that are not UTF-8.
 pub(crate) const NOT_UTF8: &str = "not UTF-8: save the file as UTF-8 (in a spreadsheet: \"CSV UTF-8\"), or convert it, \
-    mostly with `iconv -f WINDOWS-1252 -t UTF-8 FILE`";
+    for example with `iconv -f WINDOWS-1252 -t UTF-8 FILE`";
 
-/// Fields of a link record that the instance gives itself. A file may carry them; they are passed over.
-pub(crate) const GIVEN_FIELDS: [&str; 6] = ["id", "link_id", "account_id", "version", "short_url", "updated_at"];
+/// Fields of a link that the server writes itself. A file may have them; they are ignored.
+pub(crate) const SERVER_FIELDS: [&str; 6] = ["id", "link_id", "account_id", "version", "short_url", "updated_at"];
 
 /// One line.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// Where it stands, from 1.
+    /// Its number in the file, from 1.
     pub(crate) line: u64,
-    /// The fields of the link, or why there is none.
+    /// The fields of the link, or why the line is refused.
     pub(crate) body: Result<Map<String, Value>, Refusal>,
 }
 
-/// Why a line is not taken.
+/// Why a line is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// A stable word.
+    /// A stable code.
     pub(crate) code: String,
     /// What is wrong, for people.
     pub(crate) reason: String,
@@ -38,7 +38,7 @@ impl Refusal {
         Self { code: code.to_owned(), reason: reason.into() }
     }
 
-    /// A record of a CSV file whose quote is open to the end of the file, with so many lines behind its own.
+    /// A record of a CSV file whose quote is still open at the end of the file, `lines` lines after it begins.
     pub(crate) fn unclosed(lines: u64) -> Self {
         let lines = counted(lines, "line");
         let reason = format!(
@@ -47,7 +47,7 @@ impl Refusal {
         Self::new("quote_unclosed", reason)
     }
 
-    /// Bytes that are no text, in this field where one is known.
+    /// Bytes that are not UTF-8; in this field, unless it is empty.
     pub(crate) fn not_utf8(field: &str) -> Self {
         Self::new("utf8", if field.is_empty() { NOT_UTF8.to_owned() } else { format!("{field}: {NOT_UTF8}") })
     }
@@ -58,14 +58,14 @@ impl Refusal {
 }
 
 impl Row {
-    /// The row as the API takes it: without what the instance gives itself, on the domain that it is to be on.
+    /// The row as the API accepts it: without fields that the server writes itself, and on its target domain.
     pub(crate) fn prepare(mut self, target: &TargetDomain<'_>) -> Self {
         self.body = self.body.and_then(|body| prepare(body, target));
         self
     }
 }
 
-/// On which domain links are put.
+/// The domain that links are put on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TargetDomain<'a> {
     /// All of them on this host.
@@ -94,16 +94,16 @@ fn prepare(mut body: Map<String, Value>, target: &TargetDomain<'_>) -> Result<Ma
             "a short_url without a slug: the link would get another one; give the line a slug, or leave short_url out";
         return Err(Refusal::new("slug_missing", reason));
     }
-    for field in GIVEN_FIELDS {
+    for field in SERVER_FIELDS {
         body.remove(field);
     }
     target.put(&mut body);
     let had_password = body.remove("has_password") == Some(Value::Bool(true));
     let has_hash = body.get("password_hash").is_some_and(|hash| !hash.is_null());
-    // Without its password the link would be open to all.
+    // Without its password everybody could use the link.
     if (had_password || has_hash) && body.get("password").is_none_or(Value::is_null) {
-        let reason = "the link had a password, which no file carries: give the line a password, or leave it out where the link is there \
-                      already and keeps its own";
+        let reason = "the link had a password, which no file contains: give the line a password, or omit the line if the link already \
+                      exists and keeps its password";
         return Err(Refusal::new("password_missing", reason));
     }
     body.remove("password_hash");
@@ -113,7 +113,7 @@ fn prepare(mut body: Map<String, Value>, target: &TargetDomain<'_>) -> Result<Ma
 /// Reads `OLD=NEW`, two hosts.
 ///
 /// # Errors
-/// Where it is something else.
+/// If it is something else.
 pub(crate) fn read_domain_map(text: &str) -> Result<(Hostname, Hostname), String> {
     let (old, new) = text.split_once('=').ok_or("give two hosts, such as old.example=go.example")?;
     let parse = |host| Hostname::parse(host).map_err(|error| error.to_string());
@@ -136,11 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_instance_gives_is_passed_over() {
+    fn what_the_server_writes_itself_is_ignored() {
         let plain = json!({"destination_url": "https://a.example/", "slug": "a"});
         check(&plain, Ok(&plain));
         let mut whole = plain.clone();
-        for field in GIVEN_FIELDS {
+        for field in SERVER_FIELDS {
             whole[field] = json!("x");
         }
         whole["has_password"] = json!(false);

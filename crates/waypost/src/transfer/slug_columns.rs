@@ -1,9 +1,9 @@
-//! Which columns of another shortener's table have its slugs, or URLs that end in them: by heading, else by what stands in the
+//! Finds the columns of another shortener's table that have slugs or short URLs: by their heading, otherwise by their
 //! cells.
 
-/// Headings that are such columns, letters and digits only.
+/// Headings of such columns, reduced to letters and digits.
 const NAMES: [&str; 10] = ["keyword", "link", "alias", "code", "path", "hash", "key", "vanity", "address", "idstring"];
-/// What a heading of such a column may have in it.
+/// Parts of headings of such columns.
 const PARTS: [&str; 11] = [
     "short",
     "bitlink",
@@ -17,10 +17,10 @@ const PARTS: [&str; 11] = [
     "customalias",
     "vanity",
 ];
-/// Records that are looked at.
-pub(crate) const LOOKED_AT: usize = 20;
-/// The most letters of a slug that a program drew.
-const DRAWN_CHARS_MAX: usize = 32;
+/// How many records are examined.
+pub(crate) const EXAMINED_MAX: usize = 20;
+/// The most characters of a random slug.
+const RANDOM_CHARS_MAX: usize = 32;
 
 /// Whether a column with this heading, in lower case, has slugs or short URLs.
 pub(crate) fn is_named_like_slugs(heading: &str) -> bool {
@@ -28,7 +28,7 @@ pub(crate) fn is_named_like_slugs(heading: &str) -> bool {
     NAMES.contains(&name.as_str()) || PARTS.iter().any(|part| name.contains(part))
 }
 
-/// What the cells of one column have been so far.
+/// The cells of one column so far.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
     seen: Vec<String>,
@@ -36,8 +36,8 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Looks at one more cell, of a link that leads to `destination`.
-    pub(crate) fn look(&mut self, cell: &str, destination: &str) {
+    /// Examines one more cell, of a link to `destination`.
+    pub(crate) fn examine(&mut self, cell: &str, destination: &str) {
         let cell = cell.trim();
         if cell.is_empty() || self.is_other {
             return;
@@ -52,7 +52,7 @@ impl Cells {
         self.seen.push(cell.to_owned());
     }
 
-    /// Whether all of them were short URLs of one host, no two alike.
+    /// Whether all of them were different short URLs of one host.
     pub(crate) fn are_short_urls(&self) -> bool {
         !self.is_other && !self.seen.is_empty()
     }
@@ -62,8 +62,8 @@ impl Cells {
 fn split_short_url(cell: &str) -> Option<(&str, &str)> {
     let (host, slug) = split_host(cell)?;
     let slug = slug.strip_suffix('/').unwrap_or(slug);
-    let is_drawn = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
-    let is_slug = !slug.is_empty() && slug.chars().count() <= DRAWN_CHARS_MAX && slug.chars().all(is_drawn);
+    let is_random = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
+    let is_slug = !slug.is_empty() && slug.chars().count() <= RANDOM_CHARS_MAX && slug.chars().all(is_random);
     is_slug.then_some((host, slug))
 }
 
@@ -107,7 +107,7 @@ mod tests {
         #[track_caller]
         fn check(cells: &[&str], expect: bool) {
             let mut column = Cells::default();
-            cells.iter().for_each(|cell| column.look(cell, "https://shop.example/page"));
+            cells.iter().for_each(|cell| column.examine(cell, "https://shop.example/page"));
             assert_eq!(column.are_short_urls(), expect, "{cells:?}");
         }
         check(&["https://sho.rt/abc", "", "https://sho.rt/x-2/"], true);

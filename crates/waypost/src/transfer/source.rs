@@ -1,4 +1,4 @@
-//! Where an import reads from: a file or standard input, as rows, whatever its form.
+//! The source of an import: a file or standard input, read as rows, in any of the formats.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -35,21 +35,21 @@ type Input = Box<dyn Read + Send>;
 type ReadLine = fn(&[u8]) -> Result<Map<String, Value>, Refusal>;
 
 impl Source {
-    /// Opens a file, or standard input where the path is `-`.
+    /// Opens a file, or standard input if the path is `-`.
     ///
     /// # Errors
-    /// Where the file cannot be read, its form cannot be told by its name, or its first line does not fit the form.
+    /// If the file cannot be read, its format is not clear from its name, or its first line does not have the format.
     pub(crate) fn open(path: &Path, format: Option<Format>, slugs: SlugColumn<'_>) -> anyhow::Result<Self> {
         let is_stdin = path.as_os_str() == "-";
         if let Some(kind) = path.extension().and_then(|ending| workbook_of(ending.to_str()?)) {
             anyhow::bail!(
-                "{} is a workbook of {kind}, which is not read: save it as CSV (\"CSV UTF-8\") and import that",
+                "{} is a workbook of {kind}, which cannot be read: save it as CSV (\"CSV UTF-8\") and import that",
                 path.display()
             );
         }
         let format = format.or_else(|| format_of(path));
         let format =
-            format.context("the form of the file is not clear from its name: give --format csv, ndjson or urls")?;
+            format.context("the format of the file is not clear from its name: give --format csv, ndjson or urls")?;
         let (input, total_bytes): (Input, _) = if is_stdin {
             (Box::new(io::stdin()), None)
         } else {
@@ -64,7 +64,7 @@ impl Source {
         let rows = match format {
             Format::Csv => Rows::Csv(Box::new(CsvReader::new(input, slugs)?)),
             Format::Ndjson | Format::Urls if slugs != SlugColumn::Own => {
-                anyhow::bail!("--slug-column and --draw-slugs are for tables (CSV), and this file is none")
+                anyhow::bail!("--slug-column and --draw-slugs are for tables (CSV), and this file is not one")
             }
             Format::Ndjson => Rows::Ndjson(lines(input)),
             Format::Urls => Rows::Urls(lines(input)),
@@ -72,10 +72,10 @@ impl Source {
         Ok(Self { rows, read_bytes, total_bytes })
     }
 
-    /// The next row; empty lines are passed over.
+    /// The next row; empty lines are skipped.
     ///
     /// # Errors
-    /// Where reading fails; what is wrong with a row itself is in it.
+    /// If reading fails; errors in a row are in the row.
     pub(crate) fn next_row(&mut self) -> io::Result<Option<Row>> {
         match &mut self.rows {
             Rows::Csv(reader) => reader.next_row(),
@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// What a person should know of the file before it is read.
+    /// A note about the file for the user, before it is read.
     pub(crate) fn note(&self) -> Option<String> {
         match &self.rows {
             Rows::Csv(reader) => reader.note(),
@@ -97,7 +97,7 @@ impl Source {
         self.read_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes there are, where that is known.
+    /// The bytes of the file, if known.
     pub(crate) fn total_bytes(&self) -> Option<u64> {
         self.total_bytes
     }
@@ -112,7 +112,7 @@ fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// The program whose workbooks end so.
+/// The program whose workbooks have this file extension.
 fn workbook_of(ending: &str) -> Option<&'static str> {
     match ending.to_ascii_lowercase().as_str() {
         "xlsx" | "xls" | "xlsm" | "xlsb" => Some("Excel"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unclear_form_is_asked_for() {
+    fn an_unclear_format_is_refused() {
         let error = Source::open(Path::new("links.dat"), None, SlugColumn::Own).err().unwrap().to_string();
         assert!(error.contains("--format"), "{error}");
         for name in ["links.xlsx", "links.ODS"] {

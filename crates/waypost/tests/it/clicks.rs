@@ -53,7 +53,7 @@ fn questions_that_have_no_answer_say_what_to_ask() {
         (&["--filter", "contry=DE"], "did you mean country?"),
         (&["--filter", "country=Germany"], "two letters"),
         (&["--by", "colour"], "country, device"),
-        (&["--link", "nothing"], "there is no link nothing"),
+        (&["--link", "nothing"], "the link nothing was not found"),
         (&["--domain", "x.example"], "no such domain"),
     ] {
         let run = folder.run(&[&["report"], arguments].concat());
@@ -110,7 +110,7 @@ fn every_redirect_is_reported() {
     folder.run(&["clicks", "export", "--link", "a", "-o", path]).text();
     let csv = std::fs::read_to_string(&file).unwrap();
     assert_eq!((csv.matches("\r\n").count(), csv.matches(",'=1,").count()), (8, 7), "{csv}");
-    assert!(folder.run(&["clicks", "export", "-o", path]).fault(1).contains("is there already"));
+    assert!(folder.run(&["clicks", "export", "-o", path]).fault(1).contains("already exists"));
     let visitors: Vec<Value> = folder.run(&["clicks", "export"]).json_lines();
     assert_eq!(visitors.len(), 9);
 

@@ -31,7 +31,7 @@ fn check_life_of_a_link(run: impl Fn(&[&str]) -> Run) {
     let unasked = run(&["link", "delete", "life"]);
     assert!(unasked.fault(1).contains("--yes"), "{unasked:?}");
     assert_eq!(run(&["link", "delete", "life", "--yes", "--json"]).json(), json!({ "deleted": id }));
-    assert!(run(&["link", "show", "life"]).fault(1).contains("there is no link life"));
+    assert!(run(&["link", "show", "life"]).fault(1).contains("the link life was not found"));
     assert_eq!(run(&["link", "list", "--json"]).text(), "");
 
     let reborn = run(&["link", "create", "https://example.com/4", "--slug", "life", "--json"]).json();
@@ -91,7 +91,7 @@ fn links_made_without_an_account_are_the_operators_to_see_and_delete() {
     assert!(line_of(&slug).ends_with("\tanonymous") && !line_of("/own").contains("anonymous"), "{table:?}");
     assert_eq!(folder.run(&["link", "list", "--json", "--limit", "1"]).json()["slug"], "own");
     assert_eq!(folder.run(&["link", "list", "--json", "--anonymous"]).json()["slug"], slug);
-    assert!(folder.run(&["link", "show", &slug]).fault(1).contains("name it with --anonymous"));
+    assert!(folder.run(&["link", "show", &slug]).fault(1).contains("give --anonymous"));
     assert_eq!(folder.run(&["link", "show", &slug, "--anonymous", "--json"]).json()["slug"], slug);
     assert!(folder.run(&["export", "--anonymous"]).text().contains("https://example.com/nobodys"));
     folder.run(&["link", "delete", &slug, "--anonymous", "--yes"]).text();
@@ -189,7 +189,7 @@ fn a_key_that_is_named_is_found_but_not_revoked() {
     let (first, second, other) = (made("ci"), made("ci"), made("other"));
     let refused = folder.run(&["key", "revoke", "ci"]);
     let said = refused.fault(1);
-    assert!(said.contains("no API key with the id \"ci\""), "{said}");
+    assert!(said.contains("no API key has the id \"ci\""), "{said}");
     for (key, is_named) in [(&first, true), (&second, true), (&other, false)] {
         assert_eq!(said.contains(key["id"].as_str().unwrap()), is_named, "{said}");
     }
@@ -222,11 +222,11 @@ fn a_domain_is_deleted_by_its_host() {
     assert_eq!(left.len(), 1);
     let refused = folder.run(&["domain", "delete", left[0]["host"].as_str().unwrap()]);
     assert!(refused.fault(1).contains("default domain"), "{refused:?}");
-    assert!(folder.run(&["domain", "delete", "kürz.example"]).fault(1).contains("there is no domain"));
+    assert!(folder.run(&["domain", "delete", "kürz.example"]).fault(1).contains("was not found"));
 }
 
-/// Keys, passwords, grants, destinations, queries and bodies are planted, used rightly and wrongly, and looked for in all that the
-/// server logs at its most talkative.
+/// Keys, passwords, grants, destinations, queries and bodies are planted, used rightly and wrongly, and looked for in
+/// all that the server logs at its most talkative.
 #[test]
 fn no_secret_is_logged_at_any_level() {
     let folder = Folder::new();

@@ -16,8 +16,8 @@ use crate::support::{Folder, WAYPOST, command, finish, get, location_of, reposit
 /// More than anything here takes on a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a stop without its database takes, how long nobody redirects meanwhile, and how soon a start without it redirects; with
-/// room for a machine that is busy with other tests.
+/// How long a stop without its database takes, how long nobody redirects meanwhile, and how soon a start without it
+/// redirects; with room for a machine that is busy with other tests.
 const STOP_MAX: Duration = Duration::from_secs(8);
 const STOP_PAUSE_MAX: Duration = Duration::from_millis(2_500);
 const START_MAX: Duration = Duration::from_millis(2_500);
@@ -237,7 +237,8 @@ fn a_user_without_rights_is_told_what_to_run() {
     database.execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).unwrap();
 }
 
-/// Rights, a table and a password that are taken away while the server runs: refused in time, said, and over once they are back.
+/// Rights, a table and a password that are taken away while the server runs: refused in time, said, and over once they
+/// are back.
 #[test]
 fn what_is_taken_away_while_the_server_runs_is_503() {
     let Some(database) = test_database() else { return };

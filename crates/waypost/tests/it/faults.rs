@@ -1,4 +1,5 @@
-//! One failed write, to any file, ends nothing: the running server is as before once the disk is well, without a restart.
+//! One failed write, to any file, ends nothing: the running server is as before once the disk is well, without a
+//! restart.
 
 use std::time::Duration;
 

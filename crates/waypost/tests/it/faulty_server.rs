@@ -71,7 +71,7 @@ fn an_import_that_stops_says_where_to_go_on() {
     }));
     let import = run(&["import", &file, "--server", &url, "--key", "k"]);
     let fault = import.fault(1);
-    assert!(fault.contains("everything up to line 2000 was answered; go on with --from-line 2001"), "{fault}");
+    assert!(fault.contains("everything up to line 2000 was answered; continue with --from-line 2001"), "{fault}");
 }
 
 #[test]

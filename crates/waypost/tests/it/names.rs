@@ -1,4 +1,5 @@
-//! How people name things on the command line: hosts in any form, slugs without their domain, folders with a typing mistake.
+//! How people name things on the command line: hosts in any form, slugs without their domain, folders with a typing
+//! mistake.
 
 use std::fs;
 
@@ -54,8 +55,7 @@ fn a_slug_without_a_domain_is_one_of_the_default_domain() {
         &["sync", "status", "onlyshop"],
     ] {
         let refused = folder.run(command);
-        let expect =
-            "there is no link onlyshop on localhost; there is one on shop.example: name it with --domain shop.example";
+        let expect = "the link onlyshop was not found on localhost; a link with this slug is on shop.example: give --domain shop.example";
         assert!(refused.fault(1).contains(expect), "{command:?}: {refused:?}");
     }
     assert_eq!(folder.run(&["link", "show", "both", "--json"]).json()["destination_url"], "https://example.com/own");
@@ -104,7 +104,7 @@ fn a_slug_stays() {
     let folder = Folder::new();
     folder.run(&["link", "create", "https://example.com/", "--slug", "a"]).text();
     let refused = folder.run(&["link", "update", "a", "--slug", "b"]);
-    assert!(refused.fault(1).contains("a link keeps its slug"), "{refused:?}");
+    assert!(refused.fault(1).contains("a slug cannot change"), "{refused:?}");
     assert!(refused.stderr.contains("waypost link create URL --slug NEW"), "{refused:?}");
 }
 
@@ -149,7 +149,7 @@ fn a_short_url_stands_for_its_link() {
     folder.run(&["report", "--link", &own]).text();
     folder.run(&["link", "delete", shop.text(), "--yes"]).text();
     let gone = folder.run(&["link", "show", shop.text()]);
-    assert!(gone.fault(1).contains("there is no link b on shop.example"), "{gone:?}");
+    assert!(gone.fault(1).contains("the link b was not found on shop.example"), "{gone:?}");
 }
 
 #[test]

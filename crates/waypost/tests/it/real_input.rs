@@ -1,5 +1,5 @@
-//! Real URLs, and the awkward ones: imported, followed through a running server, and compared with what the URL Standard
-//! makes of them.
+//! Real URLs, and the awkward ones: imported, followed through a running server, and compared with what the URL
+//! Standard makes of them.
 
 use std::fs;
 
@@ -56,7 +56,7 @@ fn real_and_awkward_urls_lead_where_they_should() {
     let file = write_csv(&folder, &urls);
     let server = folder.serve(&[]);
     let import = folder.run(&["import", &file]);
-    assert!(import.text().starts_with(&format!("{} links made, 0 lines refused", urls.len())), "{import:?}");
+    assert!(import.text().starts_with(&format!("{} links created, 0 lines refused", urls.len())), "{import:?}");
     check_locations(&server, &urls);
 }
 
@@ -92,7 +92,7 @@ fn what_must_be_refused_is_refused() {
     let (report, data_dir) = (folder.file("report.csv"), folder.data_dir());
     let arguments = ["import", "-", "--format", "ndjson", "--report", report.to_str().unwrap(), "--data-dir"];
     let run = run_with_input(&[&arguments[..], &[data_dir.to_str().unwrap()]].concat(), input.as_bytes());
-    assert!(run.stdout.starts_with(&format!("0 links made, {} lines refused", cases.len())), "{run:?}");
+    assert!(run.stdout.starts_with(&format!("0 links created, {} lines refused", cases.len())), "{run:?}");
     assert_eq!(run.status, 3);
     let mut reader = csv::Reader::from_path(&report).unwrap();
     let refused: Vec<(usize, String)> =

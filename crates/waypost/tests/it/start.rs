@@ -1,4 +1,5 @@
-//! Starts that must fail: with one clear line and nothing changed. The exit status is 2 where a person has to change something.
+//! Starts that must fail: with one clear line and nothing changed. The exit status is 2 where a person has to change
+//! something.
 
 use std::fs;
 use std::net::TcpListener;
@@ -42,7 +43,8 @@ fn a_second_server_shares_neither_port_nor_folder() {
     let run = other.run(&["serve", "--listen", &server.address().to_string()]);
     assert!(run.fault(1).starts_with(&format!("waypost: {} is already in use: stop", server.address())), "{run:?}");
     let run = folder.run(&["serve", "--listen", &server.address().to_string()]);
-    let expect = format!("is already in use: a Waypost (process {}) runs on the data folder", server.process_id());
+    let expect =
+        format!("is already in use: Waypost (process {}) already runs on the data folder", server.process_id());
     assert!(run.fault(1).contains(&expect), "{run:?}");
 }
 

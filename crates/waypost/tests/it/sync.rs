@@ -89,7 +89,7 @@ fn without_a_namespace_it_says_so() {
     }
     assert!(folder.run(&["sync", "retry"]).fault(2).contains("--failed"));
     assert!(folder.run(&["sync", "verify", "--delete-foreign"]).fault(1).contains("--yes"));
-    assert!(folder.run(&["sync", "status", "nothing"]).fault(1).contains("there is no link nothing"));
+    assert!(folder.run(&["sync", "status", "nothing"]).fault(1).contains("the link nothing was not found"));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_failed_is_shown_and_tried_again() {
     pushed.wait_for("the link to be pushed", |target| target["counts"]["synced"] == 1);
     assert!(pushed.run(&["sync", "retry", "bad"]).text().contains("cloudflare_kv  synced"));
     pushed.api.db_delete("bad");
-    assert!(pushed.run(&["sync", "retry", "--all"]).text().starts_with("All links will be pushed anew"));
+    assert!(pushed.run(&["sync", "retry", "--all"]).text().starts_with("All links will be pushed again"));
     wait_until(DEADLINE, "the link to be pushed anew", || pushed.api.count() == 1).unwrap();
     assert!(server.terminate().unwrap().success());
 }

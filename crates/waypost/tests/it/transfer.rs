@@ -67,7 +67,7 @@ fn what_goes_out_comes_back_the_same() {
         let text = fs::read_to_string(&export).unwrap();
         assert!(!text.contains("\n-dash") && !text.contains(",-dash"), "{text}");
         let again = first.run(&["export", "--output", export.to_str().unwrap()]);
-        assert!(again.fault(1).contains("there already"), "{again:?}");
+        assert!(again.fault(1).contains("already exists"), "{again:?}");
     }
 }
 
@@ -82,7 +82,7 @@ fn an_export_says_what_it_leaves_out() {
     }
     let run = folder.run(&["export"]);
     assert_eq!(run.text().lines().count(), 2);
-    assert!(run.stderr.starts_with("Note: 2 links made without an account"), "{run:?}");
+    assert!(run.stderr.starts_with("Note: 2 links created without an account"), "{run:?}");
     assert!(run.stderr.contains("`waypost export --anonymous`"), "{run:?}");
     let run = folder.run(&["export", "--anonymous"]);
     assert_eq!((run.text().lines().count(), run.stderr.as_str()), (3, ""));
@@ -142,7 +142,7 @@ fn refused_lines_are_named_and_stop_nothing() {
     let report = folder.file("refused.csv");
     let run = folder.run(&["import", &file, "--report", report.to_str().unwrap(), "--if-exists", "error"]);
     assert_eq!(run.status, 3, "{run:?}");
-    assert!(run.stdout.starts_with("2 links made, 6 lines refused"), "{run:?}");
+    assert!(run.stdout.starts_with("2 links created, 6 lines refused"), "{run:?}");
     let mut reader = csv::Reader::from_path(&report).unwrap();
     let lines: Vec<(u64, String)> = reader
         .records()
@@ -232,7 +232,8 @@ fn through_a_running_server() {
     }
 }
 
-/// What a spreadsheet of another tool may look like: its own columns, semicolons, rows of nothing, line ends within cells.
+/// What a spreadsheet of another tool may look like: its own columns, semicolons, rows of nothing, line ends within
+/// cells.
 const OF_ANOTHER_TOOL: &str = "\u{feff}Title;Long URL;Clicks;Slug;Expires at\r\n\
     \"A; \"\"quoted\"\"\r\ntitle\";https://example.com/a;7;a;2096-01-15\r\n\
     ;;;;\r\n\
@@ -246,8 +247,8 @@ fn a_file_of_another_tool_is_taken_and_twice_makes_nothing_twice() {
         let folder = Folder::new();
         let file = folder.write("links.csv", OF_ANOTHER_TOOL.replace(';', separator));
         let run = folder.run(&["import", &file]);
-        assert!(run.text().starts_with("3 links made, 0 lines refused"), "{run:?}");
-        assert!(run.stderr.contains("2 columns passed over") && run.stderr.contains("title, clicks"), "{run:?}");
+        assert!(run.text().starts_with("3 links created, 0 lines refused"), "{run:?}");
+        assert!(run.stderr.contains("2 columns ignored") && run.stderr.contains("title, clicks"), "{run:?}");
         let export = folder.run(&["export", "--format", "ndjson"]).json_lines();
         let mut found: Vec<(&str, &Value)> =
             export.iter().map(|link| (link["destination_url"].as_str().unwrap(), &link["expires_at"])).collect();
@@ -277,15 +278,18 @@ fn a_link_that_is_there_and_differs_is_said_kept_or_updated() {
     let destination = || folder.run(&["link", "show", "b", "--json"]).json()["destination_url"].clone();
     let kept = folder.run(&["import", &second]);
     assert!(
-        kept.text().starts_with("0 links made, 1 there already, 1 there already that differs and stays"),
+        kept.text().starts_with("0 links created, 1 already existed, 1 already existed, differs and was left as it is"),
         "{kept:?}"
     );
-    assert!(kept.stderr.contains("line 3: note: http") && kept.stderr.contains("/b is there already"), "{kept:?}");
+    assert!(kept.stderr.contains("line 3: note: http") && kept.stderr.contains("/b already exists"), "{kept:?}");
     assert_eq!(destination(), "https://example.com/2");
     let dry = folder.run(&["import", &second, "--if-exists", "update", "--dry-run"]);
-    assert!(dry.text().contains("1 could be updated"), "{dry:?}");
+    assert!(dry.text().contains("1 can be updated"), "{dry:?}");
     let updated = folder.run(&["import", &second, "--if-exists", "update"]);
-    assert!(updated.text().starts_with("0 links made, 1 updated, 1 there already, 0 lines refused"), "{updated:?}");
+    assert!(
+        updated.text().starts_with("0 links created, 1 updated, 1 already existed, 0 lines refused"),
+        "{updated:?}"
+    );
     assert_eq!(destination(), "https://example.com/3");
 }
 
@@ -299,7 +303,7 @@ fn what_is_doubtful_is_said_and_taken() {
     assert!(made.text().starts_with("http") && made.stderr.contains("2020-01-01T00:00:00Z is in the past"), "{made:?}");
     let file = folder.write("links.csv", format!("url,expires_at\n{long},\nhttps://example.com/,2020-01-01 10:30\n"));
     let run = folder.run(&["import", &file]);
-    assert!(run.text().starts_with("2 links made, 0 lines refused"), "{run:?}");
+    assert!(run.text().starts_with("2 links created, 0 lines refused"), "{run:?}");
     assert!(run.stderr.contains("line 2: note: destination_url: of 3620 bytes"), "{run:?}");
     assert!(run.stderr.contains("line 3: note: expires_at: 2020-01-01T10:30:00Z is in the past"), "{run:?}");
     let quoted = folder
@@ -324,7 +328,7 @@ fn a_domain_that_is_not_there_is_named_once_and_can_be_mapped() {
     let second = Folder::new();
     second.make();
     let run = second.run(&["import", file]);
-    assert!(run.stdout.starts_with("0 links made, 30 lines refused"), "{run:?}");
+    assert!(run.stdout.starts_with("0 links created, 30 lines refused"), "{run:?}");
     let said = run.fault(3);
     assert!(said.starts_with("line 1: domain: there is no domain old.example for links"), "{said}");
     assert!(
@@ -349,12 +353,12 @@ fn lines_that_differ_only_in_what_is_passed_over_are_said() {
         "url,title\nhttps://example.com/,A\nhttps://example.com/,B\nhttps://example.com/other,C\nhttps://example.com/,D\n",
     );
     let run = folder.run(&["import", &file]);
-    assert!(run.text().starts_with("2 links made, 2 there already"), "{run:?}");
-    assert!(run.stderr.contains("2 lines say the same of their link as an earlier line"), "{run:?}");
-    assert!(run.stderr.contains("3, 5. What stands in columns that are passed over"), "{run:?}");
+    assert!(run.text().starts_with("2 links created, 2 already existed"), "{run:?}");
+    assert!(run.stderr.contains("2 lines have the same fields as an earlier line"), "{run:?}");
+    assert!(run.stderr.contains("3, 5. Ignored columns"), "{run:?}");
     let distinct = folder.write("distinct.csv", "url,slug,title\nhttps://example.com/,a,A\nhttps://example.com/,b,A\n");
     let run = folder.run(&["import", &distinct]);
-    assert!(run.text().starts_with("2 links made") && !run.stderr.contains("earlier line"), "{run:?}");
+    assert!(run.text().starts_with("2 links created") && !run.stderr.contains("earlier line"), "{run:?}");
 }
 
 #[test]
@@ -386,6 +390,6 @@ fn short_links_under_any_heading_are_not_lost() {
     let file = folder
         .write("windows.csv", b"url,slug,title\nhttps://example.com/,w1,\xe9t\xe9\nhttps://example.com/,\xe9t\xe9,B\n");
     let run = folder.run(&["import", &file]);
-    assert!(run.stdout.starts_with("1 link made, 1 line refused"), "{run:?}");
+    assert!(run.stdout.starts_with("1 link created, 1 line refused"), "{run:?}");
     assert!(run.fault(3).contains("line 3: slug: not UTF-8: save the file as UTF-8"), "{run:?}");
 }
