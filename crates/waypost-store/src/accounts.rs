@@ -3,10 +3,10 @@
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_number};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most accounts that one list gives.

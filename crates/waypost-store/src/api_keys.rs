@@ -6,11 +6,10 @@ use sqlx::any::AnyRow;
 use subtle::ConstantTimeEq;
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, ApiKeyId};
+use waypost_sql::{Constraint, Statement};
 
-use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
-use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::{ReadTx, Tx};
 

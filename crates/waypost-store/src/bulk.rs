@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use waypost_core::id::LinkId;
 use waypost_core::slug::HOST_AND_SLUG_BYTES_MAX;
 use waypost_core::{LinkRecord, Slug};
+use waypost_sql::Statement;
 
-use crate::dialect::FirstVersions;
+use crate::dialect::{self, FirstVersions};
 use crate::error::StoreError;
 use crate::link::{CreateOutcome, NewLink, SlugChoice};
 use crate::link_places::{LinkPlaces, PlaceKey, place_key};
 use crate::record_json;
 use crate::rows::{Columns, new_id};
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// The most links that one call of [`Tx::create_links`] takes.
@@ -157,7 +157,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let now = self.now();
         let count = batch.rows.len();
-        let sql = self.engine.make_links_sql(count, versions);
+        let sql = dialect::make_links_sql(self.engine(), count, versions);
         // Only the two common sizes are worth keeping.
         let statement = match count {
             1 | LINKS_PER_CALL_MAX => Statement::new(sql),
@@ -172,7 +172,7 @@ impl Tx {
                 .bind(row.new.created_at.unwrap_or(now).as_micros())
         });
         let statement = statement.bind(batch.account).bind(batch.domain).bind(now.as_micros()).bind(changed_by);
-        Ok(self.engine.links_made(self.execute(statement).await?))
+        Ok(dialect::links_made(self.engine(), self.execute(statement).await?))
     }
 
     /// The versions of those links that were inserted.

@@ -17,6 +17,7 @@ mod page;
 mod raw;
 mod refused;
 mod report;
+mod schema;
 mod scopes;
 mod spools;
 mod totals;
@@ -26,19 +27,18 @@ use waypost_core::Timestamp;
 use waypost_core::click::ClickEvent;
 use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::QueryError;
+use waypost_sql::{Database, Engine, StoreOptions};
 
 pub use batch::ClickBatch;
 pub use clock::RetentionClock;
 pub use refused::{PAGE_REFUSED_MAX, RefusedEvent, RefusedPage, StoredRefusal};
 
 use crate::clicks::months::WantedMonths;
+use crate::clicks::schema::CLICKS;
 use crate::clicks::scopes::ScopeCache;
 use crate::clicks::totals::WantedTotals;
-use crate::database::Database;
-use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
-use crate::migrate::CLICKS;
-use crate::options::StoreOptions;
+use crate::tx::{ReadTx, Tx};
 
 /// The most clicks on a page of raw clicks.
 pub const PAGE_CLICKS_MAX: usize = 10_000;
@@ -179,7 +179,7 @@ impl ClickStore {
     /// # Errors
     /// As [`ClickStore::open`].
     pub async fn revert_schema(address: &str, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
-        CLICKS.prepare(&Address::parse(address)?, options, schema.clamp(0, CLICKS.newest())).await
+        Ok(Database::revert_schema(address, &CLICKS, options, schema).await?)
     }
 
     /// Which engine holds the data.
@@ -190,9 +190,9 @@ impl ClickStore {
     /// Whether the database answers; for readiness.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it does not.
+    /// [`crate::SqlError::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.database.ping().await
+        Ok(self.database.ping().await?)
     }
 
     /// Whether the database takes writes, known as by [`crate::Store::is_writable`].
@@ -206,12 +206,20 @@ impl ClickStore {
         self.database.close().await;
     }
 
+    async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
+        Ok(Tx(self.database.begin(name).await?))
+    }
+
+    async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
+        Ok(ReadTx(self.database.read(name).await?))
+    }
+
     /// How far this edge's epochs have been counted.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
-        self.database.read("click_positions").await?.click_positions(edge_id).await
+        self.read("click_positions").await?.click_positions(edge_id).await
     }
 
     /// Counts a batch: all of it or, on an error, nothing. An epoch of which nothing was counted yet begins wherever the batch does.
@@ -220,7 +228,7 @@ impl ClickStore {
     /// [`StoreError::ClicksMoved`] where a part of it does not begin where the edge's epoch stands (another process, or this
     /// one before an error, has counted it already): read [`Self::positions`] and begin there. And where the database fails.
     pub async fn ingest(&self, mut batch: ClickBatch) -> Result<(), StoreError> {
-        let mut tx = self.database.begin("ingest_clicks").await?;
+        let mut tx = self.begin("ingest_clicks").await?;
         tx.take_click_parts(&batch.parts).await?;
         let numbers = tx.count_clicks(&mut batch, &self.scopes).await?;
         tx.commit().await?;
@@ -233,6 +241,6 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails.
     pub async fn audit(&self) -> Result<Vec<ClickAudit>, StoreError> {
-        self.database.read("click_audit").await?.click_audit().await
+        self.read("click_audit").await?.click_audit().await
     }
 }

@@ -1,10 +1,10 @@
 //! When a slug's link was deleted: for those who compare what targets hold with what is true.
 
 use waypost_core::Timestamp;
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::domain_number;
-use crate::statement::Statement;
 use crate::sync_states::SyncKey;
 use crate::tx::ReadTx;
 

@@ -7,13 +7,14 @@ use sqlx::any::AnyRow;
 use waypost_core::LinkRecord;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::record::UtmTemplate;
+use waypost_sql::{SqlError, Statement};
 
+use crate::dialect;
 use crate::domains::Domain;
 use crate::error::StoreError;
 use crate::link::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
 use crate::rows::{Columns, domain_number};
-use crate::statement::Statement;
 use crate::sync_states::SyncKey;
 use crate::tx::ReadTx;
 
@@ -50,7 +51,7 @@ pub struct UnreadableLink {
     pub link_id: Option<LinkId>,
     /// Its version; 0 where that is damaged, too.
     pub version: u64,
-    /// What is wrong: always [`StoreError::Corrupt`].
+    /// What is wrong: always [`SqlError::Corrupt`].
     pub error: StoreError,
 }
 
@@ -123,7 +124,7 @@ impl ReadTx {
             keys.filter_map(|(domain_id, slug)| Some((domains.get(domain_id)?.key(), domain_id, slug))).collect();
         let wanted: Vec<_> = slugs.iter().map(|(_, domain_id, slug)| json!([domain_number(domain_id), slug])).collect();
         let statement =
-            Statement::new(self.engine.edge_records_sql()).bind(serde_json::Value::Array(wanted).to_string());
+            Statement::new(dialect::edge_records_sql(self.engine())).bind(serde_json::Value::Array(wanted).to_string());
         let mut found = HashMap::new();
         for row in self.fetch_all(statement).await? {
             let columns = Columns::new(&row, "link");
@@ -215,7 +216,7 @@ fn damage_apart<T>(
     (key, domain_key): (&SyncKey, &str),
 ) -> Result<Result<T, UnreadableLink>, StoreError> {
     match read {
-        Err(error @ StoreError::Corrupt { .. }) => {
+        Err(error @ StoreError::Sql(SqlError::Corrupt { .. })) => {
             let columns = Columns::new(row, "link");
             Ok(Err(UnreadableLink {
                 key: key.clone(),

@@ -14,10 +14,8 @@
 
 mod accounts;
 mod api_keys;
-mod batched_delete;
 mod bulk;
 mod clicks;
-mod database;
 mod deleted_slugs;
 mod dialect;
 mod domains;
@@ -30,19 +28,15 @@ mod link_places;
 mod links;
 mod list;
 mod members;
-mod migrate;
-mod options;
 mod outbox;
 mod outbox_trim;
 #[cfg(test)]
 mod plans;
 mod record_json;
-mod rights;
 mod rows;
+mod schema;
 mod settings;
 mod setup;
-mod sqlite_file;
-mod statement;
 mod store;
 mod sync_claims;
 mod sync_health;
@@ -56,10 +50,8 @@ mod sync_states;
 mod sync_unread;
 mod sync_walk;
 mod tx;
-mod tx_connection;
 mod utm_templates;
 mod versions;
-mod write_health;
 
 pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
@@ -68,7 +60,6 @@ pub use clicks::{
     ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
     PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, RetentionClock, StoredRefusal,
 };
-pub use dialect::Engine;
 pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord, EdgeRecords, KeyedRecord, UnreadableLink};
 pub use error::StoreError;
@@ -78,7 +69,6 @@ pub use link_owners::LinkOwner;
 pub use link_places::LinkPlaces;
 pub use list::{LinkFilter, LinkPage, PAGE_LINKS_MAX};
 pub use members::{Member, NewMember, Role};
-pub use options::{Clock, StoreOptions};
 pub use outbox::{OUTBOX_BATCH_MAX, OutboxEntry};
 pub use setup::Setup;
 pub use store::Store;
@@ -91,3 +81,4 @@ pub use sync_states::{
 pub use tx::{ReadTx, Tx};
 pub use utm_templates::{AccountUtmTemplate, NewUtmTemplate};
 pub use versions::LinkVersion;
+pub use waypost_sql::{Clock, Engine, SqlError, StoreOptions};

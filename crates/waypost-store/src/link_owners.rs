@@ -2,10 +2,10 @@
 //! agree with before it is counted.
 
 use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, link_bytes};
-use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// The most links of one statement, and the numbers that it is made for, so that it comes again and stays prepared.
@@ -36,7 +36,7 @@ impl ReadTx {
             let mut sql = "SELECT l.id, l.account_id, l.domain_id, d.host
                  FROM links AS l JOIN domains AS d ON d.id = l.domain_id WHERE l.id IN "
                 .to_owned();
-            self.engine.put_placeholders(&mut sql, 1, size);
+            self.engine().put_placeholders(&mut sql, 1, size);
             // No link has an empty id.
             let ids = chunk.iter().map(link_bytes).chain(std::iter::repeat_with(Vec::new)).take(size);
             let statement = ids.fold(Statement::new(sql), Statement::bind);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use waypost_core::Timestamp;
 use waypost_core::record::UtmTemplate;
+use waypost_sql::Statement;
 
 use crate::dialect::FirstVersions;
 use crate::domains::{Domain, read_domain};
@@ -12,7 +13,6 @@ use crate::edge_records::EdgeRecord;
 use crate::error::StoreError;
 use crate::link::{CreateOutcome, Link, NewLink};
 use crate::rows::{Columns, account_number, domain_number};
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// Where links are made: what a transaction knows of their accounts and domains, as long as it deletes no link. See

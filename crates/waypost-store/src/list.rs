@@ -2,11 +2,11 @@
 
 use data_encoding::HEXLOWER;
 use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::link::{Link, link_columns, read_link};
 use crate::rows::{account_number, domain_number, link_bytes};
-use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// The most links of one page.

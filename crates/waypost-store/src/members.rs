@@ -3,11 +3,10 @@
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, MemberId};
+use waypost_sql::{Constraint, Statement};
 
-use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most members that one list gives.

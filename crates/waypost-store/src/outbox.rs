@@ -7,10 +7,10 @@
 
 use sqlx::any::AnyRow;
 use waypost_core::id::{DomainId, LinkId};
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
+use crate::rows::Columns;
 use crate::tx::ReadTx;
 
 /// The most entries that one call gives.
@@ -85,6 +85,6 @@ impl ReadTx {
 
     async fn outbox_end(&mut self, statement: &'static str) -> Result<u64, StoreError> {
         let row = self.fetch_optional(Statement::new(statement)).await?;
-        row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))
+        Ok(row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))?)
     }
 }

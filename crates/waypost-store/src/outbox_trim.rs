@@ -1,11 +1,10 @@
 //! Trimming the outbox: what every target has dealt with is deleted, oldest first.
 
-use crate::batched_delete::{BatchedDelete, SHORT_ROWS_MAX};
+use waypost_sql::{BatchedDelete, SHORT_ROWS_MAX, Statement, as_bigint};
+
 use crate::error::StoreError;
-use crate::rows::as_bigint;
-use crate::statement::Statement;
 use crate::store::Store;
-use crate::tx::Tx;
+use crate::tx::{ReadTx, Tx};
 
 /// Deletes the oldest entries below this one, never the newest of all.
 fn trim(below: u64) -> BatchedDelete<impl Fn() -> Statement> {
@@ -26,7 +25,7 @@ impl Store {
     /// # Errors
     /// Where the database fails; what was removed before stays removed.
     pub async fn trim_outbox(&self, below: u64, goes_on: impl Fn() -> bool) -> Result<u64, StoreError> {
-        self.database.delete_in_batches(&trim(below), goes_on).await
+        Ok(self.database.delete_in_batches::<ReadTx>(&trim(below), goes_on).await?)
     }
 }
 

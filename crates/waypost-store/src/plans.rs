@@ -49,7 +49,7 @@ const LARGE_TABLES: &[&str] = &[
     "p",
 ];
 
-pub(crate) fn record(text: &str) {
+fn record(text: &str) {
     for statement in text.split(';') {
         let one_line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
         RECORDED.with_borrow_mut(|recorded| recorded.insert(one_line));
@@ -59,6 +59,7 @@ pub(crate) fn record(text: &str) {
 /// One test for both databases, because what is executed is recorded in one place.
 #[tokio::test]
 async fn every_statement_has_its_plan() {
+    waypost_sql::watch_statements(record);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let address = folder.path().join("plans.db").display().to_string();
     let store = Store::open(&address, StoreOptions::default()).await.expect("a new database");

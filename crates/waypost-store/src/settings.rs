@@ -1,8 +1,9 @@
 //! Settings of the instance: small texts by name, such as the secret that grants are signed with.
 
+use waypost_sql::Statement;
+
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 impl ReadTx {
@@ -13,7 +14,7 @@ impl ReadTx {
     pub async fn get_setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
         let statement = Statement::new("SELECT name AS id, value FROM settings WHERE name = $1");
         let row = self.fetch_optional(statement.bind(name)).await?;
-        row.as_ref().map(|row| Columns::new(row, "setting").get("value")).transpose()
+        Ok(row.as_ref().map(|row| Columns::new(row, "setting").get("value")).transpose()?)
     }
 }
 

@@ -4,10 +4,10 @@
 
 use waypost_core::Timestamp;
 use waypost_core::sync::SyncTarget;
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
+use crate::rows::Columns;
 use crate::sync_sql;
 use crate::sync_states::{ATTEMPT_US_MAX, Claim, Claimed, ClaimedKey, Lease, later, read_key};
 use crate::tx::Tx;

@@ -7,10 +7,10 @@
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::sync::{RestReason, SyncTarget};
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::sync_states::{cut_error, later};
 use crate::tx::{ReadTx, Tx};
 

@@ -2,11 +2,11 @@
 
 use waypost_core::id::AccountId;
 use waypost_core::sync::{SyncStatus, SyncTarget};
+use waypost_sql::{Engine, Statement};
 
-use crate::dialect::Engine;
+use crate::dialect;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, domain_number};
-use crate::statement::Statement;
 use crate::sync_states::{SyncCounts, SyncKey, SyncState, read_state, state_columns};
 use crate::tx::ReadTx;
 
@@ -28,7 +28,7 @@ impl ReadTx {
         after: Option<&SyncKey>,
         limit: u32,
     ) -> Result<Vec<SyncState>, StoreError> {
-        let statement = Statement::new(list_sql(self.engine, if account_id.is_some() { OF_ACCOUNT } else { "" }))
+        let statement = Statement::new(list_sql(self.engine(), if account_id.is_some() { OF_ACCOUNT } else { "" }))
             .bind(target.name())
             .bind(status.name())
             .bind(after.map_or(0, |key| domain_number(&key.domain_id)))
@@ -78,7 +78,7 @@ fn list_sql(engine: Engine, of_account: &'static str) -> String {
              WHERE s.target = $1 AND s.status = $2 AND s.status <> 'synced' AND (s.domain_id, s.slug) > ($3, $4){}
              ORDER BY s.domain_id, s.slug LIMIT $5"
         ),
-        engine.by_open_states(),
+        dialect::by_open_states(engine),
         of_account
     )
 }

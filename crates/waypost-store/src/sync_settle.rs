@@ -5,10 +5,10 @@
 use serde::Serialize;
 use waypost_core::Timestamp;
 use waypost_core::sync::SyncTarget;
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{as_bigint, domain_number};
-use crate::statement::Statement;
+use crate::rows::domain_number;
 use crate::sync_sql;
 use crate::sync_states::{ATTEMPT_US_MAX, Lease, Outcome, PUSH_EVERY_US, Settled, cut_error, later};
 use crate::tx::Tx;
@@ -38,11 +38,11 @@ impl Tx {
         }
         let mut late = 0;
         if !synced.is_empty() {
-            late += self.settle_rows(lease, &synced, sync_sql::settle_synced(self.engine)).await?;
-            self.execute(Statement::new(sync_sql::remove_gone(self.engine)).bind(target.name())).await?;
+            late += self.settle_rows(lease, &synced, sync_sql::settle_synced(self.engine())).await?;
+            self.execute(Statement::new(sync_sql::remove_gone(self.engine())).bind(target.name())).await?;
         }
         if !unsynced.is_empty() {
-            late += self.settle_rows(lease, &unsynced, sync_sql::settle_unsynced(self.engine)).await?;
+            late += self.settle_rows(lease, &unsynced, sync_sql::settle_unsynced(self.engine())).await?;
         }
         Ok(late)
     }
@@ -56,7 +56,7 @@ impl Tx {
         if held == rows.len() as u64 {
             return Ok(0);
         }
-        self.execute(statement(sync_sql::settle_late(self.engine))).await
+        self.execute(statement(sync_sql::settle_late(self.engine()))).await
     }
 }
 

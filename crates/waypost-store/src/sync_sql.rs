@@ -7,7 +7,9 @@
 //! SQLite has no statistics: the members of a JSON array carry the target, or it would take all rows of the target before them, and where
 //! only few rows of a target are meant, it is told their index.
 
-use crate::dialect::Engine;
+use waypost_sql::Engine;
+
+use crate::dialect;
 use crate::sync_states::SYNC_ATTEMPTS_MAX;
 
 /// What a new row says beside its key, and what stands in the columns of `upsert!`.
@@ -137,7 +139,7 @@ pub(crate) const RETRY_KEY: &str = retry!("", "domain_id = $3 AND slug = $4 AND 
 
 /// Makes all that failed due at target $1 at $2.
 pub(crate) fn retry_failed(engine: Engine) -> String {
-    format!(retry!("{}", "status = 'failed' AND status <> 'synced'"), engine.by_open_states())
+    format!(retry!("{}", "status = 'failed' AND status <> 'synced'"), dialect::by_open_states(engine))
 }
 
 /// Makes all due at target $1 at $2 that failed and whose link belongs to account $3.
@@ -148,7 +150,7 @@ pub(crate) fn retry_failed_of(engine: Engine) -> String {
             "status = 'failed' AND status <> 'synced'
              AND EXISTS (SELECT 1 FROM links AS l WHERE l.id = sync_states.link_id AND l.account_id = $3)"
         ),
-        engine.by_open_states()
+        dialect::by_open_states(engine)
     )
 }
 
@@ -234,7 +236,7 @@ pub(crate) fn settle_synced(engine: Engine) -> String {
 
 /// Removes the rows of deleted links that target $1 acknowledged.
 pub(crate) fn remove_gone(engine: Engine) -> String {
-    let index = engine.by_open_states();
+    let index = dialect::by_open_states(engine);
     format!("DELETE FROM sync_states{index} WHERE target = $1 AND status = 'gone' AND status <> 'synced'")
 }
 

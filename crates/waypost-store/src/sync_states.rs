@@ -13,10 +13,10 @@ use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::sync::{SyncStatus, SyncTarget};
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, domain_number};
-use crate::statement::Statement;
 use crate::sync_health::SyncHealth;
 use crate::tx::ReadTx;
 

@@ -2,10 +2,10 @@
 //! Until it has, `sync_states` has no row of them, and whoever asks how much waits must be told all the same.
 
 use waypost_core::sync::SyncTarget;
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
+use crate::rows::Columns;
 use crate::sync_states::SyncCounts;
 use crate::tx::ReadTx;
 
@@ -42,7 +42,7 @@ impl ReadTx {
 
     async fn count_keys(&mut self, statement: Statement) -> Result<u64, StoreError> {
         let row = self.fetch_optional(statement).await?;
-        row.map_or(Ok(0), |row| Columns::new(&row, "sync state").count("keys"))
+        Ok(row.map_or(Ok(0), |row| Columns::new(&row, "sync state").count("keys"))?)
     }
 }
 

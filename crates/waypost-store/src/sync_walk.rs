@@ -9,10 +9,10 @@
 
 use sqlx::any::AnyRow;
 use waypost_core::sync::SyncTarget;
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
+use crate::rows::Columns;
 use crate::sync_sql;
 use crate::sync_states::Advance;
 use crate::tx::{ReadTx, Tx};

@@ -3,11 +3,11 @@
 use sqlx::any::AnyRow;
 use waypost_core::id::{AccountId, UtmTemplateId};
 use waypost_core::record::{UtmTemplate, Utms};
+use waypost_sql::{Constraint, Statement};
 
-use crate::dialect::Constraint;
+use crate::dialect;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_id};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 use crate::versions::KEEP_VERSIONS_SQL;
 
@@ -174,7 +174,8 @@ impl Tx {
         );
         let links = links.bind(account_number(account_id)).bind(self.now().as_micros()).bind(changed_by);
         self.execute(links).await?;
-        let outbox_entries = self.engine.publish_sql("links AS l WHERE l.account_id = $1 AND l.deleted_at IS NULL");
+        let outbox_entries =
+            dialect::publish_sql(self.engine(), "links AS l WHERE l.account_id = $1 AND l.deleted_at IS NULL");
         let outbox_entries = Statement::new(outbox_entries);
         self.execute(outbox_entries.bind(account_number(account_id))).await.map(drop)
     }

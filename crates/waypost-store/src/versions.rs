@@ -3,11 +3,11 @@
 
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::{LinkRecord, Timestamp};
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
 use crate::record_json;
-use crate::rows::{Columns, account_number, as_bigint, link_bytes};
-use crate::statement::Statement;
+use crate::rows::{Columns, account_number, link_bytes};
 use crate::tx::ReadTx;
 
 /// The most versions that one call gives.

@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -55,7 +55,13 @@ const RULES: [Rule; 16] = [
         never_direct: &[],
         never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
     },
-    Rule { name: "waypost-store", uses: &["waypost-core", "waypost-rollup"], never_direct: &[], never_below: HTTP },
+    Rule { name: "waypost-sql", uses: &["waypost-core"], never_direct: &[], never_below: HTTP },
+    Rule {
+        name: "waypost-store",
+        uses: &["waypost-core", "waypost-rollup", "waypost-sql"],
+        never_direct: &[],
+        never_below: HTTP,
+    },
     Rule { name: "waypost-jobs", uses: &["waypost-core"], never_direct: &[], never_below: HTTP_AND_SQL },
     Rule {
         name: "waypost-ingest",

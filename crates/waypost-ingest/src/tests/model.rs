@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waypost_core::click::Click;
 use waypost_core::{Source, Timestamp};
 use waypost_spool::{ReadLimit, SpoolError};
-use waypost_store::{ClickPosition, LossCause, StoreError};
+use waypost_store::{ClickPosition, LossCause, SqlError, StoreError};
 
 use crate::fill::Filled;
 use crate::ingest::ClickSink;
@@ -149,7 +149,7 @@ impl ModelSink {
 }
 
 fn store_error() -> StoreError {
-    StoreError::Corrupt { what: "test", id: String::new(), reason: "as the test wants it".to_owned() }
+    SqlError::Corrupt { what: "test", id: String::new(), reason: "as the test wants it".to_owned() }.into()
 }
 
 impl ClickSink for ModelSink {

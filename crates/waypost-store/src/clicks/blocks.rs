@@ -3,11 +3,10 @@
 //! erased meanwhile.
 
 use sqlx::any::AnyRow;
+use waypost_sql::{Columns, Statement};
 
 use crate::clicks::raw::{BLOCK_CLICKS_MAX, BlockWriter, FinishedBlock, Unpacked};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// How many of the last blocks of an account and day are looked at when clicks are appended. They at least halve from one to

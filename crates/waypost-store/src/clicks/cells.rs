@@ -3,11 +3,10 @@
 
 use sqlx::any::AnyRow;
 use waypost_rollup::CorruptRollup;
+use waypost_sql::{Columns, SqlError, Statement};
 
 use crate::clicks::chunks;
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// A day and the number of a scope in one number.
@@ -59,7 +58,7 @@ impl CellKind {
     /// The error for one that cannot be read.
     pub(super) fn corrupt(self, cell: Cell) -> StoreError {
         let id = format!("of scope {} on day {}", cell.scope(), cell.day());
-        StoreError::Corrupt { what: self.what(), id, reason: CorruptRollup.to_string() }
+        SqlError::Corrupt { what: self.what(), id, reason: CorruptRollup.to_string() }.into()
     }
 }
 
@@ -79,7 +78,7 @@ impl ReadTx {
     /// The stored roll-ups among these cells, in their order.
     pub(super) async fn read_cells(&mut self, kind: CellKind, cells: &[Cell]) -> Result<Vec<AnyRow>, StoreError> {
         let mut sql = format!("SELECT cell, rollup FROM {} WHERE cell IN ", kind.table());
-        self.engine.put_placeholders(&mut sql, 1, cells.len());
+        self.engine().put_placeholders(&mut sql, 1, cells.len());
         sql.push_str(" ORDER BY cell");
         let statement = cells.iter().fold(Statement::new(sql), |statement, cell| statement.bind(cell.0));
         self.fetch_all(statement).await
@@ -158,7 +157,7 @@ impl Tx {
             self.forget_totals(rows.iter().map(|(cell, _)| *cell)).await?;
         }
         let mut sql = format!("INSERT INTO {} (cell, rollup) VALUES ", kind.table());
-        self.engine.put_placeholders(&mut sql, rows.len(), 2);
+        self.engine().put_placeholders(&mut sql, rows.len(), 2);
         sql.push_str(" ON CONFLICT (cell) DO UPDATE SET rollup = excluded.rollup");
         let statement =
             rows.into_iter().fold(Statement::new(sql), |statement, (cell, rollup)| statement.bind(cell.0).bind(rollup));

@@ -16,11 +16,10 @@
 use std::time::Duration;
 
 use waypost_core::Timestamp;
+use waypost_sql::{Columns, Statement};
 
 use crate::clicks::ClickStore;
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -96,7 +95,7 @@ impl Believed {
 impl ClickStore {
     /// Commits a write that changes nothing: a row beside the record, which nobody reads.
     pub(super) async fn probe_writing(&self) -> Result<(), StoreError> {
-        let mut tx = self.database.begin("write_probe").await?;
+        let mut tx = self.begin("write_probe").await?;
         let put = Statement::new(
             "INSERT INTO click_clock (id, believed_at, shown_at, in_step_us) VALUES (2, 0, $1, 0)
              ON CONFLICT (id) DO UPDATE SET shown_at = excluded.shown_at",
@@ -112,7 +111,7 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails.
     pub async fn retention_clock(&self, ran: Duration) -> Result<RetentionClock, StoreError> {
-        let mut tx = self.database.begin("retention_clock").await?;
+        let mut tx = self.begin("retention_clock").await?;
         let now = tx.now();
         if now.as_micros() < EARLIEST_US {
             return Ok(RetentionClock { now, held: Some(now) });

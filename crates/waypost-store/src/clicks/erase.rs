@@ -6,14 +6,13 @@
 use hashbrown::{HashMap, HashSet};
 use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::{CorruptRollup, DayRollup, LinksRollup};
+use waypost_sql::{Columns, Statement};
 
 use crate::clicks::ClickStore;
 use crate::clicks::blocks::{BlockRow, NewBlock, read_block_row};
 use crate::clicks::cells::{Cell, CellKind, DAY_MAX, read_stored};
 use crate::clicks::raw::{Block, BlockWriter, CorruptBlock, Unpacked};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// All days.
@@ -35,9 +34,9 @@ impl ClickStore {
     /// A damaged block of raw clicks that may hold some is deleted as a whole.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a roll-up is damaged, and where the database fails; nothing was deleted then.
+    /// [`crate::SqlError::Corrupt`] where a roll-up is damaged, and where the database fails; nothing was deleted then.
     pub async fn erase_link(&self, account_id: &AccountId, link_id: &LinkId) -> Result<u64, StoreError> {
-        let mut tx = self.database.begin("erase_link").await?;
+        let mut tx = self.begin("erase_link").await?;
         let Some(account) = tx.account_scope(account_id).await? else { return Ok(0) };
         let scopes = tx.link_scopes(account, link_id).await?;
         for &(link, domain) in &scopes {
@@ -60,9 +59,9 @@ impl ClickStore {
     /// A damaged block of raw clicks is deleted as a whole: it may hold some.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where a roll-up is damaged, and where the database fails; nothing was deleted then.
+    /// [`crate::SqlError::Corrupt`] where a roll-up is damaged, and where the database fails; nothing was deleted then.
     pub async fn erase_visitor(&self, account_id: &AccountId, visitor: u64) -> Result<u64, StoreError> {
-        let mut tx = self.database.begin("erase_visitor").await?;
+        let mut tx = self.begin("erase_visitor").await?;
         let Some(account) = tx.account_scope(account_id).await? else { return Ok(0) };
         let mut clicks: HashMap<(i64, u32), (DayRollup, LinksRollup)> = HashMap::new();
         let goes = |block: &Block<'_>, index| {

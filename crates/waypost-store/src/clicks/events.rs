@@ -6,13 +6,12 @@
 use hashbrown::{HashMap, HashSet};
 use waypost_core::visitor::day_of;
 use waypost_rollup::ClickFacts;
+use waypost_sql::{Columns, Statement};
 
 use crate::clicks::batch::ClickBatch;
 use crate::clicks::writers::Writer;
 use crate::clicks::{ClickStore, EventOutcome, RefusedEvent, chunks};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::Tx;
 
 /// For how many days event ids are remembered; a day more than is promised, because days are whole.
@@ -43,7 +42,7 @@ impl ClickStore {
         events: &[ClickFacts<'_>],
         refused: &[RefusedEvent],
     ) -> Result<Vec<EventOutcome>, StoreError> {
-        let mut tx = self.database.begin("ingest_events").await?;
+        let mut tx = self.begin("ingest_events").await?;
         let mut seen = tx.known_event_ids(events).await?;
         let mut writers: HashMap<(&str, u64), Writer> = HashMap::new();
         let mut batch = ClickBatch::new();
@@ -94,7 +93,7 @@ impl Tx {
         let mut known = HashSet::new();
         for chunk in chunks(&ids) {
             let mut sql = "SELECT event_id FROM click_event_ids WHERE event_id IN ".to_owned();
-            self.engine.put_placeholders(&mut sql, 1, chunk.len());
+            self.engine().put_placeholders(&mut sql, 1, chunk.len());
             let statement = chunk.iter().fold(Statement::new(sql), |statement, id| statement.bind(id.as_slice()));
             for row in &self.fetch_all(statement).await? {
                 let columns = Columns::new(row, "event id");
@@ -109,7 +108,7 @@ impl Tx {
         let today = day_of(self.now().as_micros());
         for chunk in chunks(ids) {
             let mut sql = "INSERT INTO click_event_ids (event_id, day) VALUES ".to_owned();
-            self.engine.put_placeholders(&mut sql, chunk.len(), 2);
+            self.engine().put_placeholders(&mut sql, chunk.len(), 2);
             let statement =
                 chunk.iter().fold(Statement::new(sql), |statement, id| statement.bind(id.as_slice()).bind(today));
             self.execute(statement).await?;

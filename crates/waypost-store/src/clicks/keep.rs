@@ -3,14 +3,13 @@
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
 use waypost_core::visitor::day_of;
+use waypost_sql::{BatchedDelete, Columns, SHORT_ROWS_MAX, Statement};
 
-use crate::batched_delete::{BatchedDelete, SHORT_ROWS_MAX};
 use crate::clicks::ClickStore;
 use crate::clicks::events::EVENT_ID_DAYS;
 use crate::clicks::refused::REFUSED_DAYS;
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
+use crate::tx::ReadTx;
 
 /// The most blocks of clicks, of some thousand clicks each, that one transaction deletes.
 const PRUNED_BLOCKS_MAX: u32 = 256;
@@ -22,7 +21,7 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails.
     pub async fn retention_days(&self, account_id: &AccountId) -> Result<Option<u32>, StoreError> {
-        let mut tx = self.database.read("retention_days").await?;
+        let mut tx = self.read("retention_days").await?;
         let statement = Statement::new("SELECT retention_days FROM click_policies WHERE account = $1");
         let row = tx.fetch_optional(statement.bind(account_id.as_str())).await?;
         let days = row.map(|row| Columns::new(&row, "click policy").count("retention_days")).transpose()?;
@@ -34,7 +33,7 @@ impl ClickStore {
     /// # Errors
     /// Where the database fails.
     pub async fn set_retention_days(&self, account_id: &AccountId, days: Option<u32>) -> Result<(), StoreError> {
-        let mut tx = self.database.begin("set_retention_days").await?;
+        let mut tx = self.begin("set_retention_days").await?;
         let statement = match days {
             Some(days) => Statement::new(
                 "INSERT INTO click_policies (account, retention_days) VALUES ($1, $2)
@@ -70,7 +69,7 @@ impl ClickStore {
             Statement::new(text).bind(today - EVENT_ID_DAYS)
         };
         let event_ids = BatchedDelete { name: "prune_event_ids", rows_max: SHORT_ROWS_MAX, statement };
-        self.database.delete_in_batches(&event_ids, || true).await?;
+        self.database.delete_in_batches::<ReadTx>(&event_ids, || true).await?;
         let statement = || {
             let text = "DELETE FROM click_refused WHERE sequence IN (
                    SELECT sequence FROM click_refused WHERE received_at < $1 ORDER BY sequence LIMIT $2)
@@ -78,7 +77,7 @@ impl ClickStore {
             Statement::new(text).bind((today - REFUSED_DAYS) * DAY_MICROS)
         };
         let refused = BatchedDelete { name: "prune_refused_events", rows_max: SHORT_ROWS_MAX, statement };
-        self.database.delete_in_batches(&refused, || true).await?;
+        self.database.delete_in_batches::<ReadTx>(&refused, || true).await?;
         Ok(pruned)
     }
 
@@ -89,7 +88,7 @@ impl ClickStore {
              FROM click_scopes AS s LEFT JOIN click_policies AS p ON p.account = s.key
              WHERE s.number = (SELECT min(account) FROM click_blocks WHERE account > $1)",
         );
-        let mut tx = self.database.read("prune_next").await?;
+        let mut tx = self.read("prune_next").await?;
         let Some(row) = tx.fetch_optional(next.bind(after)).await? else { return Ok(None) };
         drop(tx);
         let columns = Columns::new(&row, "click scope");
@@ -103,7 +102,7 @@ impl ClickStore {
             Statement::new(text).bind(account).bind(today - days)
         };
         let blocks = BatchedDelete { name: "prune_clicks", rows_max: PRUNED_BLOCKS_MAX, statement };
-        let clicks = self.database.delete_in_batches(&blocks, || true).await?;
+        let clicks = self.database.delete_in_batches::<ReadTx>(&blocks, || true).await?;
         Ok(Some((account, clicks)))
     }
 }

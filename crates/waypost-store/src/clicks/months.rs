@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waypost_core::visitor::day_of;
 use waypost_rollup::{CorruptRollup, Month, MonthPart, MonthRollup, ReportPlan};
+use waypost_sql::{Columns, SqlError, Statement};
 
 use crate::clicks::ClickStore;
 use crate::clicks::cells::{Cell, CellKind, read_stored};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The days of a month have at least so many bytes for it to be worth making.
@@ -95,7 +94,7 @@ impl ClickStore {
             match self.make_month(scope, month).await {
                 Ok(()) => made += 1,
                 // Reports name the day that is damaged.
-                Err(StoreError::Corrupt { .. }) => {}
+                Err(StoreError::Sql(SqlError::Corrupt { .. })) => {}
                 Err(error) => {
                     self.wanted_months.want(scope, month);
                     return Err(error);
@@ -110,13 +109,13 @@ impl ClickStore {
     async fn make_month(&self, scope: u32, month: Month) -> Result<(), StoreError> {
         let cells: Vec<Cell> = month.days().map(|day| Cell::new(day, scope)).collect();
         let mut rollup = MonthRollup::new(month);
-        let rows = self.database.read("read_click_month").await?.read_cells(CellKind::Day, &cells).await?;
+        let rows = self.read("read_click_month").await?.read_cells(CellKind::Day, &cells).await?;
         let days = rows.iter().map(read_stored).collect::<Result<Vec<_>, _>>()?;
         for day in &days {
             rollup.add(day.cell.day(), day.rollup).map_err(|CorruptRollup| CellKind::Day.corrupt(day.cell))?;
         }
         let parts = rollup.finish();
-        let mut tx = self.database.begin("make_click_month").await?;
+        let mut tx = self.begin("make_click_month").await?;
         let rows = tx.read_cells(CellKind::Day, &cells).await?;
         // Days that lack what was set aside are not all that was counted.
         let is_damaged = !tx.damaged_cells(CellKind::Day, scope, month.days().into_inner()).await?.is_empty();
@@ -185,7 +184,7 @@ impl ReadTx {
         );
         let statement = statement.bind(i64::from(scope)).bind(i64::from(part.number())).bind(first).bind(last);
         let rows = self.fetch_all(statement).await?;
-        rows.iter().map(|row| Columns::new(row, "click roll-up of a month").get("month")).collect()
+        rows.iter().map(|row| Ok(Columns::new(row, "click roll-up of a month").get("month")?)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use waypost_core::click::ClickEvent;
 use waypost_core::id::AccountId;
 use waypost_core::visitor::day_of;
 use waypost_rollup::ClickFacts;
+use waypost_sql::{Columns, Statement};
 
 use crate::clicks::blocks::{BlockRow, read_block_row};
 use crate::clicks::cells::DAY_MAX;
@@ -12,8 +13,6 @@ use crate::clicks::raw::Unpacked;
 use crate::clicks::scopes::LinkScope;
 use crate::clicks::{ClickPage, ClickStore, PAGE_CLICKS_MAX, RawQuery};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::ReadTx;
 
 /// Blocks that are read with one statement.
@@ -62,7 +61,7 @@ impl ClickStore {
             None => Place { day: day_of(from), ordinal: 0 },
         };
         let mut page = ClickPage::default();
-        let mut tx = self.database.read("raw_clicks").await?;
+        let mut tx = self.read("raw_clicks").await?;
         let Some(account) = tx.account_scope(&query.account_id).await? else { return Ok(page) };
         let links = match &query.link_id {
             None => None,

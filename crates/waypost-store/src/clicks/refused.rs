@@ -5,12 +5,11 @@
 
 use hashbrown::HashSet;
 use waypost_core::Timestamp;
+use waypost_sql::{Columns, Statement, as_bigint};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::clicks::{ClickStore, chunks};
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most refused events that are kept.
@@ -57,7 +56,7 @@ impl ClickStore {
     pub async fn refused_events(&self, cursor: Option<&str>, limit: u32) -> Result<RefusedPage, StoreError> {
         let before = cursor.map_or(Some(i64::MAX), read_cursor).ok_or(StoreError::CursorInvalid)?;
         let limit = limit.clamp(1, PAGE_REFUSED_MAX);
-        let mut tx = self.database.read("refused_events").await?;
+        let mut tx = self.read("refused_events").await?;
         let statement = Statement::new(
             "SELECT sequence, received_at, edge_id, reason, event FROM click_refused
              WHERE sequence < $1 ORDER BY sequence DESC LIMIT $2",
@@ -97,7 +96,7 @@ impl ReadTx {
         let mut known = HashSet::new();
         for chunk in chunks(digests) {
             let mut sql = "SELECT digest FROM click_refused WHERE digest IN ".to_owned();
-            self.engine.put_placeholders(&mut sql, 1, chunk.len());
+            self.engine().put_placeholders(&mut sql, 1, chunk.len());
             let statement = chunk.iter().fold(Statement::new(sql), |statement, digest| statement.bind(*digest));
             for row in &self.fetch_all(statement).await? {
                 known.insert(Columns::new(row, "refused event").get::<i64>("digest")?);
@@ -123,7 +122,7 @@ impl Tx {
         for chunk in chunks(&new) {
             let mut sql =
                 "INSERT INTO click_refused (sequence, received_at, digest, edge_id, reason, event) VALUES ".to_owned();
-            self.engine.put_placeholders(&mut sql, chunk.len(), 6);
+            self.engine().put_placeholders(&mut sql, chunk.len(), 6);
             let statement = chunk.iter().fold(Statement::new(sql), |statement, (refused, digest)| {
                 sequence += 1;
                 let statement = statement.bind(as_bigint(sequence)).bind(now).bind(*digest);

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::{Equivalent, HashMap};
 use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::Scope;
+use waypost_sql::{Columns, SqlError, Statement};
 
 use crate::clicks::batch::ClickBatch;
 use crate::clicks::chunks;
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The parent of accounts.
@@ -134,7 +133,7 @@ impl Tx {
         let Some(parent) = family.first().map(|&index| keys[index].0) else { return Ok(()) };
         for chunk in chunks(family) {
             let mut sql = "SELECT number, key FROM click_scopes WHERE key IN ".to_owned();
-            self.engine.put_placeholders(&mut sql, 1, chunk.len());
+            self.engine().put_placeholders(&mut sql, 1, chunk.len());
             sql.push_str(&format!(" AND parent = ${}", chunk.len() + 1));
             let statement = chunk.iter().fold(Statement::new(sql), |statement, &index| statement.bind(keys[index].1));
             let rows = self.fetch_all(statement.bind(i64::from(parent))).await?;
@@ -170,7 +169,7 @@ impl Tx {
             .collect::<Result<_, StoreError>>()?;
         for chunk in chunks(&numbered) {
             let mut sql = "INSERT INTO click_scopes (number, parent, key) VALUES ".to_owned();
-            self.engine.put_placeholders(&mut sql, chunk.len(), 3);
+            self.engine().put_placeholders(&mut sql, chunk.len(), 3);
             let statement = chunk.iter().fold(Statement::new(sql), |statement, &(index, number)| {
                 let Key(parent, key) = keys[index];
                 statement.bind(i64::from(number)).bind(i64::from(parent)).bind(key)
@@ -192,7 +191,7 @@ impl ReadTx {
     async fn child_scope(&mut self, parent: u32, key: &str) -> Result<Option<u32>, StoreError> {
         let statement = Statement::new("SELECT number FROM click_scopes WHERE key = $1 AND parent = $2");
         let row = self.fetch_optional(statement.bind(key).bind(i64::from(parent))).await?;
-        row.map(|row| read_number(&Columns::new(&row, "click scope"), "number")).transpose()
+        Ok(row.map(|row| read_number(&Columns::new(&row, "click scope"), "number")).transpose()?)
     }
 
     /// The scopes of an account's link: one for each domain that it was clicked on, with that domain's.
@@ -214,7 +213,7 @@ impl ReadTx {
         let mut domains = HashMap::new();
         for chunk in chunks(links) {
             let mut sql = "SELECT number, parent FROM click_scopes WHERE number IN ".to_owned();
-            self.engine.put_placeholders(&mut sql, 1, chunk.len());
+            self.engine().put_placeholders(&mut sql, 1, chunk.len());
             let statement =
                 chunk.iter().fold(Statement::new(sql), |statement, &number| statement.bind(i64::from(number)));
             for row in &self.fetch_all(statement).await? {
@@ -247,7 +246,7 @@ impl ReadTx {
             let mut sql = "SELECT l.number, l.key AS link_id, d.key AS host
                  FROM click_scopes AS l CROSS JOIN click_scopes AS d WHERE d.number = l.parent AND l.number IN "
                 .to_owned();
-            self.engine.put_placeholders(&mut sql, 1, chunk.len());
+            self.engine().put_placeholders(&mut sql, 1, chunk.len());
             let statement =
                 chunk.iter().fold(Statement::new(sql), |statement, &number| statement.bind(i64::from(number)));
             for row in &self.fetch_all(statement).await? {
@@ -260,6 +259,6 @@ impl ReadTx {
     }
 }
 
-fn read_number(columns: &Columns<'_>, column: &str) -> Result<u32, StoreError> {
+fn read_number(columns: &Columns<'_>, column: &str) -> Result<u32, SqlError> {
     u32::try_from(columns.get::<i64>(column)?).map_err(|error| columns.corrupt(column, &error))
 }

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
+use waypost_sql::{Columns, Statement};
+
 use crate::clicks::{ClickStore, chunks};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 
 impl ClickStore {
     /// Notes that this edge's clicks come out of a spool. Any number of times.
@@ -17,7 +17,7 @@ impl ClickStore {
         if self.spools_among(&[edge_id]).await?.contains(edge_id) {
             return Ok(());
         }
-        let mut tx = self.database.begin("add_spool").await?;
+        let mut tx = self.begin("add_spool").await?;
         let statement =
             Statement::new("INSERT INTO click_spools (edge_id) VALUES ($1) ON CONFLICT (edge_id) DO NOTHING");
         tx.execute(statement.bind(edge_id)).await?;
@@ -30,10 +30,10 @@ impl ClickStore {
     /// Where the database fails.
     pub async fn spools_among(&self, edge_ids: &[&str]) -> Result<HashSet<String>, StoreError> {
         let mut spools = HashSet::new();
-        let mut tx = self.database.read("spools_among").await?;
+        let mut tx = self.read("spools_among").await?;
         for chunk in chunks(edge_ids) {
             let mut sql = "SELECT edge_id FROM click_spools WHERE edge_id IN ".to_owned();
-            tx.engine.put_placeholders(&mut sql, 1, chunk.len());
+            tx.engine().put_placeholders(&mut sql, 1, chunk.len());
             let statement = chunk.iter().fold(Statement::new(sql), |statement, edge_id| statement.bind(*edge_id));
             for row in &tx.fetch_all(statement).await? {
                 spools.insert(Columns::new(row, "spool").get("edge_id")?);

@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waypost_rollup::{Classes, CorruptRollup, ReportPlan, RunningTotal};
+use waypost_sql::{Columns, SqlError, Statement};
 
 use crate::clicks::ClickStore;
 use crate::clicks::cells::{Cell, CellKind, DAY_MAX, read_stored};
 use crate::error::StoreError;
-use crate::rows::Columns;
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// A total ends this many days before today: clicks that come late, for yesterday, do not undo it.
@@ -96,7 +95,7 @@ impl ClickStore {
             match self.make_total(scope, classes).await {
                 Ok(is_made) => made += u64::from(is_made),
                 // Reports name the day that is damaged.
-                Err(StoreError::Corrupt { .. }) => {}
+                Err(StoreError::Sql(SqlError::Corrupt { .. })) => {}
                 Err(error) => {
                     self.wanted_totals.want(scope, classes);
                     return Err(error);
@@ -109,7 +108,7 @@ impl ClickStore {
     /// Claims a row, adds up what a reading transaction sees after that, and stores it where the row is still there: for as long as
     /// adding up takes nobody waits, and a day that changes meanwhile takes the row with it.
     async fn make_total(&self, scope: u32, classes: Classes) -> Result<bool, StoreError> {
-        let mut tx = self.database.begin("claim_click_total").await?;
+        let mut tx = self.begin("claim_click_total").await?;
         let claim = Claim::new(scope, classes, tx.today() - LATE_DAYS, tx.now().as_micros());
         // What others have claimed and never filled sorts before every total.
         let unfilled = "DELETE FROM click_totals WHERE scope = $1 AND classes = $2 AND through <= $3 AND total < $4";
@@ -121,7 +120,7 @@ impl ClickStore {
         tx.execute(insert.bind(claim.mark.as_slice())).await?;
         tx.commit().await?;
 
-        let mut tx = self.database.read("read_click_total").await?;
+        let mut tx = self.read("read_click_total").await?;
         let mut after = -DAY_MAX - 1;
         let mut total = RunningTotal::new(classes);
         if let Some((through, bytes)) = tx.stored_total(scope, classes).await?
@@ -140,7 +139,7 @@ impl ClickStore {
         }
         let Some(bytes) = total.finish().filter(|_| !is_damaged) else { return Ok(false) };
 
-        let mut tx = self.database.begin("make_click_total").await?;
+        let mut tx = self.begin("make_click_total").await?;
         let fill = Statement::new(
             "UPDATE click_totals SET total = $4 WHERE scope = $1 AND classes = $2 AND through = $3 AND total = $5",
         );

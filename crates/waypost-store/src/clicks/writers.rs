@@ -2,11 +2,10 @@
 
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
+use waypost_sql::{Columns, Statement, as_bigint};
 
 use crate::clicks::{ClickAudit, ClickPosition, LossCause};
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most ranges that are kept of an epoch; an edge that reports in order has one.

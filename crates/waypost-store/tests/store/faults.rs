@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use waypost_store::{ClickPosition, ClickStore, Store, StoreError, StoreOptions};
+use waypost_store::{ClickPosition, ClickStore, SqlError, Store, StoreError, StoreOptions};
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::postgres::{Cut, Proxy};
 
@@ -118,7 +118,10 @@ async fn links_on_a_failing_disk(faults: &Faults) {
 async fn assert_known(testbed: &Testbed, slug: &str, error: &StoreError) -> bool {
     let mut tx = testbed.store.read("t").await.unwrap();
     let is_there = tx.get_link_by_slug(testbed.domain(), slug).await.unwrap().is_some();
-    assert!(!is_there || matches!(error, StoreError::CommitUnknown { .. }), "{slug} is there after {error:?}");
+    assert!(
+        !is_there || matches!(error, StoreError::Sql(SqlError::CommitUnknown { .. })),
+        "{slug} is there after {error:?}"
+    );
     is_there
 }
 

@@ -1,7 +1,7 @@
 //! Damaged rows: a clear error for what needs them, and everything else goes on.
 
 use waypost_rollup::Dimension;
-use waypost_store::{ReportError, StoreError};
+use waypost_store::{ReportError, SqlError, StoreError};
 
 use super::{DAY, DAY_US, account, all_pages, at, batch, click, link, of_account, of_link, query, raw_query, report};
 use crate::testbed::{ClickTestbed, on_both_click_engines};
@@ -28,14 +28,14 @@ async fn a_damaged_rollup_is_named_and_set_aside(testbed: ClickTestbed) {
         .await;
     let check = async || {
         let error = store.report(&query(of_link("link_1"), None)).await.unwrap_err();
-        let ReportError::Store(error @ StoreError::Corrupt { .. }) = error else { panic!("{error:?}") };
+        let ReportError::Store(error @ StoreError::Sql(SqlError::Corrupt { .. })) = error else { panic!("{error:?}") };
         assert!(error.to_string().contains("on day 20468"), "{error}");
         assert_eq!(report(store, of_account(), Some(Dimension::Country)).await.clicks, 3 + later(&testbed).await);
         assert_eq!(report(store, of_link("link_2"), None).await.clicks, 1);
     };
     check().await;
     let erased = store.erase_link(&account(), &link("link_1")).await.unwrap_err();
-    assert!(matches!(erased, StoreError::Corrupt { .. }), "{erased:?}");
+    assert!(matches!(erased, StoreError::Sql(SqlError::Corrupt { .. })), "{erased:?}");
     // Counting goes on, and the report goes on saying that something is missing.
     store.ingest(batch([click(4, "link_1")])).await.unwrap();
     assert_eq!(testbed.db_execute("SELECT count(*) FROM click_damage").await, "1");
@@ -77,5 +77,5 @@ async fn a_damaged_writer_is_named(testbed: ClickTestbed) {
     let error = testbed.store.audit().await.unwrap_err();
     assert!(error.to_string().contains("received"), "{error}");
     let error = testbed.store.ingest(batch([click(2, "link_1")])).await.unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Corrupt { .. })), "{error:?}");
 }

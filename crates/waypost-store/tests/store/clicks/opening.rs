@@ -1,7 +1,7 @@
 //! Opening: beside the links or alone, newer and foreign databases, back and forth.
 
 use waypost_core::Hostname;
-use waypost_store::{ClickStore, Store, StoreError, StoreOptions};
+use waypost_store::{ClickStore, SqlError, Store, StoreError, StoreOptions};
 
 use super::{batch, click, of_account, report};
 use crate::testbed::{ClickTestbed, Testbed, on_both_click_engines};
@@ -15,7 +15,7 @@ on_both_click_engines! {
 async fn newer_schema_is_refused(testbed: ClickTestbed) {
     testbed.db_execute("INSERT INTO waypost_click_migrations (version, name) VALUES (1000, 'from the future')").await;
     let error = testbed.second_store().await.unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 1000, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::NewerSchema { found: 1000, .. })), "{error:?}");
 }
 
 async fn back_and_forth(testbed: ClickTestbed) {
@@ -59,7 +59,7 @@ async fn files_are_not_mixed_up() {
     let clicks = ClickTestbed::sqlite().await;
     clicks.store.close().await;
     let error = Store::open(&clicks.address, StoreOptions::default()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Refused { .. })), "{error:?}");
     assert!(error.to_string().contains("a file each"), "{error}");
     let links = Testbed::sqlite().await;
     links.store.close().await;

@@ -4,37 +4,44 @@
 //! is once more than can be deleted in that time, nothing would be deleted ever again. Between two batches others have their turn. What
 //! stops in between has deleted whole batches, and goes on another time.
 
+use std::ops::DerefMut;
+
+use crate::columns::Columns;
 use crate::database::Database;
-use crate::error::StoreError;
-use crate::rows::Columns;
+use crate::error::SqlError;
 use crate::statement::Statement;
-use crate::tx::Tx;
+use crate::tx::{ReadTx, Tx};
 
 /// The most rows of a batch, of a table whose rows are short.
-pub(crate) const SHORT_ROWS_MAX: u32 = 10_000;
+pub const SHORT_ROWS_MAX: u32 = 10_000;
 
 /// A delete that takes at most so many rows at once.
-pub(crate) struct BatchedDelete<S> {
+#[derive(Debug)]
+pub struct BatchedDelete<S> {
     /// The name of its transactions.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The most rows of a batch.
-    pub(crate) rows_max: u32,
+    pub rows_max: u32,
     /// Gives the statement without its last parameter, which is the most rows that it deletes. It returns a column `deleted` for each of
     /// them: what it counts for.
-    pub(crate) statement: S,
+    pub statement: S,
 }
 
 /// What a batch deleted.
-pub(crate) struct Batch {
+#[derive(Debug)]
+pub struct Batch {
     /// The sum of what the rows count for.
-    pub(crate) deleted: u64,
+    pub deleted: u64,
     /// Whether there may be more.
     is_full: bool,
 }
 
 impl<S: Fn() -> Statement> BatchedDelete<S> {
     /// Deletes one batch within a transaction.
-    pub(crate) async fn run_once(&self, tx: &mut Tx) -> Result<Batch, StoreError> {
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn run_once<R: DerefMut<Target = ReadTx>>(&self, tx: &mut Tx<R>) -> Result<Batch, SqlError> {
         let rows = tx.fetch_all((self.statement)().bind(i64::from(self.rows_max))).await?;
         let count = |row| Columns::new(row, "deleted row").count("deleted");
         let deleted = rows.iter().map(count).sum::<Result<u64, _>>()?;
@@ -44,15 +51,18 @@ impl<S: Fn() -> Statement> BatchedDelete<S> {
 
 impl Database {
     /// Deletes batch after batch until there is nothing left to delete, or `goes_on`, which is asked in between, says no. Gives the sum
-    /// of what the deleted rows count for.
-    pub(crate) async fn delete_in_batches(
+    /// of what the deleted rows count for. The transactions read by an `R`.
+    ///
+    /// # Errors
+    /// Where the database fails; what was deleted before stays deleted.
+    pub async fn delete_in_batches<R: From<ReadTx> + DerefMut<Target = ReadTx>>(
         &self,
         delete: &BatchedDelete<impl Fn() -> Statement>,
         goes_on: impl Fn() -> bool,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, SqlError> {
         let mut deleted = 0;
         loop {
-            let mut tx = self.begin(delete.name).await?;
+            let mut tx = self.begin::<R>(delete.name).await?;
             let batch = delete.run_once(&mut tx).await?;
             tx.commit().await?;
             deleted += batch.deleted;

@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Error, Row};
 
 use crate::dialect::{Address, Engine};
-use crate::error::StoreError;
+use crate::error::SqlError;
 
 /// Whether the server refused a statement for want of rights. A user without `USAGE` is told that there is no schema.
 fn is_want_of_rights(error: &Error) -> bool {
@@ -13,8 +13,8 @@ fn is_want_of_rights(error: &Error) -> bool {
 }
 
 /// The failure of a migration with what to do about it, where the user lacks the right to migrate.
-pub(crate) async fn explain(failure: StoreError, address: &Address, connection: &mut AnyConnection) -> StoreError {
-    let (StoreError::Withheld { source, .. } | StoreError::Migration { source, .. }) = &failure else { return failure };
+pub(crate) async fn explain(failure: SqlError, address: &Address, connection: &mut AnyConnection) -> SqlError {
+    let (SqlError::Withheld { source, .. } | SqlError::Migration { source, .. }) = &failure else { return failure };
     if address.engine() != Engine::Postgres || !is_want_of_rights(source) {
         return failure;
     }
@@ -50,5 +50,5 @@ pub(crate) async fn explain(failure: StoreError, address: &Address, connection: 
              administrator make {person} the owner of each: ALTER TABLE ... OWNER TO {person};"
         )
     };
-    StoreError::Refused { database: address.display_name(), reason }
+    SqlError::Refused { database: address.display_name(), reason }
 }

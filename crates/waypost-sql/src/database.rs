@@ -1,7 +1,7 @@
 //! A database of ours, whichever it is: how it is opened, its connections, and the transactions that are begun on it.
-//!
-//! [`crate::Store`] and [`crate::ClickStore`] are the two kinds, told apart by their [`Schema`].
 
+use std::fmt::Display;
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use sqlx::AnyPool;
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use waypost_core::Timestamp;
 
 use crate::dialect::{self, Address, Engine};
-use crate::error::StoreError;
-use crate::migrate::Schema;
+use crate::error::SqlError;
 use crate::options::{Clock, StoreOptions, Wait, busy_step, millis, within};
+use crate::schema::Schema;
 use crate::tx::{ReadTx, Tx};
 use crate::write_health::{Known, WriteHealth};
 
 /// An open database. Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Database {
+pub struct Database {
     engine: Engine,
     schema: &'static Schema,
     /// SQLite: one connection, so that writers of this process queue here and not on the file lock.
@@ -35,11 +35,17 @@ pub(crate) struct Database {
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 impl Database {
-    pub(crate) async fn open(
-        address: &str,
-        schema: &'static Schema,
-        options: StoreOptions,
-    ) -> Result<Self, StoreError> {
+    /// Opens the database at `address`, which is checked to be ours, and brings its schema up to date. See
+    /// [`Self::revert_schema`] for the way back.
+    ///
+    /// The address is `sqlite:///path/waypost.db`, a plain path, or `postgres://user@host/database`. A missing SQLite
+    /// file is created, readable by its owner only; its folder must exist. Any number of processes may start on one
+    /// database at once; one migrates, the others wait.
+    ///
+    /// # Errors
+    /// Where the address has no known form, the database cannot be reached, is not ours, is damaged, or has a newer schema. A
+    /// refused database is left as it is.
+    pub async fn open(address: &str, schema: &'static Schema, options: StoreOptions) -> Result<Self, SqlError> {
         let address = Address::parse(address)?;
         schema.prepare(&address, &options, schema.newest()).await?;
         let (writers, readers) = address.connect(&schema.file, &options).await?;
@@ -51,25 +57,59 @@ impl Database {
         Ok(Self { engine, schema, writers, readers, wait, statement_max, health, clock: options.clock })
     }
 
-    pub(crate) const fn engine(&self) -> Engine {
+    /// Takes a database's schema back to an earlier release's, so that this release can be started on it. What only
+    /// newer schemas hold is lost.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn revert_schema(
+        address: &str,
+        schema: &'static Schema,
+        options: &StoreOptions,
+        version: i64,
+    ) -> Result<(), SqlError> {
+        schema.prepare(&Address::parse(address)?, options, version.clamp(0, schema.newest())).await
+    }
+
+    /// Which engine holds the data.
+    pub const fn engine(&self) -> Engine {
         self.engine
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time as transactions would see it now.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub(crate) async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
+    /// Begins a write transaction under this name (for logs and errors), waiting for its turn. Dropping it undoes it.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`] where the turn does not come in time or the database cannot be reached.
+    pub async fn begin<R: From<ReadTx> + DerefMut<Target = ReadTx>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Tx<R>, SqlError> {
         self.begin_since(name, Instant::now()).await
     }
 
-    /// Begins a write transaction for whoever has waited for it since then.
-    pub(crate) async fn begin_since(&self, name: &'static str, since: Instant) -> Result<Tx, StoreError> {
+    /// Begins a write transaction for whoever has waited for it since then: the wait ends as much earlier.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn begin_since<R: From<ReadTx> + DerefMut<Target = ReadTx>>(
+        &self,
+        name: &'static str,
+        since: Instant,
+    ) -> Result<Tx<R>, SqlError> {
         let turn = (self.engine, self.schema.write_lock, self.wait_since(since));
         Tx::begin(&self.writers, turn, &self.health, (name, self.clock.now())).await
     }
 
-    pub(crate) async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
+    /// Begins a read transaction: all its reads see the database as it is at its first read.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`] where no connection is free in time or the database cannot be reached.
+    pub async fn read(&self, name: &'static str) -> Result<ReadTx, SqlError> {
         ReadTx::begin(&self.readers, (self.engine, self.wait_since(Instant::now())), name, self.clock.now()).await
     }
 
@@ -78,7 +118,7 @@ impl Database {
     }
 
     /// Whether the database takes writes: as the last one says, where that is enough, else as `probe` says, which commits one.
-    pub(crate) async fn is_writable(&self, probe: impl Future<Output = Result<(), StoreError>>) -> bool {
+    pub async fn is_writable<E: Display>(&self, probe: impl Future<Output = Result<(), E>>) -> bool {
         let _turn = match self.health.ask() {
             Known::Writable(is_writable) => return is_writable,
             Known::Try(turn) => turn,
@@ -86,12 +126,19 @@ impl Database {
         probe.await.inspect_err(|error| tracing::debug!(%error, "the database takes no writes")).is_ok()
     }
 
-    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+    /// Whether the database answers; for readiness.
+    ///
+    /// # Errors
+    /// [`SqlError::Unavailable`] where it does not.
+    pub async fn ping(&self) -> Result<(), SqlError> {
         self.read("ping").await?.ping().await
     }
 
     /// Moves the log into the file and empties it, as far as no reader is in the way: what was erased is still in it.
-    pub(crate) async fn settle_erasure(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn settle_erasure(&self) -> Result<(), SqlError> {
         let Some(sql) = self.engine.settle_erasure_sql() else { return Ok(()) };
         let failed = |error| dialect::failure("settle_erasure", error);
         let mut connection = self.writers.acquire().await.map_err(failed)?;
@@ -105,7 +152,7 @@ impl Database {
 
     /// Closes every connection, once its transaction has ended. On PostgreSQL those that have not ended by then are left to
     /// themselves: a network that has fallen silent would keep a stop from coming to its end.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         let closed = async {
             self.readers.close().await;
             self.writers.close().await;

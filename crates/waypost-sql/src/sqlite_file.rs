@@ -12,27 +12,27 @@ use std::time::Duration;
 use rustix::fs::{Access, access};
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
-use crate::dialect::{self, Address, FileSettings};
-use crate::error::StoreError;
-use crate::migrate::SCHEMAS;
+use crate::dialect::{self, Address};
+use crate::error::SqlError;
+use crate::schema::{FileSettings, Schema};
 
 const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// Makes sure that `path` is a database of ours that may be opened, making one where there is none.
-pub(crate) async fn prepare(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
+pub(crate) async fn prepare(path: &Path, schema: &Schema) -> Result<(), SqlError> {
     match fs::metadata(path) {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => create(path, settings).await?,
+        Err(error) if error.kind() == ErrorKind::NotFound => create(path, schema).await?,
         Err(error) => return Err(refused(path, format!("it cannot be read ({error})"))),
     }
-    check(path, settings)?;
+    check(path, schema)?;
     may_be_written(path)
 }
 
 /// Looks whether this process may write the database and its logs: SQLite would say so of each write, and not of which file. None
 /// is opened for that: closing it would take away the locks of all connections that this process has on it.
-fn may_be_written(path: &Path) -> Result<(), StoreError> {
+fn may_be_written(path: &Path) -> Result<(), SqlError> {
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -50,13 +50,13 @@ fn may_be_written(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn refused(path: &Path, reason: impl Into<String>) -> StoreError {
-    StoreError::Refused { database: path.display().to_string(), reason: reason.into() }
+fn refused(path: &Path, reason: impl Into<String>) -> SqlError {
+    SqlError::Refused { database: path.display().to_string(), reason: reason.into() }
 }
 
 /// Makes an empty database under another name and moves it into place only when it is whole, so that a file of this name is
 /// never half made. Where another process was faster, its file stays.
-async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
+async fn create(path: &Path, schema: &Schema) -> Result<(), SqlError> {
     let failed = |error: std::io::Error| refused(path, format!("it cannot be created ({error})"));
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".new-{}", uuid::Uuid::now_v7().simple()));
@@ -64,7 +64,7 @@ async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> 
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
     // Closing the connection moves the log into the file, and does not say where that failed.
     let unwritten = |_| failed(std::io::Error::other("what was written to it did not reach the disk"));
-    let made = write_empty_database(&draft, settings).await.and_then(|()| check(&draft, settings).map_err(unwritten));
+    let made = write_empty_database(&draft, &schema.file).await.and_then(|()| check(&draft, schema).map_err(unwritten));
     let moved = made.and_then(|()| {
         File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
         match fs::hard_link(&draft, path) {
@@ -82,7 +82,7 @@ async fn create(path: &Path, settings: &FileSettings) -> Result<(), StoreError> 
     moved
 }
 
-async fn write_empty_database(draft: &Path, settings: &FileSettings) -> Result<(), StoreError> {
+async fn write_empty_database(draft: &Path, settings: &FileSettings) -> Result<(), SqlError> {
     let mut connection = Address::Sqlite(draft.to_owned()).connect_once(settings, 0, Duration::MAX).await?;
     let mark = format!("PRAGMA application_id = {}", settings.application_id);
     connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(mark))).await.map_err(|e| dialect::failure("create", e))?;
@@ -95,7 +95,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// Looks at the header only.
-fn check(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
+fn check(path: &Path, schema: &Schema) -> Result<(), SqlError> {
     let unreadable = |error: std::io::Error| refused(path, format!("it cannot be read ({error})"));
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -111,8 +111,8 @@ fn check(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
         return Err(refused(path, "it is not an SQLite database; move it away if a new database is to be made"));
     }
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if word(68) != settings.application_id {
-        if SCHEMAS.iter().any(|schema| word(68) == schema.file.application_id) {
+    if word(68) != schema.file.application_id {
+        if schema.others.iter().any(|other| word(68) == other.application_id) {
             return Err(refused(path, "it is the other one of our databases: links and clicks have a file each"));
         }
         return Err(refused(path, "it is the SQLite database of another program"));
@@ -129,7 +129,7 @@ fn check(path: &Path, settings: &FileSettings) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn truncated(path: &Path, found: u64, expected: u64) -> StoreError {
+fn truncated(path: &Path, found: u64, expected: u64) -> SqlError {
     refused(path, format!("it is cut short: {found} of {expected} bytes are there; restore it from a backup"))
 }
 
@@ -140,7 +140,7 @@ fn has_log(path: &Path) -> bool {
 }
 
 /// Looks for a missing end once more when the write-ahead log has been read back into the file.
-pub(crate) async fn check_opened(path: &Path, connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(crate) async fn check_opened(path: &Path, connection: &mut AnyConnection) -> Result<(), SqlError> {
     let failed = |error: sqlx::Error| dialect::failure("check", error);
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await.map_err(failed)?;
     let (in_log, moved): (i64, i64) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);

@@ -14,7 +14,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect;
-use crate::error::StoreError;
+use crate::error::SqlError;
 use crate::options::{Wait, within};
 use crate::write_health::WriteHealth;
 
@@ -100,8 +100,8 @@ impl TxConnection {
         outcome
     }
 
-    /// Commits.
-    pub(crate) async fn commit(mut self, operation: &'static str) -> Result<(), StoreError> {
+    /// Commits. All that is left then is to drop this.
+    pub(crate) async fn commit(&mut self, operation: &'static str) -> Result<(), SqlError> {
         if self.state != State::Open {
             return Err(dialect::failure(operation, given_up()));
         }
