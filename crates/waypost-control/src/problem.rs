@@ -2,6 +2,7 @@
 //! the log gets.
 
 use waypost_api::{FieldError, Invalid, ProblemCode, ProblemDocument};
+use waypost_clicks::ClicksError;
 use waypost_jobs::Chain;
 use waypost_store::{SqlError, StoreError};
 
@@ -117,9 +118,21 @@ impl From<StoreError> for Problem {
             StoreError::EmailTaken { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::TooMany { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::CursorInvalid => Self::new(ProblemCode::BadRequest, error.to_string()),
-            StoreError::KeyIdTaken | StoreError::OutboxGap { .. } | StoreError::ClicksMoved { .. } => {
+            StoreError::KeyIdTaken | StoreError::OutboxGap { .. } => {
                 Self::internal("a request to the database", &Chain(&error))
             }
+        }
+    }
+}
+
+/// What a failure of the clicks database means to the caller.
+impl From<ClicksError> for Problem {
+    fn from(error: ClicksError) -> Self {
+        match &error {
+            ClicksError::Sql(error) => error.into(),
+            ClicksError::TooMany { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
+            ClicksError::CursorInvalid => Self::new(ProblemCode::BadRequest, error.to_string()),
+            ClicksError::ClicksMoved { .. } => Self::internal("a request to the database", &Chain(&error)),
         }
     }
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::Request;
 use tower::ServiceExt as _;
+use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, PublicUrl};
 use waypost_http::{HttpSettings, Principal, router};
 use waypost_ingest::{ClickSettings, Clicks};
-use waypost_store::{ClickStore, Store, StoreOptions};
+use waypost_store::{Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 const LINKS: [&str; 4] = [

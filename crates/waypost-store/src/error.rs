@@ -14,20 +14,6 @@ pub enum StoreError {
         /// `link`, `domain`, `account`, `api key`, `utm template`.
         what: &'static str,
     },
-    /// A batch of clicks does not begin where the edge's epoch stands; nothing of it was counted.
-    #[error(
-        "clicks of edge {edge_id}, epoch {epoch}, are counted up to sequence {counted} and the batch begins at {begins}"
-    )]
-    ClicksMoved {
-        /// The edge.
-        edge_id: String,
-        /// The run of its writer.
-        epoch: u64,
-        /// The last sequence counted.
-        counted: u64,
-        /// The batch's first.
-        begins: u64,
-    },
     /// The row has another version than the caller expected.
     #[error("the link is now at version {current}")]
     VersionConflict {

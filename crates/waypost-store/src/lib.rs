@@ -1,7 +1,4 @@
-//! The truth: every SQL statement of the product, for SQLite and PostgreSQL.
-//!
-//! There are two databases: [`Store`] holds what people make (accounts, links), [`ClickStore`] what visitors leave (clicks).
-//! On SQLite each is a file, so that counting and editing never wait for one another.
+//! The truth: every SQL statement on links, accounts, keys, domains and targets, for SQLite and PostgreSQL.
 //!
 //! [`Store::open`] takes a database address, checks that the database is ours and brings its schema up to date. All work
 //! goes through named transactions: [`Store::read`] hands out a [`ReadTx`] with one consistent view, [`Store::begin`] a
@@ -15,7 +12,6 @@
 mod accounts;
 mod api_keys;
 mod bulk;
-mod clicks;
 mod deleted_slugs;
 mod dialect;
 mod domains;
@@ -56,10 +52,6 @@ mod versions;
 pub use accounts::{Account, AccountKind};
 pub use api_keys::{ApiKey, KEY_ID_CHARS, NewApiKey};
 pub use bulk::LINKS_PER_CALL_MAX;
-pub use clicks::{
-    ClickAudit, ClickBatch, ClickPage, ClickPosition, ClickStore, EventOutcome, LossCause, PAGE_CLICKS_MAX,
-    PAGE_REFUSED_MAX, RawQuery, RefusedEvent, RefusedPage, ReportError, RetentionClock, StoredRefusal,
-};
 pub use domains::{Domain, DomainChange, NewDomain};
 pub use edge_records::{EdgeCursor, EdgePage, EdgeRecord, EdgeRecords, KeyedRecord, UnreadableLink};
 pub use error::StoreError;

@@ -2,7 +2,6 @@
 //!
 //! A run through all operations records what was executed; SQLite then says how it goes about each.
 
-mod clicks;
 mod sync;
 
 use std::cell::RefCell;
@@ -14,8 +13,8 @@ use waypost_core::record::UtmTemplate;
 use waypost_core::{Hostname, LinkRecord, Slug};
 
 use crate::{
-    ClickStore, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role,
-    SlugChoice, Store, StoreError, StoreOptions, Tx,
+    DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink, NewMember, NewUtmTemplate, Role, SlugChoice,
+    Store, StoreError, StoreOptions, Tx,
 };
 
 thread_local! {
@@ -36,16 +35,9 @@ const LARGE_TABLES: &[&str] = &[
     "members",
     "api_keys",
     "utm_templates",
-    "click_scopes",
     "s",
     "d",
-    "click_days",
-    "click_link_days",
-    "click_months",
     "c",
-    "click_blocks",
-    "click_event_ids",
-    "click_policies",
     "p",
 ];
 
@@ -56,7 +48,6 @@ fn record(text: &str) {
     }
 }
 
-/// One test for both databases, because what is executed is recorded in one place.
 #[tokio::test]
 async fn every_statement_has_its_plan() {
     waypost_sql::watch_statements(record);
@@ -67,13 +58,6 @@ async fn every_statement_has_its_plan() {
     every_operation(&store).await.expect("every operation succeeds");
     store.close().await;
     insta::assert_snapshot!(plans(&address).await);
-
-    let address = folder.path().join("clicks.db").display().to_string();
-    let store = ClickStore::open(&address, StoreOptions::default()).await.expect("a new database");
-    RECORDED.take();
-    clicks::every_operation(&store).await.expect("every operation succeeds");
-    store.close().await;
-    insta::assert_snapshot!("every_statement_on_clicks_has_its_plan", plans(&address).await);
 }
 
 /// What was executed, and how SQLite goes about it.

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use waypost_clicks::ClicksError;
 use waypost_edge::EdgeError;
 use waypost_store::{SqlError, StoreError};
 use waypost_table::TableError;
@@ -39,6 +40,9 @@ fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
             StoreError::Sql(error) => is_lasting(error),
             error => matches!(error, StoreError::PublicUrlTaken { .. }),
         };
+    }
+    if let Some(error) = cause.downcast_ref::<ClicksError>() {
+        return matches!(error, ClicksError::Sql(error) if is_lasting(error));
     }
     if let Some(error) = cause.downcast_ref::<TableError>() {
         return matches!(error, TableError::NotATable { .. } | TableError::OtherFormat { .. });
