@@ -1,5 +1,9 @@
 //! Accounts: the tenants. Every other row but shared domains belongs to one.
 
+pub(crate) mod api_keys;
+pub(crate) mod members;
+pub(crate) mod utm_templates;
+
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use waypost_sql::Engine;
 
-use crate::link::link_columns;
+use crate::links::link::link_columns;
 
 /// The versions that new links get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

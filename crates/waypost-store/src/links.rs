@@ -4,16 +4,24 @@
 //! the last one stopped: an edge that only ever takes higher versions of a slug never goes back. Each change copies the version
 //! that it replaces to `link_versions` and adds an entry to the outbox, in the same transaction.
 
+pub(crate) mod bulk;
+pub(crate) mod edge_records;
+pub(crate) mod link;
+pub(crate) mod list;
+pub(crate) mod owners;
+pub(crate) mod places;
+pub(crate) mod record_json;
+pub(crate) mod versions;
+
 use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_sql::{Statement, as_bigint};
 
 use crate::dialect;
 use crate::error::StoreError;
-use crate::link::{CreateOutcome, Creation, Link, LinkChange, NewLink, link_columns, read_link};
-use crate::record_json;
+use crate::links::link::{CreateOutcome, Creation, Link, LinkChange, NewLink, link_columns, read_link};
+use crate::links::versions::KEEP_VERSIONS_SQL;
 use crate::rows::{Columns, account_number, domain_number, link_bytes};
 use crate::tx::{ReadTx, Tx};
-use crate::versions::KEEP_VERSIONS_SQL;
 
 impl ReadTx {
     /// The account's live link with this id.

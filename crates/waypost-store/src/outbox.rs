@@ -5,6 +5,8 @@
 //! Sequences have no gaps and become visible in order, because write transactions run one at a time; the newest entry is
 //! never trimmed, so that counting goes on from it.
 
+pub(crate) mod trim;
+
 use sqlx::any::AnyRow;
 use waypost_core::id::{DomainId, LinkId};
 use waypost_sql::{Statement, as_bigint};

@@ -1,11 +1,13 @@
 //! The store itself: opening a database and handing out transactions.
 
+pub(crate) mod schema;
+
 use tokio::time::Instant;
 use waypost_core::Timestamp;
 use waypost_sql::{Database, Engine, SqlError, StoreOptions};
 
 use crate::error::StoreError;
-use crate::schema::LINKS;
+use crate::store::schema::LINKS;
 use crate::tx::{ReadTx, Tx};
 
 /// The setting that a try of whether the database takes writes sets.

@@ -6,8 +6,8 @@ use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{account_number, domain_number};
-use crate::sync_sql;
-use crate::sync_states::{SyncKey, SyncSelection};
+use crate::sync::statements;
+use crate::sync::states::{SyncKey, SyncSelection};
 use crate::tx::Tx;
 
 impl Tx {
@@ -18,7 +18,7 @@ impl Tx {
     /// Where the database fails.
     pub async fn mark_sync(&mut self, target: SyncTarget, keys: &[SyncKey]) -> Result<(), StoreError> {
         let keys: Vec<_> = keys.iter().map(|key| json!([domain_number(&key.domain_id), key.slug])).collect();
-        let statement = Statement::new(sync_sql::mark(self.engine()))
+        let statement = Statement::new(statements::mark(self.engine()))
             .bind(serde_json::Value::Array(keys).to_string())
             .bind(target.name())
             .bind(self.now().as_micros());
@@ -32,9 +32,9 @@ impl Tx {
     /// Where the database fails.
     pub async fn retry_sync(&mut self, target: SyncTarget, selection: &SyncSelection) -> Result<u64, StoreError> {
         let text = match selection {
-            SyncSelection::Key(_) => sync_sql::RETRY_KEY.to_owned(),
-            SyncSelection::Failed => sync_sql::retry_failed(self.engine()),
-            SyncSelection::FailedOf(_) => sync_sql::retry_failed_of(self.engine()),
+            SyncSelection::Key(_) => statements::RETRY_KEY.to_owned(),
+            SyncSelection::Failed => statements::retry_failed(self.engine()),
+            SyncSelection::FailedOf(_) => statements::retry_failed_of(self.engine()),
         };
         let statement = Statement::new(text).bind(target.name()).bind(self.now().as_micros());
         let statement = match selection {

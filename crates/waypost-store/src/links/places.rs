@@ -9,9 +9,9 @@ use waypost_sql::Statement;
 
 use crate::dialect::FirstVersions;
 use crate::domains::{Domain, read_domain};
-use crate::edge_records::EdgeRecord;
 use crate::error::StoreError;
-use crate::link::{CreateOutcome, Link, NewLink};
+use crate::links::edge_records::EdgeRecord;
+use crate::links::link::{CreateOutcome, Link, NewLink};
 use crate::rows::{Columns, account_number, domain_number};
 use crate::tx::Tx;
 

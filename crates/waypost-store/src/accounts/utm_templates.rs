@@ -7,9 +7,9 @@ use waypost_sql::{Constraint, Statement};
 
 use crate::dialect;
 use crate::error::StoreError;
+use crate::links::versions::KEEP_VERSIONS_SQL;
 use crate::rows::{Columns, account_number, new_id};
 use crate::tx::{ReadTx, Tx};
-use crate::versions::KEEP_VERSIONS_SQL;
 
 /// The most templates of one account; each is looked at on every redirect of its links.
 pub(crate) const UTM_TEMPLATES_MAX: usize = 100;

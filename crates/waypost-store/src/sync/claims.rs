@@ -1,4 +1,4 @@
-//! Taking due keys to push. Giving them back is in `sync_settle.rs`.
+//! Taking due keys to push. Giving them back is in `settle.rs`.
 //!
 //! A claim is one short transaction that writes a lease; nothing is held while its owner talks to the target.
 
@@ -8,8 +8,8 @@ use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::sync_sql;
-use crate::sync_states::{ATTEMPT_US_MAX, Claim, Claimed, ClaimedKey, Lease, later, read_key};
+use crate::sync::statements;
+use crate::sync::states::{ATTEMPT_US_MAX, Claim, Claimed, ClaimedKey, Lease, later, read_key};
 use crate::tx::Tx;
 
 /// The most keys that one claim gives.
@@ -66,7 +66,7 @@ impl Tx {
                 .bind(as_bigint(limit as u64))
         };
         let mut keys = Vec::new();
-        for row in self.fetch_all(due(sync_sql::DUE)).await? {
+        for row in self.fetch_all(due(statements::DUE)).await? {
             let columns = Columns::new(&row, "sync state");
             keys.push(ClaimedKey {
                 key: read_key(&columns)?,
@@ -76,7 +76,7 @@ impl Tx {
             });
         }
         if !keys.is_empty() {
-            let claim = due(sync_sql::CLAIM).bind(lease.0.as_str()).bind(lease_until.as_micros());
+            let claim = due(statements::CLAIM).bind(lease.0.as_str()).bind(lease_until.as_micros());
             self.execute(claim).await?;
         }
         Ok(keys)

@@ -17,7 +17,7 @@ use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, domain_number};
-use crate::sync_health::SyncHealth;
+use crate::sync::health::SyncHealth;
 use crate::tx::ReadTx;
 
 /// Attempts that fail before a key is shown as failed.

@@ -14,9 +14,9 @@ use waypost_sql::Statement;
 
 use crate::dialect::{self, FirstVersions};
 use crate::error::StoreError;
-use crate::link::{CreateOutcome, NewLink, SlugChoice};
-use crate::link_places::{LinkPlaces, PlaceKey, place_key};
-use crate::record_json;
+use crate::links::link::{CreateOutcome, NewLink, SlugChoice};
+use crate::links::places::{LinkPlaces, PlaceKey, place_key};
+use crate::links::record_json;
 use crate::rows::{Columns, new_id};
 use crate::tx::Tx;
 

@@ -11,7 +11,7 @@ use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::sync_states::{cut_error, later};
+use crate::sync::states::{cut_error, later};
 use crate::tx::{ReadTx, Tx};
 
 /// Calls that all processes together may make in [`CALLS_PERIOD_S`] on average: three quarters of Cloudflare's 1,200, which a

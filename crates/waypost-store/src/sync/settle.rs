@@ -9,8 +9,8 @@ use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
 use crate::rows::domain_number;
-use crate::sync_sql;
-use crate::sync_states::{ATTEMPT_US_MAX, Lease, Outcome, PUSH_EVERY_US, Settled, cut_error, later};
+use crate::sync::statements;
+use crate::sync::states::{ATTEMPT_US_MAX, Lease, Outcome, PUSH_EVERY_US, Settled, cut_error, later};
 use crate::tx::Tx;
 
 impl Tx {
@@ -38,11 +38,11 @@ impl Tx {
         }
         let mut late = 0;
         if !synced.is_empty() {
-            late += self.settle_rows(lease, &synced, sync_sql::settle_synced(self.engine())).await?;
-            self.execute(Statement::new(sync_sql::remove_gone(self.engine())).bind(target.name())).await?;
+            late += self.settle_rows(lease, &synced, statements::settle_synced(self.engine())).await?;
+            self.execute(Statement::new(statements::remove_gone(self.engine())).bind(target.name())).await?;
         }
         if !unsynced.is_empty() {
-            late += self.settle_rows(lease, &unsynced, sync_sql::settle_unsynced(self.engine())).await?;
+            late += self.settle_rows(lease, &unsynced, statements::settle_unsynced(self.engine())).await?;
         }
         Ok(late)
     }
@@ -56,7 +56,7 @@ impl Tx {
         if held == rows.len() as u64 {
             return Ok(0);
         }
-        self.execute(statement(sync_sql::settle_late(self.engine()))).await
+        self.execute(statement(statements::settle_late(self.engine()))).await
     }
 }
 
@@ -67,7 +67,7 @@ enum Settlement {
     Unsynced(Unsynced),
 }
 
-/// As [`sync_sql::settle_unsynced`] reads it after target, domain, slug and version: status, attempts, error, first fault, next attempt, when it
+/// As [`statements::settle_unsynced`] reads it after target, domain, slug and version: status, attempts, error, first fault, next attempt, when it
 /// was sent.
 type Unsynced = (Option<&'static str>, Option<u32>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
 

@@ -13,8 +13,8 @@ use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::sync_sql;
-use crate::sync_states::Advance;
+use crate::sync::statements;
+use crate::sync::states::Advance;
 use crate::tx::{ReadTx, Tx};
 
 /// The most entries or links that one call takes.
@@ -177,7 +177,7 @@ impl Tx {
             return Err(StoreError::OutboxGap { cursor, first, last });
         }
         let end = last.min(cursor + limit.unsigned_abs());
-        let statement = Statement::once(sync_sql::READ_OUTBOX)
+        let statement = Statement::once(statements::READ_OUTBOX)
             .bind(target.name())
             .bind(self.now().as_micros())
             .bind(as_bigint(cursor))
@@ -190,8 +190,8 @@ impl Tx {
     async fn walk_on(&mut self, target: SyncTarget, place: Place, limit: i64) -> Result<u64, StoreError> {
         // Planned anew each time: the tables may have grown a thousandfold since the last.
         let (end, mark) = match place.stage {
-            Stage::Links => (Statement::once(sync_sql::LINKS_END), sync_sql::WALK_LINKS),
-            Stage::Rows => (Statement::once(sync_sql::ROWS_END).bind(target.name()), sync_sql::WALK_ROWS),
+            Stage::Links => (Statement::once(statements::LINKS_END), statements::WALK_LINKS),
+            Stage::Rows => (Statement::once(statements::ROWS_END).bind(target.name()), statements::WALK_ROWS),
         };
         let end = end.bind(place.domain).bind(place.slug.as_str()).bind(limit - 1);
         let end = match self.fetch_optional(end).await? {

@@ -6,7 +6,7 @@ use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
 use crate::rows::Columns;
-use crate::sync_states::SyncCounts;
+use crate::sync::states::SyncCounts;
 use crate::tx::ReadTx;
 
 impl ReadTx {

@@ -12,10 +12,10 @@ use waypost_sql::{SqlError, Statement};
 use crate::dialect;
 use crate::domains::Domain;
 use crate::error::StoreError;
-use crate::link::{link_columns, read_link};
+use crate::links::link::{link_columns, read_link};
 use crate::outbox::OutboxEntry;
 use crate::rows::{Columns, domain_number};
-use crate::sync_states::SyncKey;
+use crate::sync::states::SyncKey;
 use crate::tx::ReadTx;
 
 /// What an edge is told of one slug.

@@ -5,7 +5,7 @@ use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_sql::Statement;
 
 use crate::error::StoreError;
-use crate::link::{Link, link_columns, read_link};
+use crate::links::link::{Link, link_columns, read_link};
 use crate::rows::{account_number, domain_number, link_bytes};
 use crate::tx::ReadTx;
 

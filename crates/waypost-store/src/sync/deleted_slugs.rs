@@ -5,7 +5,7 @@ use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::domain_number;
-use crate::sync_states::SyncKey;
+use crate::sync::states::SyncKey;
 use crate::tx::ReadTx;
 
 impl ReadTx {

@@ -7,7 +7,7 @@ use waypost_core::id::{AccountId, DomainId, LinkId};
 use waypost_core::{LinkRecord, Slug, Timestamp};
 
 use crate::error::StoreError;
-use crate::record_json;
+use crate::links::record_json;
 use crate::rows::Columns;
 
 /// The slug of a link to be made.

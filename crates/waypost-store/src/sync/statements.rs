@@ -10,7 +10,7 @@
 use waypost_sql::Engine;
 
 use crate::dialect;
-use crate::sync_states::SYNC_ATTEMPTS_MAX;
+use crate::sync::states::SYNC_ATTEMPTS_MAX;
 
 /// What a new row says beside its key, and what stands in the columns of `upsert!`.
 macro_rules! insert {

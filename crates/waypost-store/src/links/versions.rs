@@ -6,7 +6,7 @@ use waypost_core::{LinkRecord, Timestamp};
 use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::record_json;
+use crate::links::record_json;
 use crate::rows::{Columns, account_number, link_bytes};
 use crate::tx::ReadTx;
 

@@ -20,7 +20,7 @@ pub(crate) static LINKS: Schema = Schema {
     },
 };
 
-const MIGRATIONS: &[Migration] = migrations!["../migrations":
+const MIGRATIONS: &[Migration] = migrations!["../../migrations":
     1 "0001_accounts",
     2 "0002_links",
     3 "0003_outbox",

@@ -7,7 +7,7 @@ use waypost_sql::{Engine, Statement};
 use crate::dialect;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, domain_number};
-use crate::sync_states::{SyncCounts, SyncKey, SyncState, read_state, state_columns};
+use crate::sync::states::{SyncCounts, SyncKey, SyncState, read_state, state_columns};
 use crate::tx::ReadTx;
 
 /// The most states that one list gives.
