@@ -1,11 +1,12 @@
-//! The clicks database: what was counted, where every edge's count stands, and the clicks themselves for as long as they are kept.
+//! The clicks database: what was counted, where every edge's count stands, and the clicks themselves for as long as
+//! they are kept.
 //!
-//! It is a database apart from that of the links (on SQLite a file of its own), so that counting never waits for an edit. One
-//! transaction takes a whole batch: roll-ups, raw clicks, and how far the edge's numbering has come; so whatever dies
-//! wherever, a click is counted once.
+//! It is a database apart from that of the links (on SQLite a file of its own), so that counting never waits for an
+//! edit. One transaction takes a whole batch: roll-ups, raw clicks, and how far the edge's numbering has come; so
+//! whatever dies wherever, a click is counted once.
 //!
-//! [`ClickStore`] is the database; its methods are the operations, each in the file of the noun it serves. Ids of accounts and links
-//! are texts here: nothing asks whether they exist.
+//! [`ClickStore`] is the database; its methods are the operations, each in the file of the noun it serves. Ids of
+//! accounts and links are texts here: nothing asks whether they exist.
 
 mod batch;
 mod blocks;

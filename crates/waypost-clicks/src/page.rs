@@ -52,8 +52,8 @@ impl ClickStore {
     /// A page of raw clicks.
     ///
     /// # Errors
-    /// [`ClicksError::CursorInvalid`] where the cursor is none; and where the database fails. Damaged blocks are passed over
-    /// and counted in the page.
+    /// [`ClicksError::CursorInvalid`] where the cursor is none; and where the database fails. Damaged blocks are passed
+    /// over and counted in the page.
     pub async fn raw_clicks(&self, query: &RawQuery) -> Result<ClickPage, ClicksError> {
         let until = query.to.map_or(i64::MAX, |to| to.as_micros().saturating_sub(1));
         let from = query.from.map_or(i64::MIN, Timestamp::as_micros);

@@ -1,4 +1,5 @@
-//! The text and plan of every statement, as a snapshot: a query that begins to walk through a whole table is seen in review.
+//! The text and plan of every statement, as a snapshot: a query that begins to walk through a whole table is seen in
+//! review.
 //!
 //! A run through all operations records what was executed; SQLite then says how it goes about each.
 

@@ -18,7 +18,8 @@ impl ClickStore {
     /// Answers a report's question. Groups that are links are named by their ids.
     ///
     /// # Errors
-    /// Where the question has no answer, a roll-up that it needs is damaged ([`crate::SqlError::Corrupt`]), or the database fails.
+    /// Where the question has no answer, a roll-up that it needs is damaged ([`crate::SqlError::Corrupt`]), or the
+    /// database fails.
     pub async fn report(&self, query: &ReportQuery) -> Result<Report, ReportError> {
         let mut plan = ReportPlan::new(query)?;
         let mut tx = self.read("click_report").await?;

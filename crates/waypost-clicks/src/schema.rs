@@ -2,8 +2,9 @@
 
 use waypost_sql::{FileSettings, Migration, OtherSchema, Schema, migrations};
 
-/// Clicks: roll-ups, raw clicks, how far every edge was counted. Pages are larger, because nearly every page of a day changes
-/// with each large batch; and what is deleted is overwritten, because clicks are deleted when nobody may know them any more.
+/// Clicks: roll-ups, raw clicks, how far every edge was counted. Pages are larger, because nearly every page of a day
+/// changes with each large batch; and what is deleted is overwritten, because clicks are deleted when nobody may know
+/// them any more.
 pub(crate) static CLICKS: Schema = Schema {
     migrations: MIGRATIONS,
     migrations_table: "waypost_click_migrations",

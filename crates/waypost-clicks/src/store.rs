@@ -21,7 +21,8 @@ pub struct ClickStore {
 }
 
 impl ClickStore {
-    /// Opens the clicks database at this address, as [`Database::open`]; on PostgreSQL other databases of ours may be in the same one.
+    /// Opens the clicks database at this address, as [`Database::open`]; on PostgreSQL other databases of ours may be
+    /// in the same one.
     ///
     /// # Errors
     /// As [`Database::open`].
@@ -57,8 +58,8 @@ impl ClickStore {
         self.database.is_writable(self.probe_writing()).await
     }
 
-    /// Waits for the running transactions, then closes every connection. On PostgreSQL it ends within seconds, whatever the network
-    /// does: a transaction that is still under way then is undone.
+    /// Waits for the running transactions, then closes every connection. On PostgreSQL it ends within seconds, whatever
+    /// the network does: a transaction that is still under way then is undone.
     pub async fn close(&self) {
         self.database.close().await;
     }
@@ -79,11 +80,13 @@ impl ClickStore {
         self.read("click_positions").await?.click_positions(edge_id).await
     }
 
-    /// Counts a batch: all of it or, on an error, nothing. An epoch of which nothing was counted yet begins wherever the batch does.
+    /// Counts a batch: all of it or, on an error, nothing. An epoch of which nothing was counted yet begins wherever
+    /// the batch does.
     ///
     /// # Errors
-    /// [`ClicksError::ClicksMoved`] where a part of it does not begin where the edge's epoch stands (another process, or this
-    /// one before an error, has counted it already): read [`Self::positions`] and begin there. And where the database fails.
+    /// [`ClicksError::ClicksMoved`] where a part of it does not begin where the edge's epoch stands (another process,
+    /// or this one before an error, has counted it already): read [`Self::positions`] and begin there. And where the
+    /// database fails.
     pub async fn ingest(&self, mut batch: ClickBatch) -> Result<(), ClicksError> {
         let mut tx = self.begin("ingest_clicks").await?;
         tx.take_click_parts(&batch.parts).await?;

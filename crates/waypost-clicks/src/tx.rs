@@ -31,8 +31,8 @@ impl Tx {
     /// Makes everything durable and visible.
     ///
     /// # Errors
-    /// [`SqlError::CommitUnknown`](waypost_sql::SqlError::CommitUnknown) where the connection was lost or the disk failed: whether the
-    /// transaction took place is then not known. After any other error it did not.
+    /// [`SqlError::CommitUnknown`](waypost_sql::SqlError::CommitUnknown) where the connection was lost or the disk
+    /// failed: whether the transaction took place is then not known. After any other error it did not.
     pub(crate) async fn commit(self) -> Result<(), ClicksError> {
         Ok(self.0.commit().await?)
     }

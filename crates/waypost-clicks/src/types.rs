@@ -60,8 +60,8 @@ pub struct RawQuery {
 pub struct ClickPage {
     /// The clicks.
     pub events: Vec<ClickEvent>,
-    /// The cursor of the next page, where there may be more. A page may hold fewer clicks than were asked for, or none, and
-    /// still have a next one.
+    /// The cursor of the next page, where there may be more. A page may hold fewer clicks than were asked for, or none,
+    /// and still have a next one.
     pub next: Option<String>,
     /// Clicks that are left out because the bytes that hold them are damaged.
     pub damaged: u64,
@@ -74,7 +74,8 @@ pub struct ClickAudit {
     pub edge_id: String,
     /// The run of its writer.
     pub epoch: u64,
-    /// The ranges of sequences received, stored or declared lost, first and last of each. One range from 1 on where all is well.
+    /// The ranges of sequences received, stored or declared lost, first and last of each. One range from 1 on where all
+    /// is well.
     pub received: Vec<(u64, u64)>,
     /// Clicks stored.
     pub stored: u64,

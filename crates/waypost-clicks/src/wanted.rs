@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The most that waits to be made. Past that something is wanted again by the next report that misses it.
 const WANTED_MAX: usize = 1_024;
 
-/// What reports had no use of because nobody has made it. Shared by all reports and the job that makes it; held only to put one in or
-/// take one out.
+/// What reports had no use of because nobody has made it. Shared by all reports and the job that makes it; held only to
+/// put one in or take one out.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted<T>(Arc<Mutex<BTreeSet<T>>>);
 

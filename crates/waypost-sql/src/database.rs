@@ -43,8 +43,8 @@ impl Database {
     /// database at once; one migrates, the others wait.
     ///
     /// # Errors
-    /// Where the address has no known form, the database cannot be reached, is not ours, is damaged, or has a newer schema. A
-    /// refused database is left as it is.
+    /// Where the address has no known form, the database cannot be reached, is not ours, is damaged, or has a newer
+    /// schema. A refused database is left as it is.
     pub async fn open(address: &str, schema: &'static Schema, options: StoreOptions) -> Result<Self, SqlError> {
         let address = Address::parse(address)?;
         schema.prepare(&address, &options, schema.newest()).await?;

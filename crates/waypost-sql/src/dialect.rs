@@ -174,7 +174,8 @@ impl Address {
             let wait_ms = if is_asked_again { busy_step(wait).as_millis() as u64 } else { options.wait_ms };
             let mut session = self.engine().session_sql(file, wait_ms, may_write);
             if self.engine() == Engine::Postgres {
-                // What is given up here must not go on there. Migrations, which may take long, have connections of their own.
+                // What is given up here must not go on there. Migrations, which may take long, have connections of
+                // their own.
                 session.push_str(&format!("; SET statement_timeout = {}", options.statement_ms_max));
             }
             AnyPoolOptions::new()
@@ -182,7 +183,8 @@ impl Address {
                 .acquire_timeout(millis(options.wait_ms))
                 .idle_timeout(None)
                 .max_lifetime(None)
-                // A file does not go away; a server restarts, and then a kept connection is found dead before it is used.
+                // A file does not go away; a server restarts, and then a kept connection is found dead before it is
+                // used.
                 .test_before_acquire(self.engine() == Engine::Postgres)
                 .after_connect(move |connection, _| {
                     let session = session.clone();
@@ -217,9 +219,9 @@ impl Engine {
     /// What a new connection is told first.
     fn session_sql(self, file: &FileSettings, wait_ms: u64, may_write: bool) -> String {
         match self {
-            // FULL: a commit that was acknowledged survives a power cut. A large write-ahead log between checkpoints makes large
-            // transactions cheaper; it is cut back to 64 MB after a long read held it open. The page size holds for a
-            // file that is being made and changes no other.
+            // FULL: a commit that was acknowledged survives a power cut. A large write-ahead log between checkpoints
+            // makes large transactions cheaper; it is cut back to 64 MB after a long read held it open. The page size
+            // holds for a file that is being made and changes no other.
             Self::Sqlite => format!(
                 "PRAGMA busy_timeout = {wait_ms}; PRAGMA page_size = {}; PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
@@ -254,8 +256,8 @@ impl Engine {
         }
     }
 
-    /// What a writing transaction says right after its begin to be the only one, if its begin did not say so. Under READ
-    /// COMMITTED the statements after it see all that was committed before the lock was free.
+    /// What a writing transaction says right after its begin to be the only one, if its begin did not say so. Under
+    /// READ COMMITTED the statements after it see all that was committed before the lock was free.
     pub(crate) fn take_turn(self, write_lock: i64) -> Option<String> {
         match self {
             Self::Sqlite => None,
@@ -347,8 +349,8 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlite_code).is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
-/// Whether a statement that failed so has certainly left its transaction open, on a connection that works. SQLite rolls back by
-/// itself after most other errors.
+/// Whether a statement that failed so has certainly left its transaction open, on a connection that works. SQLite rolls
+/// back by itself after most other errors.
 pub(crate) fn keeps_transaction(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     match sqlite_code(error) {
@@ -396,11 +398,11 @@ pub(crate) fn commit_failure(operation: &'static str, error: sqlx::Error) -> Sql
 /// Whether the engine says by this error that it has not committed, and never will.
 fn is_refused_commit(error: &(dyn DatabaseError + 'static)) -> bool {
     match sqlite_code(error) {
-        // BUSY, LOCKED, READONLY, FULL, CONSTRAINT come before the record that makes the transaction durable. A sync that fails
-        // comes after it.
+        // BUSY, LOCKED, READONLY, FULL, CONSTRAINT come before the record that makes the transaction durable. A sync
+        // that fails comes after it.
         Some(code) => matches!(code & 0xff, SQLITE_BUSY | 6 | 8 | 13 | SQLITE_CONSTRAINT),
-        // Constraints, states of the transaction, conflicts (but for statement_completion_unknown), resources, the transaction's
-        // own statements. A server that is shut down or breaks may have committed.
+        // Constraints, states of the transaction, conflicts (but for statement_completion_unknown), resources, the
+        // transaction's own statements. A server that is shut down or breaks may have committed.
         None => error.code().is_some_and(|code| {
             code != "40003" && ["23", "25", "40", "53", "54", "55"].iter().any(|class| code.starts_with(class))
         }),
@@ -428,8 +430,9 @@ fn sqlite_failure(code: i32) -> Failure {
     match (code, code & 0xff) {
         // BUSY_SNAPSHOT: what was read has been overtaken.
         (517, _) => Failure::Conflict,
-        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB: disk, memory and locks. A disk
-        // that fails once may read what it could not read before; a file that is damaged for good is refused at the start.
+        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB: disk, memory and
+        // locks. A disk that fails once may read what it could not read before; a file that is damaged for good is
+        // refused at the start.
         (_, SQLITE_BUSY | 6 | 7 | 8 | 9 | 10 | 11 | 13 | 14 | 15 | 26) => Failure::Unavailable,
         _ => Failure::Other,
     }

@@ -1,6 +1,7 @@
 //! What can go wrong with a database, whatever is in it.
 
-/// Why a database could not be opened, or a transaction did not happen. Unless a variant says otherwise nothing was changed.
+/// Why a database could not be opened, or a transaction did not happen. Unless a variant says otherwise nothing was
+/// changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
     /// The database address is of no known form.
@@ -43,7 +44,8 @@ pub enum SqlError {
         /// The cause.
         source: Box<sqlx::Error>,
     },
-    /// The connection was lost, or the disk failed, while the transaction was being committed: whether it took place is not known.
+    /// The connection was lost, or the disk failed, while the transaction was being committed: whether it took place is
+    /// not known.
     #[error("it is not known whether {operation} was committed")]
     CommitUnknown {
         /// The transaction's name.
@@ -51,8 +53,8 @@ pub enum SqlError {
         /// The cause.
         source: Box<sqlx::Error>,
     },
-    /// The server refuses it until a person gives back what was there at the start: a right, a table, a password. Then the same call
-    /// succeeds without a restart.
+    /// The server refuses it until a person gives back what was there at the start: a right, a table, a password. Then
+    /// the same call succeeds without a restart.
     #[error("the database refuses {operation}: {remedy}")]
     Withheld {
         /// The transaction's name.

@@ -1,6 +1,7 @@
 //! Migrations, forward and back, applied at the start under the lock that writers take.
 //!
-//! All pending migrations run in one transaction. A database that is not ours, or has a newer schema, is refused as it is.
+//! All pending migrations run in one transaction. A database that is not ours, or has a newer schema, is refused as it
+//! is.
 
 use std::ops::RangeInclusive;
 

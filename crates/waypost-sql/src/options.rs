@@ -13,11 +13,11 @@ use waypost_core::Timestamp;
 pub struct StoreOptions {
     /// Connections that read side by side (SQLite), or connections in all (PostgreSQL).
     pub connections_max: u32,
-    /// How long a transaction waits before it fails as [`crate::SqlError::Unavailable`], in milliseconds: for a connection and for its
-    /// turn together.
+    /// How long a transaction waits before it fails as [`crate::SqlError::Unavailable`], in milliseconds: for a
+    /// connection and for its turn together.
     pub wait_ms: u64,
-    /// How long one statement, or a commit, may take on PostgreSQL before it fails as [`crate::SqlError::Unavailable`], in milliseconds:
-    /// a server, or the network to it, may hang.
+    /// How long one statement, or a commit, may take on PostgreSQL before it fails as [`crate::SqlError::Unavailable`],
+    /// in milliseconds: a server, or the network to it, may hang.
     pub statement_ms_max: u64,
     /// How long the start waits for another process that is migrating the same database, in milliseconds.
     pub migration_wait_ms: u64,

@@ -7,8 +7,8 @@ pub struct Schema {
     pub migrations: &'static [Migration],
     /// The table that says which migrations a database has.
     pub migrations_table: &'static str,
-    /// The other kinds of databases of ours: on PostgreSQL they may be side by side in one database, and a file of theirs is told
-    /// from one of another program.
+    /// The other kinds of databases of ours: on PostgreSQL they may be side by side in one database, and a file of
+    /// theirs is told from one of another program.
     pub others: &'static [OtherSchema],
     /// The advisory lock that a PostgreSQL transaction holds while it writes: a number no other program should use.
     pub write_lock: i64,
@@ -38,7 +38,8 @@ pub struct Migration {
     pub back: &'static str,
 }
 
-/// The migrations of files `NAME.sql` and `NAME.back.sql` in a folder, which is named as seen from the file that uses this.
+/// The migrations of files `NAME.sql` and `NAME.back.sql` in a folder, which is named as seen from the file that uses
+/// this.
 #[macro_export]
 macro_rules! migrations {
     ($folder:literal: $($version:literal $name:literal,)*) => {

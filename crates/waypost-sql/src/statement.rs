@@ -14,8 +14,8 @@ use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type};
 /// Who looks at the text of every statement of this process.
 static WATCH: OnceLock<fn(&str)> = OnceLock::new();
 
-/// Calls this with the text of every statement that is run from now on, in its thread. For tests, which look at the plans of
-/// statements; the first call decides.
+/// Calls this with the text of every statement that is run from now on, in its thread. For tests, which look at the
+/// plans of statements; the first call decides.
 pub fn watch_statements(watch: fn(&str)) {
     WATCH.get_or_init(|| watch);
 }

@@ -25,8 +25,8 @@ pub struct ReadTx {
     now: Timestamp,
 }
 
-/// A write transaction. No other one runs on the database at the same time. It reads by an `R`, which is the [`ReadTx`] with the
-/// operations that a crate of tables has added.
+/// A write transaction. No other one runs on the database at the same time. It reads by an `R`, which is the [`ReadTx`]
+/// with the operations that a crate of tables has added.
 #[derive(Debug)]
 pub struct Tx<R> {
     read: R,
@@ -108,8 +108,8 @@ impl<R: From<ReadTx> + DerefMut<Target = ReadTx>> Tx<R> {
     /// Makes everything durable and visible.
     ///
     /// # Errors
-    /// [`SqlError::CommitUnknown`] where the connection was lost or the disk failed: whether the transaction took place is then
-    /// not known. After any other error it did not.
+    /// [`SqlError::CommitUnknown`] where the connection was lost or the disk failed: whether the transaction took place
+    /// is then not known. After any other error it did not.
     pub async fn commit(mut self) -> Result<(), SqlError> {
         let (name, began) = (self.read.name, self.began);
         let committed = self.read.connection.commit(name).await;

@@ -16,9 +16,9 @@ pub(crate) enum FirstVersions {
 }
 
 /// Makes `count` links, and the outbox entries of those that could be made, all at once: each statement is a way to the
-/// database and back. Parameters: ids, slugs, records, dedupe keys and creation times (1 to 5 of the first link, 6
-/// to 10 of the second, ...), then account, domain, time of the update and who made them. Leaves out what collides. No other
-/// id lies between the first and the last. [`links_made`] says how many were made.
+/// database and back. Parameters: ids, slugs, records, dedupe keys and creation times (1 to 5 of the first link, 6 to
+/// 10 of the second, ...), then account, domain, time of the update and who made them. Leaves out what collides. No
+/// other id lies between the first and the last. [`links_made`] says how many were made.
 pub(crate) fn make_links_sql(engine: Engine, count: usize, versions: FirstVersions) -> String {
     let [account, domain, now, changed_by] = [1, 2, 3, 4].map(|place| count * 5 + place);
     let version = match versions {
@@ -29,8 +29,8 @@ pub(crate) fn make_links_sql(engine: Engine, count: usize, versions: FirstVersio
         FirstVersions::One => "1".to_owned(),
     };
     let (insert, or_ignore) = match engine {
-        // Says the same as ON CONFLICT DO NOTHING, and also that no row can make the statement fail: SQLite then keeps no
-        // copy of the pages that it changes.
+        // Says the same as ON CONFLICT DO NOTHING, and also that no row can make the statement fail: SQLite then keeps
+        // no copy of the pages that it changes.
         Engine::Sqlite => ("INSERT OR IGNORE", ""),
         Engine::Postgres => ("WITH l AS (INSERT", " ON CONFLICT DO NOTHING RETURNING id, domain_id, slug, version)"),
     };
@@ -77,8 +77,8 @@ pub(crate) fn publish_sql(engine: Engine, links: &str) -> String {
     )
 }
 
-/// What follows the name of `sync_states` where its rows that are not `synced` are meant: SQLite would go through all others, too,
-/// because it does not know how many they are.
+/// What follows the name of `sync_states` where its rows that are not `synced` are meant: SQLite would go through all
+/// others, too, because it does not know how many they are.
 pub(crate) const fn by_open_states(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => " INDEXED BY sync_states_open",

@@ -1,5 +1,5 @@
-//! Every single call to the disk fails once, and every message to PostgreSQL is cut once: what failed says that it may be tried
-//! again, the next transaction succeeds, and nothing is counted by half or twice.
+//! Every single call to the disk fails once, and every message to PostgreSQL is cut once: what failed says that it may
+//! be tried again, the next transaction succeeds, and nothing is counted by half or twice.
 //!
 //! "Every" means: the first, the second, and so on, until a transaction comes through without meeting the fault.
 
@@ -18,8 +18,8 @@ const CALLS_MAX: u64 = 500;
 /// Longer than a close takes, whatever the network does.
 const CLOSE_MAX: Duration = Duration::from_secs(8);
 
-/// What fails on a disk while something is written. A count of 1 is a single fault, more is a disk that stays full or broken until
-/// the order is taken back.
+/// What fails on a disk while something is written. A count of 1 is a single fault, more is a disk that stays full or
+/// broken until the order is taken back.
 const WRITE_FAULTS: [(Calls, Failure, u64); 6] = [
     (Calls::AnyWrite, Failure::Io, 1),
     (Calls::AnyWrite, Failure::NoSpace, 1),
@@ -52,7 +52,8 @@ fn victim() {
     println!("all faults were met");
 }
 
-/// Writes with this fault at the first call, the second, and so on; `write` gives whether it succeeded. Gives how many were met.
+/// Writes with this fault at the first call, the second, and so on; `write` gives whether it succeeded. Gives how many
+/// were met.
 async fn with_each_call_failing(
     faults: &Faults,
     (calls, failure, count): (Calls, Failure, u64),
@@ -101,8 +102,8 @@ async fn count_from(store: &ClickStore, first: u64) -> Result<(), ClicksError> {
     store.ingest(batch((first..first + 10).map(|sequence| click(sequence, "link_1")))).await
 }
 
-/// As the ingest does after a failure: reads where the database stands and counts from there, again where a commit that was
-/// under way took place after all. Gives where it stands then.
+/// As the ingest does after a failure: reads where the database stands and counts from there, again where a commit that
+/// was under way took place after all. Gives where it stands then.
 async fn go_on(store: &ClickStore, begun_at: u64) -> u64 {
     loop {
         let positions = store.positions("edge").await.unwrap();

@@ -67,8 +67,8 @@ enum Settlement {
     Unsynced(Unsynced),
 }
 
-/// As [`statements::settle_unsynced`] reads it after target, domain, slug and version: status, attempts, error, first fault, next attempt, when it
-/// was sent.
+/// As [`statements::settle_unsynced`] reads it after target, domain, slug and version: status, attempts, error, first
+/// fault, next attempt, when it was sent.
 type Unsynced = (Option<&'static str>, Option<u32>, Option<String>, Option<i64>, Option<i64>, Option<i64>);
 
 impl Settlement {
