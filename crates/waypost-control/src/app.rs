@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use waypost_api::ProblemCode;
+use waypost_clicks::ClickStore;
 use waypost_core::id::AccountId;
 use waypost_core::sync::SyncTarget;
 use waypost_core::webhook::WebhookKeys;
@@ -13,7 +14,7 @@ use waypost_core::{Hostname, SchemePolicy};
 use waypost_ingest::Clicks;
 use waypost_jobs::{Job, Jobs};
 use waypost_spool::SpoolStats;
-use waypost_store::{ClickStore, Domain, Setup, Store, StoreError};
+use waypost_store::{Domain, Setup, Store, StoreError};
 use waypost_sync::{KvClient, KvSetupError, NotSynced, OutboxOptions, OutboxStatus, OutboxWorker, TableSync, Verifier};
 use waypost_table::{Table, TableError};
 

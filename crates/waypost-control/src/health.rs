@@ -93,7 +93,7 @@ impl App {
 
 /// What a database answers in time, or why it does not. What drivers say stays in the log: it may name hosts, users and
 /// files.
-async fn answer<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+async fn answer<T, E: std::error::Error>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match tokio::time::timeout(ANSWER_MAX, work).await {
         Ok(Ok(answered)) => Ok(answered),
         Ok(Err(error)) => {

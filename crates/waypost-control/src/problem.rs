@@ -2,8 +2,9 @@
 //! the log gets.
 
 use waypost_api::{FieldError, Invalid, ProblemCode, ProblemDocument};
+use waypost_clicks::ClicksError;
 use waypost_jobs::Chain;
-use waypost_store::StoreError;
+use waypost_store::{SqlError, StoreError};
 
 /// Why something was not done, for the one who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
+            StoreError::Sql(error) => error.into(),
             StoreError::NotFound { what } => Self::not_found(what),
             StoreError::VersionConflict { current } => {
                 Self::new(ProblemCode::StaleVersion, format!("the link is now at version {current}"))
@@ -116,29 +118,49 @@ impl From<StoreError> for Problem {
             StoreError::EmailTaken { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::TooMany { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
             StoreError::CursorInvalid => Self::new(ProblemCode::BadRequest, error.to_string()),
-            StoreError::Unavailable { .. } | StoreError::Conflict { .. } => {
-                tracing::error!(error = %Chain(&error), "the database is not available");
+            StoreError::KeyIdTaken | StoreError::OutboxGap { .. } => {
+                Self::internal("a request to the database", &Chain(&error))
+            }
+        }
+    }
+}
+
+/// What a failure of the clicks database means to the caller.
+impl From<ClicksError> for Problem {
+    fn from(error: ClicksError) -> Self {
+        match &error {
+            ClicksError::Sql(error) => error.into(),
+            ClicksError::TooMany { .. } => Self::new(ProblemCode::InvalidField, error.to_string()),
+            ClicksError::CursorInvalid => Self::new(ProblemCode::BadRequest, error.to_string()),
+            ClicksError::ClicksMoved { .. } => Self::internal("a request to the database", &Chain(&error)),
+        }
+    }
+}
+
+/// What a failure of a database means to the caller.
+impl From<&SqlError> for Problem {
+    fn from(error: &SqlError) -> Self {
+        match error {
+            SqlError::Unavailable { .. } | SqlError::Conflict { .. } => {
+                tracing::error!(error = %Chain(error), "the database is not available");
                 Self::new(ProblemCode::Unavailable, "the database cannot be reached just now; nothing was changed")
                     .retry_after(1)
             }
-            StoreError::Withheld { .. } => {
-                tracing::error!(error = %Chain(&error), "the database needs a person: it refuses what the request takes");
+            SqlError::Withheld { .. } => {
+                tracing::error!(error = %Chain(error), "the database needs a person: it refuses what the request takes");
                 let detail = "the database refuses what the request takes, until its administrator changes that; nothing was changed";
                 Self::new(ProblemCode::Unavailable, detail).retry_after(30)
             }
-            StoreError::CommitUnknown { .. } => {
-                tracing::error!(error = %Chain(&error), "a change may have been made or not");
+            SqlError::CommitUnknown { .. } => {
+                tracing::error!(error = %Chain(error), "a change may have been made or not");
                 Self::unavailable_after("it is not known whether the change was made")
             }
-            StoreError::Address { .. }
-            | StoreError::Refused { .. }
-            | StoreError::NewerSchema { .. }
-            | StoreError::Migration { .. }
-            | StoreError::Database { .. }
-            | StoreError::Corrupt { .. }
-            | StoreError::KeyIdTaken
-            | StoreError::OutboxGap { .. }
-            | StoreError::ClicksMoved { .. } => Self::internal("a request to the database", &Chain(&error)),
+            SqlError::Address { .. }
+            | SqlError::Refused { .. }
+            | SqlError::NewerSchema { .. }
+            | SqlError::Migration { .. }
+            | SqlError::Database { .. }
+            | SqlError::Corrupt { .. } => Self::internal("a request to the database", &Chain(error)),
         }
     }
 }

@@ -19,10 +19,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use serde_json::json;
 use tower::ServiceExt as _;
+use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, PublicUrl};
 use waypost_http::{HttpSettings, Principal, router};
 use waypost_ingest::{ClickSettings, Clicks};
-use waypost_store::{ClickStore, Store, StoreOptions};
+use waypost_store::{Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 type Failure = Box<dyn std::error::Error>;

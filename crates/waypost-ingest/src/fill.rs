@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
+use waypost_clicks::{ClickBatch, ClickPosition, LossCause};
 use waypost_core::Timestamp;
 use waypost_core::click::{Click, ClickEvent};
 use waypost_spool::{ReadLimit, SpoolError};
-use waypost_store::{ClickBatch, ClickPosition, LossCause};
 
 use crate::enrich::{ClickEnricher, ClickOrigin};
 use crate::settings::ClickSettings;

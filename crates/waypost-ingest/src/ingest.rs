@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
+use waypost_clicks::{ClickPosition, ClickStore, ClicksError};
 use waypost_core::click::ClickEvent;
 use waypost_jobs::{BackOff, Chain, Switch, now};
 use waypost_spool::SpoolError;
-use waypost_store::{ClickPosition, ClickStore, StoreError};
 
 use crate::fill::{FillEnd, FillError, Filled, Filler, LiveSender};
 use crate::settings::ClickSettings;
@@ -33,20 +33,20 @@ const STOP_CLICKS_MAX: u64 = 10_000;
 /// Where batches are counted: the clicks database; in the tests also one that fails.
 pub(super) trait ClickSink: Clone + Send + Sync + 'static {
     /// How far this edge's epochs have been counted.
-    fn positions(&self, edge_id: &str) -> impl Future<Output = Result<Vec<ClickPosition>, StoreError>> + Send;
+    fn positions(&self, edge_id: &str) -> impl Future<Output = Result<Vec<ClickPosition>, ClicksError>> + Send;
 
     /// Counts a batch, all of it or nothing.
-    fn count(&self, filled: Filled) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn count(&self, filled: Filled) -> impl Future<Output = Result<(), ClicksError>> + Send;
 }
 
 impl ClickSink for ClickStore {
-    async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
+    async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, ClicksError> {
         // Before its first click is counted nobody else may have counted one in its name.
         self.add_spool(edge_id).await?;
         Self::positions(self, edge_id).await
     }
 
-    async fn count(&self, filled: Filled) -> Result<(), StoreError> {
+    async fn count(&self, filled: Filled) -> Result<(), ClicksError> {
         self.ingest(filled.batch).await
     }
 }
@@ -70,7 +70,7 @@ pub(super) struct Ingest {
 #[derive(Debug, thiserror::Error)]
 enum RoundError {
     #[error("clicks cannot be counted")]
-    Store(#[from] StoreError),
+    Store(#[from] ClicksError),
     #[error("clicks cannot be read")]
     Fill(#[from] FillError),
     #[error("the click spool cannot let go of what is counted")]
@@ -98,7 +98,7 @@ impl RoundError {
     const fn is_out_of_step(&self) -> bool {
         matches!(
             self,
-            Self::Store(StoreError::ClicksMoved { .. }) | Self::Fill(FillError::OutOfStep | FillError::Panicked)
+            Self::Store(ClicksError::ClicksMoved { .. }) | Self::Fill(FillError::OutOfStep | FillError::Panicked)
         )
     }
 }
@@ -333,7 +333,7 @@ impl<S: ClickSink> Job<'_, S> {
 
 /// Where the database stands in the epochs of a source. What it has of other epochs of these edges is no matter of this
 /// source.
-async fn positions_of(sink: &impl ClickSink, edges: &Edges) -> Result<Vec<ClickPosition>, StoreError> {
+async fn positions_of(sink: &impl ClickSink, edges: &Edges) -> Result<Vec<ClickPosition>, ClicksError> {
     let mut positions = Vec::new();
     for edge_id in edges.ids() {
         let counted = sink.positions(edge_id).await?;

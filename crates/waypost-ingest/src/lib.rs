@@ -29,12 +29,12 @@ use std::time::Duration;
 use ingest::Ingest;
 use source::SpoolSource;
 use tokio::sync::broadcast;
+use waypost_clicks::{ClickStore, ClicksError, EventOutcome, RefusedEvent};
 use waypost_core::Hostname;
 use waypost_core::click::ClickEvent;
 use waypost_jobs::{Job, Jobs};
 use waypost_rollup::ClickFacts;
 use waypost_spool::Spool;
-use waypost_store::{ClickStore, EventOutcome, RefusedEvent, StoreError};
 
 pub use enrich::{ClickEnricher, ClickOrigin};
 pub use events::{CheckedEvent, check_event};
@@ -133,7 +133,7 @@ impl Clicks {
     ///
     /// # Errors
     /// Where the database fails; none was counted then.
-    pub async fn ingest_events(&self, events: Vec<ClickEvent>) -> Result<Vec<EventResult>, StoreError> {
+    pub async fn ingest_events(&self, events: Vec<ClickEvent>) -> Result<Vec<EventResult>, ClicksError> {
         let check = move || events.into_iter().map(check_event).collect::<Vec<_>>();
         // User agents are read: not on a thread that others wait for.
         let checked = tokio::task::spawn_blocking(check).await.expect("checking events does not panic");
@@ -156,7 +156,7 @@ impl Clicks {
         &self,
         events: &[&CheckedEvent],
         refused: &[RefusedEvent],
-    ) -> Result<Vec<EventOutcome>, StoreError> {
+    ) -> Result<Vec<EventOutcome>, ClicksError> {
         if events.is_empty() && refused.is_empty() {
             return Ok(Vec::new());
         }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use waypost_clicks::{ClickStore, ClicksError};
 use waypost_jobs::{Chain, Waited};
-use waypost_store::{ClickStore, StoreError};
 
 use crate::ingest::Ingest;
 
@@ -34,6 +34,6 @@ pub(super) async fn run(store: ClickStore, ingest: &Ingest) {
     }
 }
 
-async fn make(store: &ClickStore) -> Result<u64, StoreError> {
+async fn make(store: &ClickStore) -> Result<u64, ClicksError> {
     Ok(store.make_totals().await? + store.make_months().await?)
 }

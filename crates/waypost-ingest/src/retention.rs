@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use waypost_clicks::{ClickStore, ClicksError};
 use waypost_jobs::{Chain, Waited};
-use waypost_store::{ClickStore, StoreError};
 
 use crate::ingest::Ingest;
 
@@ -22,7 +22,7 @@ impl Look {
 }
 
 /// Looks at the clock, then deletes what had its days.
-async fn prune(store: &ClickStore, default_days: u32, last: &mut Look, ingest: &Ingest) -> Result<u64, StoreError> {
+async fn prune(store: &ClickStore, default_days: u32, last: &mut Look, ingest: &Ingest) -> Result<u64, ClicksError> {
     let begun = Instant::now();
     let clock = store.retention_clock(last.at.map_or(Duration::ZERO, |at| begun - at)).await?;
     let was_held = std::mem::replace(&mut last.is_held, clock.held.is_some());

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use waypost_clicks::{ClickPosition, LossCause};
 use waypost_spool::{Entry, Position, ReadLimit, Reader, Spool, SpoolError};
-use waypost_store::{ClickPosition, LossCause};
 
 /// An edge's clicks by epoch, each epoch's in the order of their numbers.
 pub(super) trait ClickSource: Send {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Fault, ModelSink, ModelSource, World, bytes_of};
+use waypost_clicks::LossCause;
 use waypost_core::click::ClickEvent;
-use waypost_store::LossCause;
 
 use crate::fill::{FillEnd, LIVE_CLICKS_MAX};
 use crate::ingest::Ingest;

@@ -1,12 +1,17 @@
 //! Accounts: the tenants. Every other row but shared domains belongs to one.
 
+pub(crate) mod api_keys;
+pub(crate) mod audit;
+pub(crate) mod members;
+pub(crate) mod utm_templates;
+
 use sqlx::any::AnyRow;
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
+use waypost_sql::Statement;
 
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, new_number};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most accounts that one list gives.

@@ -3,11 +3,10 @@
 use sqlx::any::AnyRow;
 use waypost_core::id::{AccountId, DomainId};
 use waypost_core::{DomainSettings, Hostname, Timestamp};
+use waypost_sql::{Constraint, Statement};
 
-use crate::dialect::Constraint;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number, domain_number, new_number};
-use crate::statement::Statement;
 use crate::tx::{ReadTx, Tx};
 
 /// The most domains that one list gives.

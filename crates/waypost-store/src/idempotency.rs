@@ -4,13 +4,12 @@
 
 use waypost_core::Timestamp;
 use waypost_core::id::AccountId;
+use waypost_sql::{BatchedDelete, Statement};
 
-use crate::batched_delete::BatchedDelete;
 use crate::error::StoreError;
 use crate::rows::{Columns, account_number};
-use crate::statement::Statement;
 use crate::store::Store;
-use crate::tx::Tx;
+use crate::tx::{ReadTx, Tx};
 
 /// For how many hours a key is remembered.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
@@ -103,6 +102,6 @@ impl Store {
             Statement::new(text).bind(before.as_micros())
         };
         let delete = BatchedDelete { name: "trim_idempotency_keys", rows_max: TRIMMED_ROWS_MAX, statement };
-        self.database.delete_in_batches(&delete, || true).await
+        Ok(self.database.delete_in_batches::<ReadTx>(&delete, || true).await?)
     }
 }

@@ -4,15 +4,24 @@
 //! the last one stopped: an edge that only ever takes higher versions of a slug never goes back. Each change copies the version
 //! that it replaces to `link_versions` and adds an entry to the outbox, in the same transaction.
 
-use waypost_core::id::{AccountId, DomainId, LinkId};
+pub(crate) mod bulk;
+pub(crate) mod edge_records;
+pub(crate) mod link;
+pub(crate) mod list;
+pub(crate) mod owners;
+pub(crate) mod places;
+pub(crate) mod record_json;
+pub(crate) mod versions;
 
+use waypost_core::id::{AccountId, DomainId, LinkId};
+use waypost_sql::{Statement, as_bigint};
+
+use crate::dialect;
 use crate::error::StoreError;
-use crate::link::{CreateOutcome, Creation, Link, LinkChange, NewLink, link_columns, read_link};
-use crate::record_json;
-use crate::rows::{Columns, account_number, as_bigint, domain_number, link_bytes};
-use crate::statement::Statement;
+use crate::links::link::{CreateOutcome, Creation, Link, LinkChange, NewLink, link_columns, read_link};
+use crate::links::versions::KEEP_VERSIONS_SQL;
+use crate::rows::{Columns, account_number, domain_number, link_bytes};
 use crate::tx::{ReadTx, Tx};
-use crate::versions::KEEP_VERSIONS_SQL;
 
 impl ReadTx {
     /// The account's live link with this id.
@@ -137,7 +146,7 @@ impl Tx {
         .bind(changed_by);
         let row = self.fetch_optional(statement).await?.ok_or(StoreError::NotFound { what: "link" })?;
         self.publish_link(link_id).await?;
-        Columns::new(&row, "link").count("version")
+        Ok(Columns::new(&row, "link").count("version")?)
     }
 
     /// Copies what a live link is now to its history, before it is changed.
@@ -167,7 +176,7 @@ impl Tx {
 
     /// Adds the outbox entry of a link that has just changed.
     async fn publish_link(&mut self, link_id: &LinkId) -> Result<(), StoreError> {
-        let outbox_entry = Statement::new(self.engine.publish_sql("links AS l WHERE l.id = $1"));
+        let outbox_entry = Statement::new(dialect::publish_sql(self.engine(), "links AS l WHERE l.id = $1"));
         self.execute(outbox_entry.bind(link_bytes(link_id))).await.map(drop)
     }
 }

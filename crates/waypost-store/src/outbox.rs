@@ -5,12 +5,14 @@
 //! Sequences have no gaps and become visible in order, because write transactions run one at a time; the newest entry is
 //! never trimmed, so that counting goes on from it.
 
+pub(crate) mod trim;
+
 use sqlx::any::AnyRow;
 use waypost_core::id::{DomainId, LinkId};
+use waypost_sql::{Statement, as_bigint};
 
 use crate::error::StoreError;
-use crate::rows::{Columns, as_bigint};
-use crate::statement::Statement;
+use crate::rows::Columns;
 use crate::tx::ReadTx;
 
 /// The most entries that one call gives.
@@ -85,6 +87,6 @@ impl ReadTx {
 
     async fn outbox_end(&mut self, statement: &'static str) -> Result<u64, StoreError> {
         let row = self.fetch_optional(Statement::new(statement)).await?;
-        row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))
+        Ok(row.as_ref().map_or(Ok(0), |row| Columns::new(row, "outbox").count("sequence"))?)
     }
 }

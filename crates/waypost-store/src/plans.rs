@@ -2,7 +2,6 @@
 //!
 //! A run through all operations records what was executed; SQLite then says how it goes about each.
 
-mod clicks;
 mod sync;
 
 use std::cell::RefCell;
@@ -15,8 +14,8 @@ use waypost_core::record::UtmTemplate;
 use waypost_core::{Hostname, LinkRecord, Slug};
 
 use crate::{
-    ApiKeyLimits, AuditEntry, AuditFilter, ClickStore, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain,
-    NewLink, NewMember, NewUtmTemplate, SlugChoice, Store, StoreError, StoreOptions, Tx,
+    ApiKeyLimits, AuditEntry, AuditFilter, DomainChange, LinkChange, LinkFilter, NewApiKey, NewDomain, NewLink,
+    NewMember, NewUtmTemplate, SlugChoice, Store, StoreError, StoreOptions, Tx,
 };
 
 thread_local! {
@@ -38,29 +37,22 @@ const LARGE_TABLES: &[&str] = &[
     "api_keys",
     "audit_entries",
     "utm_templates",
-    "click_scopes",
     "s",
     "d",
-    "click_days",
-    "click_link_days",
-    "click_months",
     "c",
-    "click_blocks",
-    "click_event_ids",
-    "click_policies",
     "p",
 ];
 
-pub(crate) fn record(text: &str) {
+fn record(text: &str) {
     for statement in text.split(';') {
         let one_line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
         RECORDED.with_borrow_mut(|recorded| recorded.insert(one_line));
     }
 }
 
-/// One test for both databases, because what is executed is recorded in one place.
 #[tokio::test]
 async fn every_statement_has_its_plan() {
+    waypost_sql::watch_statements(record);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let address = folder.path().join("plans.db").display().to_string();
     let store = Store::open(&address, StoreOptions::default()).await.expect("a new database");
@@ -68,13 +60,6 @@ async fn every_statement_has_its_plan() {
     every_operation(&store).await.expect("every operation succeeds");
     store.close().await;
     insta::assert_snapshot!(plans(&address).await);
-
-    let address = folder.path().join("clicks.db").display().to_string();
-    let store = ClickStore::open(&address, StoreOptions::default()).await.expect("a new database");
-    RECORDED.take();
-    clicks::every_operation(&store).await.expect("every operation succeeds");
-    store.close().await;
-    insta::assert_snapshot!("every_statement_on_clicks_has_its_plan", plans(&address).await);
 }
 
 /// What was executed, and how SQLite goes about it.

@@ -1,5 +1,7 @@
 //! What every instance has: a default account, an anonymous account, a default domain, a name of its own.
 
+pub(crate) mod settings;
+
 use data_encoding::HEXLOWER;
 use waypost_core::Hostname;
 

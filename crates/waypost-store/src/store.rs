@@ -1,13 +1,13 @@
 //! The store itself: opening a database and handing out transactions.
 
+pub(crate) mod schema;
+
 use tokio::time::Instant;
 use waypost_core::Timestamp;
+use waypost_sql::{Database, Engine, SqlError, StoreOptions};
 
-use crate::database::Database;
-use crate::dialect::{Address, Engine};
 use crate::error::StoreError;
-use crate::migrate::LINKS;
-use crate::options::StoreOptions;
+use crate::store::schema::LINKS;
 use crate::tx::{ReadTx, Tx};
 
 /// The setting that a try of whether the database takes writes sets.
@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn revert_schema(address: &str, options: &StoreOptions, schema: i64) -> Result<(), StoreError> {
-        LINKS.prepare(&Address::parse(address)?, options, schema.clamp(0, LINKS.newest())).await
+        Ok(Database::revert_schema(address, &LINKS, options, schema).await?)
     }
 
     /// Which engine holds the data.
@@ -58,9 +58,9 @@ impl Store {
     /// Begins a write transaction under this name (for logs and errors), waiting for its turn. Dropping it undoes it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the turn does not come in time or the database cannot be reached.
+    /// [`SqlError::Unavailable`] where the turn does not come in time or the database cannot be reached.
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
-        self.database.begin(name).await
+        Ok(Tx(self.database.begin(name).await?))
     }
 
     /// As [`Store::begin`], for work that has waited for its turn since then already: the wait ends as much earlier.
@@ -68,15 +68,15 @@ impl Store {
     /// # Errors
     /// As [`Store::begin`].
     pub async fn begin_since(&self, name: &'static str, since: Instant) -> Result<Tx, StoreError> {
-        self.database.begin_since(name, since).await
+        Ok(Tx(self.database.begin_since(name, since).await?))
     }
 
     /// Begins a read transaction: all its reads see the database as it is at its first read.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where no connection is free in time or the database cannot be reached.
+    /// [`SqlError::Unavailable`] where no connection is free in time or the database cannot be reached.
     pub async fn read(&self, name: &'static str) -> Result<ReadTx, StoreError> {
-        self.database.read(name).await
+        Ok(ReadTx(self.database.read(name).await?))
     }
 
     /// Runs `work` in a write transaction and commits it, again (at most five times) where transactions conflict.
@@ -99,7 +99,7 @@ impl Store {
                 Err(error) => Err(error),
             };
             match outcome {
-                Err(StoreError::Conflict { .. }) if attempts < WRITE_ATTEMPTS_MAX => attempts += 1,
+                Err(StoreError::Sql(SqlError::Conflict { .. })) if attempts < WRITE_ATTEMPTS_MAX => attempts += 1,
                 other => return other,
             }
         }
@@ -108,9 +108,9 @@ impl Store {
     /// Whether the database answers; for readiness.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where it does not.
+    /// [`SqlError::Unavailable`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.database.ping().await
+        Ok(self.database.ping().await?)
     }
 
     /// Whether the database takes writes. Known from the last one, where that succeeded within ten seconds; else a write is

@@ -25,7 +25,7 @@ use waypost_core::Timestamp;
 use waypost_core::id::LinkId;
 use waypost_core::sync::SyncTarget;
 use waypost_jobs::Chain;
-use waypost_store::{Store, StoreError, SyncKey};
+use waypost_store::{SqlError, Store, StoreError, SyncKey};
 use waypost_table::Table;
 
 use self::repair::Repair;
@@ -218,7 +218,9 @@ impl Verification {
 /// What is told of a failure of the database. The rest goes to the log.
 const fn reason_of(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Unavailable { .. } | StoreError::Conflict { .. } => "the database cannot be reached just now",
+        StoreError::Sql(SqlError::Unavailable { .. } | SqlError::Conflict { .. }) => {
+            "the database cannot be reached just now"
+        }
         _ => "the comparison failed because of an internal error",
     }
 }

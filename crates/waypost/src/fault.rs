@@ -2,8 +2,9 @@
 
 use std::io::ErrorKind;
 
+use waypost_clicks::ClicksError;
 use waypost_edge::EdgeError;
-use waypost_store::StoreError;
+use waypost_store::{SqlError, StoreError};
 use waypost_table::TableError;
 
 use crate::config::load::Faults;
@@ -19,6 +20,14 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> u8 {
     if error.chain().any(needs_a_change) { EXIT_CHANGE_NEEDED } else { EXIT_FAULT }
 }
 
+/// Whether a database says so each time, until a person changes something.
+const fn is_lasting(error: &SqlError) -> bool {
+    matches!(
+        error,
+        SqlError::Address { .. } | SqlError::Refused { .. } | SqlError::NewerSchema { .. } | SqlError::Withheld { .. }
+    )
+}
+
 fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<std::io::Error>() {
         return matches!(
@@ -27,14 +36,13 @@ fn needs_a_change(cause: &(dyn std::error::Error + 'static)) -> bool {
         );
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
-        return matches!(
-            error,
-            StoreError::Address { .. }
-                | StoreError::Refused { .. }
-                | StoreError::NewerSchema { .. }
-                | StoreError::Withheld { .. }
-                | StoreError::PublicUrlTaken { .. }
-        );
+        return match error {
+            StoreError::Sql(error) => is_lasting(error),
+            error => matches!(error, StoreError::PublicUrlTaken { .. }),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<ClicksError>() {
+        return matches!(error, ClicksError::Sql(error) if is_lasting(error));
     }
     if let Some(error) = cause.downcast_ref::<TableError>() {
         return matches!(error, TableError::NotATable { .. } | TableError::OtherFormat { .. });

@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, GrantRequest, PUBLIC_URL_SETTING, PublicUrl};
 use waypost_core::CompactLink;
 use waypost_core::grant::{CookieScope, GRANT_SECONDS, GrantKey, GrantedLink};
 use waypost_http::HttpSettings;
 use waypost_ingest::{ClickSettings, Clicks};
 use waypost_spool::{Spool, SpoolOptions};
-use waypost_store::{ClickStore, Engine, Store, StoreOptions};
+use waypost_store::{Engine, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
 use crate::clock;

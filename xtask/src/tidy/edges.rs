@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -47,7 +47,7 @@ const RULES: [Rule; 16] = [
         name: "waypost-edge",
         uses: &["waypost-core", "waypost-table", "waypost-spool"],
         never_direct: &[],
-        never_below: &["sqlx", "rusqlite", "waypost-store", "waypost-control"],
+        never_below: &["sqlx", "rusqlite", "waypost-clicks", "waypost-store", "waypost-control"],
     },
     Rule {
         name: "waypost-rollup",
@@ -55,11 +55,18 @@ const RULES: [Rule; 16] = [
         never_direct: &[],
         never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
     },
-    Rule { name: "waypost-store", uses: &["waypost-core", "waypost-rollup"], never_direct: &[], never_below: HTTP },
+    Rule { name: "waypost-sql", uses: &["waypost-core"], never_direct: &[], never_below: HTTP },
+    Rule { name: "waypost-store", uses: &["waypost-core", "waypost-sql"], never_direct: &[], never_below: HTTP },
+    Rule {
+        name: "waypost-clicks",
+        uses: &["waypost-core", "waypost-rollup", "waypost-sql"],
+        never_direct: &[],
+        never_below: HTTP,
+    },
     Rule { name: "waypost-jobs", uses: &["waypost-core"], never_direct: &[], never_below: HTTP_AND_SQL },
     Rule {
         name: "waypost-ingest",
-        uses: &["waypost-core", "waypost-jobs", "waypost-rollup", "waypost-spool", "waypost-store"],
+        uses: &["waypost-clicks", "waypost-core", "waypost-jobs", "waypost-rollup", "waypost-spool"],
         never_direct: &["sqlx", "rusqlite"],
         never_below: HTTP,
     },
@@ -79,6 +86,7 @@ const RULES: [Rule; 16] = [
         name: "waypost-control",
         uses: &[
             "waypost-api",
+            "waypost-clicks",
             "waypost-core",
             "waypost-ingest",
             "waypost-jobs",
@@ -103,7 +111,7 @@ const RULES: [Rule; 16] = [
             "waypost-spool",
             "waypost-sync",
         ],
-        never_direct: &["sqlx", "rusqlite", "waypost-store"],
+        never_direct: &["sqlx", "rusqlite", "waypost-clicks", "waypost-store"],
         never_below: &["waypost-edge"],
     },
     Rule {
@@ -120,6 +128,7 @@ const RULES: [Rule; 16] = [
             "waypost-table",
             "waypost-spool",
             "waypost-edge",
+            "waypost-clicks",
             "waypost-store",
             "waypost-ingest",
             "waypost-sync",
@@ -136,7 +145,8 @@ const RULES: [Rule; 16] = [
 /// A crate that all may use in their tests, beside those that their rule allows.
 const DEV_ONLY: &str = "waypost-testkit";
 /// What the tests of some crates use, to start what they test over real data.
-const IN_TESTS: [(&str, &[&str]); 1] = [("waypost-http", &["waypost-store", "waypost-table"])];
+const IN_TESTS: [(&str, &[&str]); 2] =
+    [("waypost-clicks", &["waypost-store"]), ("waypost-http", &["waypost-clicks", "waypost-store", "waypost-table"])];
 
 /// The manifests against the table.
 pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {

@@ -5,8 +5,8 @@
 //! 1 on, and stored clicks and declared losses must make up that range. Clicks that wait come after it.
 
 use waypost_api::clicks::{AuditTotals, ClickAudit, EpochAudit, LostClicks, SpoolAudit};
+use waypost_clicks::ClickAudit as StoredAudit;
 use waypost_spool::SpoolStats;
-use waypost_store::ClickAudit as StoredAudit;
 
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;

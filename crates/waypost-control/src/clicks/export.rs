@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use waypost_api::clicks::{ClickPage, ListClicks, PAGE_CLICKS, PAGE_CLICKS_MAX};
 use waypost_api::{FieldError, ProblemCode};
+use waypost_clicks::ClickPage as StoredPage;
+use waypost_clicks::RawQuery;
 use waypost_core::click::ClickEvent;
 use waypost_jobs::Chain;
-use waypost_store::{ClickPage as StoredPage, RawQuery};
 
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;
 use crate::problem::Problem;
 
-const _: () = assert!(PAGE_CLICKS_MAX == waypost_store::PAGE_CLICKS_MAX);
-const _: () = assert!(waypost_api::clicks::PAGE_REFUSED_MAX == waypost_store::PAGE_REFUSED_MAX);
+const _: () = assert!(PAGE_CLICKS_MAX == waypost_clicks::PAGE_CLICKS_MAX);
+const _: () = assert!(waypost_api::clicks::PAGE_REFUSED_MAX == waypost_clicks::PAGE_REFUSED_MAX);
 
 /// Clicks of a page of an export.
 const EXPORT_CLICKS: usize = 1_000;

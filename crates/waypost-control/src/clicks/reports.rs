@@ -7,12 +7,13 @@ use jiff::tz::TimeZone;
 use waypost_api::read::{show_instant, zone_name};
 use waypost_api::report::{self as api, AskedScope, GetReport, LinkName, OtherGroups, query_problem};
 use waypost_api::{FieldError, ProblemCode};
+use waypost_clicks::ReportError;
 use waypost_core::class::Class;
 use waypost_core::domain::HostnameError;
 use waypost_core::id::{AccountId, LinkId};
 use waypost_core::{Hostname, Timestamp};
 use waypost_rollup::{Dimension, Interval, Report, ReportQuery, ReportRow, Scope};
-use waypost_store::{Link, LinkOwner, ReportError};
+use waypost_store::{Link, LinkOwner};
 
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;

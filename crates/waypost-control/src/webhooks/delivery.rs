@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use waypost_api::webhook::{DeliveryResult, EventResult};
+use waypost_clicks::EventOutcome;
 use waypost_core::id::LinkId;
 use waypost_ingest::CheckedEvent;
-use waypost_store::{EventOutcome, LinkOwner};
+use waypost_store::LinkOwner;
 
 use super::counts::{Endpoint, EventFate, WebhookCounts};
 use super::events::{Arrived, Refusal, read_events};

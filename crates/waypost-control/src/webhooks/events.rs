@@ -8,10 +8,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Vi
 use serde_json::Value;
 use serde_json::value::RawValue;
 use waypost_api::{FieldError, ProblemCode};
+use waypost_clicks::RefusedEvent;
 use waypost_core::Timestamp;
 use waypost_core::click::{ClickEvent, WORD_BYTES_MAX, cut};
 use waypost_ingest::{CheckedEvent, check_event};
-use waypost_store::RefusedEvent;
 
 use super::counts::EventFate;
 use crate::problem::Problem;

@@ -1,7 +1,7 @@
 //! Refused events, for the operator.
 
 use waypost_api::clicks::{ListRefused, RefusedEvent, RefusedPage};
-use waypost_store::StoredRefusal;
+use waypost_clicks::StoredRefusal;
 
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;

@@ -9,11 +9,12 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt as _;
+use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, PublicUrl};
 use waypost_core::CompactLink;
 use waypost_http::{ClientAddress, HttpSettings, Principal, router};
 use waypost_ingest::{ClickSettings, Clicks};
-use waypost_store::{ClickStore, Store, StoreOptions};
+use waypost_store::{Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 use waypost_testkit::postgres::TestDatabase;
 

@@ -1,13 +1,13 @@
 //! Clicks for tests, counted by the clicks database itself.
 
 use serde_json::Value;
+use waypost_clicks::{ClickBatch, LossCause};
 use waypost_core::channel::Channel;
 use waypost_core::class::Class;
 use waypost_core::device::{Device, Os};
 use waypost_core::{Source, Timestamp};
 use waypost_ingest::Clicks;
 use waypost_rollup::ClickFacts;
-use waypost_store::{ClickBatch, LossCause};
 
 pub(crate) const EDGE: &str = "0123456789abcdef";
 /// 2026-03-01T00:00:00Z.

@@ -9,10 +9,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, PublicUrl};
 use waypost_http::{HttpSettings, Principal, router};
 use waypost_ingest::{ClickSettings, Clicks};
-use waypost_store::{ClickStore, Store, StoreOptions};
+use waypost_store::{Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 use waypost_testkit::kv_api::{Fault, KvApi};
 

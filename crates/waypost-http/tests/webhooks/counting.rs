@@ -2,8 +2,9 @@
 
 use axum::body::Body;
 use serde_json::{Value, json};
+use waypost_clicks::ClickStore;
 use waypost_spool::{Spool, SpoolOptions};
-use waypost_store::{ClickStore, StoreOptions};
+use waypost_store::StoreOptions;
 use waypost_testkit::postgres::{Cluster, Programs, SKIP_VARIABLE, Shutdown};
 
 use crate::harness::{Data, TestApp};

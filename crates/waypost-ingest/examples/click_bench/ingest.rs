@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use waypost_clicks::{ClickStore, StoreOptions};
 use waypost_ingest::{ClickSettings, Clicks};
 use waypost_spool::{Appended, Spool, SpoolOptions};
-use waypost_store::{ClickStore, StoreOptions};
 use waypost_testkit::clicks::ClickWorld;
 
 use crate::Outcome;

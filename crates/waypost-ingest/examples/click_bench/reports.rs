@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use waypost_clicks::{ClickStore, Clock, StoreOptions};
 use waypost_core::Timestamp;
 use waypost_core::class::Class;
 use waypost_core::id::{AccountId, LinkId};
 use waypost_rollup::{Dimension, Filter, Interval, ReportQuery, Scope};
-use waypost_store::{ClickStore, Clock, StoreOptions};
 use waypost_testkit::clicks::{ClickWorld, ClickWorldOptions};
 
 use crate::Outcome;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use waypost_clicks::{ClickPosition, ClicksError, LossCause, SqlError};
 use waypost_core::click::Click;
 use waypost_core::{Source, Timestamp};
 use waypost_spool::{ReadLimit, SpoolError};
-use waypost_store::{ClickPosition, LossCause, StoreError};
 
 use crate::fill::Filled;
 use crate::ingest::ClickSink;
@@ -120,14 +120,14 @@ impl State {
         Some(fault)
     }
 
-    fn count(&mut self, filled: &Filled) -> Result<(), StoreError> {
+    fn count(&mut self, filled: &Filled) -> Result<(), ClicksError> {
         assert_eq!(filled.clicks, filled.batch.clicks());
         let mut numbers = 0;
         for (epoch, begins) in &filled.from {
             let counted = self.counted.get(epoch).copied().unwrap_or(1);
             if counted != *begins {
                 let (edge_id, epoch) = ("edge".to_owned(), *epoch);
-                return Err(StoreError::ClicksMoved { edge_id, epoch, counted: counted - 1, begins: *begins });
+                return Err(ClicksError::ClicksMoved { edge_id, epoch, counted: counted - 1, begins: *begins });
             }
             numbers += filled.to[epoch] - begins;
         }
@@ -148,12 +148,12 @@ impl ModelSink {
     }
 }
 
-fn store_error() -> StoreError {
-    StoreError::Corrupt { what: "test", id: String::new(), reason: "as the test wants it".to_owned() }
+fn store_error() -> ClicksError {
+    SqlError::Corrupt { what: "test", id: String::new(), reason: "as the test wants it".to_owned() }.into()
 }
 
 impl ClickSink for ModelSink {
-    async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, StoreError> {
+    async fn positions(&self, edge_id: &str) -> Result<Vec<ClickPosition>, ClicksError> {
         assert_eq!(edge_id, "edge");
         let mut state = self.0.state();
         // A task of the job itself: a panic here would be one of the test.
@@ -167,7 +167,7 @@ impl ClickSink for ModelSink {
         Ok(state.counted.iter().map(position).collect())
     }
 
-    async fn count(&self, filled: Filled) -> Result<(), StoreError> {
+    async fn count(&self, filled: Filled) -> Result<(), ClicksError> {
         let mut state = self.0.state();
         let fault = state.step();
         if fault == Some(Fault::Error) || state.is_down {

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use waypost_clicks::{ClickStore, StoreOptions};
 use waypost_ingest::IngestStatus;
 use waypost_spool::{Appended, Spool, SpoolOptions};
-use waypost_store::{ClickStore, StoreOptions};
 
 use super::{WAIT, append, audited, click_bytes, open_spool, start};
 

@@ -6,11 +6,11 @@ mod folder;
 use std::sync::Arc;
 use std::time::Duration;
 
+use waypost_clicks::{ClickStore, StoreOptions};
 use waypost_core::click::{Click, ClickEvent};
 use waypost_core::{Source, Timestamp};
 use waypost_ingest::{ClickSettings, Clicks, EventResult};
 use waypost_spool::{Appended, Spool, SpoolOptions, Writer};
-use waypost_store::{ClickStore, StoreOptions};
 use waypost_testkit::postgres::{Cluster, Programs, SKIP_VARIABLE, Shutdown};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -60,7 +60,7 @@ async fn audited(store: &ClickStore) -> (u64, u64) {
         let lost = epoch.lost_full + epoch.lost_damaged + epoch.lost_unreadable;
         assert_eq!((first, last), (1, epoch.stored + lost), "{epoch:?}");
     }
-    let sum = |part: fn(&waypost_store::ClickAudit) -> u64| epochs.iter().map(part).sum();
+    let sum = |part: fn(&waypost_clicks::ClickAudit) -> u64| epochs.iter().map(part).sum();
     (sum(|epoch| epoch.stored), sum(|epoch| epoch.lost_unreadable))
 }
 

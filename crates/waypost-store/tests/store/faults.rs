@@ -6,12 +6,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use waypost_store::{ClickPosition, ClickStore, Store, StoreError, StoreOptions};
+use waypost_store::{SqlError, Store, StoreError, StoreOptions};
 use waypost_testkit::faults::{Calls, Failure, Fault, Faults};
 use waypost_testkit::postgres::{Cut, Proxy};
 
-use crate::clicks::{batch, click, of_account, report};
-use crate::testbed::{ClickTestbed, Testbed};
+use crate::testbed::Testbed;
 
 /// More calls than any transaction of these tests makes.
 const CALLS_MAX: u64 = 500;
@@ -54,7 +53,6 @@ fn victim() {
     runtime.block_on(async {
         links_on_a_failing_disk(&faults).await;
         reads_on_a_failing_disk(&faults).await;
-        clicks_on_a_failing_disk(&faults).await;
         openings_on_a_full_disk(&faults).await;
         links_without_memory().await;
     });
@@ -118,7 +116,10 @@ async fn links_on_a_failing_disk(faults: &Faults) {
 async fn assert_known(testbed: &Testbed, slug: &str, error: &StoreError) -> bool {
     let mut tx = testbed.store.read("t").await.unwrap();
     let is_there = tx.get_link_by_slug(testbed.domain(), slug).await.unwrap().is_some();
-    assert!(!is_there || matches!(error, StoreError::CommitUnknown { .. }), "{slug} is there after {error:?}");
+    assert!(
+        !is_there || matches!(error, StoreError::Sql(SqlError::CommitUnknown { .. })),
+        "{slug} is there after {error:?}"
+    );
     is_there
 }
 
@@ -165,48 +166,6 @@ async fn reads_on_a_failing_disk(faults: &Faults) {
 async fn read(testbed: &Testbed, slug: &str) -> Result<bool, StoreError> {
     let mut tx = testbed.store.read("t").await?;
     Ok(tx.get_link_by_slug(testbed.domain(), slug).await?.is_some())
-}
-
-async fn clicks_on_a_failing_disk(faults: &Faults) {
-    let testbed = ClickTestbed::sqlite().await;
-    let store = &testbed.store;
-    let mut next = 1;
-    for fault in WRITE_FAULTS {
-        with_each_call_failing(faults, fault, async |_| {
-            let counted = count_from(store, next).await;
-            if counted.is_err() {
-                assert!(!store.is_writable().await, "{fault:?}: the last write failed");
-            }
-            faults.disarm().unwrap();
-            next = go_on(store, next).await;
-            assert!(store.is_writable().await, "{fault:?}");
-            counted
-        })
-        .await;
-    }
-    assert_eq!(report(store, of_account(), None).await.clicks, next - 1);
-}
-
-/// Counts ten clicks from this sequence on.
-async fn count_from(store: &ClickStore, first: u64) -> Result<(), StoreError> {
-    store.ingest(batch((first..first + 10).map(|sequence| click(sequence, "link_1")))).await
-}
-
-/// As the ingest does after a failure: reads where the database stands and counts from there, again where a commit that was
-/// under way took place after all. Gives where it stands then.
-async fn go_on(store: &ClickStore, begun_at: u64) -> u64 {
-    loop {
-        let positions = store.positions("edge").await.unwrap();
-        let next = positions.first().map_or(1, |ClickPosition { next_sequence, .. }| *next_sequence);
-        assert!(next == begun_at || next == begun_at + 10, "{begun_at} {next}");
-        match count_from(store, next).await {
-            Err(StoreError::ClicksMoved { .. }) => {}
-            counted => {
-                counted.unwrap();
-                return next + 10;
-            }
-        }
-    }
 }
 
 /// A database that could not be made on a full disk is made by the next start.
@@ -284,31 +243,6 @@ async fn walk_with_cuts(
     }
     assert!(message > 10, "{message}");
     unknown
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clicks_over_a_connection_that_is_cut() {
-    let Some((testbed, proxy)) = ClickTestbed::postgres_behind_proxy().await else { return };
-    let store = &testbed.store;
-    let mut next = 1;
-    for cut in [Cut::Before, Cut::After] {
-        let mut has_cut = true;
-        for message in 1..CALLS_MAX {
-            proxy.cut_at(message, cut);
-            let counted = count_from(store, next).await;
-            has_cut = proxy.has_cut();
-            proxy.cut_nothing();
-            if let Err(error) = counted {
-                assert!(has_cut && error.is_unavailable(), "{cut:?} at message {message}: {error:?}");
-            }
-            next = go_on(store, next).await;
-            if !has_cut {
-                break;
-            }
-        }
-        assert!(!has_cut, "no end");
-    }
-    assert_eq!(report(store, of_account(), None).await.clicks, next - 1);
 }
 
 /// As of a server that hangs, or a network that swallows: the messages of a transaction, from the first to the commit.
@@ -416,8 +350,6 @@ async fn openings_over_a_network_that_falls_silent() {
 async fn closes_over_a_network_that_falls_silent() {
     let Some((testbed, proxy)) = Testbed::postgres_behind_proxy().await else { return };
     let store = Store::open(&testbed.address, StoreOptions::default()).await.unwrap();
-    let clicks = ClickStore::open(&testbed.address, StoreOptions::default()).await.unwrap();
-    clicks.ping().await.unwrap();
     let (idle, held, returned) =
         (store.read("idle").await.unwrap(), store.read("held").await.unwrap(), store.read("returned").await.unwrap());
     drop(idle);
@@ -425,8 +357,7 @@ async fn closes_over_a_network_that_falls_silent() {
     store.ping().await.unwrap();
     proxy.set_silent(true);
     drop(returned);
-    let both = async { tokio::join!(store.close(), clicks.close()) };
-    tokio::time::timeout(CLOSE_MAX, both).await.expect("closes that end");
+    tokio::time::timeout(CLOSE_MAX, store.close()).await.expect("a close that ends");
     drop(held);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use waypost_store::{Store, StoreError, StoreOptions};
+use waypost_store::{SqlError, Store, StoreError, StoreOptions};
 
 use crate::testbed::{Testbed, sqlite_execute};
 
@@ -21,7 +21,7 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
 fn check_refused(path: &Path, reason: &str) {
     let before = fs::read(path).unwrap();
     let error = runtime().block_on(open(path)).expect_err("opened");
-    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Refused { .. })), "{error:?}");
     assert!(error.to_string().contains(reason), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert_eq!(fs::read(path).unwrap(), before, "a refused file was changed");
@@ -90,7 +90,7 @@ async fn missing_file_is_made_for_its_owner_only() {
     open(&path).await.unwrap().close().await;
 
     let error = open(&folder.path().join("none/x.db")).await.unwrap_err();
-    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Refused { .. })), "{error:?}");
     let error = open(folder.path()).await.unwrap_err();
     assert!(error.to_string().contains("not a file"), "{error}");
 }

@@ -3,7 +3,6 @@
 
 mod accounts;
 mod bulk;
-mod clicks;
 mod concurrency;
 mod crash;
 mod edges;

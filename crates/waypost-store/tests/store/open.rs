@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use waypost_core::Hostname;
-use waypost_store::{Engine, Store, StoreError, StoreOptions};
+use waypost_store::{Engine, SqlError, Store, StoreError, StoreOptions};
 
 use crate::testbed::{Testbed, on_both_engines};
 
@@ -32,7 +32,7 @@ async fn several_starters(testbed: Testbed) {
 async fn newer_schema_is_refused(testbed: Testbed) {
     testbed.db_execute("INSERT INTO waypost_migrations (version, name) VALUES (1000, 'from the future')").await;
     let error = testbed.second_store().await.unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 1000, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::NewerSchema { found: 1000, .. })), "{error:?}");
 }
 
 /// The schema as the database describes it.
@@ -73,7 +73,7 @@ async fn busy_is_unavailable(testbed: Testbed) {
     let other = Store::open(&testbed.address, options).await.unwrap();
     let held = testbed.store.begin("long").await.unwrap();
     let error = other.begin("create_link").await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable { operation: "create_link", .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Unavailable { operation: "create_link", .. })), "{error:?}");
     assert!(error.is_unavailable());
     // The same within one store, where the turn is waited for in another place.
     let held_here = async {
@@ -119,7 +119,7 @@ async fn foreign_postgres_database_is_refused() {
     let Some(database) = waypost_testkit::postgres::test_database() else { return };
     database.execute("CREATE TABLE somebody_elses (id BIGINT)").unwrap();
     let error = Store::open(database.url(), StoreOptions::default()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Sql(SqlError::Refused { .. })), "{error:?}");
     assert!(error.to_string().contains("somebody_elses"), "{error}");
     assert_eq!(database.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").unwrap().trim(), "1");
 }
@@ -144,7 +144,7 @@ async fn a_server_that_does_not_let_us_in_is_a_refusal() {
         (format!("{scheme}://nobody_here:secret@{server}/{name}"), "nobody_here"),
     ] {
         let error = Store::open(&url, StoreOptions::default()).await.unwrap_err();
-        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        assert!(matches!(error, StoreError::Sql(SqlError::Refused { .. })), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(said) && !text.contains("secret"), "{text}");
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use waypost_clicks::ClicksError;
 use waypost_control::{App, PublicUrl};
 use waypost_store::StoreError;
 
@@ -140,7 +141,10 @@ async fn retry(places: DatabasePlaces, pause: Duration) -> anyhow::Result<Databa
 
 /// Whether this error can go away without a change here.
 fn may_pass(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable))
+    error.chain().any(|cause| {
+        cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_unavailable)
+            || cause.downcast_ref::<ClicksError>().is_some_and(ClicksError::is_unavailable)
+    })
 }
 
 /// Starts the control plane on open databases, watches its jobs, and passes requests to it.
