@@ -1,4 +1,4 @@
-//! The trace of a decision: each step in order, what it looked at, and why it did or did not apply.
+//! The trace of a decision: each step in order, what it examined, and why it did or did not apply.
 
 use serde::Serialize;
 
@@ -10,12 +10,12 @@ pub struct TraceStep<'a> {
     /// The step: `method`, `enabled`, `starts_at`, `expires_at`, `password`, `rule`, `evolution_rule`, `geo_rule`,
     /// `ab_test`, `default`, `utm_template`, `link_utms`, `forward_query`.
     pub step: &'static str,
-    /// The rule's or test's id, where it has one.
+    /// The rule's or test's id, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<CompactId<'a>>,
-    /// Whether the step took part in the outcome.
+    /// Whether the step affected the decision.
     pub applied: bool,
-    /// What it looked at in the visit, as text; `null` where it looked at nothing.
+    /// The value of the visit that it examined, as a string; `null` if none.
     pub looked_at: Option<String>,
     /// Why it did or did not apply, for people.
     pub why: String,
