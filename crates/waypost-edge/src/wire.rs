@@ -198,7 +198,7 @@ impl Channel {
         let mut input = self.input.borrow_mut();
         let chunk = &mut *thread.chunk.borrow_mut();
         if !input.rest().is_empty() {
-            thread.links.approach();
+            thread.links.prefetch();
             // Announced before, left behind by the engine's turn, or by a peer that did not take its answers.
             if let Some(left) = self.answer_input(cx, &mut input, thread, limits, &mut answer)? {
                 return Poll::Ready(Ok(left));
@@ -318,7 +318,7 @@ impl Channel {
             if done > *announced {
                 // Only the first one was announced when it came; few peers send more at a time.
                 *announced = done + thread.announce_all(rest);
-                thread.links.approach();
+                thread.links.prefetch();
             }
             if self.held.borrow().rest().len() > HELD_BYTES_MAX {
                 let is_sent = self.poll_send_held(cx)?.is_ready();
