@@ -91,7 +91,7 @@ impl CachePolicy {
     }
 }
 
-/// If a visit goes.
+/// Where a visit goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decision<'a> {
     /// What to do.

@@ -91,7 +91,7 @@ pub struct DomainSettings {
     /// Slugs of this domain are stored and looked up in lower case.
     #[serde(default)]
     pub case_insensitive: bool,
-    /// If the empty path leads, unless it shows the landing page.
+    /// Where the empty path leads, unless it shows the landing page.
     #[serde(default)]
     pub root_url: Option<String>,
 }

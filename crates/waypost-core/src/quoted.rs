@@ -59,7 +59,7 @@ fn split_at_mark(message: &str) -> Option<(&str, char, &str)> {
     Some((&message[..at], mark, &message[at + mark.len_utf8()..]))
 }
 
-/// If the string ends that this quotation mark began.
+/// Where the string ends that this quotation mark began.
 fn end_of_quoted(text: &str, mark: char) -> usize {
     let mut is_escaped = false;
     let end = text.char_indices().find(|(_, letter)| {

@@ -61,7 +61,7 @@ pub struct LinkRecord {
     /// From this instant the link is gone, or leads to `expired_url`.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
-    /// If an expired link leads.
+    /// Where an expired link leads.
     #[serde(default)]
     pub expired_url: Option<String>,
     /// An argon2 hash (PHC string); visitors must unlock the link first.
@@ -97,7 +97,7 @@ pub struct Rule {
     /// Every condition that is present must hold.
     #[serde(default, deserialize_with = "null_as_default")]
     pub when: Conditions,
-    /// If the rule leads.
+    /// Where the rule leads.
     pub to: RuleTarget,
 }
 
@@ -131,7 +131,7 @@ pub struct Conditions {
     pub until: Option<Timestamp>,
 }
 
-/// If a rule leads: exactly one of the two.
+/// Where a rule leads: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(expecting = "an object with `url` or `ab_test`")]
 pub struct RuleTarget {
@@ -159,7 +159,7 @@ pub struct EvolutionRule {
     /// Active before this instant; for ever if absent.
     #[serde(default)]
     pub ends_at: Option<Timestamp>,
-    /// If it leads.
+    /// Where it leads.
     pub destination_url: String,
 }
 
@@ -172,7 +172,7 @@ pub struct GeoRule {
     pub id: Option<NumberOrText>,
     /// ISO 3166-1 alpha-2, in any letter case.
     pub country_code: String,
-    /// If it leads.
+    /// Where it leads.
     pub destination_url: String,
 }
 
@@ -199,7 +199,7 @@ pub struct Variant {
     /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// If it leads.
+    /// Where it leads.
     pub destination_url: String,
     /// Its share of the total weight; with 0 nobody gets it.
     #[serde(default, deserialize_with = "null_as_default")]

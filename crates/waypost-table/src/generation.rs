@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) remember_places: bool,
 }
 
-/// If a generation's file comes from.
+/// Where a generation's file comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// This process has just written it.

@@ -55,7 +55,7 @@ pub(crate) struct Node<'a> {
     flags: u16,
 }
 
-/// If a key is in a leaf.
+/// Where a key is in a leaf.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EntryIndex {
     /// At this index.

@@ -82,7 +82,7 @@ impl<'a> CompactLink<'a> {
         self.optional_text(1)
     }
 
-    /// If the link leads after it has expired.
+    /// Where the link leads after it has expired.
     pub fn expired_url(&self) -> Option<&'a str> {
         self.optional_text(2)
     }
