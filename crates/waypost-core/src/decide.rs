@@ -24,7 +24,7 @@ use crate::compact::{
 };
 use crate::device::{self, Device, Os};
 use crate::time::Timestamp;
-use crate::trace::TraceStep;
+use crate::trace::{Trace, TraceStep};
 use crate::visit::{Method, Unlock, Visit};
 use crate::{language, query, referrer, split};
 
@@ -120,7 +120,7 @@ pub struct Decision<'a> {
 /// # Errors
 /// If the link's bytes are damaged although their checksum is right. Then no part of them may be followed.
 pub fn decide<'a>(link: &CompactLink<'a>, visit: &Visit<'_>) -> Result<Decision<'a>, CorruptRecord> {
-    Evaluation { link, visit, facts: Facts::default(), trace: None }.run()
+    Evaluation { link, visit, facts: Facts::default(), trace: () }.run()
 }
 
 /// [`decide`], with the trace of every step.
@@ -131,9 +131,9 @@ pub fn explain<'a>(
     link: &CompactLink<'a>,
     visit: &Visit<'_>,
 ) -> Result<(Decision<'a>, Vec<TraceStep<'a>>), CorruptRecord> {
-    let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Some(Vec::new()) };
+    let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Vec::new() };
     let decision = evaluation.run()?;
-    Ok((decision, evaluation.trace.unwrap_or_default()))
+    Ok((decision, evaluation.trace))
 }
 
 /// Facts of a visit that are costly to read. Each is read once, when a condition first needs it.
@@ -143,11 +143,11 @@ struct Facts<'v> {
     referrer_host: OnceCell<Option<&'v str>>,
 }
 
-struct Evaluation<'e, 'a, 'v> {
+struct Evaluation<'e, 'a, 'v, T> {
     link: &'e CompactLink<'a>,
     visit: &'e Visit<'v>,
     facts: Facts<'v>,
-    trace: Option<Vec<TraceStep<'a>>>,
+    trace: T,
 }
 
 /// A destination and what supplied it.
@@ -174,7 +174,7 @@ struct Chosen<'a> {
     destination: &'a str,
 }
 
-impl<'a> Evaluation<'_, 'a, '_> {
+impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
     fn run(&mut self) -> Result<Decision<'a>, CorruptRecord> {
         if let Some(refusal) = self.refusal() {
             return Ok(refusal);
@@ -289,7 +289,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
             StepSource::AbTest => ("ab_test", Source::AbTest),
         };
         if let Some(failed) = failed {
-            let looked_at = self.trace.is_some().then(|| self.seen(failed)).flatten();
+            let looked_at = T::IS_KEPT.then(|| self.seen(failed)).flatten();
             self.note(name, rule_id, false, || (looked_at, failed_text(failed)));
             return Ok(None);
         }
@@ -412,7 +412,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
             let mut template = section.sized()?;
             let host = self.referrer_host();
             let matches = any_text(&mut template, |site| host.is_some_and(|host| referrer::is_within(host, site)))?;
-            let looked_at = self.trace.is_some().then(|| host.map(str::to_owned)).flatten();
+            let looked_at = T::IS_KEPT.then(|| host.map(str::to_owned)).flatten();
             self.note("utm_template", None, matches, || {
                 (
                     looked_at,
@@ -470,9 +470,9 @@ impl<'a> Evaluation<'_, 'a, '_> {
         applied: bool,
         text: impl FnOnce() -> (Option<String>, String),
     ) {
-        if let Some(trace) = &mut self.trace {
+        if T::IS_KEPT {
             let (looked_at, why) = text();
-            trace.push(TraceStep { step, id, applied, looked_at, why });
+            self.trace.push(TraceStep { step, id, applied, looked_at, why });
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::quality::thousandths;
+
 /// The most members of a header that the primary language is looked for in.
 const MEMBERS_MAX: usize = 20;
 
@@ -49,7 +51,7 @@ fn starts_with_subtags(tag: &[u8], range: &[u8]) -> bool {
 fn has_weight(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim_ascii().eq_ignore_ascii_case("q") => {
-            value.trim_ascii().parse::<f32>().is_ok_and(|weight| weight > 0.0)
+            thousandths(value.trim_ascii()).is_some_and(|weight| weight > 0)
         }
         Some(_) | None => true,
     }

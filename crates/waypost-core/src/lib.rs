@@ -24,6 +24,7 @@ pub mod language;
 pub mod lenient;
 pub mod look_alike;
 pub mod page;
+mod quality;
 pub mod query;
 pub mod quoted;
 pub mod record;

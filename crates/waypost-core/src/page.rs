@@ -8,6 +8,8 @@ mod leave;
 
 pub use leave::leave_page;
 
+use crate::quality::thousandths;
+
 /// The policy of every page here: the only allowed source is the style sheet below, by its hash.
 ///
 /// `form-action` names more than `'self'` because browsers apply it to the redirects that follow a form, and the unlock
@@ -260,7 +262,7 @@ pub fn prefers_json(accept: &str) -> bool {
         let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
         let is_json = media_type == "application/json" || media_type.ends_with("+json");
         let is_page = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml" | "text/*" | "*/*");
-        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, quality_of);
         if (is_json || is_page) && quality > best.0 {
             best = (quality, is_json);
         }
@@ -268,12 +270,9 @@ pub fn prefers_json(accept: &str) -> bool {
     best.1
 }
 
-/// A `q` value (RFC 9110 section 12.4.2) in thousandths; an invalid one counts as 0.
-fn thousandths(text: &str) -> u32 {
-    match text.parse::<f32>() {
-        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0) as u32,
-        Ok(_) | Err(_) => 0,
-    }
+/// A `q` value in thousandths; an invalid one counts as 0.
+fn quality_of(text: &str) -> u32 {
+    thousandths(text).filter(|quality| *quality <= 1000).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -20,3 +20,26 @@ pub struct TraceStep<'a> {
     /// Why it did or did not apply, for people.
     pub why: String,
 }
+
+/// Where the steps of a decision go: a list, or nowhere. As a type, so that a decision without a trace has no code for it.
+pub(crate) trait Trace<'a> {
+    /// Whether steps are kept.
+    const IS_KEPT: bool;
+
+    /// Adds a step.
+    fn push(&mut self, step: TraceStep<'a>);
+}
+
+impl<'a> Trace<'a> for () {
+    const IS_KEPT: bool = false;
+
+    fn push(&mut self, _: TraceStep<'a>) {}
+}
+
+impl<'a> Trace<'a> for Vec<TraceStep<'a>> {
+    const IS_KEPT: bool = true;
+
+    fn push(&mut self, step: TraceStep<'a>) {
+        self.push(step);
+    }
+}
