@@ -1,15 +1,15 @@
 //! The channel of a click: the kind of place that the visitor came from.
 //!
-//! What the link's maker wrote into `utm_medium` goes before what the referrer lets one guess. The lists below are our own
-//! and hold facts only: hosts, and the names of Android apps, which browsers send as `android-app://com.example`. A host
-//! stands for everything below it.
+//! `utm_medium`, which the link's creator chose, takes precedence over what the referrer suggests. The lists below are
+//! our own and hold facts only: hosts, and the names of Android apps, which browsers send as
+//! `android-app://com.example`. A host includes all its subdomains.
 
 use crate::coded::coded_enum;
 
 use crate::referrer::is_within;
 
 coded_enum! {
-    /// Where a visitor came from, in kind.
+    /// The kind of place that a visitor came from.
     pub enum Channel {
         /// No referrer: typed, a bookmark, an app, a QR code. Also a page of the link's own domain.
         Direct = 0 "direct",
@@ -30,11 +30,11 @@ coded_enum! {
     }
 }
 
-/// The channel of a click on a link of `own_host`, from the referrer's host and the value of `utm_medium`; each empty where
-/// it is not known.
+/// The channel of a click on a link of `own_host`, from the referrer's host and the value of `utm_medium`; each empty
+/// if it is unknown.
 ///
-/// `referrer_host` is in lower case. A referrer within the link's own host is the preview page or the unlock form of a short link, which says nothing of where
-/// the visitor came from: that is direct.
+/// `referrer_host` is in lower case. A referrer within the link's own host is the preview page or the unlock form of a
+/// link. It does not show where the visitor came from, so the channel is direct.
 pub fn channel(referrer_host: &str, utm_medium: &str, own_host: &str) -> Channel {
     of_medium(utm_medium).unwrap_or_else(|| of_referrer(referrer_host, own_host))
 }
@@ -65,7 +65,7 @@ fn of_referrer(host: &str, own_host: &str) -> Channel {
     if host.is_empty() || is_within(host, own_host) {
         return Channel::Direct;
     }
-    // From the whole host to its last labels, so that `mail.google.com` is found before `google.com`.
+    // The whole host first, then its parents, so that `mail.google.com` is found before `google.com`.
     let known = suffixes(host).find_map(|site| SITES.binary_search_by_key(&site, |(known, _)| known).ok());
     match known {
         Some(place) => SITES[place].1,
@@ -79,8 +79,7 @@ fn suffixes(host: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(host), |rest| rest.split_once('.').map(|(_, rest)| rest)).take(LABELS_MAX)
 }
 
-/// Whether this is one of the national hosts of a search engine that has one for each country: `google.at`,
-/// `google.co.uk`, `google.com.br`.
+/// Whether this is a country's host of a search engine: `google.at`, `google.co.uk`, `google.com.br`.
 fn is_national_search(site: &str) -> bool {
     let Some((name, rest)) = site.split_once('.') else { return false };
     let country = rest.strip_prefix("com.").or_else(|| rest.strip_prefix("co.")).unwrap_or(rest);
@@ -91,7 +90,7 @@ fn is_country(label: &str) -> bool {
     label.len() == 2 && label.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
-/// Labels of a host that are looked at.
+/// The most labels of a host that are examined.
 const LABELS_MAX: usize = 16;
 
 const PAID_MEDIA: &[&str] = &[

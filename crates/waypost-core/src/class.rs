@@ -1,7 +1,8 @@
-//! Classes of visits: who, or what, followed the link. Headline counts are humans; nothing is dropped.
+//! Classes of visits: who, or what, followed the link. The main counts are those of humans; no click is dropped.
 //!
-//! What a request says of itself (its method, a prefetch header) goes before what a user agent lets one guess, which
-//! `user_agent.rs` does. When its rules or lists change, [`CLASSIFIER_VERSION`] goes up, so that stored classes can be told apart.
+//! The method and prefetch headers of a request take precedence over the guess from its user agent, which
+//! `user_agent.rs` makes. When its rules or lists change, [`CLASSIFIER_VERSION`] goes up, so that stored classes can be
+//! told apart.
 
 mod shapes;
 mod user_agent;
@@ -11,7 +12,7 @@ use crate::coded::coded_enum;
 
 use crate::visit::{Method, Visit};
 
-/// Goes up with every change of the rules or lists in this module.
+/// Increases with every change of the rules or lists in this module.
 pub const CLASSIFIER_VERSION: u16 = 2;
 
 coded_enum! {
@@ -19,9 +20,9 @@ coded_enum! {
     pub enum Class {
         /// A person, as far as anyone can tell.
         Human = 0 "human",
-        /// A browser fetching ahead of a person who may never come.
+        /// A prefetch by a browser.
         Prefetch = 1 "prefetch",
-        /// A fetcher that makes a link preview for a message or a post.
+        /// A program that fetches a link to show its preview in a message or a post.
         Preview = 2 "preview",
         /// A crawler, a monitor, a script.
         Bot = 3 "bot",
@@ -30,16 +31,17 @@ coded_enum! {
     }
 }
 
-/// A class and what it was read from.
+/// A class and its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classified {
     /// The class.
     pub class: Class,
-    /// A short stable word: `method`, `purpose_header`, `no_user_agent`, a word or a shape of the user agent, or `none`.
+    /// A short stable word: `method`, `purpose_header`, `no_user_agent`, a word or a shape of the user agent, or
+    /// `none`.
     pub reason: &'static str,
 }
 
-/// Says what a visit is counted as.
+/// Returns the class of a visit.
 pub fn classify(visit: &Visit<'_>) -> Classified {
     if visit.method == Method::Head {
         return Classified { class: Class::Head, reason: "method" };
@@ -56,7 +58,7 @@ pub fn classify(visit: &Visit<'_>) -> Classified {
     }
 }
 
-/// `prefetch`, `prefetch;prerender`, `prerender`, `preview`: the words browsers have used in the three headers.
+/// `prefetch`, `prefetch;prerender`, `prerender`, `preview`: the values that browsers have used in the three headers.
 fn is_prefetch(purpose: &str) -> bool {
     purpose.split([';', ',', ' ']).any(|word| {
         ["prefetch", "prerender", "preview"].iter().any(|known| word.trim_ascii().eq_ignore_ascii_case(known))

@@ -1,8 +1,8 @@
-//! A click: what is known of a redirect at the moment it is answered, as it waits in the spool.
+//! A click: what is known of a redirect when it is answered, in the form that the spool stores.
 //!
-//! An edge writes what it has at hand and reads nothing into it: no user agent is parsed, no class guessed. Whoever
-//! ingests the click does that later, with the newest classifier. The whole address of a visitor is never part of it
-//! unless the address policy says `full`; what counts visitors is the [visitor key](crate::visitor).
+//! An edge stores the raw facts and interprets nothing: it parses no user agent and guesses no class. Ingest does that
+//! later, with the newest classifier. A click contains the visitor's full address only if the address policy is `full`;
+//! visitors are counted by the [visitor key](crate::visitor).
 //!
 //! The compact form (format 1), little-endian, at most [`CLICK_BYTES_MAX`] bytes:
 //!
@@ -14,7 +14,7 @@
 //! | 8 | time, microseconds since 1970 |
 //! | 1 | source |
 //! | 2 | country, two letters, or zeros |
-//! | 8, 4 or 16 | visitor key and address, where flagged |
+//! | 8, 4 or 16 | visitor key and address, if flagged |
 //! | 12 x (2 + n) | texts with their lengths, in the order of the fields of [`Click`] |
 
 mod event;
@@ -41,9 +41,9 @@ pub const REFERRER_BYTES_MAX: usize = 1_024;
 pub const ACCEPT_LANGUAGE_BYTES_MAX: usize = 128;
 /// The most bytes kept of an id, and of a purpose header.
 pub const WORD_BYTES_MAX: usize = 64;
-/// The most bytes kept of a host, and of a slug. Together a stored link has fewer.
+/// The most bytes kept of a host, and of a slug. A stored link has fewer bytes than both together.
 pub const KEY_BYTES_MAX: usize = 480;
-/// The most bytes kept of the UTM parameters: five names, and values whose escapes take three bytes each at the most.
+/// The most bytes kept of the UTM parameters: five names, and values in which an escape takes at most three bytes.
 const UTM_BYTES_MAX: usize = 1_024;
 
 const FORMAT: u8 = 1;
@@ -53,7 +53,7 @@ const FLAG_IPV4: u8 = 4;
 const FLAG_IPV6: u8 = 8;
 const FLAG_CUT: u8 = 16;
 
-/// The facts of one answered redirect. Texts that are not known are empty.
+/// The facts of one answered redirect. Unknown strings are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click<'a> {
     /// When it was answered.
@@ -64,13 +64,13 @@ pub struct Click<'a> {
     pub is_head: bool,
     /// What supplied the destination.
     pub source: Source,
-    /// The visitor's country, two capital letters; `None` where it is not known.
+    /// The visitor's country, two capital letters; `None` if it is unknown.
     pub country: Option<[u8; 2]>,
-    /// The visitor key of the day; `None` where visitors are not told apart.
+    /// The visitor key of the day; `None` if visitors are not told apart.
     pub visitor: Option<u64>,
-    /// The address, as far as the address policy lets it be kept.
+    /// The address, as far as the address policy keeps it.
     pub address: Option<IpAddr>,
-    /// Whether a text was longer than what is kept of it.
+    /// Whether a string was truncated.
     pub is_cut: bool,
     /// The link's id.
     pub link_id: Cow<'a, str>,
@@ -104,7 +104,8 @@ pub struct Click<'a> {
 pub struct CorruptClick;
 
 impl Click<'_> {
-    /// Writes the compact form over what `out` holds. Texts that are too long are cut at a character, and that is flagged.
+    /// Replaces the contents of `out` with the compact form. Strings that are too long are truncated at a character,
+    /// and a flag is set.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.clear();
         out.reserve(CLICK_BYTES_MAX);
@@ -147,7 +148,7 @@ impl Click<'_> {
         ] {
             let kept = cut(text, bytes_max);
             is_cut |= kept.len() < text.len();
-            // No limit above is beyond u16.
+            // Every limit above fits into u16.
             out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
             if !kept.is_empty() {
                 out.extend_from_slice(kept.as_bytes());
@@ -163,7 +164,7 @@ impl<'a> Click<'a> {
     /// Reads the compact form.
     ///
     /// # Errors
-    /// Where the bytes are of another format, cut short, too long, or not text where text belongs.
+    /// If the bytes are of another format, truncated, too long, or a string in them is not UTF-8.
     pub fn read(bytes: &'a [u8]) -> Result<Self, CorruptClick> {
         let mut reader = Reader { rest: bytes };
         let [format, flags] = reader.array()?;
@@ -208,29 +209,29 @@ impl<'a> Click<'a> {
     }
 }
 
-/// A referrer without query and fragment, which may say more of a person than where they came from.
+/// A referrer without query and fragment, which may contain personal data.
 pub fn referrer_without_query(referrer: &str) -> &str {
     memchr::memchr2(b'?', b'#', referrer.as_bytes()).map_or(referrer, |end| &referrer[..end])
 }
 
 /// A country code in capital letters; `None` for anything that is not two ASCII letters, and for the codes that proxies
-/// give where they do not know (`XX`) or will not say (`T1`).
+/// send for an unknown country (`XX`) and for Tor (`T1`).
 pub fn country_letters(text: &str) -> Option<[u8; 2]> {
     let letters: [u8; 2] = text.as_bytes().try_into().ok()?;
     let letters = letters.map(|letter| letter.to_ascii_uppercase());
     (letters.iter().all(u8::is_ascii_uppercase) && letters != *b"XX").then_some(letters)
 }
 
-/// The longest beginning of a text that has no more than `bytes_max` bytes and ends with a character.
+/// The longest prefix of a string that has at most `bytes_max` bytes and ends at a character boundary.
 pub fn cut(text: &str, bytes_max: usize) -> &str {
     if text.len() <= bytes_max { text } else { &text[..text.floor_char_boundary(bytes_max)] }
 }
 
-/// Room for what names a rule without an id: `#` and its place.
+/// A buffer for the name of a rule without an id: `#` and its position.
 pub type RuleNameRoom = [u8; 6];
 
-/// What names the rule of a decision in clicks and reports: its id, or where it has none its place among the link's rules, such as
-/// `#2`; empty where no rule supplied the destination.
+/// The name of a decision's rule in clicks and reports: its id or, if it has none, its position among the link's rules,
+/// such as `#2`. Empty if no rule supplied the destination.
 pub fn rule_name<'a>(decision: &'a Decision<'_>, room: &'a mut RuleNameRoom) -> Cow<'a, str> {
     match (&decision.rule_id, decision.rule_place) {
         (Some(id), _) => id.to_text(),

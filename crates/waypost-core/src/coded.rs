@@ -1,9 +1,9 @@
-//! Enums whose values have a name and a stored number, each value written in one place.
+//! Enums whose values have a name and a stored number, both declared in one place.
 
 /// Declares an enum with, for each value, its number in stored bytes and its name in JSON, SQL and reports.
 ///
-/// Numbers count from 0 without gaps, are never changed and only added to; the compiler checks the first. The enum gets
-/// `ALL`, `NAMES`, `name`, `from_name`, `code`, `from_code`, and is its name in JSON.
+/// Numbers start at 0 and have no gaps, which the compiler checks. Existing numbers never change. The enum gets `ALL`,
+/// `NAMES`, `name`, `from_name`, `code` and `from_code`; in JSON it is its name.
 macro_rules! coded_enum {
     (
         $(#[$about:meta])*
@@ -84,7 +84,7 @@ mod tests {
     use crate::decide::Source;
     use crate::device::{Device, Os};
 
-    /// What is stored means the same for ever: a change here is a new format.
+    /// Stored numbers keep their meaning: a change here is a new format.
     #[test]
     fn stored_numbers_keep_their_names() {
         assert_eq!(Class::NAMES.map(|(name, _)| name), ["human", "prefetch", "preview", "bot", "head"]);

@@ -1,7 +1,8 @@
 //! The compact form: a link record compiled to one ordered plan, in bytes that are read without copying.
 //!
 //! A native edge stores this form in its link table and [`crate::decide::decide`] walks it in place. All integers are
-//! little-endian; a text is a `u16` length and that many bytes of UTF-8, an optional text has length `0xFFFF` for none.
+//! little-endian; a string is a `u16` length and that many bytes of UTF-8; an absent optional string has the length
+//! `0xFFFF`.
 //!
 //! ```text
 //! offset size
@@ -12,19 +13,19 @@
 //!     12    4  offset of the UTM section, 0 for none
 //!     16    8  version
 //!     24    8  starts_at in microseconds, i64::MIN for none
-//!     32    8  expires_at in microseconds, i64::MAX for none, i64::MIN where the limit of visits is reached
-//!     40    4  offset of the steps, 0 for none, 0xFFFF_FFFF where the record cannot be read (see `unreadable`)
-//!     44       texts: destination, then optional link id, account id, expired_url, password_hash
-//! UTM section: five optional texts of the link; u16 count of templates; each: u32 length of the rest, u16 count of
-//!              sites, the sites, five optional texts
+//!     32    8  expires_at in microseconds, i64::MAX for none, i64::MIN if the limit of visits is reached
+//!     40    4  offset of the steps, 0 for none, 0xFFFF_FFFF if the record cannot be read (see `unreadable`)
+//!     44       strings: destination, then optional link id, account id, expired_url, password_hash
+//! UTM section: five optional strings of the link; u16 count of templates; each: u32 length of the rest, u16 count of
+//!              sites, the sites, five optional strings
 //! steps:       u16 count; each: u32 length of the rest, u8 source, u8 set of conditions, id, the conditions in the order
 //!              of their bits, the target
-//! id:          u8 0 none | 1 and an i64 | 2 and a text
-//! target:      u8 0 and a text | 1 split: id, u8 active, u64 total weight, u16 count of variants; each: u32 weight, id, text
+//! id:          u8 0 none | 1 and an i64 | 2 and a string
+//! target:      u8 0 and a string | 1 split: id, u8 active, u64 total weight, u16 count of variants; each: u32 weight, id, text
 //! ```
 //!
-//! The steps stand in the order in which they are tried: rules as written, evolution rules by precedence, country rules
-//! as written, the split. So there is one list and one evaluator, whatever field of the record a step came from.
+//! The steps are stored in the order in which they are tried: rules as written, evolution rules by precedence, country
+//! rules as written, the split. So there is one list and one evaluator, whatever field of the record a step came from.
 
 mod read;
 
@@ -52,9 +53,9 @@ const NO_TEXT: u16 = u16::MAX;
 const FLAG_ENABLED: u8 = 1;
 const FLAG_FORWARD_QUERY: u8 = 2;
 const FLAG_VARIES: u8 = 4;
-/// The offset of steps that are not there: deciding fails at them.
+/// An offset of steps that is never valid, so that every decision fails.
 const NO_RECORD: u32 = u32::MAX;
-/// The `expires_at` of a link that as many people have followed as may.
+/// The `expires_at` of a link whose limit of visits is reached.
 pub(crate) const LIMIT_REACHED: i64 = i64::MIN;
 
 /// The part of a record that a step came from.
@@ -97,10 +98,10 @@ pub enum CompileFault {
     /// Not a redirect status.
     #[error("a redirect status is 301, 302, 303, 307 or 308, not {0}")]
     Status(u16),
-    /// A rule leads to both or neither.
+    /// A rule has both targets, or neither.
     #[error("a rule leads to exactly one of `url` and `ab_test`")]
     Target,
-    /// A text or a list is longer than the format can hold.
+    /// A string or a list is longer than the format can hold.
     #[error("longer than a link record can hold")]
     Length,
 }
@@ -108,17 +109,17 @@ pub enum CompileFault {
 /// Compiles a record: checks its destinations, orders its steps, writes the compact form.
 ///
 /// # Errors
-/// Names the first field that keeps the record from being followed safely. A split that cannot apply (not active, or
-/// without weight) is checked all the same, so that switching it on cannot break the link.
+/// Names the first field that makes the record unsafe to follow. A split that does not apply (not active, or without
+/// weight) is checked too, so that activating it later cannot break the link.
 pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, CompileError> {
     write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: None })
 }
 
-/// [`compile`] for a record that cannot be refused any more: a rule, a split, a template or an `expired_url` that cannot be
-/// followed is passed over and told in `skipped`, and the link does without.
+/// [`compile`] for a stored record, which can no longer be refused. A rule, a split, a template or an `expired_url`
+/// that cannot be followed is skipped and reported in `skipped`; the rest of the link works.
 ///
 /// # Errors
-/// As [`compile`], for what a link cannot do without.
+/// As [`compile`], for the fields that a link needs.
 pub fn compile_stored(
     record: &LinkRecord,
     schemes: &SchemePolicy,
@@ -127,8 +128,8 @@ pub fn compile_stored(
     write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: Some(skipped) })
 }
 
-/// The form of a link that is there and whose record cannot be read or followed: it is sound, and every decision about it fails, so
-/// that edges answer 503, where the absence of the link would be 404.
+/// The compact form of a link that exists but whose record cannot be read or followed. Its checksum is right, and every
+/// decision about it fails. So edges answer 503, not 404 as for an unknown link.
 #[must_use]
 pub fn unreadable(version: u64) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
@@ -139,7 +140,7 @@ pub fn unreadable(version: u64) -> Vec<u8> {
     bytes[24..32].copy_from_slice(&i64::MIN.to_le_bytes());
     bytes[32..40].copy_from_slice(&i64::MAX.to_le_bytes());
     bytes[40..44].copy_from_slice(&NO_RECORD.to_le_bytes());
-    // An empty destination, and no other text.
+    // An empty destination, and no other strings.
     bytes.extend_from_slice(&0_u16.to_le_bytes());
     (0..4).for_each(|_| bytes.extend_from_slice(&NO_TEXT.to_le_bytes()));
     let sum = checksum(&bytes);
@@ -170,7 +171,7 @@ fn write(record: &LinkRecord, mut writer: Writer<'_>) -> Result<Vec<u8>, Compile
         || record.starts_at.is_some()
         || record.expires_at.is_some()
         || record.limit_reached;
-    // Who must come no more comes too late, whenever that is.
+    // After the limit of visits every visit is too late.
     let expires_at =
         if record.limit_reached { LIMIT_REACHED } else { record.expires_at.map_or(i64::MAX, Timestamp::as_micros) };
     let flags = [(record.enabled, FLAG_ENABLED), (record.forward_query, FLAG_FORWARD_QUERY), (varies, FLAG_VARIES)]
@@ -192,13 +193,14 @@ fn write(record: &LinkRecord, mut writer: Writer<'_>) -> Result<Vec<u8>, Compile
     Ok(bytes)
 }
 
-/// Fields are named by what can be formatted, so that a name is only made up when something is wrong with the field.
+/// Field names are passed as `Display`, so that a name is only formatted when there is an error to report.
 #[cold]
 fn fault(field: &dyn Display, fault: impl Into<CompileFault>) -> CompileError {
     CompileError { field: field.to_string(), fault: fault.into() }
 }
 
-/// Sixty-four bits: a reader may come upon bytes that are just being overwritten, some every second where many links change.
+/// 64 bits, because a reader may read bytes while they are overwritten; if many links change, that happens every
+/// second.
 fn checksum(bytes: &[u8]) -> [u8; 8] {
     xxh3_64(&bytes[8..]).to_le_bytes()
 }
@@ -206,7 +208,7 @@ fn checksum(bytes: &[u8]) -> [u8; 8] {
 struct Writer<'p> {
     bytes: Vec<u8>,
     schemes: &'p SchemePolicy,
-    /// Where to tell what was passed over; `None` where nothing may be.
+    /// Where skipped parts are reported; `None` if nothing may be skipped.
     skipped: Option<&'p mut Vec<Skipped>>,
 }
 
@@ -260,7 +262,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes a part that the link can do without; `false` where it does.
+    /// Writes a part that the link works without; `false` if it was skipped.
     fn attempt(&mut self, part: impl FnOnce(&mut Self) -> Result<(), CompileError>) -> Result<bool, CompileError> {
         let start = self.bytes.len();
         let Err(error) = part(self) else { return Ok(true) };
@@ -270,12 +272,12 @@ impl Writer<'_> {
         Ok(false)
     }
 
-    /// Sets the count that was left open at this place. It was checked with all that might have been counted.
+    /// Writes the count that was left open at this offset. The caller checked that the largest possible count fits.
     fn set_count(&mut self, at: usize, count: usize) {
         self.bytes[at..at + 2].copy_from_slice(&(count as u16).to_le_bytes());
     }
 
-    /// Writes what `body` writes behind its length, so that a reader can pass over it.
+    /// Writes a length, then what `body` writes, so that a reader can skip it.
     fn sized(&mut self, body: impl FnOnce(&mut Self) -> Result<(), CompileError>) -> Result<(), CompileError> {
         let at = self.bytes.len();
         self.put(&[0; 4]);
@@ -285,12 +287,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// How far the end is from `start`.
+    /// The number of bytes after `start`.
     fn offset(&self, start: usize) -> Result<u32, CompileError> {
         u32::try_from(self.bytes.len() - start).map_err(|_| fault(&"record", CompileFault::Length))
     }
 
-    /// Writes the UTM section and gives its offset, 0 where the record has none.
+    /// Writes the UTM section and returns its offset, 0 if the record has none.
     fn utm_section(&mut self, record: &LinkRecord) -> Result<u32, CompileError> {
         let none = Utms::default();
         let own = record.link_utms.as_ref().unwrap_or(&none);
@@ -327,7 +329,7 @@ impl Writer<'_> {
         sites.iter().try_for_each(|site| self.text(field, &normalise_site(site)))
     }
 
-    /// Writes the steps and gives their offset, 0 where the record has none.
+    /// Writes the steps and returns their offset, 0 if the record has none.
     fn steps(&mut self, record: &LinkRecord) -> Result<u32, CompileError> {
         let has_split = usize::from(record.ab_test.is_some());
         let count = record.rules.len() + record.evolution_rules.len() + record.geo_rules.len() + has_split;
@@ -360,9 +362,10 @@ impl Writer<'_> {
         Ok(if written == 0 { 0 } else { offset })
     }
 
-    /// Highest priority first, then latest start, then smallest id: the first that is active wins.
+    /// Writes evolution rules ordered by highest priority, then latest start, then smallest id. The first active one
+    /// wins.
     fn evolution_rules(&mut self, record: &LinkRecord) -> Result<usize, CompileError> {
-        // One by one: a link has few, and a general sort is large code in the Worker.
+        // Inserted one by one: a link has few rules, and a general sort would add much code to the Worker.
         let mut ordered: Vec<(usize, &EvolutionRule)> = Vec::new();
         for rule in record.evolution_rules.iter().enumerate() {
             ordered.insert(ordered.partition_point(|(_, other)| rank(other) <= rank(rule.1)), rule);
@@ -378,7 +381,7 @@ impl Writer<'_> {
         Ok(written)
     }
 
-    /// Writes a step, and gives how many that were: one, or none where it is passed over.
+    /// Writes a step. Returns how many were written: 1, or 0 if it was skipped.
     fn step(
         &mut self,
         field: &dyn Display,
@@ -481,13 +484,13 @@ fn present(when: &Conditions) -> u8 {
     .fold(0, |bits, (_, bit)| bits | bit)
 }
 
-/// A country code in upper case; `None` for a text that is not two bytes long, which no visitor's country equals.
+/// A country code in upper case; `None` for a string that is not two bytes long, which no visitor's country equals.
 pub(crate) fn country_code(text: &str) -> Option<[u8; 2]> {
     let code: [u8; 2] = text.trim_ascii().as_bytes().try_into().ok()?;
     Some(code.map(|byte| byte.to_ascii_uppercase()))
 }
 
-/// The bits of the names that are known; an unknown name matches nobody.
+/// The bits of the known names; an unknown name matches no visitor.
 fn set_of<T: Copy>(names: &[String], known: &[(&'static str, T)], bit: fn(T) -> u8) -> u8 {
     names
         .iter()

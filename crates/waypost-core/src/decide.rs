@@ -1,4 +1,4 @@
-//! The one function that says where a visit goes.
+//! The one function that decides where a visit goes.
 //!
 //! [`decide`] walks a compiled link in a fixed order; the first step that applies wins:
 //!
@@ -11,7 +11,7 @@
 //! | steps of the plan | all conditions hold | that destination |
 //! | default | always | the destination |
 //!
-//! It is total: every link and every visit give a decision; and deterministic: the same two give the same one.
+//! It is total: there is a decision for every link and every visit; and deterministic: it is always the same one.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -24,7 +24,7 @@ use crate::compact::{
 };
 use crate::device::{self, Device, Os};
 use crate::time::Timestamp;
-use crate::trace::TraceStep;
+use crate::trace::{Trace, TraceStep};
 use crate::visit::{Method, Unlock, Visit};
 use crate::{language, query, referrer, split};
 
@@ -32,11 +32,11 @@ use crate::{language, query, referrer, split};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Send the visitor on.
+    /// Redirect the visitor.
     Redirect,
-    /// Answer as if there were no such link.
+    /// Answer as if the link did not exist.
     NotFound,
-    /// Say that the link has ended.
+    /// Answer that the link has expired.
     Gone,
     /// Ask for the password.
     Unlock,
@@ -62,11 +62,12 @@ coded_enum! {
     }
 }
 
-/// How an answer may be kept by browsers and caches.
+/// How browsers and caches may keep a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CachePolicy {
-    /// Never kept: temporary redirects, everything that varies between visitors, and every answer that is no redirect.
+    /// Never kept: temporary redirects, everything that varies between visitors, and every response that is not a
+    /// redirect.
     NoStore,
     /// Kept by the visitor's own browser for a minute: permanent redirects, so that edits and counts still work.
     ShortPrivate,
@@ -101,28 +102,28 @@ pub struct Decision<'a> {
     pub location: Option<Cow<'a, str>>,
     /// What supplied the destination, of a redirect.
     pub source: Option<Source>,
-    /// The rule that did, where it has an id.
+    /// The id of the rule that supplied it, if it has one.
     pub rule_id: Option<CompactId<'a>>,
-    /// The place of that rule among all of the link in the order in which they are asked, from 1. No part of what is shown.
+    /// The position of that rule in the order in which the link's rules are evaluated, from 1. Not serialised.
     #[serde(skip)]
     pub rule_place: Option<u16>,
-    /// The split that did.
+    /// The id of the split that supplied it.
     pub ab_test_id: Option<CompactId<'a>>,
     /// The variant of that split.
     pub variant_id: Option<CompactId<'a>>,
-    /// How the answer may be kept.
+    /// How the response may be kept.
     pub cache_policy: CachePolicy,
 }
 
-/// Says where a visit to a link goes.
+/// Decides where a visit to a link goes.
 ///
 /// # Errors
-/// Where the link's bytes are damaged in spite of their checksum: nothing of them may be followed.
+/// If the link's bytes are damaged although their checksum is right. Then no part of them may be followed.
 pub fn decide<'a>(link: &CompactLink<'a>, visit: &Visit<'_>) -> Result<Decision<'a>, CorruptRecord> {
-    Evaluation { link, visit, facts: Facts::default(), trace: None }.run()
+    Evaluation { link, visit, facts: Facts::default(), trace: () }.run()
 }
 
-/// [`decide`], and every step that led there.
+/// [`decide`], with the trace of every step.
 ///
 /// # Errors
 /// As [`decide`].
@@ -130,23 +131,23 @@ pub fn explain<'a>(
     link: &CompactLink<'a>,
     visit: &Visit<'_>,
 ) -> Result<(Decision<'a>, Vec<TraceStep<'a>>), CorruptRecord> {
-    let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Some(Vec::new()) };
+    let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Vec::new() };
     let decision = evaluation.run()?;
-    Ok((decision, evaluation.trace.unwrap_or_default()))
+    Ok((decision, evaluation.trace))
 }
 
-/// What a rule may ask of a visit and is costly to read: read once, when first asked.
+/// Facts of a visit that are costly to read. Each is read once, when a condition first needs it.
 #[derive(Default)]
 struct Facts<'v> {
     device_and_os: OnceCell<(Device, Os)>,
     referrer_host: OnceCell<Option<&'v str>>,
 }
 
-struct Evaluation<'e, 'a, 'v> {
+struct Evaluation<'e, 'a, 'v, T> {
     link: &'e CompactLink<'a>,
     visit: &'e Visit<'v>,
     facts: Facts<'v>,
-    trace: Option<Vec<TraceStep<'a>>>,
+    trace: T,
 }
 
 /// A destination and what supplied it.
@@ -173,7 +174,7 @@ struct Chosen<'a> {
     destination: &'a str,
 }
 
-impl<'a> Evaluation<'_, 'a, '_> {
+impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
     fn run(&mut self) -> Result<Decision<'a>, CorruptRecord> {
         if let Some(refusal) = self.refusal() {
             return Ok(refusal);
@@ -206,7 +207,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         })
     }
 
-    /// Steps `method`, `enabled` and `starts_at`: reasons to answer as if there were nothing here.
+    /// Steps `method`, `enabled` and `starts_at`: reasons to answer as if the link did not exist.
     fn refusal(&mut self) -> Option<Decision<'a>> {
         let allowed = match self.visit.method {
             Method::Get | Method::Head => true,
@@ -232,7 +233,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         early.then(|| answer(Action::NotFound, 404))
     }
 
-    /// Step `expires_at`: `None` for a link that has not ended; else where it leads now, if anywhere.
+    /// Step `expires_at`: `None` for a link that has not expired; else its `expired_url`, if it has one.
     fn expired(&mut self) -> Option<Option<&'a str>> {
         let now = self.visit.now;
         let expires_at = self.link.expires_at();
@@ -288,7 +289,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
             StepSource::AbTest => ("ab_test", Source::AbTest),
         };
         if let Some(failed) = failed {
-            let looked_at = self.trace.is_some().then(|| self.seen(failed)).flatten();
+            let looked_at = T::IS_KEPT.then(|| self.seen(failed)).flatten();
             self.note(name, rule_id, false, || (looked_at, failed_text(failed)));
             return Ok(None);
         }
@@ -311,8 +312,8 @@ impl<'a> Evaluation<'_, 'a, '_> {
         }))
     }
 
-    /// The first condition that does not hold; the reader then stands in the middle of the step. Where all hold it
-    /// stands at the target. Stops at the first, so that no rule reads facts of the visit that no longer matter to it.
+    /// The first condition that does not hold. The reader is then in the middle of the step; if all hold, it is at the
+    /// target. Stops at the first one, so that facts of the visit are not read for a rule that already failed.
     fn failed_condition(&self, step: &mut Reader<'a>, present: u8) -> Result<Option<u8>, CorruptRecord> {
         let mut bits = present;
         while bits != 0 {
@@ -325,7 +326,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         Ok(None)
     }
 
-    /// Whether one condition holds. Reads past it.
+    /// Evaluates one condition, and moves the reader past it.
     fn condition_holds(&self, step: &mut Reader<'a>, bit: u8) -> Result<bool, CorruptRecord> {
         let now = self.visit.now.as_micros();
         match bit {
@@ -404,14 +405,14 @@ impl<'a> Evaluation<'_, 'a, '_> {
         Ok(query::complete(destination, utms, forwarded))
     }
 
-    /// The parameters of the first template that matches, then the link's own where that has none.
+    /// The parameters of the first template that matches, then the link's own if that has none.
     fn utms(&mut self, mut section: Reader<'a>) -> Result<[Option<&'a str>; 5], CorruptRecord> {
         let own = read_utms(&mut section)?;
         for _ in 0..section.u16()? {
             let mut template = section.sized()?;
             let host = self.referrer_host();
             let matches = any_text(&mut template, |site| host.is_some_and(|host| referrer::is_within(host, site)))?;
-            let looked_at = self.trace.is_some().then(|| host.map(str::to_owned)).flatten();
+            let looked_at = T::IS_KEPT.then(|| host.map(str::to_owned)).flatten();
             self.note("utm_template", None, matches, || {
                 (
                     looked_at,
@@ -461,7 +462,7 @@ impl<'a> Evaluation<'_, 'a, '_> {
         }
     }
 
-    /// Notes a step, where anybody asked for the trace.
+    /// Adds a step to the trace, if there is one.
     fn note(
         &mut self,
         step: &'static str,
@@ -469,14 +470,14 @@ impl<'a> Evaluation<'_, 'a, '_> {
         applied: bool,
         text: impl FnOnce() -> (Option<String>, String),
     ) {
-        if let Some(trace) = &mut self.trace {
+        if T::IS_KEPT {
             let (looked_at, why) = text();
-            trace.push(TraceStep { step, id, applied, looked_at, why });
+            self.trace.push(TraceStep { step, id, applied, looked_at, why });
         }
     }
 }
 
-/// An answer that is no redirect.
+/// A decision that is not a redirect.
 const fn answer<'a>(action: Action, status: u16) -> Decision<'a> {
     Decision {
         action,
@@ -491,7 +492,7 @@ const fn answer<'a>(action: Action, status: u16) -> Decision<'a> {
     }
 }
 
-/// Whether any text of a counted list fits. Reads past the whole list.
+/// Whether any string of a counted list fits. Moves the reader past the whole list.
 fn any_text<'a>(reader: &mut Reader<'a>, fits: impl Fn(&'a str) -> bool) -> Result<bool, CorruptRecord> {
     let mut any = false;
     for _ in 0..reader.u16()? {

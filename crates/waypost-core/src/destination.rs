@@ -1,9 +1,9 @@
-//! Destinations: the URLs people land on, checked once and kept in the URL Standard's serialisation.
+//! Destinations: the URLs that visitors are sent to, validated once and stored in the URL Standard's serialisation.
 //!
-//! What is refused here never reaches a visitor: other schemes than those allowed, also where an app would build one out of
-//! the URL, credentials, control characters, texts that are no URL, and texts that are too long. `typed.rs` reads what people
-//! type and paste, and says what they may have meant. Whether a host is one of our own (a loop) or in a
-//! private network is for the caller to ask, who knows both.
+//! Refused are: schemes that are not allowed, also if an app would build one out of the URL; credentials; control
+//! characters; strings that are not a URL; and strings that are too long. `typed.rs` reads what people type and paste,
+//! and suggests what they may have meant. Whether a host is one of our own (a loop) or in a private network is checked
+//! by the caller.
 
 mod bare_host;
 mod typed;
@@ -27,7 +27,7 @@ pub const DESTINATION_BYTES_MAX: usize = 8_192;
 const NEVER: &[&str] =
     &["javascript", "data", "vbscript", "file", "blob", "about", "filesystem", "view-source", "ws", "wss"];
 
-/// Which URL schemes links may lead to: `http` and `https`, and what the configuration adds.
+/// The URL schemes that links may lead to: `http`, `https` and those that the configuration adds.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SchemePolicy {
     more: Vec<String>,
@@ -49,7 +49,7 @@ impl SchemePolicy {
     /// Allows these schemes (`mailto`, `tel`, an app's own) besides `http` and `https`.
     ///
     /// # Errors
-    /// Where a text is no scheme (RFC 3986 section 3.1), or one that runs code or reads local files.
+    /// If a string is not a scheme (RFC 3986 section 3.1), or is one that runs code or reads local files.
     pub fn with(schemes: &[&str]) -> Result<Self, SchemeError> {
         let mut more = Vec::new();
         for scheme in schemes {
@@ -74,7 +74,7 @@ impl SchemePolicy {
 #[serde(transparent)]
 pub struct Destination(String);
 
-/// Why a text cannot be a destination.
+/// Why a string cannot be a destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// Nothing was given.
@@ -86,10 +86,10 @@ pub enum DestinationError {
     /// A control character anywhere in the text.
     #[error("a destination cannot contain control characters")]
     ControlCharacter,
-    /// Not an absolute URL, for want of a scheme or with one too many.
+    /// Not an absolute URL: its scheme is missing, or there are two.
     #[error("a destination starts with its scheme, once: did you mean {meant}?")]
     Slip {
-        /// What may have been meant: a destination.
+        /// A suggestion of what was meant: a destination.
         meant: String,
     },
     /// Not an absolute URL.
@@ -116,7 +116,7 @@ pub enum DestinationError {
 }
 
 impl DestinationError {
-    /// A stable word for the reason: `empty`, `length`, `control_character`, `not_a_url`, `scheme`, `userinfo`.
+    /// A stable code for the reason: `empty`, `length`, `control_character`, `not_a_url`, `scheme`, `userinfo`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -130,10 +130,10 @@ impl DestinationError {
 }
 
 impl Destination {
-    /// Reads a destination and brings it into the URL Standard's serialisation. Spaces around it are dropped.
+    /// Reads a destination and serialises it as the URL Standard does. Spaces around it are removed.
     ///
     /// # Errors
-    /// Says which rule the text breaks; nothing is repaired silently but what the URL Standard itself encodes.
+    /// Which rule the string breaks. Nothing is repaired silently except what the URL Standard itself encodes.
     pub fn parse(text: &str, schemes: &SchemePolicy) -> Result<Self, DestinationError> {
         let text = text.trim_matches(' ');
         if text.is_empty() {
@@ -162,7 +162,8 @@ impl Destination {
         if serialised.len() > DESTINATION_BYTES_MAX {
             return Err(DestinationError::Length);
         }
-        // The serialisation is printable ASCII; this is the last gate before a header, so it is checked, not trusted.
+        // The serialisation is printable ASCII. It is checked again because this is the last check before it becomes a
+        // header.
         if !serialised.bytes().all(|byte| (0x21..0x7f).contains(&byte)) {
             return Err(DestinationError::ControlCharacter);
         }
@@ -174,7 +175,7 @@ impl Destination {
         &self.0
     }
 
-    /// The host in ASCII, if the scheme has one. Address literals come as the URL writes them (`[::1]`).
+    /// The host in ASCII, if the scheme has one. Address literals have the URL's form (`[::1]`).
     pub fn host(&self) -> Option<String> {
         host_of(&self.0)
     }
@@ -185,13 +186,14 @@ pub fn host_of(url: &str) -> Option<String> {
     Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
-/// What whoever runs the instance can do about a scheme.
+/// What the operator can do about a scheme.
 fn way_to_allow(scheme: &str) -> &'static str {
     if NEVER.contains(&scheme) { "" } else { "; the setting `schemes` of the instance allows more than http and https" }
 }
 
-/// The scheme that is never allowed and that an app would make of a URL: Android builds one from `intent:` and `android-app:`
-/// URLs by their `scheme=`, by their path, or by what follows `intent:`; others open what follows their own scheme.
+/// The scheme, if it is never allowed, that an app would build out of a URL: Android builds one from `intent:` and
+/// `android-app:` URLs by their `scheme=`, by their path, or by what follows `intent:`; other apps open what follows
+/// their own scheme.
 fn wrapped_scheme(url: &Url) -> Option<&'static str> {
     if matches!(url.scheme(), "http" | "https") {
         return None;
@@ -214,9 +216,9 @@ fn wrapped_scheme(url: &Url) -> Option<&'static str> {
     rest.contains(':').then(|| never(rest)).flatten().or_else(|| values.next()).or(of_package)
 }
 
-/// Whether a text is a web URL that the URL Standard's parser would give back byte by byte: true of nearly all that are
-/// stored, and found by one scan. Whatever is in doubt here (a port, an address, an encoded host, dots at the start of a
-/// segment, any rarer character) is for the parser.
+/// Whether a string is a web URL that the URL Standard's parser would return unchanged, found by one scan. This is the
+/// common case for stored URLs. Everything else (a port, an address, an encoded host, dots at the start of a segment,
+/// any rarer character) is left to the parser.
 fn is_serialised_web_url(text: &[u8]) -> bool {
     let Some(rest) = text.strip_prefix(b"https://").or_else(|| text.strip_prefix(b"http://")) else { return false };
     let Some(host_bytes) = rest.iter().position(|byte| *byte == b'/') else { return false };
@@ -291,7 +293,7 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
-        /// What one scan takes for serialised is what the parser gives back.
+        /// If the scan accepts a string, the parser returns it unchanged.
         #[test]
         fn the_scan_never_takes_what_the_parser_changes(
             start in "(http|https|HTTPS|ftp)://", host in "([a-z0-9.A-Z-]|xn--|é|_|%|:|@){0,12}",

@@ -1,8 +1,8 @@
-//! Device and operating system, read from a user agent as far as rules tell them apart.
+//! Device and operating system, read from a user agent, as precisely as rules need.
 //!
-//! This is a scan for a few tokens, made for the redirect path. What reports show of browsers and versions comes from a
-//! full user-agent parser at ingest, not from here. An iPad that asks for desktop pages names itself a Mac and is read
-//! as one: nothing in the request says otherwise.
+//! This is a fast scan for a few tokens, for the redirect path. Browsers and versions in reports come from a full
+//! user-agent parser at ingest. An iPad that requests desktop pages identifies itself as a Mac and counts as one,
+//! because nothing in the request shows the difference.
 
 use crate::coded::coded_enum;
 
@@ -60,7 +60,7 @@ const NOT_A_COMPUTER: &[&str] =
     &["SmartTV", "SMART-TV", "Smart TV", "Tizen", "Web0S", "CrKey", "AppleTV", "PlayStation", "Xbox", "Nintendo"];
 const ANDROID_TV: &[&str] =
     &["Android TV", "GoogleTV", "Google TV", "BRAVIA", "; AFT", "TV Box", "SmartTV", "SMART-TV"];
-/// Android's browsers that are for phones, or write no `Mobile` on them; and programs that are no browsers.
+/// Browsers of Android that only run on phones or do not write `Mobile` there, and programs that are not browsers.
 const ANDROID_PHONES: &[&str] = &[
     "Mobile",
     "Opera Mini",
@@ -75,9 +75,9 @@ const ANDROID_PHONES: &[&str] = &[
     "Dalvik",
     "FBAN/",
 ];
-/// Tablets whose programs write no more than Android's `Dalvik`.
+/// Tablets whose programs only send Android's `Dalvik` user agent.
 const ANDROID_TABLETS: &[&str] = &["Tablet;", "Opera Tablet", "; SM-T", "; SM-X", "; KF"];
-/// Phones of no system that is counted, and the browsers made for them.
+/// Phones with none of the systems above, and their browsers.
 const PHONES: &[&str] = &[
     "Windows Phone",
     "Windows CE",
@@ -111,11 +111,11 @@ const PHONES: &[&str] = &[
     "SEMC-Browser",
     "Mobi",
 ];
-/// What Facebook's apps say where they say nothing of a browser.
+/// The user agent of Facebook's apps if they do not name a browser.
 const FACEBOOK_IOS: &[&str] = &["FBAN/FBIOS", "FBSN/iOS", "ForiOS"];
 const FACEBOOK_ANDROID: &[&str] = &["FBAN/FB4A", "FB_IAB/FB4A", "FBAN/EMA", "FBPN/com.facebook"];
 
-/// Every token that is looked for.
+/// Every token that the scan finds.
 const TOKEN_LIST: &[&str; 77] = &[
     "Windows Phone",
     "Windows CE",
@@ -196,7 +196,7 @@ const TOKEN_LIST: &[&str; 77] = &[
     "FBPN/com.facebook",
 ];
 
-/// What is searched with, in one place of memory.
+/// The tables of the search, next to each other in memory.
 static TOKENS: TokenSet<77> = TokenSet::new(*TOKEN_LIST);
 
 /// The tokens that a user agent has.
@@ -213,7 +213,7 @@ impl Tokens {
     }
 }
 
-/// Whether any of some tokens is there, their bits known when this is compiled.
+/// Whether any of these tokens was found. Their bits are computed at compile time.
 macro_rules! any {
     ($tokens:expr, $names:expr) => {
         $tokens.has(const { TokenSet::new(*TOKEN_LIST).bits($names) })
@@ -238,7 +238,7 @@ pub fn device_and_os(user_agent: &str) -> (Device, Os) {
 }
 
 fn os_of(tokens: Tokens) -> Os {
-    // Phones first: their user agents name the desktop systems they are like.
+    // Phones first: their user agents also name desktop systems.
     if any!(tokens, &["Windows Phone", "Windows CE", "Windows Mobile", "KAIOS", "Tizen", "Web0S"]) {
         Os::Other
     } else if any!(tokens, &["iPhone", "iPad", "iPod"]) || any!(tokens, FACEBOOK_IOS) {

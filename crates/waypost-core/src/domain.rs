@@ -1,4 +1,4 @@
-//! Hosts that links live on, and what an edge must know of each.
+//! Hosts that links live on, and the settings that an edge needs for each.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use crate::quoted::{Quoted, kept};
 /// The most bytes of a host name (RFC 1035 section 2.3.4, without the trailing dot).
 pub const HOST_BYTES_MAX: usize = 253;
 
-/// A host name in its ASCII form, lower case, without port or trailing dot; an address literal where `is_address`.
+/// A host name in its ASCII form, lower case, without port or trailing dot; an address literal if `is_address`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hostname(String);
 
-/// A text that is not a host name.
+/// A string that is not a host name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a host name such as go.example", Quoted(text))]
 pub struct HostnameError {
@@ -22,19 +22,20 @@ pub struct HostnameError {
 }
 
 impl Hostname {
-    /// Reads a host name, Unicode or ASCII, as the URL Standard does; neither port nor scheme may stand with it.
+    /// Reads a host name, Unicode or ASCII, as the URL Standard does; without port and scheme.
     ///
     /// # Errors
-    /// Where the text is no host name.
+    /// If the text is not a host name.
     pub fn parse(text: &str) -> Result<Self, HostnameError> {
         let error = || HostnameError { text: kept(text) };
         if text.len() > HOST_BYTES_MAX * 4 {
             return Err(error());
         }
         let host = url::Host::parse(text).map_err(|_| error())?.to_string();
-        // Only now: other scripts have full stops of their own, which the parser makes the one.
+        // Only now, because the parser maps the full stops of other scripts to `.`.
         let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
-        // An underscore or a space would pass the parser in places; labels here are the letters, digits and `-` of DNS.
+        // In some cases the parser accepts underscores and spaces; labels here have only the letters, digits and `-` of
+        // DNS.
         let labels_fit = host.starts_with('[')
             || host.split('.').all(|label| {
                 let bytes = label.as_bytes();
@@ -54,7 +55,7 @@ impl Hostname {
         &self.0
     }
 
-    /// The host as people read it: Unicode where it has an internationalised form.
+    /// The host as people read it: Unicode if it has an internationalised form.
     pub fn to_unicode(&self) -> String {
         idna::domain_to_unicode(&self.0).0
     }
@@ -79,7 +80,7 @@ impl From<Hostname> for String {
     }
 }
 
-/// What an edge knows of one domain.
+/// The settings of one domain that an edge needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainSettings {
     /// The host, in ASCII and lower case.
@@ -90,7 +91,7 @@ pub struct DomainSettings {
     /// Slugs of this domain are stored and looked up in lower case.
     #[serde(default)]
     pub case_insensitive: bool,
-    /// Where the empty path leads, if not to the landing page.
+    /// Where the empty path leads, unless it shows the landing page.
     #[serde(default)]
     pub root_url: Option<String>,
 }

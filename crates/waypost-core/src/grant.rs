@@ -1,9 +1,10 @@
-//! Unlock grants: what a visitor holds after giving the right password of a link, on any edge.
+//! Unlock grants: the signed proof in a visitor's browser that the password of a link was entered. It is valid on every
+//! edge.
 //!
-//! A grant is a cookie whose value is `EXPIRES.MAC`: the second (since 1970, UTC) up to which it holds, and in
-//! lower-case hexadecimal the HMAC-SHA256, under the edge's key, of `waypost unlock 1`, a zero byte, the length of
-//! the link's subject (eight bytes, little endian), the subject, the link's version and the expiry (eight bytes each).
-//! An edit of the link ends its grants. Nothing of the password is in it.
+//! A grant is a cookie whose value is `EXPIRES.MAC`: its expiry in seconds since 1970, and in lower-case hexadecimal
+//! the HMAC-SHA256, with the edge's key, of `waypost unlock 1`, a zero byte, the length of the link's subject (eight
+//! bytes, little endian), the subject, the link's version and the expiry (eight bytes each). A change of the link
+//! invalidates its grants. A grant contains nothing of the password.
 //!
 //! Checking the password is the control plane's work, or that of a Worker that runs alone.
 
@@ -15,34 +16,34 @@ use crate::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-/// How long a grant holds, in seconds; on every edge.
+/// How long a grant is valid, in seconds, on every edge.
 pub const GRANT_SECONDS: u32 = 24 * 60 * 60;
-/// What the name of every grant's cookie begins with.
+/// The prefix of the name of every grant's cookie.
 const COOKIE_PREFIX: &str = "wp_unlock_";
 /// Hexadecimal digits of the link's hash in the name of its cookie.
 const COOKIE_HASH_DIGITS: usize = 16;
 const MAC_DIGITS: usize = 64;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// The server's key for grants. Does not show itself in debug output.
+/// The server's key for grants. Its debug output is redacted.
 #[derive(Clone)]
 pub struct GrantKey([u8; 32]);
 
 /// The link that a grant is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantedLink<'a> {
-    /// What identifies the link, as [`subject`] gives it.
+    /// What identifies the link, as [`subject`] returns it.
     pub subject: &'a str,
     /// The version of its record.
     pub version: u64,
 }
 
-/// Where a grant's cookie is sent back.
+/// The scope of a grant's cookie.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieScope<'a> {
-    /// The path of the link as it was asked for, percent-encoded, with its leading `/`.
+    /// The requested path of the link, percent-encoded, with its leading `/`.
     pub path: &'a str,
-    /// Whether visitors come over HTTPS only.
+    /// Whether visitors use HTTPS only.
     pub is_https: bool,
 }
 
@@ -57,14 +58,14 @@ impl GrantKey {
         let expires = now.as_micros().div_euclid(MICROS_PER_SECOND) + i64::from(seconds);
         let name = cookie_name(link.subject);
         let mac = hex(&self.mac(link, expires).finalize().into_bytes());
-        // A path that could end the attribute cannot have named a link; the root is then the harmless choice.
+        // No link has a path that could end the attribute. The root is the harmless choice then.
         let is_plain = scope.path.starts_with('/') && scope.path.bytes().all(|b| b.is_ascii_graphic() && b != b';');
         let path = if is_plain { scope.path } else { "/" };
         let secure = if scope.is_https { "; Secure" } else { "" };
         format!("{name}={expires}.{mac}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
     }
 
-    /// Whether a `Cookie` header carries a grant for `link` that holds at `now`. Compares in constant time.
+    /// Whether a `Cookie` header has a grant for `link` that is valid at `now`. Compares in constant time.
     pub fn is_granted(&self, cookie_header: &str, link: GrantedLink<'_>, now: Timestamp) -> bool {
         let name = cookie_name(link.subject);
         let pairs = cookie_header.split(';').filter_map(|pair| pair.trim().split_once('='));
@@ -96,7 +97,7 @@ impl fmt::Debug for GrantKey {
     }
 }
 
-/// What identifies a link to grants: its id, or `domain/slug` as the table keeps it where the record carries no id.
+/// What identifies a link to grants: its id, or `domain/slug` as the table stores it if the record has no id.
 pub fn subject<'a>(link_id: Option<&'a str>, domain: &str, slug: &str) -> Cow<'a, str> {
     link_id.map_or_else(|| Cow::Owned(format!("{domain}/{slug}")), Cow::Borrowed)
 }

@@ -1,6 +1,6 @@
-//! Ids: a text prefix that says what it names, then letters and digits. Ids made from a UUIDv7 sort by creation.
+//! Ids: a prefix for the kind of thing, then letters and digits. Ids built from a UUIDv7 sort by creation.
 //!
-//! Making the UUID needs a clock and randomness and is the caller's work.
+//! The caller generates the UUID, because that needs a clock and randomness.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The most bytes an id may have, prefix included.
 pub const ID_BYTES_MAX: usize = 64;
 
-/// A text that is not an id of the kind asked for.
+/// A string that is not an id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not an id of the form {prefix}_ and letters or digits", crate::Quoted(text))]
 pub struct IdError {
@@ -83,7 +83,7 @@ macro_rules! id {
 }
 
 id!(
-    /// Names a link for as long as anything remembers it; a slug may pass to another link, an id never does.
+    /// Identifies a link for ever. A slug may be used again for another link, an id never is.
     LinkId, "link");
 id!(
     /// Names an account (a tenant).
@@ -92,7 +92,7 @@ id!(
     /// Names a member: one person in one account.
     MemberId, "mem");
 id!(
-    /// Names an API key; says nothing of its secret.
+    /// Identifies an API key; reveals nothing of its secret.
     ApiKeyId, "key");
 id!(
     /// Names a domain that links live on.

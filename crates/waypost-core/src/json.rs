@@ -1,4 +1,4 @@
-//! Small pieces that reading lenient JSON needs: `null` as "none", and ids that are numbers or strings.
+//! Helpers to read lenient JSON: `null` as "none", and ids that are numbers or strings.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,12 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub enum NumberOrText {
     /// A whole number.
     Number(i64),
-    /// Any text.
+    /// Any string.
     Text(String),
 }
 
 impl NumberOrText {
-    /// The id as text; `42` and `"42"` have the same.
+    /// The id as a string; the same for `42` and `"42"`.
     pub fn as_text(&self) -> Cow<'_, str> {
         match self {
             Self::Number(number) => Cow::Owned(number.to_string()),
@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for NumberOrText {
     }
 }
 
-/// Takes the id as it comes, without holding it back until a variant fits.
+/// Reads the id directly; serde's untagged enum would buffer it first.
 struct NumberOrTextVisitor;
 
 impl Visitor<'_> for NumberOrTextVisitor {
@@ -61,7 +61,7 @@ impl Visitor<'_> for NumberOrTextVisitor {
     }
 }
 
-/// Numbers by value, then texts by their bytes.
+/// Numbers by value, then strings by their bytes.
 impl Ord for NumberOrText {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {

@@ -1,6 +1,9 @@
-//! What `Accept-Language` (RFC 9110 section 12.5.4) says: whether a condition holds, and the language that clicks are counted by.
+//! What `Accept-Language` (RFC 9110 section 12.5.4) says: whether a condition holds, and the language that clicks are
+//! counted by.
 
 use std::borrow::Cow;
+
+use crate::quality::thousandths;
 
 /// The most members of a header that the primary language is looked for in.
 const MEMBERS_MAX: usize = 20;
@@ -8,7 +11,7 @@ const MEMBERS_MAX: usize = 20;
 /// Whether the visitor accepts, with a weight above 0, a language that `range` is a prefix of: `de` matches `de-AT`.
 ///
 /// Compared without regard to letter case, at the boundary of a subtag. `*` names no language and matches none. A
-/// member whose weight cannot be read is passed over.
+/// member whose weight cannot be read is skipped.
 pub fn accepts(accept_language: &str, range: &str) -> bool {
     !matches!(range, "" | "*")
         && accept_language.as_bytes().split(|byte| *byte == b',').any(|member| {
@@ -20,8 +23,8 @@ pub fn accepts(accept_language: &str, range: &str) -> bool {
 
 /// The primary subtag, in lower case, of the first language that the visitor accepts: `de` of `de-AT,en;q=0.8`.
 ///
-/// Empty where there is none. A member with weight 0, `*`, or whose first subtag is not of the two or three letters that
-/// name a language, is passed over.
+/// Empty if there is none. A member with weight 0, `*`, or whose first subtag is not of the two or three letters that
+/// name a language, is skipped.
 pub fn primary(accept_language: &str) -> Cow<'_, str> {
     let mut languages = accept_language.split(',').take(MEMBERS_MAX).filter_map(|member| {
         let mut parts = member.split(';');
@@ -44,11 +47,11 @@ fn starts_with_subtags(tag: &[u8], range: &[u8]) -> bool {
         && matches!(tag.get(range.len()), None | Some(b'-'))
 }
 
-/// Whether a parameter is no weight, or one above 0.
+/// Whether a parameter is not a weight, or one above 0.
 fn has_weight(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim_ascii().eq_ignore_ascii_case("q") => {
-            value.trim_ascii().parse::<f32>().is_ok_and(|weight| weight > 0.0)
+            thousandths(value.trim_ascii()).is_some_and(|weight| weight > 0)
         }
         Some(_) | None => true,
     }

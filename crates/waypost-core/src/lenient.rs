@@ -1,17 +1,18 @@
-//! Reading a record that something else may have written: what decides nothing may have any form, one bad rule is passed
-//! over, and what guards a link must be right, or nothing of the link is followed.
+//! Reads a record that another program may have written. Fields that affect no decision may have any form, and a bad
+//! rule is skipped. Fields that protect a link must be right; else the link is not followed.
 //!
 //! | fields | read otherwise than written here |
 //! |---|---|
 //! | `created_at`, `updated_at` | absent |
 //! | `link_id`, `account_id` | a number is its text, anything else is absent |
 //! | `version` | 0; an error with a password, whose grants it ends |
-//! | an entry of `rules`, `evolution_rules`, `geo_rules`, `utm_templates`; `ab_test`, `link_utms`, `expired_url` | skipped, and told |
+//! | an entry of `rules`, `evolution_rules`, `geo_rules`, `utm_templates`; `ab_test`, `link_utms`, `expired_url` | skipped, and reported |
 //! | any of these lists or objects as `{}` or `[]` | none |
 //! | `destination_url`, `redirect_status`, `forward_query`, `slug`, `domain` | an error |
 //! | `enabled`, `starts_at`, `expires_at`, `password_hash`, `limit_reached` | an error: the link stays closed |
 //!
-//! Nearly every record is as written here, so this reading comes second. Input of the API never comes here: it is refused.
+//! Most records have the strict form, so this is only tried after the strict reading failed. Input of the API is
+//! refused instead.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,10 +23,11 @@ use crate::quoted::Unescaped;
 use crate::record::{LinkRecord, RecordError};
 use crate::time::Timestamp;
 
-/// A part of a record that was passed over.
+/// A part of a record that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// The part as a path: `rules[0].to.url`. Of rules that were read, the number counts those alone.
+    /// The part as a path: `rules[0].to.url`. If the rule itself was read, the number counts only the rules that were
+    /// read.
     pub field: String,
     /// What is wrong with it.
     pub reason: String,
@@ -37,7 +39,7 @@ impl std::fmt::Display for Skipped {
     }
 }
 
-/// A record of which nothing has been read but the names.
+/// A record of which only the field names have been read.
 #[derive(Deserialize)]
 struct Raw<'t> {
     #[serde(borrow, default)]
@@ -86,7 +88,7 @@ struct Raw<'t> {
     utm_templates: Option<&'t RawValue>,
 }
 
-/// Reads a record that is not as this crate writes it. What is passed over is added to `skipped`.
+/// Reads a record that this crate would write differently. Skipped parts are added to `skipped`.
 #[cold]
 pub(crate) fn read(text: &str, skipped: &mut Vec<Skipped>) -> Result<LinkRecord, RecordError> {
     let raw: Raw<'_> = serde_json::from_str(text).map_err(|fault| json_fault(".", fault))?;
@@ -131,12 +133,12 @@ fn json_fault(field: &str, fault: serde_json::Error) -> RecordError {
     RecordError::Json { field: field.to_owned(), fault }
 }
 
-/// A field that must be right where it is there.
+/// A field that must be right if it is present.
 fn strict<T: DeserializeOwned>(field: &str, raw: Option<&RawValue>) -> Result<Option<T>, RecordError> {
     raw.map(|raw| serde_json::from_str(raw.get())).transpose().map_err(|fault| json_fault(field, fault))
 }
 
-/// A field that decides nothing.
+/// A field that affects no decision.
 fn any<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
 }
@@ -152,14 +154,14 @@ fn into_text(id: NumberOrText) -> String {
     }
 }
 
-/// One part of a record that the link can do without.
+/// One part of a record that the link works without.
 fn part<T: DeserializeOwned>(field: &str, raw: Option<&RawValue>, skipped: &mut Vec<Skipped>) -> Option<T> {
     let raw = raw.filter(|raw| !is_empty(raw))?;
     let read = serde_json::from_str(raw.get());
     read.map_err(|fault| skip(field.to_owned(), &fault, skipped)).ok()
 }
 
-/// A list whose entries the link can do without, one by one.
+/// A list of entries, each of which the link works without.
 fn list<T: DeserializeOwned>(field: &str, raw: Option<&RawValue>, skipped: &mut Vec<Skipped>) -> Vec<T> {
     let entries: Vec<&RawValue> = raw.and_then(|raw| part_of_list(field, raw, skipped)).unwrap_or_default();
     let mut list = Vec::with_capacity(entries.len());
@@ -183,7 +185,7 @@ fn skip(field: String, fault: &serde_json::Error, skipped: &mut Vec<Skipped>) {
     skipped.push(Skipped { field, reason: Unescaped(&fault.to_string()).to_string() });
 }
 
-/// Whether it is `{}` or `[]`, which is how some languages write that there is nothing.
+/// Whether it is `{}` or `[]`, which is how some languages write an empty value.
 fn is_empty(raw: &RawValue) -> bool {
     let mut bytes = raw.get().bytes().filter(|byte| !byte.is_ascii_whitespace());
     matches!(
@@ -198,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// Expects that a record reads with these parts passed over, and says the rest.
+    /// Expects that a record can be read with these parts skipped.
     #[track_caller]
     fn reads(fields: &str, skipped: &[&str]) -> LinkRecord {
         let text = format!(r#"{{"destination_url":"https://example.com/",{fields}}}"#);
@@ -258,7 +260,7 @@ mod tests {
             (r#""limit_reached":"yes""#, "limit_reached"),
             (r#""redirect_status":"gone""#, "redirect_status"),
             (r#""domain":7"#, "domain"),
-            // Which of the two would count?
+            // It would be unclear which of the two counts.
             (r#""enabled":false,"enabled":true"#, "duplicate"),
             (r#""created_at":7,"password_hash":"$x","password_hash":null"#, "duplicate"),
         ] {

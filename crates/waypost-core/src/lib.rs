@@ -1,8 +1,8 @@
-//! The pure core of Waypost: what a link is, and where a visit to it goes.
+//! The pure core of Waypost: what a link is, and where a visit to it leads.
 //!
-//! Everything here is a function of its arguments. Time, randomness and the facts of a request come in as values;
-//! there is no clock, no file, no network, no environment and no logging, so the same code runs in the native edge,
-//! in a Cloudflare Worker, behind the API's preview and in the command line, and gives the same answer in all four.
+//! Everything here is a function of its arguments. Time, randomness and the facts of a request are arguments. The crate
+//! reads no clock, file, network or environment, and logs nothing. So the same code runs in the native edge, in a
+//! Cloudflare Worker, behind the API's preview and in the command line, and gives the same answer in all four.
 //!
 //! The path of a link through this crate:
 //! [`record::LinkRecord`] (the JSON an edge is given) is compiled by [`compact::compile`] into one ordered plan in
@@ -25,6 +25,7 @@ pub mod language;
 pub mod lenient;
 pub mod look_alike;
 pub mod page;
+mod quality;
 pub mod query;
 pub mod quoted;
 pub mod record;

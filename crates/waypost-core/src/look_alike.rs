@@ -1,15 +1,15 @@
-//! Hosts that look like others: those that mix the letters of scripts that share shapes, and those that read as a well-known
-//! name and are not it.
+//! Hosts that look like others: those that mix scripts with similar letters, and those that look like a well-known
+//! name.
 //!
-//! A sign for people on preview pages, and no more: nothing is refused for it. Names, shapes and scripts are short lists, so
-//! that every edge can have them; what a slug may have is a stricter matter, see `slug/profile.rs`.
+//! This is only a warning on preview pages: nothing is refused for it. The lists are short, so that every edge can have
+//! them. The rules for slugs are stricter, see `slug/profile.rs`.
 
-/// What is odd about a host.
+/// Why a host is suspicious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookAlike {
-    /// A label reads as this name.
+    /// A label looks like this name.
     KnownName(&'static str),
-    /// A label has letters of several scripts that share shapes.
+    /// A label has letters of several scripts with similar letters.
     MixedScripts,
 }
 
@@ -103,10 +103,10 @@ const SHAPES: [(char, &str); 26] = [
     ('z', "źżžẓ"),
 ];
 
-/// Says what is odd about a host, given in Unicode and lower case.
+/// Returns why a host, given in Unicode and lower case, is suspicious.
 pub fn look_alike(host: &str) -> Option<LookAlike> {
     let labels = || host.trim_end_matches('.').split('.');
-    // The last label is a registry's, which has no look-alikes.
+    // The last label is a top-level domain, for which there are no look-alikes.
     let named = labels().rev().skip(1).find_map(|label| {
         let folded = folded(label);
         KNOWN_NAMES.into_iter().find(|name| folded == *name && label != *name)
@@ -114,7 +114,7 @@ pub fn look_alike(host: &str) -> Option<LookAlike> {
     named.map(LookAlike::KnownName).or_else(|| labels().any(mixes_scripts).then_some(LookAlike::MixedScripts))
 }
 
-/// A label with every letter as the one it looks like.
+/// A label with every letter replaced by the Latin one that it looks like.
 fn folded(label: &str) -> String {
     let shape = |character: char| {
         let looks_so = |(_, shapes): &(char, &str)| !character.is_ascii_lowercase() && shapes.contains(character);
@@ -123,13 +123,13 @@ fn folded(label: &str) -> String {
     label.chars().map(shape).collect::<String>().replace("rn", "m").replace("vv", "w")
 }
 
-/// Whether a label has letters of two of the scripts that share shapes, or of one of them beside any other's.
+/// Whether a label has letters of two scripts with similar letters, or of one of them and of any other script.
 fn mixes_scripts(label: &str) -> bool {
     let mut first = None;
     label.chars().filter_map(script).any(|script| *first.get_or_insert(script) != script)
 }
 
-/// A script, as far as its letters share shapes with others'. Those of East Asia are written with Latin letters among them.
+/// A script, as far as its letters look like those of others. East Asian scripts may be mixed with Latin letters.
 fn script(character: char) -> Option<u32> {
     match u32::from(character) {
         0x61..=0x7a | 0xdf..=0x24f | 0x1e00..=0x1eff => Some(0),
@@ -138,7 +138,7 @@ fn script(character: char) -> Option<u32> {
         0x400..=0x52f | 0x1c80..=0x1c8f | 0x2de0..=0x2dff | 0xa640..=0xa69f => Some(3),
         0x530..=0x58f => Some(4),
         0x13a0..=0x13ff | 0xab70..=0xabbf => Some(5),
-        // Indic scripts, Thai, Georgian and the rest of their kind, a block each.
+        // Indic scripts, Thai, Georgian and similar ones; each has one block.
         block @ 0x590..=0x139f => Some(8 + block / 128),
         _ => None,
     }

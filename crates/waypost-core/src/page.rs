@@ -1,27 +1,29 @@
-//! The few pages that every edge shows itself, native or Worker: static texts, without anything of the request in them, and
-//! so without anything to escape. Each exists as HTML (one inline style sheet, no script, nothing from elsewhere) and as a
-//! problem document (RFC 9457).
+//! The few pages that every edge, native or Worker, shows itself. They are static and contain nothing from the request,
+//! so nothing is escaped. Each exists as HTML (one inline style sheet, no script, no external files) and as a problem
+//! (RFC 9457).
 //!
-//! Pages with something of a link or a request in them are made by those who serve them, but for [`leave_page`].
+//! Pages with parts of a link or a request are built where they are served, except [`leave_page`].
 
 mod leave;
 
 pub use leave::leave_page;
 
-/// The policy of every page here: no source but the style sheet below, by its hash.
+use crate::quality::thousandths;
+
+/// The policy of every page here: the only allowed source is the style sheet below, by its hash.
 ///
-/// `form-action` names more than `'self'` because browsers apply it to the redirects that follow a form, and the
-/// unlock form leads to the link's destination in the end.
+/// `form-action` names more than `'self'` because browsers apply it to the redirects that follow a form, and the unlock
+/// form finally leads to the link's destination.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-V9n5KgJUry5qGw2uuclRk5aC92yaYGSVSMzRfkzz04Y='; \
      form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'";
 
-/// The one style sheet of these pages, which the policy admits by its hash.
+/// The one style sheet of these pages, which the policy allows by its hash.
 pub const STYLE_SHEET: &str = include_str!("page/page.css");
 
 /// A page of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// 404: no such link, or none that may be known of.
+    /// 404: unknown link, or one that must not be revealed.
     NotFound,
     /// 410: the link has expired.
     Gone,
@@ -31,7 +33,7 @@ pub enum Page {
     BadRequest,
     /// 414: a request target over the limit.
     TargetTooLong,
-    /// 502: what is stored for the link cannot be followed.
+    /// 502: the stored link cannot be followed.
     BadRecord,
     /// 503: the link could not be read.
     Unavailable,
@@ -45,11 +47,11 @@ pub enum Page {
     RequestTimeout,
     /// 431: headers over the limit.
     HeadTooLarge,
-    /// 429: no such link, and too many of those before.
+    /// 429: unknown link, after too many requests for unknown links.
     TooManyMisses,
-    /// 404: a host that no domain has.
+    /// 404: no domain has this host.
     UnknownHost,
-    /// 413: a body that nobody could take, going by its length.
+    /// 413: a body that is too long, by its declared length.
     BodyTooLarge,
 }
 
@@ -115,7 +117,7 @@ const UNKNOWN_HOST: &Text = &text!(
 );
 
 impl Page {
-    /// All pages. The Worker's script names those it knows by their place here.
+    /// All pages. The Worker's script identifies pages by their index here.
     pub const ALL: [Self; 15] = [
         Self::NotFound,
         Self::Gone,
@@ -217,7 +219,7 @@ impl Page {
         }
     }
 
-    /// The texts of pages that refuse how a request was sent.
+    /// The strings of pages for malformed or too large requests.
     const fn text_of_refusal(self) -> &'static Text {
         match self {
             Self::RequestTimeout => &text!(
@@ -252,7 +254,7 @@ impl Page {
     }
 }
 
-/// Whether an `Accept` header asks for JSON rather than for a page: by the highest `q`, then by what is named first.
+/// Whether an `Accept` header prefers JSON to a page: by the highest `q`, then by the order.
 pub fn prefers_json(accept: &str) -> bool {
     let mut best = (0, false);
     for range in accept.split(',').take(32) {
@@ -260,7 +262,7 @@ pub fn prefers_json(accept: &str) -> bool {
         let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
         let is_json = media_type == "application/json" || media_type.ends_with("+json");
         let is_page = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml" | "text/*" | "*/*");
-        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+        let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, quality_of);
         if (is_json || is_page) && quality > best.0 {
             best = (quality, is_json);
         }
@@ -268,12 +270,9 @@ pub fn prefers_json(accept: &str) -> bool {
     best.1
 }
 
-/// A `q` value (RFC 9110 section 12.4.2) in thousandths; one that is none counts as 0.
-fn thousandths(text: &str) -> u32 {
-    match text.parse::<f32>() {
-        Ok(quality) if (0.0..=1.0).contains(&quality) => (quality * 1000.0) as u32,
-        Ok(_) | Err(_) => 0,
-    }
+/// A `q` value in thousandths; an invalid one counts as 0.
+fn quality_of(text: &str) -> u32 {
+    thousandths(text).filter(|quality| *quality <= 1000).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! Query strings: reading parameters, and completing a destination with UTM parameters and the visitor's own.
 //!
-//! Precedence by parameter name: what the destination carries, then what the visitor brought, then the UTM template,
-//! then the link's UTM parameters. The destination's own text is never rewritten, and one that is no web page (`tel:`, `intent:`)
-//! is left as it is: what stands behind `?` there, if that means a query at all, is the business of its program.
+//! Precedence by parameter name: the destination's own parameters, then the visitor's, then those of the UTM template,
+//! then the link's UTM parameters. The destination itself is never rewritten. One that is not a web page (`tel:`,
+//! `intent:`) stays unchanged, because what follows `?` there may not be a query.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
-/// The most pairs of a visitor's query that are forwarded; with more, none is.
+/// The most pairs of a visitor's query that are forwarded. If there are more, none is forwarded.
 pub const FORWARDED_PAIRS_MAX: usize = 50;
-/// The most bytes of a visitor's query that are forwarded; with more, none is.
+/// The most bytes of a visitor's query that are forwarded. If there are more, none is forwarded.
 pub const FORWARDED_BYTES_MAX: usize = 2_048;
 
 /// The five parameters in the order they are added.
@@ -19,12 +19,12 @@ pub const UTM_NAMES: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "u
 /// The URL Standard's special-query percent-encode set.
 const SPECIAL_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
 
-/// The pairs of a query as they are written, empty ones left out.
+/// The pairs of a query as they are written, without empty ones.
 fn pairs(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|pair| !pair.is_empty())
 }
 
-/// A name or value with `+` and percent-encoding undone.
+/// A name or value with `+` and percent-encoding decoded.
 fn decoded(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(text.as_bytes());
@@ -37,7 +37,7 @@ fn name_of(pair: &str) -> Cow<'_, [u8]> {
     decoded(pair.split_once('=').map_or(pair, |(name, _)| name))
 }
 
-/// Whether a query has the parameter `name` with the value `value`, in any of its occurrences.
+/// Whether any parameter `name` of a query has the value `value`.
 pub fn has_pair(query: &str, name: &str, value: &str) -> bool {
     pairs(query).any(|pair| {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -49,7 +49,7 @@ fn has_name(query: &str, name: &[u8]) -> bool {
     pairs(query).any(|pair| *name_of(pair) == *name)
 }
 
-/// The visitor's query, if it is small enough to be forwarded.
+/// The visitor's query, if it is small enough to forward.
 pub fn forwardable(query: Option<&str>) -> Option<&str> {
     query.filter(|query| {
         !query.is_empty() && query.len() <= FORWARDED_BYTES_MAX && pairs(query).count() <= FORWARDED_PAIRS_MAX
@@ -58,8 +58,8 @@ pub fn forwardable(query: Option<&str>) -> Option<&str> {
 
 /// Completes a destination: `utms` in the order of [`UTM_NAMES`], then the visitor's pairs.
 ///
-/// `destination` is a serialised URL. `forwarded` is what [`forwardable`] let through. What the destination's query
-/// already names is not added again. Gives the destination itself where nothing is added, and where it is no web page.
+/// `destination` is a serialised URL. `forwarded` is what [`forwardable`] returned. Parameters that the destination's
+/// query already has are not added. Returns the destination unchanged if nothing is added, and if it is not a web page.
 pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Option<&str>) -> Cow<'a, str> {
     if !is_web(destination) {
         return Cow::Borrowed(destination);
@@ -69,7 +69,8 @@ pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Op
         None => (destination, ""),
     };
     let own = before_fragment.split_once('?').map(|(_, query)| query);
-    // The URL Standard drops tabs and line breaks before it reads anything; so must every comparison of names here.
+    // The URL Standard drops tabs and line breaks before it reads anything; so every comparison of names here must do
+    // the same.
     let forwarded = forwarded.unwrap_or("");
     let forwarded: Cow<'_, str> = if forwarded.contains(['\t', '\n', '\r']) {
         forwarded.replace(['\t', '\n', '\r'], "").into()
@@ -97,7 +98,7 @@ pub fn complete<'a>(destination: &'a str, utms: [Option<&str>; 5], forwarded: Op
     Cow::Owned(url)
 }
 
-/// Whether a serialised URL has a scheme with queries as pages read them.
+/// Whether a serialised URL has the scheme of a web page.
 pub fn is_web(destination: &str) -> bool {
     destination.strip_prefix("http").is_some_and(|rest| rest.starts_with("://") || rest.starts_with("s://"))
 }
@@ -105,9 +106,9 @@ pub fn is_web(destination: &str) -> bool {
 /// A destination to which pairs are added.
 struct Completion<'a> {
     before_fragment: &'a str,
-    /// The query of that.
+    /// The query of the destination.
     own: Option<&'a str>,
-    /// Empty until there is a pair to add.
+    /// The output; empty until a pair is added.
     url: String,
     /// Bytes of the destination and the forwarded query.
     bytes: usize,
@@ -116,7 +117,7 @@ struct Completion<'a> {
 impl Completion<'_> {
     fn push<'p>(&mut self, pair: impl Iterator<Item = &'p str>) {
         if self.url.is_empty() {
-            // Room for UTM parameters as most are, so that it is made once.
+            // Capacity for typical UTM parameters, so that one allocation is enough.
             self.url.reserve(self.bytes + 128);
             self.url.push_str(self.before_fragment);
             self.url.push_str(match self.own {

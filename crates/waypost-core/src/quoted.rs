@@ -1,14 +1,14 @@
-//! Texts that somebody else wrote, as messages for people name them.
+//! Foreign strings, quoted in messages for people.
 
 use std::fmt::{self, Write as _};
 
-/// The most characters of a text that a message shows. What is longer ends in an ellipsis.
+/// The most characters of a string that a message shows. Longer ones end in an ellipsis.
 pub const SHOWN_CHARS_MAX: usize = 100;
 /// The most characters of a message that a library wrote, which may list what it expected.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// A text between quotation marks, cut as [`Shown`]. Unlike Rust's own form for debugging it escapes nothing, so that no
-/// backslash stands before a quote; what could steer a terminal or hide (controls, marks of direction) is shown as U+FFFD.
+/// A string between quotation marks, truncated like [`Shown`]. Unlike `Debug` it escapes nothing, so there is not a
+/// backslash before a quote. Control characters and direction marks are shown as U+FFFD.
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'t>(pub &'t str);
 
@@ -18,8 +18,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A text as messages show it, without quotation marks: its first [`SHOWN_CHARS_MAX`] characters, and an ellipsis where there
-/// are more. Whoever sends a megabyte is not sent it back.
+/// A string as messages show it, without quotation marks: its first [`SHOWN_CHARS_MAX`] characters, and an ellipsis if
+/// there are more. So a megabyte of input does not come back in an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'t>(pub &'t str);
 
@@ -29,12 +29,12 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// As much of a text as an error has to keep, so that [`Quoted`] and [`Shown`] show it as they would show the whole.
+/// The part of a string that an error keeps, so that [`Quoted`] and [`Shown`] show it as they would show the whole.
 pub fn kept(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX + 1).collect()
 }
 
-/// A message of a library, which escapes the texts that it quotes, without these escapes. The texts in it are cut as [`Shown`].
+/// A library's message without the escapes in the strings that it quotes. These strings are truncated like [`Shown`].
 #[derive(Clone, Copy, Debug)]
 pub struct Unescaped<'t>(pub &'t str);
 
@@ -53,13 +53,13 @@ impl fmt::Display for Unescaped<'_> {
     }
 }
 
-/// What is before the first mark that begins a quoted text, the mark, and what is behind it.
+/// Splits at the first quotation mark: what is before it, the mark, and what follows.
 fn split_at_mark(message: &str) -> Option<(&str, char, &str)> {
     let (at, mark) = message.char_indices().find(|(_, letter)| matches!(letter, '"' | '`'))?;
     Some((&message[..at], mark, &message[at + mark.len_utf8()..]))
 }
 
-/// Where the text ends that was begun by this mark.
+/// Where the string ends that this quotation mark began.
 fn end_of_quoted(text: &str, mark: char) -> usize {
     let mut is_escaped = false;
     let end = text.char_indices().find(|(_, letter)| {
@@ -78,7 +78,7 @@ fn write_cut(text: &str, chars_max: usize, f: &mut fmt::Formatter<'_>) -> fmt::R
     if letters.next().is_some() { f.write_char('…') } else { Ok(()) }
 }
 
-/// Whether a letter says nothing to a terminal and does not turn the text around.
+/// Whether a character is safe to show: not a control character and not a direction mark.
 const fn is_harmless(letter: char) -> bool {
     !matches!(letter, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,9 +1,9 @@
 //! The link record: the JSON an edge holds for a link, and the value in Cloudflare KV.
 //!
 //! Unknown fields are ignored, absent and `null` mean "none". [`Deserialize`] is strict in types, for input that can be
-//! refused; [`LinkRecord::read_value`] passes over what a link can do without ([`crate::lenient`]), for what is stored. Whether
-//! the destinations in a record are fit to be followed is checked when it is compiled ([`crate::compact`]); a record that was only
-//! read may still hold anything.
+//! refused; [`LinkRecord::read_value`], for stored records, skips parts that a link works without ([`crate::lenient`]).
+//! Destinations are only validated when a record is compiled ([`crate::compact`]); a record that was only read may
+//! contain invalid ones.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct LinkRecord {
     /// The account that owns the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// Grows with every change of what this domain and slug lead to; an edge never goes back. 0 where absent.
+    /// Grows with every change of what this domain and slug lead to; an edge never goes back. 0 if absent.
     #[serde(default, deserialize_with = "null_as_default")]
     pub version: u64,
     /// The path part of the short link.
@@ -37,28 +37,28 @@ pub struct LinkRecord {
     pub domain: Option<String>,
     /// Where visitors go when no rule sends them elsewhere.
     pub destination_url: String,
-    /// When the link was made.
+    /// When the link was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
     /// When the link was last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
-    /// 301, 302, 303, 307 or 308; 302 where absent.
+    /// 301, 302, 303, 307 or 308; 302 if absent.
     #[serde(default = "default_status", deserialize_with = "null_as_302")]
     pub redirect_status: u16,
-    /// Whether the visitor's query goes along.
+    /// Whether the visitor's query is added to the destination.
     #[serde(default, deserialize_with = "null_as_default")]
     pub forward_query: bool,
     /// A link that is not enabled answers as if it did not exist.
     #[serde(default = "default_enabled", deserialize_with = "null_as_true")]
     pub enabled: bool,
-    /// Whether as many people came as may: the link is gone then, as if it had expired. The control plane says so.
+    /// Whether the limit of visits is reached: the link is then treated as expired. The control plane sets this.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_false")]
     pub limit_reached: bool,
     /// Before this the link answers as if it did not exist.
     #[serde(default)]
     pub starts_at: Option<Timestamp>,
-    /// From this on the link is gone, or leads to `expired_url`.
+    /// From this instant the link is gone, or leads to `expired_url`.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
     /// Where an expired link leads.
@@ -76,7 +76,7 @@ pub struct LinkRecord {
     /// Destinations by country.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub geo_rules: Vec<GeoRule>,
-    /// A split of all visitors that no rule took.
+    /// A split of all visitors that no rule matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ab_test: Option<AbTest>,
     /// UTM parameters of every redirect, unless something more specific gives them.
@@ -87,7 +87,7 @@ pub struct LinkRecord {
     pub utm_templates: Vec<UtmTemplate>,
 }
 
-/// A condition and where it leads.
+/// Conditions, and the target of visits that meet them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(expecting = "an object with `when` and `to`")]
 pub struct Rule {
@@ -101,7 +101,7 @@ pub struct Rule {
     pub to: RuleTarget,
 }
 
-/// Conditions of a rule; a list holds where any member matches, an absent condition always.
+/// Conditions of a rule; a list holds if any member matches, an absent condition always.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(expecting = "an object of conditions")]
 pub struct Conditions {
@@ -147,16 +147,16 @@ pub struct RuleTarget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(expecting = "an object")]
 pub struct EvolutionRule {
-    /// Names the rule; the smallest id wins where priority and start are equal.
+    /// Names the rule; the smallest id wins if priority and start are equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<NumberOrText>,
-    /// The highest that is active wins; 0 where absent.
+    /// The highest that is active wins; 0 if absent.
     #[serde(default, deserialize_with = "null_as_default")]
     pub priority: i64,
-    /// Active from this instant; always has been where absent.
+    /// Active from this instant; always has been if absent.
     #[serde(default)]
     pub starts_at: Option<Timestamp>,
-    /// Active before this instant; for ever where absent.
+    /// Active before this instant; for ever if absent.
     #[serde(default)]
     pub ends_at: Option<Timestamp>,
     /// Where it leads.
@@ -185,7 +185,7 @@ pub struct AbTest {
     /// Only `active` applies.
     #[serde(default, deserialize_with = "null_as_default")]
     pub status: String,
-    /// In the order that assignment walks.
+    /// In the order that the assignment uses.
     #[serde(default, deserialize_with = "null_as_default")]
     pub variants: Vec<Variant>,
 }
@@ -196,17 +196,17 @@ pub struct AbTest {
 pub struct Variant {
     /// Names the variant.
     pub id: NumberOrText,
-    /// What people call it.
+    /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Where it leads.
     pub destination_url: String,
-    /// Its share of the total weight; 0 takes nobody.
+    /// Its share of the total weight; with 0 nobody gets it.
     #[serde(default, deserialize_with = "null_as_default")]
     pub weight: u32,
 }
 
-/// UTM parameters; an empty text is as good as none.
+/// UTM parameters; an empty string means none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Utms {
     /// Who sent the visitor.
@@ -245,7 +245,7 @@ pub struct UtmTemplate {
     pub utms: Utms,
 }
 
-/// A template as it is written. Flattening would hold back every field until it is known whose it is.
+/// A template as it is written. With serde's `flatten` every field would be buffered.
 #[derive(Deserialize)]
 struct FlatTemplate {
     #[serde(default, deserialize_with = "null_as_default")]
@@ -286,7 +286,7 @@ fn null_as_302<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16,
     Ok(Option::<u16>::deserialize(deserializer)?.unwrap_or(302))
 }
 
-/// Why a value is no link record.
+/// Why a value is not a link record.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The value is too large to be read at all.
@@ -306,7 +306,7 @@ pub enum RecordError {
 }
 
 impl LinkRecord {
-    /// A link with only a destination, which is what a bare URL as a value means.
+    /// A link with only a destination, which is what a bare URL as a stored value means.
     pub fn from_url(destination_url: impl Into<String>) -> Self {
         Self {
             link_id: None,
@@ -334,12 +334,13 @@ impl LinkRecord {
         }
     }
 
-    /// Reads a stored value: the JSON of a record, a bare URL, or a bare URL as a JSON string, with or without a byte order
-    /// mark. Gives what was passed over, too: parts of the record that cannot be read, and that the link can do without.
+    /// Reads a stored value: the JSON of a record, a bare URL, or a bare URL as a JSON string, with or without a byte
+    /// order mark. Also returns the parts of the record that were skipped because they cannot be read; the link works
+    /// without them.
     ///
     /// # Errors
-    /// Where the value is too long, not UTF-8, no JSON, or what decides or guards cannot be read. A bare text is not checked to
-    /// be a URL here.
+    /// If the value is too long, not UTF-8 or not JSON, or if a field that is needed or that protects the link cannot
+    /// be read. Whether a bare string is a URL is not checked here.
     pub fn read_value(value: &[u8]) -> Result<(Self, Vec<Skipped>), RecordError> {
         if value.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLong);
@@ -362,7 +363,7 @@ impl LinkRecord {
         Ok((record, skipped))
     }
 
-    /// [`LinkRecord::read_value`], for those who need not know what was passed over.
+    /// [`LinkRecord::read_value`] without the list of skipped parts.
     ///
     /// # Errors
     /// As there.
@@ -371,7 +372,7 @@ impl LinkRecord {
     }
 }
 
-/// A text without the byte order mark that some editors put before it.
+/// A string without the byte order mark that some editors put before it.
 fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

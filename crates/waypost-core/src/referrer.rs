@@ -2,12 +2,12 @@
 
 use memchr::{memchr, memrchr};
 
-/// The host of an absolute URL, found by scanning it; without port, credentials and a trailing dot.
+/// The host of an absolute URL, found by a scan; without port, credentials and trailing dot.
 ///
-/// `None` where the text has no `scheme://host`. The host is as the visitor wrote it; compare it with [`is_within`].
+/// `None` if the text has no `scheme://host`. The host is as the visitor wrote it; compare it with [`is_within`].
 pub fn host(referrer: &str) -> Option<&str> {
     let referrer = referrer.trim_ascii();
-    // No scheme has a colon, so the first one ends it.
+    // A scheme has no colon, so the first colon ends it.
     let (scheme, rest) = referrer.split_at(memchr(b':', referrer.as_bytes())?);
     let rest = rest.strip_prefix("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -35,9 +35,9 @@ pub fn is_within(host: &str, site: &str) -> bool {
     !site.is_empty() && host[above..].eq_ignore_ascii_case(site) && (above == 0 || host[above - 1] == b'.')
 }
 
-/// A site as conditions keep it: the ASCII form of its host, in lower case, without a trailing dot.
+/// A site as conditions store it: the ASCII form of its host, in lower case, without a trailing dot.
 ///
-/// A text that is no host is kept in lower case; no visitor's host will ever match it.
+/// A string that is not a host is stored in lower case; it never matches a visitor's host.
 pub(crate) fn normalise_site(site: &str) -> String {
     let site = site.trim_ascii().trim_end_matches('.');
     idna::domain_to_ascii(site).unwrap_or_else(|_| site.to_ascii_lowercase())

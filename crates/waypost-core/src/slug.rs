@@ -1,6 +1,6 @@
-//! Slugs: the path part of a short link, and the eight characters a link gets when nobody chose any.
+//! Slugs: the path part of a short link, and how a slug is generated.
 //!
-//! A [`Slug`] is what may be stored. What a visitor typed is only compared with it, by [`from_request_path`].
+//! A [`Slug`] is what may be stored. A requested path is only read to look a slug up, by [`from_request_path`].
 
 mod closing_mark;
 mod profile;
@@ -22,7 +22,7 @@ pub const GENERATED_CHARS: usize = 8;
 /// The alphabet of generated slugs: `0-9A-Za-z`.
 pub const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// First segments that the product answers itself. They can never be the first segment of a slug, in any letter case.
+/// Reserved slugs: first segments of paths that Waypost itself answers. No slug may begin with one, in any letter case.
 pub const RESERVED: &[&str] = &[
     ".well-known",
     "_waypost",
@@ -44,13 +44,14 @@ pub const RESERVED: &[&str] = &[
     "webhooks",
 ];
 
-/// A slug that may be stored: 1 to 100 Unicode letters, digits, emoji, `-`, `_`, `.`, with `/` inside, in NFC, each part of scripts
-/// that are written together, and with a first segment that is not reserved. How an emoji is to be shown (U+FE0F) is not kept.
+/// A slug that may be stored: 1 to 100 Unicode letters, digits, emoji, `-`, `_`, `.`, with `/` inside, in NFC, each
+/// part of scripts that are written together, and with a first segment that is not reserved. Variation selectors of
+/// emoji (U+FE0F) are not stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(String);
 
-/// Why a text cannot be a slug.
+/// Why a string cannot be a slug.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SlugError {
     /// Nothing was given.
@@ -61,7 +62,7 @@ pub enum SlugError {
         "a slug has at most {SLUG_CHARS_MAX} characters, and at most {HOST_AND_SLUG_BYTES_MAX} bytes with its host"
     )]
     TooLong,
-    /// A character that slugs do not have.
+    /// A character that is not allowed in slugs.
     #[error("a slug has letters, digits, emoji, `-`, `_`, `.` and `/` only, not {}", shown(*.character))]
     Character {
         /// The first such character.
@@ -70,10 +71,10 @@ pub enum SlugError {
     /// `/` at the start or the end, or two in a row, or a segment `.` or `..`.
     #[error("`/` stands only between other characters of a slug, and no part between them is `.` or `..`")]
     Segment,
-    /// Letters of scripts that are not written together, which is how look-alike links are made.
+    /// Letters of scripts that are not written together. Look-alike links use them.
     #[error("a slug has letters of one script, or of scripts that are written together, in each of its parts")]
     MixedScripts,
-    /// The first segment belongs to the product.
+    /// The first segment is reserved.
     #[error("slugs cannot start with the reserved word `{word}`")]
     Reserved {
         /// The reserved first segment.
@@ -82,12 +83,12 @@ pub enum SlugError {
 }
 
 impl Slug {
-    /// Reads a chosen slug, bringing it to NFC first.
+    /// Reads a chosen slug, after normalising it to NFC.
     ///
     /// # Errors
-    /// Says which rule of [`Slug`] the text breaks.
+    /// Which rule of [`Slug`] the string breaks.
     pub fn parse(text: &str) -> Result<Self, SlugError> {
-        // Cut off before normalising, so that a long text costs no more than a short one.
+        // Checked before normalising, so that a long string costs no more than a short one.
         if text.len() > SLUG_CHARS_MAX * 12 {
             return Err(SlugError::TooLong);
         }
@@ -108,10 +109,10 @@ impl Slug {
         Ok(Self(text))
     }
 
-    /// Makes a slug of [`GENERATED_CHARS`] characters from bytes of a cryptographically secure generator.
+    /// Generates a slug of [`GENERATED_CHARS`] characters from bytes of a cryptographically secure generator.
     ///
-    /// Bytes of 248 and above are passed over, so that all 62 characters are equally likely. `None` where too few
-    /// bytes were left (never seen with 32: the chance is below 10^-30): draw again.
+    /// Bytes of 248 and above are skipped, so that all 62 characters are equally likely. `None` if too few bytes are
+    /// left (with 32 bytes the chance is below 10^-30); then try again.
     pub fn generate(random: &[u8; 32]) -> Option<Self> {
         let text: String = random
             .iter()
@@ -119,11 +120,11 @@ impl Slug {
             .take(GENERATED_CHARS)
             .map(|&byte| char::from(ALPHABET[usize::from(byte % 62)]))
             .collect();
-        // Eight letters can spell no reserved word with a dot or a dash in it, but `webhooks` has eight.
+        // A generated slug has no dot or dash, so of the reserved words only `webhooks`, of eight letters, is possible.
         (text.len() == GENERATED_CHARS && reserved_word(&text).is_none()).then_some(Self(text))
     }
 
-    /// The slug as it is stored on a domain that does not tell upper from lower case.
+    /// The slug as a case-insensitive domain stores it.
     #[must_use]
     pub fn to_case_folded(&self) -> Self {
         Self(fold_case(&self.0).into_owned())
@@ -135,7 +136,7 @@ impl Slug {
     }
 }
 
-/// The lengths that reserved words have, a bit each, by the first letter modulo the table's size.
+/// The lengths of the reserved words as bit sets, by the first letter modulo the table's size.
 const RESERVED_LENGTHS: [u32; 32] = {
     let mut lengths = [0; 32];
     let mut index = 0;
@@ -150,7 +151,7 @@ const RESERVED_LENGTHS: [u32; 32] = {
 
 /// The reserved word a path starts with, in any letter case, if its first segment is one.
 pub fn reserved_word(path: &str) -> Option<&'static str> {
-    // Nearly every path is told by its first letter and its length.
+    // Common case: first letter and length show that a path has no reserved word.
     let first = &path[..path.bytes().position(|byte| byte == b'/').unwrap_or(path.len())];
     let letter = usize::from(*first.as_bytes().first()? | 0x20) % RESERVED_LENGTHS.len();
     if first.len() >= 32 || RESERVED_LENGTHS[letter] >> first.len() & 1 == 0 {
@@ -159,14 +160,14 @@ pub fn reserved_word(path: &str) -> Option<&'static str> {
     RESERVED.iter().copied().find(|word| word.eq_ignore_ascii_case(first))
 }
 
-/// The longest slug that is taken as it comes where it has nothing but letters and digits of ASCII, `-` and `_`.
+/// The longest slug that takes the fast path, if it has only ASCII letters and digits, `-` and `_`.
 const USUAL_BYTES_MAX: usize = 64;
 
-/// Reads the slug asked for from a request path (with its leading `/`, still percent-encoded), decoding exactly once.
+/// Reads the slug from a request path (with its leading `/`, still percent-encoded). Decodes exactly once.
 ///
-/// Gives the text to look up: in NFC, without one trailing `/`, and in lower case where `case_insensitive`. `None` where
-/// no stored slug could ever match: empty, too long, not UTF-8, an encoded `/`, NUL, and other characters that slugs do
-/// not have as far as they are told cheaply. Answers the usual plain path without copying it.
+/// Returns the string to look up: in NFC, without one trailing `/`, and in lower case if `case_insensitive`. `None` if
+/// no stored slug could match: empty, too long, not UTF-8, an encoded `/`, NUL, and other characters that slugs do not
+/// have and that are cheap to recognise. In the common case nothing is copied.
 pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
     let raw = raw_slug(path)?;
     let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -176,19 +177,21 @@ pub fn from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, s
     normal_slug(without_selectors(decoded(raw)?), case_insensitive, may_be_in_slug)
 }
 
-/// [`from_request_path`] for a store that others fill, too: any character but control characters may be in its keys.
+/// [`from_request_path`] for a store that other programs write to as well: its keys may have all characters except
+/// control characters.
 pub fn key_from_request_path(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
     normal_slug(decoded(raw_slug(path)?)?, case_insensitive, |character| !character.is_control())
 }
 
-/// The slug in a path, as it came. Percent-encoding makes at most three bytes of one, and a character has at most four.
+/// The slug in a path, still encoded. Percent-encoding turns a byte into at most three, and a character has at most
+/// four bytes.
 fn raw_slug(path: &str) -> Option<&str> {
     let raw = path.strip_prefix('/').unwrap_or(path);
     let raw = raw.strip_suffix('/').unwrap_or(raw);
     (!raw.is_empty() && raw.len() <= SLUG_CHARS_MAX * 12).then_some(raw)
 }
 
-/// A decoded slug as it is looked up.
+/// The form of a decoded slug that is looked up.
 fn normal_slug(text: Cow<'_, str>, case_insensitive: bool, is_possible: impl Fn(char) -> bool) -> Option<Cow<'_, str>> {
     let text = match text {
         Cow::Borrowed(text) => to_nfc(text),
@@ -221,7 +224,7 @@ fn decode_once(raw: &str) -> Option<String> {
     percent_encoding::percent_decode_str(raw).decode_utf8().ok().map(Cow::into_owned)
 }
 
-/// A text in Normalization Form C. The tables are those that host names need anyway, and ASCII needs none.
+/// A string in Normalization Form C. Uses the tables that host names need anyway; ASCII needs none.
 fn to_nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return text.into();
@@ -236,12 +239,13 @@ fn fold_case(text: &str) -> Cow<'_, str> {
     to_nfc(&text.to_lowercase()).into_owned().into()
 }
 
-/// A text without the marks that ask for an emoji in colour, which some keyboards write and some do not.
+/// A string without emoji variation selectors, which only some keyboards write.
 fn without_selectors(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.is_ascii() || !text.contains('\u{fe0f}') { text } else { text.replace('\u{fe0f}', "").into() }
 }
 
-/// Whether a slug may have a character, as far as that is told without tables; [`profile`] has the full rule for what is stored.
+/// Whether a character may be in a slug, as far as that is known without tables; [`profile`] has the full rule for what
+/// is stored.
 fn may_be_in_slug(character: char) -> bool {
     match character {
         '-' | '_' | '.' | '/' | '0'..='9' | 'a'..='z' | 'A'..='Z' => true,
@@ -250,7 +254,7 @@ fn may_be_in_slug(character: char) -> bool {
     }
 }
 
-/// Characters without width that no slug has, those that turn the direction of a text among them.
+/// Zero-width characters and direction marks, which no slug has.
 const fn is_invisible(character: char) -> bool {
     matches!(
         character,
@@ -259,7 +263,7 @@ const fn is_invisible(character: char) -> bool {
     )
 }
 
-/// A character as people recognise it: itself where it shows, else its number.
+/// A character as messages show it: itself if it is visible, else its number.
 fn shown(character: char) -> String {
     let is_shown =
         !character.is_control() && !is_invisible(character) && (character == ' ' || !character.is_whitespace());

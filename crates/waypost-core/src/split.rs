@@ -1,13 +1,14 @@
 //! Splits: which variant a visitor gets, always the same one.
 //!
-//! The assignment is part of the product's promise, since native edges and Workers must agree on it and reports depend
-//! on it, so it is written down here and may not change:
+//! Native edges and Workers must agree on the assignment, and reports depend on it. So it is specified here and must
+//! not change:
 //!
 //! - `h0` = XXH3-64 of the test's id as text (`42` and `"42"` are the same test), seed 0;
-//! - with a visitor id: `h` = XXH3-64 of `0x01`-seeded `h0`, that is of the id's bytes with seed `h0 ^ 1`;
-//! - else: `h1` = XXH3-64 of the 16 bytes of the address (IPv4 as IPv4-mapped IPv6; 16 zero bytes where unknown) with
-//!   seed `h0 ^ 2`, then `h` = XXH3-64 of the user agent's bytes (none where unknown) with seed `h1`;
-//! - the bucket is `h` modulo the total weight; variants take their weights from it in written order.
+//! - with a visitor id: `h` = XXH3-64 of the id's bytes, with seed `h0 ^ 1`;
+//! - else: `h1` = XXH3-64 of the 16 bytes of the address (IPv4 as IPv4-mapped IPv6; 16 zero bytes if unknown) with seed
+//!   `h0 ^ 2`, then `h` = XXH3-64 of the user agent's bytes (none if unknown) with seed `h1`;
+//! - the bucket is `h` modulo the total weight; variants occupy ranges of it by their weights, in the order of the
+//!   record.
 //!
 //! XXH3 is described at <https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md>.
 

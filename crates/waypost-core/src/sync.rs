@@ -1,4 +1,4 @@
-//! The words for how far targets of links are: in SQL, in JSON and in metrics.
+//! The states of links at targets, with their names in SQL, JSON and metrics.
 
 use crate::coded::coded_enum;
 
@@ -11,29 +11,30 @@ coded_enum! {
 }
 
 coded_enum! {
-    /// How a key stands at a target.
+    /// The state of a key at a target.
     pub enum SyncStatus {
-        /// The target is to be told, now or at the next attempt.
+        /// The key waits to be pushed, now or at the next attempt.
         Pending = 0 "pending",
-        /// A process is telling it.
+        /// A process is pushing it.
         Syncing = 1 "syncing",
-        /// It has acknowledged the newest version.
+        /// The target has acknowledged the newest version.
         Synced = 2 "synced",
-        /// It refused, or five attempts failed. Where a next attempt is set, it is still tried, because nobody else's keys got through.
+        /// The target refused, or five attempts failed. If a next attempt is set, attempts continue, because pushes of
+        /// all other keys failed too.
         Failed = 3 "failed",
     }
 }
 
 coded_enum! {
-    /// Why a target is not called for a while.
+    /// Why requests to a target back off.
     pub enum RestReason {
-        /// It asked for fewer calls.
+        /// The target asked for fewer requests.
         RateLimited = 0 "rate_limited",
-        /// The day's writes are used up.
+        /// The day's limit of writes is reached.
         Quota = 1 "quota",
-        /// It refuses this configuration: the token, the account or the namespace. A person must act.
+        /// The target refuses the token, the account or the namespace. A person must act.
         Configuration = 2 "configuration",
-        /// Calls fail.
+        /// Requests fail.
         Fault = 3 "fault",
     }
 }

@@ -1,6 +1,6 @@
 //! Points in time as the core uses them: microseconds since 1970 in UTC, written as RFC 3339.
 //!
-//! Reading a clock is the caller's work; this module only names, parses and prints instants.
+//! This module parses and prints instants. The caller reads the clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
-/// An instant in UTC with microsecond resolution; finer digits of a text are cut off.
+/// An instant in UTC with microsecond resolution; further digits are truncated.
 ///
 /// The range is that of RFC 3339 years (and a little beyond): -9999 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A text that is not an RFC 3339 timestamp.
+/// A string that is not an RFC 3339 timestamp.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not an RFC 3339 timestamp such as 2026-01-15T10:30:00Z", crate::Quoted(text))]
 pub struct TimestampError {
@@ -24,7 +24,7 @@ pub struct TimestampError {
 }
 
 impl Timestamp {
-    /// The instant this many microseconds after 1970-01-01T00:00:00Z (before it, where negative).
+    /// The instant this many microseconds after 1970-01-01T00:00:00Z (before it, if negative).
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -100,7 +100,7 @@ const fn date_of(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// Microseconds that a zone text (`Z` or `+HH:MM`) is ahead of UTC.
+/// Microseconds that a zone (`Z` or `+HH:MM`) is ahead of UTC.
 fn offset_micros(zone: &[u8]) -> Option<i64> {
     let [sign, h1, h2, _, m1, m2] = zone else { return Some(0) };
     let two = |tens: &u8, ones: &u8| i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Reads the text where it lies.
+/// Borrows the string if it can.
 struct TimestampVisitor;
 
 impl serde::de::Visitor<'_> for TimestampVisitor {
@@ -210,7 +210,7 @@ mod tests {
     const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
     proptest! {
-        /// Another library prints and reads every instant the same.
+        /// Another library prints and reads every instant in the same way.
         #[test]
         fn agrees_with_another_library(micros in -377_705_116_800_000_000_i64..=253_402_300_799_999_999) {
             let civil = EPOCH.checked_add(SignedDuration::from_micros(micros)).expect("in range");
@@ -227,7 +227,7 @@ mod tests {
             let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}");
             let theirs = text.parse::<DateTime>().ok().map(|civil| civil.duration_since(EPOCH).as_micros());
             let ours = format!("{text}Z").parse::<Timestamp>().ok().map(|ours| i128::from(ours.as_micros()));
-            // Before 1970 a cut fraction goes down here, and towards 1970 there.
+            // Before 1970 this module truncates a fraction downwards, the other library towards 1970.
             if fraction.len() <= 7 || year >= 1970 {
                 prop_assert_eq!(ours, theirs, "{}", text);
             }

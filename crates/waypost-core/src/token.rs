@@ -1,23 +1,23 @@
-//! Many short tokens looked for in one pass over a text. Looking for them one after the other would read a user agent a
+//! Finds many short tokens in one pass over a string. A search for one after the other would read a user agent a
 //! hundred times.
 
-/// Whether a word stands anywhere in a text. Small rather than quick: for what is asked seldom, or of short texts.
+/// Whether a word is anywhere in a string. Small code rather than fast: for rare searches, or short strings.
 #[inline(never)]
 pub(crate) fn has(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|part| part == word)
 }
 
-/// A list of tokens with what finding them takes. Made at compile time.
+/// A list of tokens with the tables to find them, built at compile time.
 #[derive(Debug)]
 pub(crate) struct TokenSet<const N: usize> {
     tokens: [&'static str; N],
-    /// For each byte that a token begins with, a bit for each (low six bits of a) byte that comes second.
+    /// For each first byte of a token, a bit set of the second bytes (their low six bits).
     seconds: [u64; 256],
-    /// For each byte, one more than the place of the last token that begins with it.
+    /// For each byte, one more than the index of the last token that begins with it.
     last: [u8; 256],
-    /// For each token, one more than the place of the one before it that begins with the same byte.
+    /// For each token, one more than the index of the previous token that begins with the same byte.
     before: [u8; N],
-    /// For each token, its first four bytes as a number, or fewer where it is shorter, and ones for those.
+    /// For each token, its first four bytes as a number, or fewer if it is shorter, and ones for those.
     starts: [(u32, u32); N],
 }
 
@@ -50,7 +50,7 @@ impl<const N: usize> TokenSet<N> {
         &self.tokens
     }
 
-    /// The tokens that stand anywhere in a text: a bit for each, in their order. For sets of at most 128 tokens.
+    /// The tokens that are anywhere in a string: a bit for each, in their order. For sets of at most 128 tokens.
     pub(crate) fn found_in(&self, text: &[u8]) -> u128 {
         const { assert!(N <= 128, "a bit for each token") };
         let mut found = 0;
@@ -62,8 +62,8 @@ impl<const N: usize> TokenSet<N> {
         found
     }
 
-    /// The first place of a text where a token stands that `accepts`, given the token's place in the set and its place in the
-    /// text. Of several at one place the last of the set goes first.
+    /// The first position in a string of a token for which `accepts` returns true. `accepts` gets the token's index in
+    /// the set and its position. Of several tokens at one position the last of the set is tried first.
     pub(crate) fn first_in(&self, text: &[u8], accepts: impl Fn(usize, usize) -> bool) -> Option<usize> {
         text.windows(2).enumerate().find_map(|(at, pair)| {
             if self.seconds[usize::from(pair[0])] >> (pair[1] & 63) & 1 == 0 {
@@ -88,7 +88,7 @@ impl<const N: usize> TokenSet<N> {
         while next != 0 {
             let place = usize::from(next) - 1;
             let (bytes, ones) = self.starts[place];
-            // Most end here, without a look at the text.
+            // Most positions end here, before the string is compared.
             if start & ones == bytes && text.starts_with(self.tokens[place].as_bytes()) {
                 found |= 1 << place;
             }
@@ -97,7 +97,7 @@ impl<const N: usize> TokenSet<N> {
         found
     }
 
-    /// The bits of these tokens. Fails to compile where one is none of the set.
+    /// The bits of these tokens. Fails to compile if one is not in the set.
     pub(crate) const fn bits(&self, names: &[&str]) -> u128 {
         let mut bits = 0;
         let mut name = 0;

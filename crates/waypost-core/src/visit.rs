@@ -1,4 +1,5 @@
-//! A visit: the facts of one request, as far as they are known. Borrowed, and read only when a rule asks.
+//! A visit: the facts of one request, as far as they are known. They are borrowed, and parsed only when a condition
+//! needs them.
 
 use std::net::IpAddr;
 
@@ -38,7 +39,7 @@ pub enum Unlock {
     None,
     /// A valid grant for this link.
     Granted,
-    /// A password, just now, and a wrong one.
+    /// A wrong password, with this request.
     Refused,
 }
 
@@ -47,25 +48,25 @@ pub enum Unlock {
 pub struct Visit<'a> {
     /// When it happens.
     pub now: Timestamp,
-    /// How it was asked.
+    /// The method of the request.
     pub method: Method,
-    /// The host asked for.
+    /// The requested host.
     pub host: Option<&'a str>,
-    /// The path asked for, as it came.
+    /// The requested path, as sent.
     pub path: Option<&'a str>,
-    /// The query as it came, without `?`.
+    /// The query as sent, without `?`.
     pub query: Option<&'a str>,
     /// The visitor's address.
     pub ip: Option<IpAddr>,
     /// The visitor's country, ISO 3166-1 alpha-2, in any letter case.
     pub country: Option<&'a str>,
-    /// The `User-Agent` header; empty where a real request came without one.
+    /// The `User-Agent` header; empty if a real request had none.
     pub user_agent: Option<&'a str>,
     /// The `Referer` header.
     pub referrer: Option<&'a str>,
     /// The `Accept-Language` header.
     pub accept_language: Option<&'a str>,
-    /// A stable id of the visitor, where one is known.
+    /// A stable id of the visitor, if one is known.
     pub visitor_id: Option<&'a str>,
     /// The `Sec-Purpose`, `Purpose` or `X-Moz` header.
     pub purpose: Option<&'a str>,

@@ -1,8 +1,8 @@
-//! Visitors without names: the visitor key, which tells one visitor from another for a day, and what is kept of addresses.
+//! Anonymous visitors: the visitor key, which recognises a visitor for one day, and what is kept of addresses.
 //!
-//! The key is SipHash-2-4 (Aumasson and Bernstein, 2012) of domain, address and user agent under a salt that is drawn for
-//! each day and destroyed after it. Nobody can get from a key to an address once the salt is gone, and not by trying all
-//! addresses without the salt before.
+//! The key is SipHash-2-4 (Aumasson and Bernstein, 2012) of domain, address and user agent with a random salt that is
+//! replaced every day and then deleted. After that nobody can find the address of a key. Before that, trying all
+//! addresses needs the salt.
 
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use siphasher::sip::SipHasher24;
 /// The salt of one day.
 pub type Salt = [u8; 16];
 
-/// Bytes that are put together before they are hashed: an address, a host, and a user agent as most are.
+/// Size of the buffer for the hash's input: an address, a host, and a typical user agent.
 const TOGETHER_BYTES_MAX: usize = 320;
 
 /// The key of a visitor: the same for the same domain, address and user agent under the same salt.
@@ -31,7 +31,7 @@ pub fn visitor_key(salt: &Salt, domain: &str, address: IpAddr, user_agent: &str)
             &ipv6
         }
     };
-    // Neither host nor address can hold the byte that ends them, so no two visitors run into one another.
+    // Neither host nor address can contain the byte that ends them, so different visitors never have the same input.
     let parts = [address, domain.as_bytes(), &[0xff], user_agent.as_bytes()];
     let mut together = [0; TOGETHER_BYTES_MAX];
     let mut bytes = 0;
@@ -45,9 +45,9 @@ pub fn visitor_key(salt: &Salt, domain: &str, address: IpAddr, user_agent: &str)
     hasher.hash(&together[..bytes])
 }
 
-/// What another sender's visitor key counts as: the same for the same key on the same day and domain. Senders choose their keys as
-/// they like, small numbers perhaps; counting takes keys to be spread as hashes are, and nobody is to be followed from day to day
-/// or from one domain to another.
+/// The visitor key for a key that another sender supplied: the same for the same key on the same day and domain.
+/// Senders choose their keys freely, perhaps small numbers. Counting needs keys that are spread like hashes, and
+/// visitors must not be recognised on another day or domain.
 pub fn foreign_key(salt: &Salt, (day, domain): (i64, &str), key: u64) -> u64 {
     let mut hasher = SipHasher24::new_with_key(salt);
     hasher.write(&day.to_le_bytes());
@@ -56,7 +56,7 @@ pub fn foreign_key(salt: &Salt, (day, domain): (i64, &str), key: u64) -> u64 {
     hasher.finish()
 }
 
-/// The hash of long parts. The same as of all of them together, which is quicker.
+/// The hash of parts that do not fit into the buffer. The result is the same; one buffer is faster.
 #[cold]
 fn one_by_one(mut hasher: SipHasher24, parts: [&[u8]; 4]) -> u64 {
     parts.into_iter().for_each(|part| hasher.write(part));
@@ -81,7 +81,7 @@ pub enum AddressPolicy {
     None,
 }
 
-/// A text that names no address policy.
+/// A string that is not the name of an address policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is no address policy; there are full, truncated and none", crate::Quoted(text))]
 pub struct AddressPolicyError {

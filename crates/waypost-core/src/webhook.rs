@@ -1,8 +1,10 @@
-//! Signatures of webhooks, as the Standard Webhooks specification has them: HMAC-SHA256 of `id.timestamp.body`, in base64
-//! behind `v1,`. Both ends of a delivery use this: the edge that signs, and the control plane that checks.
+//! Signatures of webhooks, as the Standard Webhooks specification defines them: `v1,` and HMAC-SHA256 of
+//! `id.timestamp.body` in base64. Both ends of a delivery use this: the edge that signs, and the control plane that
+//! verifies.
 //!
-//! Several keys may be in force at once, so that one can be changed while the other side still knows only the old one: who
-//! signs adds a signature by each, who checks takes a signature by any. How old a timestamp may be is the receiver's to say.
+//! Several keys may be valid at once, so that a key can be changed while the other side still has only the old one: the
+//! sender adds a signature with each key, the receiver accepts a signature with any. The receiver decides how old a
+//! timestamp may be.
 
 use std::fmt;
 
@@ -10,17 +12,17 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 const PREFIX: &str = "whsec_";
-/// The fewest bytes of a key, as the specification has it.
+/// The fewest bytes of a key, by the specification.
 const KEY_BYTES_MIN: usize = 24;
 /// The most bytes of a key.
 const KEY_BYTES_MAX: usize = 64;
 /// The most keys at once.
 const KEYS_MAX: usize = 8;
-/// The most signatures of one message that are looked at.
+/// The most signatures of one message that are verified.
 const SIGNATURES_MAX: usize = 16;
 const SIGNATURE_BYTES: usize = 32;
 
-/// The keys that are in force, the newest first; perhaps none. They do not show themselves.
+/// The valid keys, the newest first; perhaps none. Their debug output is redacted.
 #[derive(Clone, Default)]
 pub struct WebhookKeys {
     keys: Vec<Hmac<Sha256>>,
@@ -37,16 +39,16 @@ pub struct SignedMessage<'a> {
     pub body: &'a [u8],
 }
 
-/// A text that holds no keys. Does not repeat it.
+/// A string that is not a list of keys. The error does not contain it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a secret is `{PREFIX}` and the base64 of {KEY_BYTES_MIN} to {KEY_BYTES_MAX} bytes; there may be {KEYS_MAX}")]
 pub struct WebhookKeyError;
 
 impl WebhookKeys {
-    /// Reads keys as they are written down, the newest first.
+    /// Reads keys from a configuration string, the newest first.
     ///
     /// # Errors
-    /// Where one is of another form, or there are too many.
+    /// If one has another format, or there are too many.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, WebhookKeyError> {
         let keys: Vec<_> = texts.into_iter().map(read_key).collect::<Result<_, _>>()?;
         if keys.len() > KEYS_MAX { Err(WebhookKeyError) } else { Ok(Self { keys }) }
@@ -62,7 +64,7 @@ impl WebhookKeys {
         self.keys.len()
     }
 
-    /// Writes the value of `webhook-signature` to the end of `out`: a signature by each key, with spaces between.
+    /// Writes the value of `webhook-signature` to the end of `out`: a signature with each key, separated by spaces.
     pub fn sign(&self, message: SignedMessage<'_>, out: &mut Vec<u8>) {
         for (index, key) in self.keys.iter().enumerate() {
             if index > 0 {
@@ -73,8 +75,8 @@ impl WebhookKeys {
         }
     }
 
-    /// Whether one of these signatures (the value of `webhook-signature`) is by one of the keys. Signatures of other versions
-    /// count for nothing. Every signature is compared under every key, each in constant time.
+    /// Whether one of these signatures (the value of `webhook-signature`) was created with one of the keys. Signatures
+    /// of other versions are ignored. Every signature is compared for every key, each in constant time.
     pub fn is_signed(&self, message: SignedMessage<'_>, signatures: &str) -> bool {
         let signatures: Vec<[u8; SIGNATURE_BYTES]> =
             signatures.split(' ').take(SIGNATURES_MAX).filter_map(read_signature).collect();
@@ -88,7 +90,7 @@ impl WebhookKeys {
         })
     }
 
-    /// Another secret that follows from the newest key and a purpose; `None` without keys.
+    /// A secret derived from the newest key and a purpose; `None` without keys.
     pub fn derive(&self, purpose: &[u8], of: &[u8]) -> Option<[u8; 32]> {
         let mut mac = self.keys.first()?.clone();
         mac.update(purpose);
@@ -161,7 +163,7 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    /// The example that libraries of the specification test themselves with.
+    /// The example that the specification's libraries use in their tests.
     const MESSAGE: SignedMessage<'static> =
         SignedMessage { id: "msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp: "1614265330", body: br#"{"test": 2432232314}"# };
     const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
@@ -183,8 +185,8 @@ mod tests {
         assert_eq!(signature(&[]), "");
     }
 
-    /// Made by OpenSSL, with the key of [`OTHER`] (24 zero bytes) and a body that is no text:
-    /// `printf 'msg_1.1768473000.\xff\x00' | openssl dgst -sha256 -mac HMAC -macopt hexkey:00..00 -binary | base64`
+    /// Created by OpenSSL, with the key of [`OTHER`] (24 zero bytes) and a body that is not UTF-8: `printf
+    /// 'msg_1.1768473000.\xff\x00' | openssl dgst -sha256 -mac HMAC -macopt hexkey:00..00 -binary | base64`
     #[test]
     fn checks_what_others_signed() {
         let message = SignedMessage { id: "msg_1", timestamp: "1768473000", body: b"\xff\0" };

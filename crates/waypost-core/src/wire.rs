@@ -1,5 +1,5 @@
-//! Decisions over JSON lines: `{"record": ..., "visit": {...}}` in, one decision out. The command line, the API's preview
-//! and the tests of other targets all speak this.
+//! Decisions over JSON lines: `{"record": ..., "visit": {...}}` in, one decision out. The command line, the API's
+//! preview and the tests of other targets use this format.
 
 use std::net::IpAddr;
 
@@ -27,21 +27,21 @@ struct Line<'l> {
     visit: VisitFacts,
 }
 
-/// A visit as JSON. All but `now` may be absent or `null`; unknown fields are ignored.
+/// A visit as JSON. All fields except `now` may be absent or `null`; unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VisitFacts {
     /// When it happens.
     pub now: Timestamp,
-    /// `GET` where absent.
+    /// `GET` if absent.
     #[serde(default)]
     pub method: Option<String>,
-    /// The host asked for.
+    /// The requested host.
     #[serde(default)]
     pub host: Option<String>,
-    /// The path asked for.
+    /// The requested path.
     #[serde(default)]
     pub path: Option<String>,
-    /// The query as it came, without `?`.
+    /// The query as sent, without `?`.
     #[serde(default)]
     pub query: Option<String>,
     /// The visitor's address.
@@ -65,12 +65,12 @@ pub struct VisitFacts {
     /// The `Sec-Purpose`, `Purpose` or `X-Moz` header.
     #[serde(default)]
     pub purpose: Option<String>,
-    /// Whether the visit carries a valid unlock; `"refused"` right after a wrong password.
+    /// Whether the visit has a valid unlock; `"refused"` right after a wrong password.
     #[serde(default)]
     pub unlocked: Option<UnlockFact>,
 }
 
-/// How a visit as JSON says what it has shown of a password.
+/// The value of `unlocked`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum UnlockFact {
@@ -113,24 +113,24 @@ impl VisitFacts {
     }
 }
 
-/// A decision as JSON: the decision's own fields, the visit's class, and the trace where it was asked for.
+/// A decision as JSON: the decision's own fields, the visit's class, and the trace if it was requested.
 #[derive(Serialize)]
 struct Answer<'a> {
     #[serde(flatten)]
     decision: Decision<'a>,
     class: Class,
-    /// Parts of the record that were passed over, where there are any.
+    /// Parts of the record that were skipped, if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<Vec<TraceStep<'a>>>,
 }
 
-/// Decides for a record and a visit, and writes the decision as one line of JSON without its line break. `skipped` is what was
-/// passed over when the record was read.
+/// Decides for a record and a visit, and writes the decision as one line of JSON without its line break. `skipped` is
+/// what was skipped when the record was read.
 ///
 /// # Errors
-/// The text says what is wrong with the record.
+/// The string says what is wrong with the record.
 pub fn decide_record(
     (record, skipped): (&LinkRecord, &[Skipped]),
     visit: &Visit<'_>,
@@ -165,7 +165,7 @@ fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<Str
     let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
     let line: Line<'_> = serde_json::from_slice(line)
         .map_err(|error| format!("not a record and a visit: {}", Unescaped(&error.to_string())))?;
-    // The record as an object, or as a string for a bare URL; in any other form it is a mistake, not a URL.
+    // The record is an object, or a string with a bare URL. Any other type is an error.
     if !line.record.get().starts_with(['{', '"']) {
         return Err("record: an object, or a string for a bare URL".to_owned());
     }

@@ -1,5 +1,5 @@
-//! Points in time as people write them, wherever they give one: in the API, on the command line, in a file to import, in
-//! the range of a report. There is one reader for all of them.
+//! Points in time as people write them: in the API, on the command line, in a file to import, in the range of a report.
+//! All of them use this parser.
 //!
 //! | written | means |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | `2026-01-15T10:30:00`, `2026-01-15 10:30` | that time of the calendar in question: UTC, but for a report's `time_zone` |
 //! | `2026-01-15` | that date: the beginning of its day, and in a range that it ends, its end |
 //!
-//! `T` may be a blank, `Z` small, a zone `+0100` or `+01`; seconds and their fraction may be left out. What edges are given
-//! to decide by is stricter: see [`crate::time`].
+//! `T` may be a space, `Z` may be lower case, a zone may be `+0100` or `+01`; seconds and their fraction may be absent.
+//! Records of edges have a stricter format: see [`crate::time`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,11 +16,11 @@ use std::str::FromStr;
 use crate::quoted::{Quoted, kept};
 use crate::time::Timestamp;
 
-/// The forms that are taken, for messages.
+/// The accepted formats, for messages.
 pub const WRITTEN_TIME_FORMS: &str =
     "a time such as 2026-01-15T10:30:00Z, with or without zone (UTC where there is none), or a date such as 2026-01-15";
 
-/// The most bytes of a text that is looked at.
+/// The most bytes of a string that is parsed.
 const TEXT_BYTES_MAX: usize = 64;
 
 /// What was written.
@@ -34,7 +34,7 @@ pub enum WrittenTime {
     Date(Timestamp),
 }
 
-/// A text that is no point in time.
+/// A string that is not a point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is not a time: give {WRITTEN_TIME_FORMS}", Quoted(text))]
 pub struct WrittenTimeError {
@@ -42,7 +42,7 @@ pub struct WrittenTimeError {
 }
 
 impl WrittenTime {
-    /// The instant that is meant where nothing speaks of another zone than UTC.
+    /// The instant that is meant, in UTC unless the string has a zone.
     pub const fn in_utc(self) -> Timestamp {
         match self {
             Self::Instant(time) | Self::Local(time) | Self::Date(time) => time,
@@ -58,16 +58,16 @@ impl FromStr for WrittenTime {
     }
 }
 
-/// Reads a point in time that nothing but UTC is said of.
+/// Reads a point in time, in UTC unless the string has a zone.
 ///
 /// # Errors
-/// Where the text is none; says what is taken.
+/// If the string is not a point in time; the message lists the accepted formats.
 pub fn read_in_utc(text: &str) -> Result<Timestamp, WrittenTimeError> {
     text.parse().map(WrittenTime::in_utc)
 }
 
 fn read(text: &str) -> Option<WrittenTime> {
-    // The strict reader knows what a date is; here a text is only brought into its form.
+    // The strict parser validates the date; here a string is only converted to its format.
     let strict = |text: fmt::Arguments<'_>| text.to_string().parse::<Timestamp>().ok();
     if !text.is_ascii() || text.len() > TEXT_BYTES_MAX {
         return None;

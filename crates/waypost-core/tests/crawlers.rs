@@ -1,4 +1,4 @@
-//! The kept lists of crawlers and browsers (`testdata/crawlers`) are counted as what they are, but for a few named ones.
+//! The lists of crawlers and browsers in `testdata/crawlers` get the right class, except a few that are named here.
 
 use waypost_core::class::{Class, classify};
 use waypost_core::{Timestamp, Visit};

@@ -1,5 +1,5 @@
-//! Properties of the core: `decide` is total and deterministic, splits keep their shares, the compact form keeps records,
-//! and nothing a visitor sends reaches a `Location` in a form that a header cannot hold.
+//! Properties of the core: `decide` is total and deterministic, splits keep their shares, the compact form keeps
+//! records, and a `Location` never contains bytes from a visitor that a header cannot hold.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 

@@ -1,4 +1,4 @@
-//! Runs every case of `vectors/*.json` through the JSON-lines form of `decide`, the one that people and other targets use.
+//! Runs every case of `vectors/*.json` through the JSON-lines form of `decide`, which people and other targets use.
 //!
 //! An `expect` names the fields it cares about; `error` is a part of the message.
 

@@ -200,7 +200,7 @@ impl Channel {
         let mut input = self.input.borrow_mut();
         let chunk = &mut *thread.chunk.borrow_mut();
         if !input.rest().is_empty() {
-            thread.links.approach();
+            thread.links.prefetch();
             // Prefetched before, left over from the engine's turn, or by a peer that did not accept its answers.
             if let Some(left) = self.answer_input(cx, &mut input, thread, limits, &mut answer)? {
                 return Poll::Ready(Ok(left));
@@ -320,7 +320,7 @@ impl Channel {
             if done > *prefetched {
                 // Only for the first one memory was prefetched when it arrived; few peers send more at a time.
                 *prefetched = done + thread.prefetch_all(rest);
-                thread.links.approach();
+                thread.links.prefetch();
             }
             if self.held.borrow().rest().len() > HELD_BYTES_MAX {
                 let is_sent = self.poll_send_held(cx)?.is_ready();

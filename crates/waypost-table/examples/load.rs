@@ -1,7 +1,7 @@
 //! Measures a table: `cargo run --release -p waypost-table --example load -- COUNT [sorted|shuffled]`.
 //!
-//! Fills a table in a temporary folder with COUNT links of 200-byte records through a rebuild, opens and checks it again, and times
-//! random look-ups, misses, and small batches. Prints one line per figure; keeps nothing.
+//! Fills a table in a temporary folder with COUNT links of 200-byte records through a rebuild, opens and checks it
+//! again, and times random look-ups, misses, and small batches. Prints one line per figure; keeps nothing.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! Numbers in the machine's byte order out of bytes; 0 where they end before.
+//! Reads numbers in the machine's byte order from bytes; 0 if the bytes end before.
 
 #[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {

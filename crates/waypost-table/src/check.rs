@@ -1,12 +1,12 @@
-//! The walk through a whole LMDB file that nothing writes to: what LMDB is going to believe is looked at first.
+//! Checks a whole LMDB file while nothing writes to it, because LMDB trusts its file.
 //!
-//! Every page that the newest state uses is read once, from the file and not from the map, so that a disk that cannot read
-//! one is a fault and not a signal. Checked are the pages themselves (`page`), that no page is used twice, be it in the tree of
-//! the entries, as a long value, in the tree of free pages or among those that it lists, that keys rise through the whole
-//! tree and branches have the first keys of their children, every entry's checksum, and the counts of the meta page.
+//! Every page that the newest state uses is read once, from the file and not from the map, so that a read error of the
+//! disk is an error and not a signal. Checked are: the pages themselves (`page`); that no page is used twice (in the
+//! tree of the entries, as a long value, in the tree of free pages or in its lists); that keys ascend through the whole
+//! tree and branches have the first keys of their children; every entry's checksum; and the counts of the meta page.
 //!
-//! A page that is damaged anywhere makes the file one that LMDB must not write to. An entry that failed its checksum is only
-//! wrong itself.
+//! If a page is damaged, LMDB must not write to the file. If only an entry's checksum is wrong, only that entry is
+//! affected.
 
 use std::fs::File;
 use std::io;
@@ -19,19 +19,19 @@ use crate::meta;
 use crate::page::{Fault, HEAD_BYTES, LEVELS_MAX, Page, Value, long_pages};
 use crate::tree::is_sound;
 
-/// What a walk came to.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) enum Checked {
     Sound,
-    /// Some entry cannot be believed; LMDB can work with the file.
+    /// At least one entry is damaged; LMDB can work with the file.
     DamagedEntry(Fault),
-    /// LMDB must not touch the file.
+    /// LMDB must not write to the file.
     Damaged(String),
-    /// It was told to stop.
+    /// `keep_going` stopped it.
     Stopped,
 }
 
-/// Walks through the file at `path`, whose newest state this is. `record_is_sound` judges the record of a link.
+/// Checks the file at `path`, whose newest state this is. `record_is_sound` checks the record of a link.
 pub(crate) fn check(
     path: &Path,
     meta: &FileMeta,
@@ -67,7 +67,8 @@ impl From<Fault> for End {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Entries,
-    /// By the number of the transaction that freed them, eight bytes; a list of pages with its length in front.
+    /// The tree of free pages. Key: the number of the transaction that freed them, eight bytes. Value: a list of pages,
+    /// its length first.
     FreePages,
 }
 
@@ -76,14 +77,14 @@ struct Walk<'w> {
     page_bytes: usize,
     /// Pages that may be used.
     pages: u64,
-    /// A bit for each page that was come upon.
+    /// A bit for each page that was found.
     used: Vec<u64>,
     record_is_sound: fn(&[u8]) -> bool,
     keep_going: &'w dyn Fn() -> bool,
     entry_fault: Option<Fault>,
     last_key: Option<Vec<u8>>,
     counted: TreeMeta,
-    /// One buffer a level, and one for long values.
+    /// One buffer for each level, and one for long values.
     buffers: Vec<Vec<u8>>,
     long: Vec<u8>,
 }
@@ -134,7 +135,7 @@ impl<'w> Walk<'w> {
         self.page(kind, tree.root, usize::from(tree.depth) - 1, None)
     }
 
-    /// A page `height` levels above the leaves, which has to begin with this key.
+    /// Checks a page `height` levels above the leaves, which must begin with this key.
     fn page(&mut self, kind: Kind, number: u64, height: usize, begins: Option<&[u8]>) -> Result<(), End> {
         if !(self.keep_going)() {
             return Err(End::Stopped);
@@ -220,7 +221,7 @@ impl<'w> Walk<'w> {
 
     fn value(&mut self, kind: Kind, page: &Page<'_>, key: &[u8], value: &[u8]) -> Result<(), End> {
         if kind == Kind::Entries {
-            // A long value's buffer is the file's bytes; the record is what comes after the header in either case.
+            // The buffer of a long value has the file's bytes; in both cases the record follows the header.
             let is_link = key != meta::META_KEY && key != meta::DOMAINS_KEY;
             let record_is_sound = !is_link || crate::entry::record_in(value).is_none_or(self.record_is_sound);
             if !is_sound(key, value) || !record_is_sound {
@@ -235,7 +236,7 @@ impl<'w> Walk<'w> {
         (1..=count as usize).try_for_each(|index| self.use_pages(u64_at(value, 8 * index), 1))
     }
 
-    /// Notes that these pages are used, which they must not be yet.
+    /// Marks these pages as used; an error if one already is.
     fn use_pages(&mut self, first: u64, count: u64) -> Result<(), End> {
         if first.checked_add(count).is_none_or(|end| end > self.pages) {
             return Err(Fault { page: first, what: "there is no such page" }.into());
@@ -250,7 +251,7 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
-    /// Reads this many bytes from the beginning of a page on.
+    /// Reads this many bytes from the beginning of a page.
     fn read(&self, number: u64, count: usize, bytes: &mut Vec<u8>) -> Result<(), End> {
         if number >= self.pages || count as u64 > (self.pages - number) * self.page_bytes as u64 {
             return Err(Fault { page: number, what: "there is no such page" }.into());

@@ -1,7 +1,8 @@
-//! The table's folder: its lock, the names of generations, and which one `CURRENT` says is live.
+//! The table's folder: its lock, the names of generations, and `CURRENT`, which names the live one.
 //!
-//! A switch is: complete folder synced, `CURRENT.tmp` written and synced, renamed over `CURRENT`, folder synced. What a
-//! crash leaves behind is recognised by its name and removed at the next open; nothing else in the folder is touched.
+//! A switch has these steps: sync the complete folder, write and sync `CURRENT.tmp`, rename it to `CURRENT`, sync the
+//! folder. Files that a crash leaves are recognised by their names and removed at the next open; nothing else in the
+//! folder is changed.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -27,7 +28,7 @@ pub(crate) struct Directory {
     _lock: File,
 }
 
-/// What a name in the folder is.
+/// The meaning of a name in the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     Complete(u64),
@@ -36,7 +37,7 @@ enum Name {
     Foreign,
 }
 
-/// What the folder holds.
+/// The contents of the folder.
 #[derive(Debug, Default)]
 struct Listing {
     complete: Vec<u64>,
@@ -47,11 +48,11 @@ struct Listing {
 }
 
 impl Directory {
-    /// Takes the folder, creating it where absent.
+    /// Locks the folder, and creates it if absent.
     ///
     /// # Errors
     /// [`TableError::NotATable`] for a folder with other contents, [`TableError::InUse`], [`TableError::Io`]. A refused
-    /// folder is left as it was.
+    /// folder is not changed.
     pub(crate) fn lock(path: &Path) -> Result<Directory, TableError> {
         match fs::create_dir_all(path) {
             Ok(()) => {}
@@ -104,8 +105,8 @@ impl Directory {
         }
     }
 
-    /// `CURRENT` is damaged, or someone else's: other programs have a file of that name, too, but no generations of a table,
-    /// and other things beside it.
+    /// Returns whether `CURRENT` is damaged, or belongs to another program: that also has other files there, and no
+    /// generations of a table.
     fn unreadable_current(&self, path: PathBuf) -> TableError {
         let reason = "it does not name a generation";
         match list(&self.path) {
@@ -117,8 +118,8 @@ impl Directory {
         }
     }
 
-    /// Without `CURRENT` a single complete generation is the first one, whose creation ended before `CURRENT` was
-    /// written. Of several, none can be told to be the live one.
+    /// Without `CURRENT` a single complete generation is the first one: its creation was interrupted before `CURRENT`
+    /// was written. If there are several, the live one is unknown.
     fn only_generation(&self) -> Result<Option<u64>, TableError> {
         match list(&self.path)?.complete.as_slice() {
             [] => Ok(None),
@@ -130,7 +131,7 @@ impl Directory {
         }
     }
 
-    /// Makes `number` the live generation, atomically and durably.
+    /// Sets `number` as the live generation, atomically and durably.
     pub(crate) fn set_current(&self, number: u64) -> Result<(), TableError> {
         let next = self.path.join(CURRENT_NEXT);
         let mut file = File::create(&next).map_err(TableError::io("create", &next))?;
@@ -142,12 +143,12 @@ impl Directory {
         sync_folder(&self.path)
     }
 
-    /// Writes `CURRENT` where it is missing: a first generation's creation was interrupted before that.
+    /// Writes `CURRENT` if it is missing because the first generation's creation was interrupted.
     pub(crate) fn set_current_if_absent(&self, number: u64) -> Result<(), TableError> {
         if self.path.join(CURRENT).exists() { Ok(()) } else { self.set_current(number) }
     }
 
-    /// Makes the table one that has no generation.
+    /// Leaves the table without a generation.
     pub(crate) fn remove_current(&self) -> Result<(), TableError> {
         let path = self.path.join(CURRENT);
         match fs::remove_file(&path) {
@@ -157,9 +158,10 @@ impl Directory {
         }
     }
 
-    /// Says that the live generation is being checked, and gives how many starts in a row ended before that was over.
+    /// Writes the mark that the live generation is being checked. Returns how many starts in a row ended before their
+    /// check did.
     ///
-    /// Not synced: it tells of processes that died, and they take nothing that is written with them.
+    /// Not synced: it is for processes that died, and what they wrote survives them.
     pub(crate) fn begin_checking(&self) -> Result<u32, TableError> {
         let path = self.path.join(CHECKING);
         let died: u32 = match fs::read_to_string(&path) {
@@ -169,13 +171,13 @@ impl Directory {
             Err(error) => return Err(TableError::io("read", &path)(error)),
         };
         if let Err(error) = fs::write(&path, format!("{}\n", died.saturating_add(1))) {
-            // On a full disk the table is served without.
+            // On a full disk the table is served without the mark.
             tracing::warn!(path = %path.display(), %error, "could not write a mark of the link table");
         }
         Ok(died)
     }
 
-    /// Says that the check is over, or was ended in an orderly way.
+    /// Removes the mark after the check has ended or was stopped.
     pub(crate) fn end_checking(&self) {
         let path = self.path.join(CHECKING);
         match fs::remove_file(&path) {
@@ -189,12 +191,12 @@ impl Directory {
         self.path.join(generation_name(number))
     }
 
-    /// Where generation `number` lies until it is complete.
+    /// The folder of generation `number` until it is complete.
     pub(crate) fn building_path(&self, number: u64) -> PathBuf {
         self.path.join(generation_name(number) + BUILDING)
     }
 
-    /// Where the sorted runs for generation `number` lie.
+    /// The folder of the sorted runs for generation `number`.
     pub(crate) fn runs_path(&self, number: u64) -> PathBuf {
         self.path.join(generation_name(number) + RUNS)
     }
@@ -208,8 +210,8 @@ impl Directory {
         Ok(complete)
     }
 
-    /// Removes what is neither live nor complete, and complete generations other than `current`. Returns the highest
-    /// generation number seen, so that none is used twice.
+    /// Removes incomplete generations, and complete ones other than `current`. Returns the highest generation number
+    /// found, so that none is used twice.
     pub(crate) fn remove_leftovers(&self, current: Option<u64>) -> Result<u64, TableError> {
         let listing = list(&self.path)?;
         let stale = listing.complete.iter().filter(|number| Some(**number) != current);
@@ -220,7 +222,7 @@ impl Directory {
     }
 }
 
-/// Removes a folder of this crate's making. What cannot be removed is reported and left for the next open.
+/// Removes a folder that this crate created. If that fails, it is logged, and the next open tries again.
 pub(crate) fn remove_folder(path: &Path) {
     match fs::remove_dir_all(path) {
         Ok(()) => {}
@@ -246,7 +248,8 @@ fn list(path: &Path) -> Result<Listing, TableError> {
                 listing.number_max = listing.number_max.max(number);
             }
             Name::Ours => listing.has_current |= name == CURRENT,
-            // A volume of its own has this folder, and some tools leave hidden files: nobody's business, and never removed.
+            // The root of a volume has this folder, and some tools leave hidden files. They are ignored and never
+            // removed.
             Name::Foreign if name == "lost+found" || name.to_string_lossy().starts_with('.') => {}
             Name::Foreign => listing.foreign = Some(item.path()),
         }
@@ -265,7 +268,7 @@ fn name_kind(name: &str) -> Name {
     let stem = name.strip_suffix(BUILDING).or_else(|| name.strip_suffix(RUNS));
     let number = stem.unwrap_or(name).strip_prefix(PREFIX).and_then(|digits| digits.parse::<u64>().ok());
     match number {
-        // Comparing with the name as written keeps `gen-+1` and `gen-1` foreign.
+        // Comparing with the formatted name rejects `gen-+1` and `gen-1`.
         Some(number) if stem.unwrap_or(name) == generation_name(number) => {
             if stem.is_some() {
                 Name::Unfinished(number)

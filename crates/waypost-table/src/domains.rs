@@ -1,7 +1,7 @@
 //! The settings of every domain this edge serves, held in memory and found by host.
 //!
 //! The table stores them as one JSON entry beside the links, so that an edge that starts without its control plane
-//! knows its domains. What they mean is `waypost-core`'s business.
+//! knows its domains. `waypost-core` defines what they mean.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,7 +13,7 @@ use crate::TableError;
 /// Domains one table may serve.
 pub const DOMAINS_MAX: usize = 100_000;
 
-/// The settings of all domains. Immutable: a change makes a new value, and readers keep the one they have.
+/// The settings of all domains. Immutable: a change creates a new value, and readers keep the one they have.
 #[derive(Clone, Debug, Default)]
 pub struct Domains {
     settings: Vec<DomainSettings>,
@@ -61,7 +61,7 @@ impl Domains {
         self.index_by_host.get(host).and_then(|index| self.settings.get(*index))
     }
 
-    /// The default domain, where one is set.
+    /// The default domain, if one is set.
     pub fn default_domain(&self) -> Option<&DomainSettings> {
         self.default_index.and_then(|index| self.settings.get(index))
     }

@@ -1,4 +1,4 @@
-//! One link as it lies in the LMDB file: key, header, record.
+//! The stored form of one link in the LMDB file: key, header, record.
 //!
 //! # Format
 //!
@@ -15,17 +15,17 @@
 //! | 12..16 | check, u32 little-endian: low half of XXH3-64 of the key, seeded with version, kind and record length |
 //! | 16.. | the record; nothing for a tombstone |
 //!
-//! The header's length keeps the record on an 8-byte boundary within the value. The check binds header, key and length, so
-//! a damaged page never answers for another link and a damaged length is found before anything is read by it. The record's
-//! own bytes carry a checksum of their own, which `waypost-core` verifies.
+//! The header's length aligns the record to 8 bytes within the value. The check covers header, key and length. So a
+//! damaged page never returns another link's record, and a damaged length is found before it is used. The record has
+//! its own checksum, which `waypost-core` verifies.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::TableError;
 
-/// Bytes that domain and slug may take together. LMDB keys end at 511, Cloudflare KV keys at 512.
+/// The most bytes of domain and slug together. LMDB keys have at most 511, Cloudflare KV keys 512.
 pub const NAME_BYTES_MAX: usize = 480;
-/// Bytes that one record may take.
+/// The most bytes of a record.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes in front of the record in a stored value.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -35,14 +35,14 @@ pub(crate) const KEY_BYTES_MAX: usize = NAME_BYTES_MAX + 1;
 const KIND_RECORD: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
 
-/// What becomes of one link: a new record, or none any more.
+/// A change of one link: a new record, or its deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
     /// The domain's host, empty for the default domain.
     pub domain: &'a str,
     /// The slug.
     pub slug: &'a str,
-    /// The link's version; written only where it is higher than the stored one.
+    /// The link's version; only written if it is higher than the stored one.
     pub version: u64,
     /// The record's bytes; `None` deletes the link and leaves a tombstone with this version.
     pub record: Option<&'a [u8]>,
@@ -90,8 +90,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key of a link, or `None` where no such link can be stored. A NUL in either name needs no refusal here: it
-    /// makes a key with two NULs, and no stored key has two.
+    /// The key of a link, or `None` if no such link can be stored. A NUL in either name need not be refused here: the
+    /// key then has two NULs, and no stored key has two.
     pub(crate) fn new(domain: &str, slug: &str) -> Option<Key> {
         let len = domain.len() + 1 + slug.len();
         if len > KEY_BYTES_MAX {
@@ -108,7 +108,7 @@ impl Key {
     }
 }
 
-/// Writes the key of a link over what `key` holds, as [`Key::new`] has it. False where no such link can be stored.
+/// Replaces the contents of `key` with the key of a link, as [`Key::new`] does. False if no such link can be stored.
 #[inline]
 pub(crate) fn put_key(domain: &[u8], slug: &[u8], key: &mut Vec<u8>) -> bool {
     key.clear();
@@ -118,7 +118,7 @@ pub(crate) fn put_key(domain: &[u8], slug: &[u8], key: &mut Vec<u8>) -> bool {
     key.len() <= KEY_BYTES_MAX
 }
 
-/// A stored value, taken apart.
+/// A decoded value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     pub(crate) version: u64,
@@ -149,17 +149,17 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The record of a stored value, unchecked; `None` where it has none.
+/// The record of a stored value, not verified; `None` for a tombstone.
 pub(crate) fn record_in(value: &[u8]) -> Option<&[u8]> {
     (value.get(8) == Some(&KIND_RECORD)).then(|| value.get(HEADER_BYTES..).unwrap_or_default())
 }
 
-/// The version of an encoded value that this process made itself, without checking it again.
+/// The version of a value that this process encoded itself; not verified again.
 pub(crate) fn version_of(value: &[u8]) -> u64 {
     value.first_chunk::<HEADER_BYTES>().map_or(0, version_in)
 }
 
-/// Whether an encoded value that this process made itself is a tombstone.
+/// Whether a value that this process encoded itself is a tombstone.
 pub(crate) fn is_tombstone(value: &[u8]) -> bool {
     value.get(8) == Some(&KIND_TOMBSTONE)
 }

@@ -1,18 +1,18 @@
-//! The unsafe calls of this crate but for those of `places`: opening an LMDB environment, enlarging its map while nothing uses
-//! it, and mapping the file once more, for look-ups.
+//! The unsafe calls of this crate, except those of `places`: opening an LMDB environment, enlarging its map while
+//! nothing uses it, and a second map of the file for look-ups.
 //!
 //! Why they are sound:
 //!
-//! - *Opening* maps a file that must not change behind the map. The table's folder is locked for one process (`LOCK`),
-//!   only this crate's code writes to the file, and only through LMDB; the one other call on it (`Generation::reserve`)
-//!   makes it longer, which the map does not see. The file's length has been compared with its meta page before
-//!   (`lmdb_file`), so that no page of it lies past the end.
+//! - *Opening* maps a file that must not change in other ways. The table's folder is locked for one process (`LOCK`),
+//!   only this crate's code writes to the file, and only through LMDB; the only other call on it
+//!   (`Generation::reserve`) makes it longer, which does not affect the map. The file's length was compared with its
+//!   meta page before (`lmdb_file`), so that no page is past the end.
 //! - *Flags*: without `NO_META_SYNC` and `NO_SYNC` LMDB only syncs more. `NO_META_SYNC` keeps the file consistent after
 //!   a power loss, at most the last commit is gone. `NO_SYNC` is used for generations under construction, which no
 //!   reader sees before they are synced and whose folder is discarded after a crash. Locking is never switched off.
-//! - *The map for look-ups* is of the same file, under the same conditions, and is only read. LMDB changes the file behind it by
-//!   writing, never a page that a read transaction protects; whoever reads other pages (`places`) takes bytes as they come. What
-//!   of it lies past the file's end must not be read ([`map_file`]'s callers see to that).
+//! - *The map for look-ups* is of the same file, under the same conditions, and is only read. LMDB changes the file by
+//!   writing, but never a page that a read transaction protects. `places` reads other pages too, and does not trust the
+//!   bytes. The part of the map past the file's end must not be read; [`map_file`]'s callers ensure that.
 //! - *Enlarging* a map moves it. LMDB requires that no transaction exists; [`Environment::enlarge`] takes `&mut self`,
 //!   and every transaction borrows the environment.
 #![allow(unsafe_code)]
@@ -27,7 +27,7 @@ use memmap2::{Advice, Mmap, MmapOptions};
 /// Map sizes are multiples of this, which is a multiple of every page size in use.
 const MAP_STEP_BYTES: usize = 64 * 1024;
 
-/// When a commit is on disk.
+/// When a commit is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SyncMode {
     /// Pages and the meta page, at each commit.
@@ -38,7 +38,7 @@ pub(crate) enum SyncMode {
     OnRequest,
 }
 
-/// An open LMDB environment. Not cloneable, so that `&mut` really is the only access.
+/// An open LMDB environment. Not cloneable, so that `&mut` is exclusive access.
 #[derive(Debug)]
 pub(crate) struct Environment {
     env: Env<WithoutTls>,
@@ -54,8 +54,9 @@ impl Environment {
             SyncMode::DataOnly => EnvFlags::NO_META_SYNC,
             SyncMode::OnRequest => EnvFlags::NO_SYNC,
         };
-        // A reader's slot is its transaction's, not its thread's: that LMDB gives back at the thread's end, in a destructor which writes
-        // to the lock file's map and which closing the environment does not wait for. It then writes to memory that is gone.
+        // A reader's slot belongs to its transaction, not to its thread. LMDB releases a thread's slot when the thread
+        // ends, in a destructor that writes to the lock file's map. Closing the environment does not wait for it, so it
+        // could write to unmapped memory.
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(rounded_map_bytes(map_bytes)).max_readers(readers_max);
         // SAFETY: see the head of this file.
@@ -63,7 +64,7 @@ impl Environment {
         Ok(Environment { env })
     }
 
-    /// The environment for everything that is safe.
+    /// The environment, for all safe calls.
     pub(crate) fn env(&self) -> &Env<WithoutTls> {
         &self.env
     }
@@ -103,11 +104,11 @@ impl Environment {
     }
 }
 
-/// Maps this many bytes of the file of an environment, which may be more than it has just now.
+/// Maps this many bytes of an environment's file, which may be more than it has now.
 pub(crate) fn map_file(file: &File, bytes: usize) -> io::Result<Mmap> {
     // SAFETY: see the head of this file.
     let map = unsafe { MmapOptions::new().len(bytes).map(file)? };
-    // As LMDB has it: links are asked for in no order. Where the system cannot be told, it reads a little too much.
+    // As in LMDB: links are looked up in random order. If this call fails, the system only reads a little too much.
     let _ = map.advise(Advice::Random);
     Ok(map)
 }

@@ -1,9 +1,9 @@
-//! What can go wrong with a link table. Every message names what was asked and, where a person must act, what to do.
+//! What can go wrong with a link table. Every message names the operation and, if a person must act, what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a table operation was refused or failed. Nothing was changed, except where a variant says so.
+/// Why a table operation was refused or failed. Nothing was changed unless a variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
@@ -128,15 +128,15 @@ impl TableError {
         move |source| TableError::Lmdb { operation, source }
     }
 
-    /// Whether the table's files are not what they should be, as opposed to what keeps them from being read or written.
-    /// A table is a copy: one like that is filled anew.
+    /// Whether the table's files are damaged, as opposed to a failure to read or write them. A table is a copy, so a
+    /// damaged one is filled again.
     pub(crate) fn means_damage(&self) -> bool {
         match self {
             TableError::OtherFormat { .. }
             | TableError::Damaged { .. }
             | TableError::DamagedEntry { .. }
             | TableError::BadDomains { .. } => true,
-            // A disk that cannot read back what was written.
+            // A disk that cannot read what was written.
             TableError::Io { source, .. } => source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
             TableError::Lmdb { source: heed::Error::Mdb(error), .. } => matches!(
                 error,
@@ -151,7 +151,7 @@ impl TableError {
         }
     }
 
-    /// The write did not fit into the memory map; a larger map would take it.
+    /// The write did not fit into the memory map. It succeeds with a larger map.
     pub(crate) fn is_map_full(&self) -> bool {
         matches!(self, TableError::Lmdb { source: heed::Error::Mdb(heed::MdbError::MapFull), .. })
     }

@@ -1,9 +1,10 @@
-//! One LMDB file of the table, complete or under construction: look-ups, and transactions that obey the never-older rule.
+//! One LMDB file of the table, complete or under construction: look-ups, and transactions that never replace a link by
+//! an older version.
 //!
-//! LMDB writes, and guards what is being read; what is read goes past it (`tree`), so that a damaged page is an error. LMDB gets to
-//! see a file only after that was found sound (`soundness`).
+//! LMDB writes, and protects pages that are being read. Reads do not use its functions (`tree`), so that a damaged page
+//! is an error and not a crash. LMDB only writes to a file that was checked (`soundness`).
 //!
-//! Which generation is live, and when one follows another, is `table`'s business.
+//! Which generation is live, and when one follows another, is decided in `table`.
 
 mod look_up;
 
@@ -32,9 +33,9 @@ const PAGES_PER_CHANGE: u64 = 4;
 /// How to open a generation's environment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// At least this much, and room to double what is there.
+    /// The map has at least this size, and room to double the file.
     pub(crate) map_bytes: usize,
-    /// That room ends here.
+    /// The most bytes of the map.
     pub(crate) map_bytes_max: usize,
     pub(crate) readers_max: u32,
     pub(crate) sync: SyncMode,
@@ -47,7 +48,7 @@ pub(crate) struct Settings {
 pub(crate) enum Origin {
     /// This process has just written it.
     Made,
-    /// It was there.
+    /// It already existed.
     Found,
 }
 
@@ -79,7 +80,7 @@ pub(crate) struct Tally {
 }
 
 impl Generation {
-    /// Makes an empty generation in the existing, empty folder. It holds no meta entries until [`Generation::seal`].
+    /// Creates an empty generation in the existing, empty folder. It has no meta entries until [`Generation::seal`].
     pub(crate) fn create(folder: PathBuf, number: u64, settings: Settings) -> Result<Generation, TableError> {
         let environment = open_environment(&folder, settings)?;
         let tx = environment.write_txn().map_err(TableError::lmdb("begin the first write"))?;
@@ -93,8 +94,8 @@ impl Generation {
         Self::assemble(folder, number, environment, entries, settings)
     }
 
-    /// Opens a complete generation, after checking that its file begins as it should. The rest of it is for [`Generation::check`],
-    /// unless `origin` says that this process has just written it.
+    /// Opens a complete generation after checking its meta pages. [`Generation::check`] checks the rest, unless
+    /// `origin` says that this process has just written it.
     pub(crate) fn open(
         folder: PathBuf,
         number: u64,
@@ -104,7 +105,7 @@ impl Generation {
         let path = folder.join(LMDB_FILE);
         let file_meta = lmdb_file::verify(&path)?;
         let used_bytes = usize::try_from(file_meta.used_bytes()).unwrap_or(usize::MAX);
-        // No reader exists yet, so room for growth costs nothing here, and a copy of the whole file later.
+        // No reader exists yet, so room for growth costs nothing now. Later it would cost a copy of the whole file.
         let map_bytes = used_bytes.saturating_mul(2).min(settings.map_bytes_max).max(settings.map_bytes);
         let environment = open_environment(&folder, Settings { map_bytes, ..settings })?;
         let tx = environment.read_txn().map_err(TableError::lmdb("begin the first read"))?;
@@ -190,7 +191,7 @@ impl Generation {
         (self.environment.info().last_page_number as u64 + 1) * self.page_bytes
     }
 
-    /// Walks through the file where that was not done yet; see [`Soundness::check`].
+    /// Checks the file if that was not done yet; see [`Soundness::check`].
     pub(crate) fn check(&self, keep_going: &dyn Fn() -> bool) -> Result<bool, TableError> {
         self.soundness.check(self.record_is_sound, keep_going)
     }
@@ -199,7 +200,7 @@ impl Generation {
         &self.soundness
     }
 
-    /// Where records lie.
+    /// The remembered places of records.
     pub(crate) fn places(&self) -> &Places {
         &self.places
     }
@@ -211,7 +212,7 @@ impl Generation {
 
     /// Applies a batch and moves the cursor forward, in one transaction. Nothing is changed on an error.
     pub(crate) fn apply(&self, changes: &[Change<'_>], cursor: u64) -> Result<(Applied, Meta), TableError> {
-        // Before, so that no place of these links is believed that this write may use; after, for those found meanwhile.
+        // Before the write, because it may use these places again; after it, for places that were remembered meanwhile.
         self.forget_places(changes);
         let applied = self.apply_unseen(changes, cursor);
         self.places.make_room(self.entry_count());
@@ -243,7 +244,7 @@ impl Generation {
         Ok((tally.applied, meta))
     }
 
-    /// Says something else of the generation, in one transaction.
+    /// Changes the generation's own entry, in one transaction.
     pub(crate) fn set_meta(&self, change: impl Fn(Meta) -> Meta) -> Result<Meta, TableError> {
         self.reserve(self.room_bytes(1, 0))?;
         let meta = change(self.meta()?);
@@ -261,7 +262,7 @@ impl Generation {
         tx.commit().map_err(TableError::lmdb("commit the domain settings"))
     }
 
-    /// Makes a generation under construction complete: its own entry and the domain settings.
+    /// Completes a generation under construction: writes its own entry and the domain settings.
     pub(crate) fn seal(&self, meta: Meta, domains_json: &[u8]) -> Result<(), TableError> {
         self.reserve(self.room_bytes(2, domains_json.len()))?;
         let mut tx = self.environment.write_txn().map_err(TableError::lmdb("begin a write"))?;
@@ -270,9 +271,9 @@ impl Generation {
         tx.commit().map_err(TableError::lmdb("complete a generation"))
     }
 
-    /// Writes an encoded value where its version is higher than the stored one.
+    /// Writes an encoded value if its version is higher than the stored one.
     ///
-    /// A stored value that fails its check is replaced whatever it claims: its version cannot be believed.
+    /// A stored value that fails its check is always replaced, because its version may be wrong.
     pub(crate) fn put_newer(
         &self,
         tx: &mut RwTxn<'_>,
@@ -280,7 +281,7 @@ impl Generation {
         value: &[u8],
         tally: &mut Tally,
     ) -> Result<(), TableError> {
-        // Most are new, and then the tree is searched once.
+        // Most links are new; for them the tree is searched once.
         let stored = self.entries.get_or_put(tx, key, value).map_err(TableError::lmdb("write an entry"))?;
         if let Some(stored) = stored {
             match Entry::decode(key, stored) {
@@ -301,7 +302,7 @@ impl Generation {
         Ok(())
     }
 
-    /// Writes an encoded value whose key is greater than every key stored, at the cost of no search.
+    /// Writes an encoded value whose key is greater than every stored key, without a search.
     pub(crate) fn append(&self, tx: &mut RwTxn<'_>, key: &[u8], value: &[u8]) -> Result<(), TableError> {
         self.entries.put_with_flags(tx, PutFlags::APPEND, key, value).map_err(TableError::lmdb("append a link"))
     }
@@ -317,8 +318,8 @@ impl Generation {
 
     /// Makes the file long enough for a transaction that adds up to `room_bytes` to it.
     ///
-    /// LMDB leaves pages at the end of its file unwritten when they were freed in the transaction that took them, so the
-    /// file may be shorter than the meta page says and still be sound; a truncated one looks just the same. With the
+    /// LMDB leaves pages at the end of its file unwritten when they were freed in the transaction that took them, so
+    /// the file may be shorter than the meta page says and still be sound; a truncated file looks the same. With the
     /// length set in advance (as a hole, which takes no space) a file that is too short is a damaged one.
     pub(crate) fn reserve(&self, room_bytes: u64) -> Result<(), TableError> {
         let needed_bytes = self.used_bytes() + room_bytes;

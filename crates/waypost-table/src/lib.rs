@@ -1,24 +1,25 @@
 //! The native edge's link table: every link an edge serves, in an LMDB file that look-ups read in place.
 //!
-//! The table answers one question, "what is stored for this slug on this domain?", from many threads at once, without
-//! copying the record and without waiting for whoever is writing. It is a copy: the truth is in `waypost-store`, and the
-//! table carries the outbox [`Table::cursor`] up to which it is current, committed together with the links, so that a
-//! table that fell behind catches up and a table that was lost is filled again.
+//! The table finds the record of a slug on a domain, from many threads at once, without copying the record and without
+//! waiting for a writer. It is a copy: the truth is in `waypost-store`. With the links the table commits the outbox
+//! [`Table::cursor`] up to which it is current. So a table that fell behind catches up, and a table that was lost is
+//! filled again.
 //!
-//! What it does not do: it does not read what a record says (`waypost-core` does), speak SQL or HTTP, or decide when
-//! to catch up.
+//! What it does not do: it does not read records (`waypost-core` does), does not use SQL or HTTP, and does not decide
+//! when to catch up.
 //!
 //! # Promises
 //!
 //! - **Never older.** A change is written only when its version is higher than the one stored for that link, deleted
 //!   links included: a tombstone keeps the version of the deletion.
-//! - **Readers never wait.** A write, a rebuild and a growth of the table all leave look-ups undisturbed.
+//! - **Readers never wait.** Writes, rebuilds and growth of the table do not block look-ups.
 //! - **A crash leaves a valid table.** A commit is atomic; a new generation is complete and synced before it is live.
-//! - **Nothing foreign is overwritten.** A folder or file that is not this table is refused with its path.
-//! - **Nothing is said not to exist for want of knowledge.** [`Table::knows_all`] tells whether a link that is not found is none.
-//! - **Nobody has to help it.** A table of another format, or one that cannot be opened, is replaced by an empty one.
-//! - **Damage harms nobody else.** Whatever a flipped bit made of the file: no look-up ends the process, gives another link's
-//!   record or says that a link does not exist. [`Table::damage`] tells of it, and a rebuild mends it.
+//! - **Foreign files are never overwritten.** A folder or file that is not this table is refused with its path.
+//! - **"Not found" is only reported if it is certain.** [`Table::knows_all`] tells whether a link that is not found
+//!   does not exist.
+//! - **No manual repair.** A table of another format, or one that cannot be opened, is replaced by an empty one.
+//! - **Damage stays local.** Whatever bit of the file flipped, no look-up ends the process, returns another link's
+//!   record or reports that an existing link does not exist. [`Table::damage`] reports it, and a rebuild repairs it.
 //!
 //! # Files
 //!

@@ -1,8 +1,8 @@
-//! A look at an LMDB file's two meta pages before LMDB maps it.
+//! Checks the two meta pages of an LMDB file before LMDB maps it.
 //!
 //! LMDB trusts its file: it fills an empty one, computes with the page size it finds, and reads pages past the end of a
-//! truncated one, which ends the process with SIGBUS. So a file that is empty, foreign, shorter than it says or that LMDB would
-//! open in another way than this crate makes it is refused. The pages behind them are `check`'s.
+//! truncated one, which ends the process with SIGBUS. So a file is refused if it is empty, foreign, shorter than its
+//! meta page says, or if LMDB would open it with other settings than this crate's. `check` checks the other pages.
 //!
 //! Offsets are those of LMDB's data format 1 on a 64-bit machine, numbers in the machine's byte order.
 
@@ -25,7 +25,7 @@ const META_PAGE_BYTES: usize = 152;
 /// Flags of the tree of free pages: its keys are numbers.
 const NUMBER_KEYS: u16 = 0x08;
 
-/// What a meta page says.
+/// The contents of a meta page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileMeta {
     /// Its own number.
@@ -37,7 +37,7 @@ pub(crate) struct FileMeta {
     txn_id: u64,
 }
 
-/// What a meta page says of a tree.
+/// The description of a tree in a meta page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TreeMeta {
     pub(crate) depth: u16,
@@ -55,10 +55,11 @@ impl FileMeta {
     }
 }
 
-/// Root of the state that the transaction `txn_id` reads in the mapped file that these bytes begin, and how many pages it may use.
+/// The root of the state that the transaction `txn_id` reads, and how many pages it may use. `bytes` is the beginning
+/// of the mapped file.
 ///
-/// States take turns on the two meta pages, so the one of this state is not written again before two more commits. Where it was,
-/// or bears another number, the newest state counts.
+/// Commits write the two meta pages in turn, so the page of this state is overwritten at the second commit after it. If
+/// it was overwritten or has another number, the newest state is used.
 #[inline]
 pub(crate) fn root_of(bytes: &[u8], page_bytes: usize, txn_id: u64) -> (u64, u64) {
     let [first, second] = [0, page_bytes].map(|at| bytes.get(at..).unwrap_or_default());
@@ -72,10 +73,10 @@ pub(crate) fn root_of(bytes: &[u8], page_bytes: usize, txn_id: u64) -> (u64, u64
     (u64_at(page, 128), u64_at(page, 136).saturating_add(1))
 }
 
-/// Checks that the LMDB file at `path` is one, and as long as its newest meta page says. Returns that.
+/// Checks that the file at `path` is an LMDB file and as long as its newest meta page says. Returns that meta page.
 ///
 /// # Errors
-/// [`TableError::Damaged`] with the reason, [`TableError::OtherFormat`], or [`TableError::Io`] where it cannot be read.
+/// [`TableError::Damaged`] with the reason, [`TableError::OtherFormat`], or [`TableError::Io`] if it cannot be read.
 pub(crate) fn verify(path: &Path) -> Result<FileMeta, TableError> {
     let damaged = |reason: String| TableError::Damaged { path: path.to_owned(), reason };
     let file = match File::open(path) {

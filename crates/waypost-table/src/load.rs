@@ -11,7 +11,7 @@ use crate::generation::{Generation, Settings, Tally};
 use crate::meta::Meta;
 use crate::runs::Pair;
 
-/// Bytes of entries written in one transaction. Bounds the pages LMDB holds in memory.
+/// Bytes of entries written in one transaction. Limits the pages that LMDB holds in memory.
 const CHUNK_BYTES: usize = 8 << 20;
 /// Entries written out of order in one transaction, for the same reason.
 const CHUNK_ENTRIES: usize = 2_048;
@@ -39,7 +39,7 @@ impl Building {
         self.generation.as_ref().expect("a generation is closed only by complete(), which takes the building")
     }
 
-    /// Whether every key stored is smaller than `key`.
+    /// Whether every stored key is smaller than `key`.
     pub(crate) fn ends_before(&self, key: &[u8]) -> bool {
         self.last_key.as_deref().is_none_or(|last| last < key)
     }
@@ -67,12 +67,12 @@ impl Building {
             tx.commit().map_err(TableError::lmdb("commit a write"))?;
             self.meta.tombstones += tombstones;
         }
-        // No key is empty, so an empty one stands for none.
+        // No key is empty, so an empty one means none.
         self.last_key = (!last_key.is_empty()).then_some(last_key);
         Ok(())
     }
 
-    /// Writes entries that `next` yields, where newer than those stored.
+    /// Writes entries that `next` yields if they are newer than the stored ones.
     pub(crate) fn put_all_newer(
         &mut self,
         mut next: impl FnMut(&mut Pair) -> Result<bool, TableError>,
@@ -108,17 +108,17 @@ impl Building {
         enlarged.map_err(TableError::lmdb("enlarge the map of a new generation"))
     }
 
-    /// Writes what is there to the disk, so that less remains to be written later.
+    /// Syncs what was written so far, so that less remains for later.
     pub(crate) fn sync(&self) -> Result<(), TableError> {
         self.generation().environment().sync().map_err(TableError::lmdb("sync a new generation"))
     }
 
-    /// Completes, syncs and closes the generation, which says of itself what it is told, except for its tombstones. What remains is to promote its folder, in which case the drop of
-    /// what is returned removes nothing.
-    pub(crate) fn complete(mut self, as_told: Meta, domains_json: &[u8]) -> Result<Building, TableError> {
+    /// Completes, syncs and closes the generation, and stores `meta` as its own entry, except for the count of
+    /// tombstones. After that its folder must be promoted; then dropping the returned value removes nothing.
+    pub(crate) fn complete(mut self, meta: Meta, domains_json: &[u8]) -> Result<Building, TableError> {
         self.enlarge_for(2, domains_json.len())?;
         let generation = self.generation();
-        generation.seal(Meta { tombstones: self.meta.tombstones, ..as_told }, domains_json)?;
+        generation.seal(Meta { tombstones: self.meta.tombstones, ..meta }, domains_json)?;
         generation.reserve(0)?;
         self.sync()?;
         self.generation = None;

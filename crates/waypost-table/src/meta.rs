@@ -5,8 +5,9 @@
 //! Keys: `0x01` and `table` or `domains`. No link key lacks a NUL, so these never collide with one.
 //!
 //! `table`, 40 bytes: `waypost\0`, format version (u32), source (u32), cursor (u64), tombstones (u64), XXH3-64 of the
-//! 32 bytes before. The source's highest bit says that the table held every link of its store once; the others are a hash
-//! of what names that store, 0 where that was never said. Earlier builds of this format wrote zero for both. `domains`: XXH3-64 of the rest, then the settings as a JSON array. Numbers are little-endian.
+//! 32 bytes before. The source's highest bit is set after the table had every link of its store once; the other bits
+//! are a hash of the store's name, 0 if it is unknown. Earlier builds of this format wrote zero for both. `domains`:
+//! XXH3-64 of the rest, then the settings as a JSON array. Numbers are little-endian.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,20 +22,20 @@ const MAGIC: &[u8; 8] = b"waypost\0";
 const META_BYTES: usize = 40;
 const COMPLETE: u32 = 1 << 31;
 
-/// What a generation knows of itself.
+/// The facts that a generation stores about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
     /// Outbox sequence up to which the generation is current.
     pub(crate) cursor: u64,
     /// Deleted links whose version is still kept.
     pub(crate) tombstones: u64,
-    /// Whether every link that the store had at some time is in it. Never true before the end of a first fill.
+    /// Whether it has every link that the store had at some time. Never true before the end of a first fill.
     pub(crate) is_complete: bool,
-    /// The store whose links these are, as [`source_of`] has it; 0 where that was never said.
+    /// The store of these links, as [`source_of`] computes it; 0 if unknown.
     pub(crate) source: u32,
 }
 
-/// What stands for the store of this name in [`Meta::source`].
+/// The value of [`Meta::source`] for the store with this name.
 pub(crate) fn source_of(store: &str) -> u32 {
     ((xxh3_64(store.as_bytes()) as u32) & !COMPLETE).max(1)
 }
@@ -44,7 +45,7 @@ pub(crate) fn source_of(store: &str) -> u32 {
 pub(crate) enum MetaFault {
     /// Not an entry of this crate, or damaged.
     Damaged,
-    /// Sound, and of this other format.
+    /// Undamaged, but of this other format.
     OtherFormat(u32),
 }
 
@@ -84,7 +85,7 @@ impl Meta {
     }
 }
 
-/// Puts a checksum in front of `body`.
+/// Writes a checksum before `body`.
 pub(crate) fn seal(body: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(body.len() + 8);
     sealed.extend_from_slice(&xxh3_64(body).to_le_bytes());
@@ -92,7 +93,7 @@ pub(crate) fn seal(body: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The body behind a checksum, or `None` where it does not match.
+/// The body after a checksum, or `None` if the checksum does not match.
 pub(crate) fn unseal(sealed: &[u8]) -> Option<&[u8]> {
     let (check, body) = sealed.split_first_chunk::<8>()?;
     (u64::from_le_bytes(*check) == xxh3_64(body)).then_some(body)

@@ -1,23 +1,24 @@
-//! The pages of an LMDB file, read without believing anything that they say.
+//! Reads the pages of an LMDB file without trusting their contents.
 //!
-//! LMDB computes with what it finds in a page and reads past its end where a bit of that has flipped. So nothing but its
-//! writes go through it, into files that were checked (`check`), and all reading is done here: a number that cannot be right is
-//! a [`Fault`], and no number leads out of its page.
+//! LMDB trusts the numbers in a page, and may read past its end if a bit has flipped. So LMDB is only used to write, to
+//! files that were checked (`check`). All reading is done here: an impossible number is a [`Fault`], and no number
+//! leads outside its page.
 //!
 //! # Format
 //!
-//! LMDB's data format 1 on a 64-bit machine, numbers in the machine's byte order. A page begins with its number (u64), a
-//! number for another use (u16), its kind (u16), and where its free space begins and ends (two u16). After that head come the
-//! places of its nodes (u16 each) in key order up to the free space; the nodes themselves fill the page from the free space to
-//! its end, each at an even place. A node: the value's length (u32), flags (u16), the key's length (u16), key, value; in
-//! a branch the first six bytes are the child's number, and the first node's key means nothing. A long value has pages of its
-//! own, of which its node has the first one's number: a head with their number (u32) at the end, then the value.
+//! LMDB's data format 1 on a 64-bit machine, numbers in the machine's byte order. A page begins with its number (u64),
+//! a number for another use (u16), its kind (u16), and where its free space begins and ends (two u16). After that head
+//! come the offsets of its nodes (u16 each) in key order up to the free space; the nodes themselves fill the page from
+//! the free space to its end, each at an even offset. A node: the value's length (u32), flags (u16), the key's length
+//! (u16), key, value; in a branch the first six bytes are the child's number, and the first node's key means nothing. A
+//! long value has its own pages, and its node has the number of the first one: a head that ends with the count of pages
+//! (u32), then the value.
 
 use crate::bytes::{u16_at, u32_at, u64_at};
 
-/// The levels of a tree that LMDB would follow.
+/// The most levels of a tree that LMDB follows.
 pub(crate) const LEVELS_MAX: usize = 32;
-/// Bytes in front of a page's places, and of a long value.
+/// Bytes before a page's offsets, and before a long value.
 pub(crate) const HEAD_BYTES: usize = 16;
 const NODE_HEAD_BYTES: usize = 8;
 const BRANCH: u16 = 0x01;
@@ -34,7 +35,7 @@ pub(crate) struct Fault {
     pub(crate) what: &'static str,
 }
 
-/// A page of a tree whose head holds together.
+/// A page of a tree with a valid head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page<'a> {
     bytes: &'a [u8],
@@ -44,7 +45,7 @@ pub(crate) struct Page<'a> {
     pub(crate) is_leaf: bool,
 }
 
-/// A node that lies inside its page.
+/// A node that is inside its page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) key: &'a [u8],
@@ -59,15 +60,15 @@ pub(crate) struct Node<'a> {
 pub(crate) enum EntryIndex {
     /// At this index.
     At(usize),
-    /// Nowhere; it would have to be in front of this index.
+    /// Not in the leaf; it would be before this index.
     Before(usize),
 }
 
-/// Where a leaf's value is.
+/// The place of a leaf's value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Here(&'a [u8]),
-    /// On pages of its own from this one on, so many bytes.
+    /// On its own pages from this one, with this many bytes.
     Long {
         first: u64,
         bytes: usize,
@@ -75,7 +76,7 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page with this number, which has these bytes.
+    /// Checks these bytes as the page with this number.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8], number: u64) -> Result<Page<'a>, Fault> {
         let fault = |what| Fault { page: number, what };
@@ -144,7 +145,7 @@ impl<'a> Page<'a> {
         Ok((node.key, value.ok_or_else(|| self.fault("a value ends outside"))?))
     }
 
-    /// Where a branch's child for this key is: behind the last key that is not greater.
+    /// The index of a branch's child for this key: that of the last key that is not greater.
     #[inline]
     pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize, Fault> {
         let (mut low, mut high) = (1, self.len());
@@ -170,8 +171,8 @@ impl<'a> Page<'a> {
         Ok(EntryIndex::Before(low))
     }
 
-    /// Checks that the nodes fill their part of the page, so that none is hidden, and that their keys are in the order that
-    /// `is_less` has.
+    /// Checks that the nodes fill their part of the page, so that none is hidden, and that their keys are in the order
+    /// of `is_less`.
     pub(crate) fn check(&self, is_less: impl Fn(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
         let first_key = usize::from(!self.is_leaf);
         let (mut filled, mut last): (usize, Option<&[u8]>) = (0, None);
@@ -197,7 +198,8 @@ impl<'a> Page<'a> {
     }
 }
 
-/// How many pages the long value at page `number` has, of which `head` is the beginning, where they have room for `bytes`.
+/// The number of pages of the long value at page `number`, which begins with `head`. An error if they have no room for
+/// `bytes`.
 pub(crate) fn long_pages(head: &[u8], number: u64, page_bytes: usize, bytes: usize) -> Result<u64, Fault> {
     let fault = |what| Fault { page: number, what };
     if head.len() < HEAD_BYTES || u64_at(head, 0) != number || u16_at(head, 10) != OVERFLOW {

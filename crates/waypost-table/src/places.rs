@@ -1,33 +1,35 @@
-//! Where records lie: a cache in front of the tree, so that most look-ups read one line of this and then the record.
+//! A cache of the addresses of records. With it most look-ups read one cache line and then the record, without the
+//! tree.
 //!
-//! LMDB's tree takes four pages and some twenty scattered cache lines to find one of ten million links. This remembers for
-//! a key at what address its node was found, and knows nothing for certain: a place is a hint. Whoever reads there copies
-//! the bytes, and believes the copy only where it is a node of this very key whose checks hold; else the tree is asked.
+//! LMDB's tree takes four pages and some twenty scattered cache lines to find one of ten million links. This cache
+//! remembers the address at which the node of a key was found. A place is only a hint: a look-up copies the bytes there
+//! and uses the copy only if it is a node of this key with valid checks. Else it searches the tree.
 //!
 //! # Why a look-up never sees an older version than the tree would give
 //!
-//! - A change of a link makes its place forgotten ([`Places::forget`]) before the write begins and again after its commit,
-//!   before the write returns. A place can be remembered only by a look-up whose snapshot is as new as the last such call
+//! - A change of a link forgets its place ([`Places::forget`]) before the write begins, and again after its commit,
+//!   before the write returns. A look-up may only remember a place if its snapshot is as new as the last such call
 //!   ([`Places::changes`]). So while a place is remembered, its link has not changed since it was found.
-//! - The tree moves nodes when it changes their neighbours, and uses freed pages again. What is written to any page later
-//!   is of a later state of the tree, so a node of this key found there says what the tree says. That holds for nodes, not for
-//!   a page's free space: LMDB fills that with whatever its buffer held before, which may be an earlier image of the same page,
-//!   whole nodes of it at their old places. So a node counts only behind the free space of a leaf, by the page's head as it is
-//!   before and after the copy. A copy taken while the page is being overwritten, or that has another node's bytes in its
-//!   later part, fails the record's own checksum, of 64 bits, by which the caller judges it.
+//! - The tree moves nodes when it changes their neighbours, and uses freed pages again. Everything written to a page
+//!   later belongs to a later state of the tree, so a node of this key found there is what the tree has. That is true
+//!   for nodes, not for a page's free space: there LMDB leaves old contents of its buffer, which may be an earlier
+//!   image of the same page with whole nodes at their old offsets. So a node only counts after the free space of a
+//!   leaf, by the page's head before and after the copy. A copy taken while the page is overwritten, or one that ends
+//!   in another node's bytes, fails the record's own 64-bit checksum, which the caller verifies.
 //!
 //! # Where this is left out
 //!
-//! All of this holds for pages as LMDB 0.9 lays them out. [`TableOptions::remember_places`](crate::TableOptions::remember_places)
-//! turns it off, and so does [`Generation::test_places`](crate::generation::Generation::test_places), where a place gives anything
-//! else than the tree. Then no place is remembered, so that no look-up follows one.
+//! All of this depends on the page layout of LMDB 0.9.
+//! [`TableOptions::remember_places`](crate::TableOptions::remember_places) turns it off, and so does
+//! [`Generation::test_places`](crate::generation::Generation::test_places), if a place gives another result than the
+//! tree. Then no place is remembered, so no look-up uses one.
 //!
 //! # The unsafe calls, and why they are sound
 //!
-//! - Addresses come from values that the tree handed out; the map stays where it is and its file is never made shorter
-//!   while the generation that owns this is open. A copy stays inside the page of that address.
-//! - Memory of the map changes under a copy only by the kernel's hand, as for every reader of a mapped file; the copy is
-//!   plain bytes, of which every value is valid.
+//! - Addresses come from values that the tree returned. The map does not move and its file is never truncated while the
+//!   generation that owns this is open. A copy stays inside the page of that address.
+//! - Only the kernel changes the map's memory during a copy, as for every reader of a mapped file. The copy is plain
+//!   bytes, and every value of them is valid.
 //! - The slots are anonymous memory, zero at first, aligned to a page; zero is a valid `AtomicU64`.
 #![allow(unsafe_code)]
 
@@ -41,30 +43,32 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::page;
 
-/// Slots that share a cache line. A key is in its own, or, where that was full, in the other one of the pair.
+/// Slots that share a cache line. A key is in its own line or, if that was full, in the other line of the pair.
 const LINE_SLOTS: usize = 8;
-/// The most lines, an even number: 128 MiB, for some sixteen million links. It is reserved at once and takes memory as it is used.
+/// The most lines, an even number: 128 MiB, for about sixteen million links. The address space is reserved at once;
+/// memory is used as lines are written.
 const LINES_MAX: usize = 1 << 21;
 /// The fewest lines in use: 64 KiB.
 const LINES_MIN: usize = 1 << 10;
-/// Links that there are lines for, of each as many; most lines then have room for one or two more.
+/// The average number of links per line; most lines then have room for one or two more.
 const LINKS_PER_LINE: usize = 6;
-/// Low bits of a slot, which tell keys of one line apart. The others hold half an address, which is even.
+/// The low bits of a slot, which distinguish the keys of one line. The other bits hold half of an address, which is
+/// even.
 const FINGERPRINT_BITS: u32 = 17;
 const FINGERPRINT_MASK: u64 = (1 << FINGERPRINT_BITS) - 1;
-/// Bytes that come from memory together.
+/// Bytes of a cache line.
 const CACHE_LINE_BYTES: usize = 64;
-/// Lines of a record that are brought close before it is known how long it is.
+/// Cache lines of a record that are prefetched before its length is known.
 const NEAR_LINES: usize = 8;
-/// Bytes of a node in front of its key: the size of its value in two halves, flags, the size of its key. As LMDB 0.9 has it;
-/// were it otherwise, no node would pass for one and every look-up would ask the tree.
+/// Bytes of a node in front of its key: the size of its value in two halves, flags, the size of its key. This is the
+/// layout of LMDB 0.9; with another layout no node would be valid and every look-up would search the tree.
 const NODE_HEAD_BYTES: usize = 8;
-/// Nodes so small that as many fit into a page are in one for certain.
+/// Nodes of which this many fit into a page are never on pages of their own.
 const NODES_OF_PAGE_LEAST: usize = 4;
 /// Bytes of a page's number, which comes first.
 const PAGE_NUMBER_BYTES: usize = 8;
 
-/// The hash of a stored key, by which places are remembered.
+/// The hash of a stored key, which identifies its place.
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
     xxh3_64(key)
 }
@@ -72,23 +76,25 @@ pub(crate) fn hash_of(key: &[u8]) -> u64 {
 /// The places of one generation.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// `None` where nothing is to be remembered, or the system has no memory for it.
+    /// `None` if places are not remembered, or the system has no memory for them.
     memory: Option<MmapMut>,
-    /// Lines in use; 0 once this was turned off. Written only with `filling` held.
+    /// Lines in use; 0 once this was turned off. Only written while `filling` is locked.
     lines: AtomicUsize,
-    /// Counts the calls of [`Places::forget`]. Written only with `filling` held.
+    /// Counts the calls of [`Places::forget`]. Only written while `filling` is locked.
     changes: AtomicU64,
-    /// Held while places are remembered or forgotten, which are a few stores each. A std mutex: no reader waits for it.
+    /// Locked while places are remembered or forgotten, which is a few stores each. A std mutex: no reader waits for
+    /// it.
     filling: Mutex<()>,
     page_bytes: usize,
 }
 
 impl Places {
-    /// No place is remembered yet, nor ever without `is_on`. `entries` is what the tree holds, in pages of `page_bytes`.
+    /// An empty cache; without `is_on` it stays empty. `entries` is the number of entries in the tree, `page_bytes` the
+    /// size of its pages.
     pub(crate) fn new(entries: u64, page_bytes: u64, is_on: bool) -> Places {
         let memory = is_on.then(|| MmapMut::map_anon(LINES_MAX * LINE_SLOTS * size_of::<AtomicU64>()).ok()).flatten();
         if let Some(memory) = &memory {
-            // Few large pages instead of many small ones; an old kernel refuses, and it works without.
+            // Huge pages are faster. An old kernel refuses, and then small pages are used.
             let _ = memory.advise(Advice::HugePage);
         }
         Places {
@@ -100,14 +106,14 @@ impl Places {
         }
     }
 
-    /// Links whose places can be remembered, as long as they do not crowd each other out.
+    /// The number of places that can be remembered, if the lines fill evenly.
     pub(crate) fn room(&self) -> u64 {
         let lines = if self.memory.is_some() { self.lines.load(Ordering::Relaxed) } else { 0 };
         (lines * LINE_SLOTS) as u64
     }
 
-    /// Uses more lines where the tree has outgrown them, which forgets nearly everything. With more lines a key is never in
-    /// an earlier pair, so what was left behind in one is not met again. To be called before a [`Places::forget`].
+    /// Uses more lines if the tree needs them, which forgets nearly all places. With more lines a key never maps to an
+    /// earlier pair, so old slots there are not found again. Call this before [`Places::forget`].
     pub(crate) fn make_room(&self, entries: u64) {
         let filling = self.lock();
         if self.is_on() && entries > self.room() {
@@ -122,25 +128,26 @@ impl Places {
         self.memory.is_some() && self.lines.load(Ordering::Relaxed) > 0
     }
 
-    /// Remembers nothing from now on.
+    /// Turns the cache off.
     pub(crate) fn turn_off(&self) {
         let filling = self.lock();
         self.lines.store(0, Ordering::Relaxed);
-        // Without lines every key is in the first pair, so that a look-up needs no other check to find nothing.
+        // With 0 lines every key maps to the first pair, so a look-up needs no other check.
         for slot in self.lines(0).into_iter().flatten().flatten() {
             slot.store(0, Ordering::Release);
         }
         drop(filling);
     }
 
-    /// Changes so far. A look-up takes this before it begins, and may remember what it found only if nothing changed since.
+    /// The number of changes so far. A look-up reads it before it begins, and may only remember its result if it did
+    /// not change since.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Brings the records of these keys close, as far as most records go.
-    pub(crate) fn approach(&self, hashes: &[u64]) {
-        // In two rounds, so that memory works on all of a round together.
+    /// Prefetches the records of these keys, up to the size of most records.
+    pub(crate) fn prefetch_records(&self, hashes: &[u64]) {
+        // In two rounds, so that the memory accesses of a round overlap.
         for [own, _] in hashes.iter().filter_map(|hash| self.lines(*hash)) {
             prefetch(own.as_ptr() as usize);
         }
@@ -152,15 +159,15 @@ impl Places {
         }
     }
 
-    /// Copies what lies where this key was found last into `copy`: the value, where it is one of this key.
+    /// Copies the value at the remembered place of this key into `copy`, if it is a value of this key.
     #[inline]
     pub(crate) fn read<'c>(&self, hash: u64, key: &[u8], copy: &'c mut Vec<u8>) -> Option<&'c [u8]> {
         let node = self.place(hash)?;
         self.copy_value(node, key, copy).then(|| &copy[key.len()..])
     }
 
-    /// Remembers where this value of this key lies, unless anything changed since `changes` were counted or another thread is
-    /// busy here. `value` is what the tree handed out, in place.
+    /// Remembers the place of this value, unless anything changed since `changes` was read or another thread holds the
+    /// lock. `value` is what the tree returned, in place.
     pub(crate) fn remember(&self, hash: u64, key: &[u8], value: &[u8], changes: u64) {
         if !self.is_on() {
             return;
@@ -205,9 +212,10 @@ impl Places {
         drop(filling);
     }
 
-    /// Whether the place of this key, which is remembered where none was, gives this value, which is the tree's.
+    /// Whether the place of this key gives `value`, which the tree returned. Remembers the place if it was not
+    /// remembered.
     ///
-    /// A value that shares its page with others has to be found; one that may have pages of its own need not.
+    /// A value that shares its page with others must be found; one that may have its own pages need not be.
     pub(crate) fn agrees(&self, key: &[u8], value: &[u8], changes: u64, copy: &mut Vec<u8>) -> bool {
         let hash = hash_of(key);
         if self.read(hash, key, copy).is_none() {
@@ -223,7 +231,7 @@ impl Places {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where this key was found last, or another with the same fingerprint.
+    /// The remembered address of this key, or of another key with the same fingerprint.
     #[inline]
     fn place(&self, hash: u64) -> Option<usize> {
         let [own, other] = self.lines(hash)?;
@@ -231,7 +239,7 @@ impl Places {
         Some((slot >> FINGERPRINT_BITS << 1) as usize)
     }
 
-    /// The line of this hash, and the other one of its pair.
+    /// The line of this hash, and the other line of its pair.
     #[inline]
     fn lines(&self, hash: u64) -> Option<[&[AtomicU64]; 2]> {
         let memory = self.memory.as_ref()?;
@@ -243,7 +251,8 @@ impl Places {
         Some([slots_of(line)?, slots_of(line ^ 1)?])
     }
 
-    /// The address of the node that a value is in; `None` where this layout does not hold, as for a value with pages of its own.
+    /// The address of the node with this value; `None` if the layout does not match, for example for a value with its
+    /// own pages.
     fn node_of(&self, key: &[u8], value: &[u8]) -> Option<usize> {
         let value_at = value.as_ptr() as usize;
         let node = value_at.checked_sub(key.len() + NODE_HEAD_BYTES)?;
@@ -251,12 +260,12 @@ impl Places {
         if !is_in_page || node % 2 != 0 || node >> 1 >> (u64::BITS - FINGERPRINT_BITS) != 0 {
             return None;
         }
-        // SAFETY: the value's node is all in this page, of which the tree handed out the later part.
+        // SAFETY: the value's node is completely in this page, because the tree returned its later part.
         let head = unsafe { read_head(node) };
         (head.flags == 0 && head.key_bytes == key.len() && head.value_bytes == value.len()).then_some(node)
     }
 
-    /// Copies key and value of the node at this address, which must be one that the tree handed out once. False where it is no
+    /// Copies key and value of the node at this address, which the tree must have returned once. False if it is not a
     /// node of this key.
     #[inline]
     fn copy_value(&self, node: usize, key: &[u8], copy: &mut Vec<u8>) -> bool {
@@ -278,14 +287,14 @@ impl Places {
         }
         copy.clear();
         copy.reserve(bytes);
-        // SAFETY: see the head of this file; so many bytes are left in the page, and the vector has room for them, which is
-        // initialised before its length says so.
+        // SAFETY: see the head of this file; so many bytes are left in the page, and the vector has room for them,
+        // which is initialised before its length says so.
         unsafe {
             let from = ptr::with_exposed_provenance::<u8>(node + NODE_HEAD_BYTES);
             ptr::copy_nonoverlapping(from, copy.as_mut_ptr(), bytes);
             copy.set_len(bytes);
         }
-        // What was copied is not read before this, nor the page's head after it.
+        // A fence: the copy completes before it, and the page's head is read again after it.
         fence(Ordering::Acquire);
         // SAFETY: as above.
         copy[..key.len()] == *key && unsafe { read_kind(page) } == kind
@@ -311,11 +320,11 @@ fn slot_of(line: &[AtomicU64], hash: u64) -> Option<u64> {
     slots.find(|slot| *slot != 0 && slot & FINGERPRINT_MASK == hash & FINGERPRINT_MASK)
 }
 
-/// Asks for the memory at an address, which need not be valid.
+/// Prefetches the memory at an address, which need not be valid.
 #[inline]
 fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch has no effect that a program could see, whatever the address.
+    // SAFETY: a prefetch has no visible effect, whatever the address.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(ptr::without_provenance(address));
     }
@@ -323,20 +332,20 @@ fn prefetch(address: usize) {
     let _ = address;
 }
 
-/// What LMDB writes in front of a key.
+/// The bytes that LMDB writes before a key.
 struct NodeHead {
     value_bytes: usize,
     flags: u16,
     key_bytes: usize,
 }
 
-/// What LMDB writes in front of a page's nodes, without its number: another number, its kind, where its free space begins, and
-/// where it ends.
+/// The bytes that LMDB writes before a page's nodes, without the page's number: another number, its kind, and where its
+/// free space begins and ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PageKind(u64);
 
 impl PageKind {
-    /// Whether a leaf has nodes, not free space, so many bytes behind its beginning.
+    /// Whether a leaf has nodes, not free space, at this offset.
     #[inline]
     fn has_node_at(self, place: usize) -> bool {
         self.0 >> 16 & 0xffff == u64::from(page::LEAF) && place >= (self.0 >> 48) as usize
@@ -349,11 +358,12 @@ impl PageKind {
 /// A page of a map that is open begins at this address.
 #[inline]
 unsafe fn read_kind(page: usize) -> PageKind {
-    // SAFETY: as the caller says; any eight bytes are a number. Volatile, as the page may change between two looks.
+    // SAFETY: as the caller says; any eight bytes are a number. Volatile, because the page may change between two
+    // reads.
     PageKind(u64::from_le(unsafe { ptr::read_volatile(ptr::with_exposed_provenance::<u64>(page + PAGE_NUMBER_BYTES)) }))
 }
 
-/// Reads the head of a node, or whatever is there.
+/// Reads the head of a node, or whatever bytes are there.
 ///
 /// # Safety
 /// Eight bytes at this address are of a map that is open.
@@ -374,7 +384,7 @@ mod tests {
 
     const PAGE: usize = 4096;
 
-    /// A page with a node in it, as the tree would hand out.
+    /// A page with a node, as in the tree.
     struct Page {
         bytes: Vec<u8>,
         node: usize,
@@ -421,7 +431,7 @@ mod tests {
         assert_eq!(read(&places, key), None, "found before the change");
         remember(places.changes());
         assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
-        // More room is other places.
+        // With more lines the places differ.
         places.make_room(10_000_000);
         places.forget(std::iter::empty());
         let _ = read(&places, key);
@@ -440,7 +450,7 @@ mod tests {
             for bit in 0..8 {
                 page.bytes[at] ^= 1 << bit;
                 let found = read(&places, key);
-                // Another length of the value is for its own check to find.
+                // A wrong length of the value is found by the value's own check.
                 let is_length = at < node + 4 && found.is_some();
                 assert!(found.is_none() || is_length, "byte {} bit {bit}", at - node);
                 page.bytes[at] ^= 1 << bit;
@@ -449,7 +459,7 @@ mod tests {
         assert_eq!(read(&places, key).as_deref(), Some(&value[..]));
     }
 
-    /// LMDB leaves in it what its buffer held before, so whole nodes of earlier versions.
+    /// LMDB leaves old contents of its buffer there, even whole nodes of earlier versions.
     #[test]
     fn free_space_and_other_pages_have_no_nodes() {
         let (key, value) = (b"\0key", b"the value");
@@ -489,7 +499,7 @@ mod tests {
     fn keys_of_one_line_crowd_each_other_out_and_nothing_else() {
         let places = Places::new(0, PAGE as u64, true);
         let page = Page::with(b"k", b"v", 16);
-        // The line is chosen by the high bits, so all of these share the first one, which has one to fall back on.
+        // The high bits choose the line, so all of these share the first line, which has one more in its pair.
         let hashes: Vec<u64> = (1..=20).collect();
         for hash in &hashes {
             places.remember(*hash, b"k", page.value(b"k", b"v"), 0);

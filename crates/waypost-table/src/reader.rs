@@ -1,4 +1,4 @@
-//! The quick way to look links up, for a thread that does little else.
+//! Fast look-ups, for a thread that does little else.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -7,22 +7,23 @@ use crate::entry::put_key;
 use crate::places::hash_of;
 use crate::{Table, TableError};
 
-/// Links that are expected at one time; what is beyond is fetched when it is read. More would push each other out of the cache.
+/// The most links that are prefetched together; more would evict each other from the cache. Further ones are fetched
+/// when they are read.
 const EXPECTED_MAX: usize = 128;
 
-/// One thread's look-ups. They give what [`Table::get`] gives, mostly without asking the tree.
+/// One thread's look-ups. They return what [`Table::get`] returns, mostly without searching the tree.
 pub struct Reader {
     table: Arc<Table>,
-    /// What is being read, taken out meanwhile.
+    /// The buffer for a record; taken out during a look-up.
     copy: Cell<Vec<u8>>,
-    /// The room of a key, taken out meanwhile.
+    /// The buffer for a key; taken out during a look-up.
     key: Cell<Vec<u8>>,
     /// The hashes of the keys that are expected.
     expected: RefCell<Vec<u64>>,
 }
 
 impl Reader {
-    /// Looks up in this table.
+    /// A reader of this table.
     pub fn new(table: Arc<Table>) -> Reader {
         Reader { table, copy: Cell::default(), key: Cell::default(), expected: RefCell::default() }
     }
@@ -32,7 +33,8 @@ impl Reader {
         &self.table
     }
 
-    /// Says that this link will probably be wanted soon. Has no other effect than that [`Reader::approach`] fetches it from memory.
+    /// Notes that this link will probably be looked up soon. Its only effect is that [`Reader::prefetch`] prefetches
+    /// it.
     #[inline]
     pub fn expect(&self, domain: &[u8], slug: &[u8]) {
         let mut key = self.key.take();
@@ -44,21 +46,21 @@ impl Reader {
         self.key.set(key);
     }
 
-    /// Fetches from memory what is expected, all at once: one after the other each would be waited for.
+    /// Prefetches the expected links together, so that the waits for memory overlap.
     #[inline]
-    pub fn approach(&self) {
+    pub fn prefetch(&self) {
         let mut expected = self.expected.borrow_mut();
         if !expected.is_empty() {
-            self.table.with_live(|live| live.places().approach(&expected));
+            self.table.with_live(|live| live.places().prefetch_records(&expected));
             expected.clear();
         }
     }
 
-    /// Looks a link up and hands its record to `read`, which gives `None` where the bytes are not a sound record and must have
-    /// done nothing then: they may be called damaged once, and are read from the tree for good.
+    /// Looks a link up and passes its record to `read`. If the bytes are not a valid record, `read` must return `None`
+    /// and have no effect: a place may give damaged bytes, and then the record is read again from the tree.
     ///
     /// # Errors
-    /// As [`Table::get`]; [`TableError::DamagedEntry`] also where `read` refuses what the tree holds.
+    /// As [`Table::get`]; [`TableError::DamagedEntry`] also if `read` refuses the tree's bytes.
     #[inline]
     pub fn get<R>(
         &self,
@@ -70,7 +72,7 @@ impl Reader {
         let found = if put_key(domain.as_bytes(), slug.as_bytes(), &mut key) {
             self.table.with_live(|live| live.find(&key, hash_of(&key), &mut copy, read))
         } else {
-            // No such link can be stored.
+            // Such a link cannot be stored.
             Ok(None)
         };
         self.copy.set(copy);

@@ -1,11 +1,12 @@
-//! Filling the whole table anew beside the live one.
+//! Fills a new generation of the table while the old one is live.
 //!
-//! Changes may come in any order. They are sorted in a buffer; a sorted buffer that lies behind everything so far is
-//! appended to the new generation at once (so input in key order is written once), any other becomes a run on disk, and
-//! `finish` merges the runs. Memory stays near `run_bytes_max` plus one transaction's pages, however many links there are.
+//! Changes may come in any order. They are sorted in a buffer. If a sorted buffer comes after all keys so far, it is
+//! appended to the new generation at once, so input in key order is written once. Else it becomes a run on disk, and
+//! `finish` merges the runs. Memory stays near `run_bytes_max` plus one transaction's pages, however many links there
+//! are.
 //!
-//! What is applied to the live table meanwhile is kept aside by `Table::apply` and brought into the new generation before
-//! the switch, so no acknowledged change is lost, whichever snapshot the caller reads from.
+//! `Table::apply` keeps a copy of changes that are applied meanwhile, and they are added to the new generation before
+//! the switch. So no acknowledged change is lost, whichever snapshot the caller reads.
 
 use std::sync::Arc;
 
@@ -17,16 +18,16 @@ use crate::{Change, Table, TableError, TableStats};
 /// Bytes of changes applied during a rebuild that are kept in memory.
 const LATE_BYTES_MAX: usize = 8 << 20;
 
-/// A rebuild under way. Dropping it abandons it; the live table is untouched.
+/// A running rebuild. Dropping it abandons it; the live table is untouched.
 #[derive(Debug)]
 pub struct Rebuild<'t> {
     table: &'t Table,
     folder: Arc<RunFolder>,
     buffer: Buffer,
     runs: Runs,
-    /// What came in key order. `None` only while `finish` takes it.
+    /// The entries that came in key order. `None` only during `finish`.
     base: Option<Building>,
-    /// The live cursor when the rebuild began: changes up to it are not kept aside.
+    /// The live cursor when the rebuild began: changes up to it are not kept.
     start_cursor: u64,
     value: Vec<u8>,
 }
@@ -38,9 +39,10 @@ impl<'t> Rebuild<'t> {
         Rebuild { table, folder, buffer, runs, base: Some(base), start_cursor, value: Vec::new() }
     }
 
-    /// Takes one link, or a tombstone whose version is to be kept. Of several for one link the highest version stays.
+    /// Adds one link, or a tombstone whose version is to be kept. If a link is added several times, the highest version
+    /// counts.
     ///
-    /// Now and then this sorts and writes what has gathered, up to [`crate::TableOptions::run_bytes_max`].
+    /// From time to time this sorts and writes the buffer, at [`crate::TableOptions::run_bytes_max`].
     ///
     /// # Errors
     /// A change that the table cannot hold is refused and the rebuild goes on without it. After
@@ -55,25 +57,25 @@ impl<'t> Rebuild<'t> {
         if self.buffer.is_full() { self.flush() } else { Ok(()) }
     }
 
-    /// Makes what was put the live table, together with what was applied since the rebuild began.
+    /// Makes the added links, with the changes applied since the rebuild began, the live table.
     ///
-    /// `cursor` is the outbox sequence up to which the links that were put are current. The new table's cursor is the
-    /// later of it and the live one, unless it lies before the point where the rebuild began: then it is `cursor`, and
-    /// the caller applies the outbox from there again.
+    /// `cursor` is the outbox sequence up to which the added links are current. The new table's cursor is the later of
+    /// it and the live one, unless `cursor` is before the point where the rebuild began. Then it is `cursor`, and the
+    /// caller applies the outbox from there again.
     ///
     /// # Errors
-    /// The live table goes on unchanged; [`TableError::RebuildIncomplete`] where a change applied meanwhile was lost.
+    /// The live table stays unchanged; [`TableError::RebuildIncomplete`] if a change applied meanwhile was lost.
     pub fn finish(mut self, cursor: u64) -> Result<TableStats, TableError> {
         self.flush()?;
         let base = self.base.take().expect("only finish takes the base, and finish takes the rebuild");
         let mut building = if self.runs.is_empty() { base } else { self.merge(&base)? };
         self.catch_up(&mut building)?;
-        // The bulk is on disk before writers have to wait for the switch.
+        // Most data is on disk before writers must wait for the switch.
         building.sync()?;
         self.table.switch_to_rebuilt(building, cursor, self.start_cursor)
     }
 
-    /// Puts the buffer behind the base where it belongs there, else into a run.
+    /// Appends the buffer to the base if its keys come after it, else writes it as a run.
     fn flush(&mut self) -> Result<(), TableError> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -112,7 +114,7 @@ impl<'t> Rebuild<'t> {
         Ok(building)
     }
 
-    /// Brings in what was applied to the live table so far.
+    /// Adds what was applied to the live table so far.
     fn catch_up(&self, building: &mut Building) -> Result<(), TableError> {
         self.table.take_late(&self.folder).put_into(building)
     }
@@ -143,7 +145,7 @@ impl Late {
         Arc::ptr_eq(&self.folder, folder)
     }
 
-    /// Keeps changes that are live already. A failure ends the rebuild, not the write.
+    /// Keeps changes that are already live. If that fails, the rebuild fails, not the write.
     pub(crate) fn keep(&mut self, changes: &[Change<'_>]) {
         let mut value = Vec::new();
         for change in changes {

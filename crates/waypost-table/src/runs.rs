@@ -1,10 +1,10 @@
-//! Putting changes into key order with bounded memory: a buffer that is sorted when full, runs on disk, and their merge.
+//! Sorts changes by key with limited memory: a buffer that is sorted when full, runs on disk, and their merge.
 //!
 //! # Format of a run
 //!
 //! Entries in ascending key order, one per key: key length (u16), value length (u32), key, value as in `entry`; numbers
-//! little-endian. Runs belong to the process that wrote them and are removed with it; every entry's check is verified
-//! when it is read back.
+//! little-endian. Runs belong to the process that wrote them and are removed after it; every entry's check is verified
+//! when it is read.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -25,7 +25,7 @@ use crate::entry::{Entry, version_of};
 const LENGTHS_BYTES: usize = 6;
 /// Bytes read from a run, or written to it, at a time.
 const RUN_READ_BYTES: usize = 128 * 1024;
-/// Runs that are merged, and so open, at once. Beyond it they are folded into one.
+/// The most runs that are merged, and so open, at once. If there are more, they are merged into one first.
 const RUNS_OPEN_MAX: usize = 128;
 /// Offsets into a buffer are u32.
 const BUFFER_BYTES_MAX: usize = 1 << 30;
@@ -46,7 +46,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// An empty buffer that is full at `bytes_max` bytes, or at the first entry past them.
+    /// An empty buffer that counts as full at `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Buffer {
         Buffer { bytes: Vec::new(), offsets: Vec::new(), bytes_max: bytes_max.min(BUFFER_BYTES_MAX) }
     }
@@ -177,7 +177,7 @@ impl Runs {
         Ok(())
     }
 
-    /// All runs, and the entries of a generation where given, as one ascending stream.
+    /// All runs, and the entries of a generation if given, as one ascending stream.
     pub(crate) fn merge<'a>(&self, base: Option<RoIter<'a, Bytes, Bytes>>) -> Result<Merge<'a>, TableError> {
         let mut heads = BinaryHeap::with_capacity(self.files.len() + 1);
         let runs = self.files.iter().map(|path| {
@@ -232,7 +232,7 @@ enum Source<'a> {
     Base(RoIter<'a, Bytes, Bytes>),
 }
 
-/// The next entry of one source. The greatest head is the one that comes first: smallest key, then highest version.
+/// The next entry of one source. Ordered for a max-heap: the smallest key, then the highest version, is the greatest.
 struct Head<'a> {
     pair: Pair,
     source: Source<'a>,
@@ -265,8 +265,8 @@ fn read_entry(run: &mut BufReader<File>, path: &Path, pair: &mut Pair) -> Result
     let mut lengths = [0; LENGTHS_BYTES];
     match run.read_exact(&mut lengths) {
         Ok(()) => {}
-        // A run that was cut inside the lengths reads as ended; its missing entries would go unnoticed, but nothing
-        // cuts a run while the process that wrote it lives.
+        // A run that is truncated inside the lengths reads as ended, and missing entries would not be noticed. But
+        // nothing truncates a run while the process that wrote it is running.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
         Err(error) => return Err(TableError::io("read", path)(error)),
     }

@@ -1,4 +1,5 @@
-//! What is known of a generation's file: whether LMDB may write to it, and whether what is not found in it is not there.
+//! What is known of a generation's file: whether LMDB may write to it, and whether a link that is not found in it does
+//! not exist.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,50 +13,50 @@ const UNCHECKED: u8 = 0;
 const SOUND: u8 = 1;
 const DAMAGED: u8 = 2;
 
-/// Whether a file holds together. It begins as one that was not checked, or as one that this process has written itself.
+/// Whether a file is undamaged. At first it is either not checked, or written by this process itself.
 #[derive(Debug)]
 pub(crate) struct Soundness {
     path: PathBuf,
     state: AtomicU8,
-    /// What is wrong, in whatever of it.
+    /// The damage that was found, anywhere in the file.
     damage: OnceLock<String>,
-    /// What to check, and held while that is done. A std mutex: only writers and one thread of the background wait for it.
+    /// What remains to check; locked during the check. A std mutex: only writers and one background thread wait for it.
     unchecked: Mutex<Option<FileMeta>>,
 }
 
 impl Soundness {
-    /// Of the file at `path`: `unchecked` is its newest state where it was not written by this process.
+    /// For the file at `path`. `unchecked` is its newest state, unless this process wrote it.
     pub(crate) fn new(path: PathBuf, unchecked: Option<FileMeta>) -> Soundness {
         let state = if unchecked.is_some() { UNCHECKED } else { SOUND };
         Soundness { path, state: AtomicU8::new(state), damage: OnceLock::new(), unchecked: Mutex::new(unchecked) }
     }
 
-    /// Takes over what is wrong with the file of which this one is a copy, or another name.
+    /// Copies the known damage from the file of which this one is a copy, or another name.
     pub(crate) fn inherit(&self, damage: String) {
-        // It was said when it was found.
+        // It was logged when it was found.
         let _ = self.damage.set(damage);
     }
 
-    /// Whether all of it was found to be right, and nothing else since.
+    /// Whether the whole file was checked and no damage was found, then or since.
     #[inline]
     pub(crate) fn is_sound(&self) -> bool {
         self.state.load(Ordering::Acquire) == SOUND && self.damage.get().is_none()
     }
 
-    /// Whether nothing is known of it yet.
+    /// Whether it has not been checked yet.
     pub(crate) fn is_unchecked(&self) -> bool {
         self.state.load(Ordering::Acquire) == UNCHECKED
     }
 
-    /// What is wrong with it.
+    /// The damage that was found.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.damage.get().map(String::as_str)
     }
 
-    /// Walks through the file where that was not done yet. `false` where it was told to stop before the end.
+    /// Checks the file if that was not done yet. `false` if `keep_going` stopped it.
     ///
     /// # Errors
-    /// [`TableError::Damaged`] where LMDB must not write to it.
+    /// [`TableError::Damaged`] if LMDB must not write to it.
     pub(crate) fn check(
         &self,
         record_is_sound: fn(&[u8]) -> bool,
@@ -66,10 +67,10 @@ impl Soundness {
             if let Some(meta) = *unchecked {
                 match check(&self.path, &meta, record_is_sound, keep_going) {
                     Checked::Stopped => return Ok(false),
-                    Checked::Sound => self.settle(SOUND),
+                    Checked::Sound => self.set_unless_damaged(SOUND),
                     Checked::DamagedEntry(fault) => {
                         self.note_entry(&fault.to_string());
-                        self.settle(SOUND);
+                        self.set_unless_damaged(SOUND);
                     }
                     Checked::Damaged(reason) => drop(self.note(reason)),
                 }
@@ -83,18 +84,18 @@ impl Soundness {
     }
 
     /// A look-up may have found damage meanwhile, which stays.
-    fn settle(&self, state: u8) {
+    fn set_unless_damaged(&self, state: u8) {
         let _ = self.state.compare_exchange(UNCHECKED, state, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Keeps that the file does not hold together, and says so once.
+    /// Records that the file is damaged, and logs it once.
     pub(crate) fn note(&self, reason: String) -> TableError {
         self.state.store(DAMAGED, Ordering::Release);
         self.note_entry(&reason);
         self.error(reason)
     }
 
-    /// Keeps that an entry cannot be believed, and says so once. LMDB does not care what is in a value.
+    /// Records that an entry is damaged, and logs it once. LMDB can still write: it does not read values.
     pub(crate) fn note_entry(&self, reason: &str) {
         if self.damage.set(reason.to_owned()).is_ok() {
             tracing::error!(

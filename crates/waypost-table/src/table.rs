@@ -1,7 +1,7 @@
 //! The table itself: which generation is live, and who may write.
 //!
-//! Readers take the live generation from an `ArcSwap` and never meet the writer's lock. Where the changes come from is not
-//! known here; `waypost-control` brings them.
+//! Readers take the live generation from an `ArcSwap` and never wait for the writer's lock. `waypost-control` supplies
+//! the changes.
 
 mod completeness;
 mod damage;
@@ -26,16 +26,16 @@ use crate::rebuild::{Late, Rebuild};
 use crate::runs::RunFolder;
 use crate::{Domains, TableError};
 
-/// Changes that one [`Table::apply`] takes.
+/// The most changes of one [`Table::apply`].
 pub const BATCH_CHANGES_MAX: usize = 65_536;
 
-/// What a commit survives. Neither ever leaves a damaged table.
+/// What a commit survives. With both the table stays undamaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// A commit survives power loss when it returns.
     EveryCommit,
-    /// Power loss may take the last commit back, cursor and all, so that the outbox fills the gap. One sync less each.
-    /// The end of a process, however violent, takes nothing.
+    /// Power loss may undo the last commit together with its cursor, and the outbox then supplies it again. Each commit
+    /// needs one sync less. A crash of the process loses nothing.
     #[default]
     AllButLast,
 }
@@ -43,21 +43,22 @@ pub enum Durability {
 /// How a table is opened.
 #[derive(Clone, Debug)]
 pub struct TableOptions {
-    /// Address space for the table, in bytes; not disk, not memory. A full table grows by a copy, so give plenty.
+    /// Address space for the table, in bytes; not disk, not memory. A full table grows by a copy, so choose a large
+    /// value.
     pub map_size_bytes: usize,
-    /// Growth ends here, in bytes.
+    /// The largest size that the table may grow to, in bytes.
     pub map_size_max_bytes: usize,
-    /// Look-ups that ask the tree at one time; each takes 64 bytes of LMDB's lock file.
+    /// The most look-ups that search the tree at the same time; each takes 64 bytes of LMDB's lock file.
     pub readers_max: u32,
     /// What a commit survives.
     pub durability: Durability,
-    /// Bytes that a rebuild gathers before it sorts them.
+    /// Bytes that a rebuild collects before it sorts them.
     pub run_bytes_max: usize,
-    /// Judges a record when the whole table is checked. What records are, the table does not know.
+    /// Checks a record when the whole table is checked. The table itself does not know the format of records.
     pub record_is_sound: fn(&[u8]) -> bool,
-    /// Whether a [`crate::Reader`] remembers where records lie. Without it every look-up asks the tree, and nothing is read but by
-    /// the way from its root. A sample of look-ups by both ways is compared whenever a generation is opened, and this is turned off
-    /// by itself where they differ.
+    /// Whether a [`crate::Reader`] remembers the places of records. Without it every look-up searches the tree from its
+    /// root. When a generation is opened, a sample of look-ups is done in both ways; if the results differ, this is
+    /// turned off.
     pub remember_places: bool,
 }
 
@@ -104,7 +105,7 @@ pub struct Applied {
 /// The table in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableStats {
-    /// Links that are found.
+    /// Links that exist.
     pub links: u64,
     /// Deleted links whose version is kept.
     pub tombstones: u64,
@@ -118,22 +119,22 @@ pub struct TableStats {
     pub used_bytes: u64,
     /// Bytes the file may take before the table grows.
     pub map_bytes: u64,
-    /// Links that a [`crate::Reader`] can find without asking the tree; 0 where it remembers no places. Where this changes, it has
-    /// forgotten them all.
+    /// Links that a [`crate::Reader`] can find without searching the tree; 0 if it remembers no places. When this
+    /// number changes, all places were forgotten.
     pub places_max: u64,
 }
 
 /// The link table of one edge. Share it by `Arc`; every method may be called from any thread.
 ///
-/// Look-ups run where they are called and do not block; everything that writes blocks on the disk and belongs on a
-/// thread that may.
+/// Look-ups run where they are called and do not block; everything that writes blocks on the disk, so call it on a
+/// thread that may block.
 #[derive(Debug)]
 pub struct Table {
     live: ArcSwap<Generation>,
     domains: ArcSwap<Domains>,
     /// The live generation's cursor.
     cursor: AtomicU64,
-    /// What the table says of its store; see [`Meta::source`](crate::meta::Meta).
+    /// What the table stores about its store; see [`Meta::source`](crate::meta::Meta).
     source: AtomicU32,
     /// Whether it was compared with its store.
     is_confirmed: AtomicBool,
@@ -150,21 +151,22 @@ pub struct Table {
 #[derive(Debug)]
 struct Writer {
     next_number: u64,
-    /// Replaced generations that a reader may still be in.
+    /// Replaced generations that a reader may still use.
     retired: Vec<Arc<Generation>>,
     /// Set while a rebuild runs.
     late: Option<Late>,
 }
 
 impl Table {
-    /// Opens the table in the folder `path`, or creates an empty one where the folder is empty or absent.
+    /// Opens the table in the folder `path`, or creates an empty one if the folder is empty or absent.
     ///
-    /// Takes milliseconds whatever the number of links; they are read from disk as they are asked for. A table of another
-    /// format, or one that is damaged so that it cannot be opened, is replaced by an empty one, to be filled anew. A small one is
+    /// Takes milliseconds for any number of links; they are read from disk when they are looked up. A table of another
+    /// format, or one too damaged to open, is replaced by an empty one, which must be filled again. A small one is
     /// checked at once, a large one by [`Table::check`].
     ///
     /// # Errors
-    /// [`TableError::InUse`] or [`TableError::NotATable`], and nothing was changed; or the folder cannot be read or written.
+    /// [`TableError::InUse`] or [`TableError::NotATable`], and nothing was changed; or the folder cannot be read or
+    /// written.
     pub fn open(path: &Path, options: TableOptions) -> Result<Table, TableError> {
         let directory = Directory::lock(path)?;
         let settings = options.settings(options.map_size_bytes);
@@ -185,14 +187,14 @@ impl Table {
         })
     }
 
-    /// Looks a link up and hands its record to `read`, in place in the map. `None`: no such link, or a deleted one.
+    /// Looks a link up and passes its record to `read`, in place in the map. `None`: an unknown link, or a deleted one.
     ///
     /// `domain` is empty for the default domain. Keep `read` short: while it runs, the space of records replaced
     /// meanwhile is not reused, and a replaced generation stays open.
     ///
     /// # Errors
-    /// [`TableError::DamagedEntry`], or [`TableError::Lmdb`] where the file cannot be read, or more
-    /// look-ups than [`TableOptions::readers_max`] ask the tree at one time. Never "absent" for a failure.
+    /// [`TableError::DamagedEntry`], or [`TableError::Lmdb`] if the file cannot be read, or if more look-ups than
+    /// [`TableOptions::readers_max`] search the tree at the same time. A failure is never reported as "not found".
     #[inline]
     pub fn get<R>(&self, domain: &str, slug: &str, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
         match Key::new(domain, slug) {
@@ -201,10 +203,10 @@ impl Table {
         }
     }
 
-    /// Writes a batch in one transaction and moves the cursor to `cursor`, or leaves it where it is already later.
+    /// Writes a batch in one transaction and moves the cursor to `cursor`, or leaves it if it is already later.
     ///
-    /// Each change is written only where its version is higher than the stored one, within the batch too. The next look-up
-    /// after the return sees all of it. The table grows where it must, which copies it.
+    /// Each change is only written if its version is higher than the stored one, within the batch too. The next look-up
+    /// after the return sees all of it. The table grows if it must, which copies it.
     ///
     /// # Errors
     /// A batch with a change that the table cannot hold is refused as a whole. On any error nothing was changed.
@@ -225,14 +227,14 @@ impl Table {
         Ok(applied)
     }
 
-    /// Reads every entry once, so that look-ups by a [`crate::Reader`] find links without asking the tree, and without waiting
-    /// for the disk. Goes on until it has read all of one generation, or `keep_going` says no, which it is asked every few
-    /// milliseconds; gives the number of entries read, the table's own included.
+    /// Reads every entry once, so that look-ups by a [`crate::Reader`] find links without searching the tree and
+    /// without waiting for the disk. Stops when it has read all of one generation, or when `keep_going`, which is
+    /// called every few milliseconds, returns false. Returns the number of entries read, including the table's own.
     ///
-    /// For a thread of its own: with ten million links it takes seconds, and what the disk needs.
+    /// For a thread of its own: with ten million links it takes seconds, plus the time of the disk.
     ///
     /// # Errors
-    /// [`TableError::Lmdb`] where the file cannot be read.
+    /// [`TableError::Lmdb`] if the file cannot be read.
     pub fn warm(&self, keep_going: impl Fn() -> bool) -> Result<u64, TableError> {
         let mut generation = self.with_live(Generation::number);
         let (mut last, mut entries) = (Vec::new(), 0);
@@ -256,7 +258,7 @@ impl Table {
         self.cursor.load(Ordering::Acquire)
     }
 
-    /// Starts to fill the table anew. Look-ups and [`Table::apply`] go on meanwhile.
+    /// Starts to fill the table again. Look-ups and [`Table::apply`] continue meanwhile.
     ///
     /// # Errors
     /// [`TableError::RebuildRunning`] while another one runs.
@@ -272,12 +274,14 @@ impl Table {
         Ok(Rebuild::new(self, folder, base, self.cursor()))
     }
 
-    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer [`Table::borrow_domains`].
+    /// The settings of all domains, as last set. Costs a shared counter; on a hot path prefer
+    /// [`Table::borrow_domains`].
     pub fn domains(&self) -> Arc<Domains> {
         self.domains.load_full()
     }
 
-    /// The settings of all domains, as last set, without touching memory that other threads write. To be kept for one request.
+    /// The settings of all domains, as last set, without touching memory that other threads write. Keep it for one
+    /// request only.
     #[inline]
     pub fn borrow_domains(&self) -> impl Deref<Target = Arc<Domains>> {
         self.domains.load()
@@ -286,7 +290,7 @@ impl Table {
     /// Replaces the settings of all domains, durably, for every look-up after the return.
     ///
     /// # Errors
-    /// [`TableError::BadDomains`] where they contradict each other. On any error nothing was changed.
+    /// [`TableError::BadDomains`] if they contradict each other. On any error nothing was changed.
     pub fn set_domains(&self, settings: &[DomainSettings]) -> Result<(), TableError> {
         let domains = Domains::new(settings.to_vec())?;
         let json = domains.to_json()?;
@@ -297,10 +301,10 @@ impl Table {
         Ok(())
     }
 
-    /// The table in numbers. Cheap, and not to be called within a look-up.
+    /// The table in numbers. Cheap. Do not call it within a look-up.
     ///
     /// # Errors
-    /// [`TableError::Lmdb`] or [`TableError::Damaged`] where the table's own entry cannot be read.
+    /// [`TableError::Lmdb`] or [`TableError::Damaged`] if the table's own entry cannot be read.
     pub fn stats(&self) -> Result<TableStats, TableError> {
         let live = self.live.load();
         let meta = live.meta()?;
@@ -318,7 +322,7 @@ impl Table {
 }
 
 impl Table {
-    /// Hands the live generation to `read`.
+    /// Passes the live generation to `read`.
     #[inline]
     pub(crate) fn with_live<R>(&self, read: impl FnOnce(&Generation) -> R) -> R {
         read(&self.live.load())
@@ -329,7 +333,7 @@ impl Table {
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic while the lock was held aborted its transaction; the state behind it is sound.
+        // A panic while the lock was held aborted its transaction; the state is valid.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

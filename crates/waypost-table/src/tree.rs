@@ -1,18 +1,19 @@
-//! Look-ups in the tree of an LMDB file that is mapped, and its entries in order: by [`Page`], so that damage is found and harms
-//! nothing.
+//! Look-ups in the tree of a mapped LMDB file, and its entries in order. Both use [`Page`], so that damage is found and
+//! does no harm.
 //!
-//! What a look-up finds is believed by its own checks (`entry`). That there is nothing to find is believed only where the leaf
-//! that would have it is whole, and where the way there was right: the keys in the branches that led to this leaf and not to its
-//! neighbours are the first ones of this leaf and of the next (LMDB takes them from there, and no entry is ever removed).
+//! A value that is found is verified by its own checks (`entry`). "Not found" is only certain if the leaf that would
+//! have the key is undamaged and the path to it was right: the branch keys that led to this leaf and not to its
+//! neighbours must be the first keys of this leaf and of the next one. (LMDB copies them from there, and entries are
+//! never removed.)
 
 use crate::entry::Entry;
 use crate::meta;
 use crate::page::{EntryIndex, Fault, HEAD_BYTES, LEVELS_MAX, Page, Value, long_pages};
 
-/// One state of the tree. Its pages must not change while this lives, which a read transaction sees to.
+/// One state of the tree. Its pages must not change during its lifetime, which a read transaction ensures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tree<'m> {
-    /// The file, as far as it goes.
+    /// The bytes of the file.
     pub(crate) bytes: &'m [u8],
     pub(crate) page_bytes: usize,
     pub(crate) root: u64,
@@ -40,7 +41,7 @@ impl<'m> Tree<'m> {
         }
     }
 
-    /// The value of this key. `None` only where it is certain that there is none.
+    /// The value of this key. `None` only if it is certain that there is none.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<&'m [u8]>, Fault> {
         let mut page = self.page(self.root)?;
         for _ in 0..LEVELS_MAX {
@@ -55,7 +56,7 @@ impl<'m> Tree<'m> {
         Err(page.fault("it lies too deep"))
     }
 
-    /// Goes the way to this key again, and looks at everything that could have hidden it.
+    /// Follows the path to this key again, and checks everything that could have hidden it.
     #[cold]
     fn prove_absent(&self, key: &[u8]) -> Result<(), Fault> {
         let mut page = self.page(self.root)?;
@@ -107,7 +108,7 @@ impl<'m> Tree<'m> {
         Err(page.fault("it lies too deep"))
     }
 
-    /// Hands up to `count` entries behind the key `after` to `take`, in order; all keys are behind an empty one.
+    /// Passes up to `count` entries after the key `after` to `take`, in order; every key is after an empty one.
     pub(crate) fn walk(
         &self,
         after: &[u8],
@@ -135,7 +136,7 @@ impl<'m> Tree<'m> {
             if left == 0 {
                 return Ok(());
             }
-            // Up to where there is a next child, and down to the first leaf of it.
+            // Up to a branch with a next child, and down to its first leaf.
             loop {
                 let Some((branch, last)) = way.pop() else { return Ok(()) };
                 if last + 1 < branch.len() {
@@ -156,7 +157,7 @@ impl<'m> Tree<'m> {
     }
 }
 
-/// Whether an entry is what was written for its key, as far as the table knows.
+/// Whether an entry is what was written for its key, as far as the table can verify.
 pub(crate) fn is_sound(key: &[u8], value: &[u8]) -> bool {
     match key {
         meta::META_KEY => meta::Meta::decode(value).is_ok(),

@@ -1,5 +1,5 @@
-//! Flipped bits in the table's file: never a signal, never a wrong record, never a link that is said not to exist; and a rebuild
-//! mends it. The flips are done in a process of their own, so that a signal is seen.
+//! Flipped bits in the table's file: never a signal, never a wrong record, never an existing link reported as unknown;
+//! and a rebuild repairs the table. A child process does the flips, so that a signal is noticed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, File};
@@ -14,16 +14,16 @@ use waypost_table::{Change, Reader, Table, TableError, TableOptions};
 
 const FOLDER_VARIABLE: &str = "WAYPOST_TABLE_TEST_DAMAGED_FOLDER";
 const LINKS: u64 = 1_500;
-/// Versions of every link are its batch; the last one touches few.
+/// The version of a link is the number of its batch; the last batch changes few links.
 const LAST: u64 = 6;
-/// Flips of one process. Each of them opens, mends and opens a table again.
+/// Flips of one process. After each one a table is opened, repaired and opened again.
 const FLIPS: u64 = 60;
 const SEED_VARIABLE: &str = "WAYPOST_TABLE_TEST_FLIP_SEED";
-/// Says how many instead.
+/// The environment variable with another number of flips.
 const FLIPS_VARIABLE: &str = "WAYPOST_TABLE_TEST_FLIPS";
 
-/// The version that this link has in the end (those of the last batch had the first one before); every link has some, and some
-/// are rewritten often, so that pages were freed.
+/// The version of this link after all batches (links of the last batch had the first version before). Some links are
+/// rewritten often, so that pages are freed.
 fn version_of(link: u64) -> u64 {
     match link {
         _ if is_last(link) => LAST,
@@ -40,7 +40,7 @@ fn is_deleted(link: u64) -> bool {
     link % 50 == 49
 }
 
-/// Text, some of it on pages of its own, with a checksum in front.
+/// A checksum, then text; some records are so long that they have their own pages.
 fn record(link: u64, version: u64) -> Vec<u8> {
     let repeat = if link.is_multiple_of(60) { 300 } else { 3 };
     let text = format!("https://example.com/{link}/{version} ").repeat(repeat);
@@ -66,7 +66,7 @@ fn slug(link: u64) -> String {
     format!("slug-{:05}", link * 7919 % 100_000)
 }
 
-/// What the batch of this version brings.
+/// The changes of the batch with this version.
 fn batch(version: u64) -> Vec<(String, Option<Vec<u8>>)> {
     let is_in = |link: &u64| match version {
         1 => true,
@@ -84,7 +84,7 @@ fn apply(table: &Table, version: u64) -> Result<(), TableError> {
     table.apply(&changes, version).map(drop)
 }
 
-/// A table with all links; its live file as far as it is used, and that file's place.
+/// A table with all links: the used part of its live file, and the file's path.
 fn filled(path: &Path) -> (Vec<u8>, PathBuf) {
     let table = open(path).unwrap();
     (1..=LAST).for_each(|version| apply(&table, version).unwrap());
@@ -97,20 +97,20 @@ fn filled(path: &Path) -> (Vec<u8>, PathBuf) {
     (bytes, data)
 }
 
-/// Slug and record of every link in the end.
+/// Slug and record of every link after all batches.
 fn truth() -> &'static [(String, Vec<u8>)] {
     static TRUTH: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     TRUTH.get_or_init(|| (0..LINKS).map(|link| (slug(link), record(link, version_of(link)))).collect())
 }
 
-/// What look-ups gave.
+/// The results of look-ups.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     right: u64,
     unknown: u64,
 }
 
-/// Looks every link up in both ways. `cursor` is what the table says of itself: no more may be asked of it.
+/// Looks every link up in both ways. `cursor` is the table's cursor: later changes are not expected.
 fn look_up(reader: &Reader, what: &str) -> Found {
     let table = reader.table();
     let mut found = Found::default();
@@ -119,11 +119,11 @@ fn look_up(reader: &Reader, what: &str) -> Found {
         let quick = reader.get("", slug, |bytes| is_sound(bytes).then(|| bytes.to_vec()));
         for (way, result) in [("get", direct), ("reader", quick)] {
             match result {
-                // A record that is not sound is called damaged by whoever reads it.
+                // The caller reports an invalid record as damaged.
                 Ok(Some(bytes)) if !is_sound(&bytes) && way == "get" => found.unknown += 1,
                 Ok(Some(bytes)) => {
                     let version = version_of(link);
-                    // A table that lost its last commit has the one before, and says so by its cursor.
+                    // A table that lost its last commit has the state before it, and its cursor shows that.
                     let is_right = if version <= table.cursor() { bytes == *expect } else { bytes == record(link, 1) };
                     assert!(is_right && !is_deleted(link), "{what}: {way} gave another record for {slug}");
                     found.right += 1;
@@ -143,7 +143,7 @@ fn look_up(reader: &Reader, what: &str) -> Found {
     found
 }
 
-/// What the process that keeps a table current does with one that may be damaged.
+/// The steps of the process that keeps a table current, on a table that may be damaged.
 fn mend(table: &Table, what: &str) {
     let caught_up = (table.cursor() + 1..=LAST).try_for_each(|version| apply(table, version));
     let new = Change { domain: "", slug: "new", version: LAST + 1, record: Some(b"new") };
@@ -161,7 +161,7 @@ fn mend(table: &Table, what: &str) {
     assert_eq!(table.damage(), None, "{what}");
 }
 
-/// A bit of the file: of anything, or of what LMDB computes with.
+/// A bit of the file: any bit, or one of the numbers that LMDB uses.
 fn bit(random: &mut Rng, sound: &[u8], number: u64) -> u64 {
     let pages = sound.len() as u64 / 4_096;
     let page = random.u64(..pages) * 4_096;
@@ -169,14 +169,14 @@ fn bit(random: &mut Rng, sound: &[u8], number: u64) -> u64 {
         0 => random.u64(..sound.len() as u64),
         1 => page + random.u64(..16),
         2 => page + 16 + random.u64(..80),
-        // A node's head, wherever one may be: near the page's end.
+        // Probably in a node's head: near the page's end.
         3 => page + 4_095 - random.u64(..700),
         _ => random.u64(..2) * 4_096 + random.u64(..152),
     };
     byte * 8 + random.u64(..8)
 }
 
-/// Not a test by itself: does the damage, for the folder in the environment variable.
+/// Not a test by itself: the child process, which damages the table in the folder of the environment variable.
 #[test]
 fn damages_of_one_process() {
     let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
@@ -205,7 +205,7 @@ fn damages_of_one_process() {
         let reader = Reader::new(Arc::new(open(&path).unwrap()));
         let table = reader.table();
         if table.cursor() == LAST {
-            // Fails where the table is damaged, and then it is not believed.
+            // Fails if the table is damaged, and then the table is not trusted.
             let _ = table.confirm();
         }
         unknown += look_up(&reader, &what).unknown;
@@ -230,7 +230,7 @@ fn damages_of_one_process() {
     writeln!(std::io::stdout().lock(), "\n{told}").unwrap();
 }
 
-/// Flips bits in a process of its own, chosen by this seed.
+/// Flips bits in a child process, chosen by this seed.
 #[track_caller]
 fn check_flips(seed: u64) {
     let folder = tempfile::tempdir().unwrap();
@@ -288,7 +288,7 @@ fn bits_that_flip_under_an_open_table_harm_no_look_up() {
     }
     assert!(reader.table().damage().is_some());
     let new = Change { domain: "", slug: "new", version: LAST + 1, record: None };
-    // Once a page was seen to be damaged LMDB does not get to write.
+    // After damage was found in a page, LMDB is not used to write.
     if let Err(error) = reader.table().apply(&[new], LAST) {
         assert!(matches!(error, TableError::Damaged { .. }), "{error:?}");
     }
@@ -316,7 +316,7 @@ fn what_is_damaged_is_known_after_the_table_grew() {
     let folder = tempfile::tempdir().unwrap();
     let (mut bytes, data) = filled(folder.path());
     let damaged = record(2, 1);
-    // In pages that were freed too: which of them counts is LMDB's business.
+    // Freed pages too: LMDB decides which of them are used.
     for at in 0..bytes.len() - damaged.len() {
         if bytes[at..].starts_with(&damaged) {
             bytes[at + damaged.len() - 1] ^= 1;

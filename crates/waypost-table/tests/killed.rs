@@ -12,7 +12,7 @@ const LINKS: u64 = 40;
 const ROUNDS: u64 = 12;
 
 fn open(path: &Path) -> Table {
-    // A small map and small runs, so that growth and rebuilds are among what is interrupted.
+    // A small map and small runs, so that growth and rebuilds are interrupted too.
     let options = TableOptions { map_size_bytes: 64 << 10, run_bytes_max: 2_000, ..TableOptions::default() };
     Table::open(path, options).unwrap()
 }
@@ -26,7 +26,7 @@ fn record(link: u64, version: u64) -> Vec<u8> {
 fn writer_to_be_killed() {
     let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
     let table = open(Path::new(&folder));
-    // Unfinished rebuilds and extra links make the table grow and switch under way.
+    // Unfinished rebuilds and extra links make the table grow and switch during the test.
     for version in table.cursor() + 1.. {
         let link = version % LINKS;
         let (record, filler) = (record(link, version), vec![b'f'; 700]);
@@ -59,7 +59,7 @@ fn rebuild(table: &Table) {
     rebuild.finish(table.cursor()).unwrap();
 }
 
-/// The record is its unit twenty times over.
+/// The record repeats its unit twenty times.
 fn version_in(record: &[u8]) -> u64 {
     let unit = std::str::from_utf8(&record[..record.len() / 20]).unwrap();
     unit.split_once('/').unwrap().1.parse().unwrap()
@@ -79,7 +79,7 @@ fn run_and_kill(folder: &Path, count: u64) -> u64 {
     let mut versions = versions.fuse();
     let last = versions.by_ref().take(count as usize).last();
     writer.kill().unwrap();
-    // What it said before the kill reached it counts, too.
+    // Batches that it acknowledged before the kill reached it count, too.
     let last = versions.last().or(last);
     writer.wait().unwrap();
     last.expect("the writer acknowledged something")

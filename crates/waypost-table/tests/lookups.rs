@@ -1,4 +1,4 @@
-//! Single look-ups and batches: what is found, what is refused, what the never-older rule lets through.
+//! Single look-ups and batches: what is found, what is refused, and which versions are written.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use waypost_table::{
@@ -84,7 +84,7 @@ fn what_cannot_be_held_is_refused_with_its_whole_batch() {
     assert_eq!(table.get("go.example", "good", |_| ()).unwrap(), None);
     assert_eq!((table.cursor(), table.stats().unwrap().links), (0, 0));
 
-    // Right at the bounds, and a look-up past them.
+    // Exactly at the limits, and a look-up beyond them.
     let edge = Change { domain: "", slug: &long, version: 1, record: Some(&large[1..]) };
     table.apply(&[edge], 1).unwrap();
     assert_eq!(table.get("", &long, <[u8]>::len).unwrap(), Some(RECORD_BYTES_MAX));

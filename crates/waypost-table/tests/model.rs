@@ -1,4 +1,5 @@
-//! The table against a map in memory: whatever is applied, rebuilt, grown and reopened, in whatever order, the two agree.
+//! Compares the table with a map in memory: after any sequence of batches, rebuilds, growth and reopening they are
+//! equal.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use waypost_table::{Applied, Change, Durability, Reader, Table, TableOptions};
 const DOMAINS: [&str; 3] = ["", "a.example", "go.example"];
 const SLUGS: usize = 8;
 
-/// A link by its place in the name space, and a version. The record follows from the two: one version, one content.
+/// A link by its index, and a version. The record is computed from the two.
 #[derive(Clone, Copy, Debug)]
 struct Put {
     domain: usize,
@@ -24,7 +25,7 @@ struct Put {
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Vec<Put>, u64),
-    /// Puts, batches applied while the rebuild runs, and the cursor it ends with.
+    /// The added links, the batches applied during the rebuild, and the cursor at its end.
     Rebuild(Vec<Put>, Vec<(Vec<Put>, u64)>, u64),
     AbandonedRebuild(Vec<Put>),
     Reopen,
@@ -36,7 +37,7 @@ impl Put {
         format!("s{}", self.slug)
     }
 
-    /// Every fifth version is a deletion. Some records take pages of their own.
+    /// Every fifth version is a deletion. Some records have their own pages.
     fn record(self) -> Option<Vec<u8>> {
         let len = match self.version % 7 {
             0 => 6_000,
@@ -90,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn open(path: &Path) -> Table {
-    // The smallest map, so that the table grows under way; a buffer that spills every few entries.
+    // The smallest map, so that the table grows during the test; a buffer that is full after a few entries.
     let options = TableOptions {
         map_size_bytes: 1,
         run_bytes_max: 2_000,
@@ -164,7 +165,8 @@ fn check(reader: &Reader, model: &Model) {
             let expect = version.and_then(|version| Put { domain, slug, version }.record());
             let found = table.get(host, &format!("s{slug}"), <[u8]>::to_vec).unwrap();
             assert_eq!(found, expect, "{host}/s{slug}");
-            // Twice: what the first asks the tree for, the second remembers. A record in which not all is the same is torn.
+            // Twice: the first look-up searches the tree, the second uses the remembered place. A record whose bytes
+            // differ is torn.
             let sound = |bytes: &[u8]| bytes.iter().all(|byte| *byte == bytes[0]).then(|| bytes.to_vec());
             for _ in 0..2 {
                 let found = reader.get(host, &format!("s{slug}"), sound).unwrap();
@@ -209,7 +211,7 @@ proptest! {
             check(&reader, &model);
         }
         drop(reader);
-        // CURRENT, LOCK and the live generation: nothing else stays behind.
+        // CURRENT, LOCK and the live generation: nothing else remains.
         prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

@@ -1,4 +1,5 @@
-//! What a table's folder may hold: what is created, what is refused untouched, what is replaced, what a crash leaves behind.
+//! Opening folders with different contents: what is created, refused without a change or replaced, and what a crash
+//! leaves.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Opening must fail with an error that `expect` accepts and whose message names a path, and leave every file as it was.
+/// Opening must fail with an error that `expect` accepts and whose message names a path. No file may change.
 #[track_caller]
 fn check_refused(path: &Path, expect: fn(&TableError) -> bool) {
     let before = contents(path);
@@ -59,7 +60,7 @@ fn check_refused(path: &Path, expect: fn(&TableError) -> bool) {
     assert_eq!(contents(path), before, "{error}");
 }
 
-/// Opening must give an empty table in place of what is there, which takes links and is opened again.
+/// Opening must replace the table by an empty one, to which links can be written and which opens again.
 #[track_caller]
 fn check_replaced(path: &Path, what: &str) {
     let table = open(path).unwrap();
@@ -128,7 +129,7 @@ fn foreign_folders_and_files_are_refused() {
     assert!(matches!(open(&file.join("below")), Err(TableError::NotATable { .. })));
     assert_eq!(fs::read(&file).unwrap(), b"chapter one");
 
-    // A file of that name that other programs have, too.
+    // A file with a name that other programs use, too.
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("LOCK"), "").unwrap();
     fs::write(folder.path().join("CURRENT"), "MANIFEST-000004\n").unwrap();
@@ -188,7 +189,7 @@ fn truncated_empty_and_foreign_lmdb_files_are_replaced() {
 }
 
 /// LMDB does not write pages that one transaction both takes and frees, so its file may end before its last page. This
-/// workload, found by search, makes it do so in the seventh batch, by 20 pages, where the file is not extended first.
+/// workload, found by search, makes it do so in the seventh batch, by 20 pages, if the file is not extended first.
 #[test]
 fn pages_freed_at_the_end_of_the_file_are_not_mistaken_for_a_truncation() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,7 +227,7 @@ fn a_damaged_meta_page_never_opens_wrongly() {
     let folder = tempfile::tempdir().unwrap();
     let data = closed_table(folder.path());
     let sound = fs::read(&data).unwrap();
-    // The fields that say where everything lies: magic, format, page size, main root and last page, in both meta pages.
+    // The fields with sizes and positions: magic, format, page size, main root and last page, in both meta pages.
     for (page, field) in [0, 4_096].into_iter().flat_map(|page| [16, 20, 40, 128, 136].map(|field| (page, field))) {
         let mut damaged = sound.clone();
         damaged[page + field..page + field + 4].copy_from_slice(&0x7fff_fff1_u32.to_ne_bytes());
@@ -247,7 +248,7 @@ fn a_damaged_meta_page_never_opens_wrongly() {
 fn an_lmdb_file_of_someone_else_is_replaced() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let data = closed_table(folder.path());
-    // A table whose own entry is gone is as good as a foreign one: take the empty file LMDB itself makes.
+    // A table without its own entry counts as foreign: for example the empty file that LMDB itself creates.
     let sound = fs::read(closed_table(other.path())).unwrap();
     let mut foreign = sound[..8_192].to_vec();
     for page in [0, 4_096] {
@@ -302,14 +303,14 @@ fn a_creation_that_was_interrupted_is_completed() {
     fs::write(fresh.join("gen-000001.building/data.mdb"), "half").unwrap();
     assert_eq!(open(&fresh).unwrap().stats().unwrap().links, 0);
 
-    // Of two complete generations none can be told to be the live one.
+    // With two complete generations the live one is unknown.
     fs::remove_file(path.join("CURRENT")).unwrap();
     fs::create_dir(path.join("gen-000005")).unwrap();
     fs::remove_dir_all(&fresh).unwrap();
     check_replaced(path, "two generations");
 }
 
-/// A volume of its own may be mounted as the folder: its `lost+found` is nobody's, and stays through every opening and rebuild.
+/// The folder may be the root of a volume: its `lost+found` is ignored, and stays after every opening and rebuild.
 #[test]
 fn a_volume_with_a_lost_and_found_is_taken() {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -325,7 +326,7 @@ fn a_volume_with_a_lost_and_found_is_taken() {
         rebuild.finish(version).unwrap();
         drop(table);
     }
-    // With an end of its own, too: a damaged live generation is replaced.
+    // Also when a damaged live generation is replaced.
     fs::write(path.join("CURRENT"), "nothing").unwrap();
     open(&path).unwrap();
     assert_eq!(fs::metadata(&lost).unwrap().permissions().mode() & 0o777, 0);

@@ -1,4 +1,4 @@
-//! Look-ups that mostly do without the tree: never older than what a write has said is there, whatever moves meanwhile.
+//! Look-ups by remembered places: never older than an acknowledged write, whatever nodes move meanwhile.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
@@ -11,14 +11,14 @@ const LINKS: u64 = 200;
 const READERS: usize = 2;
 const WRITES: u64 = 4_000;
 
-/// A record that says which link and version it is, and that shows when it is torn. Of different lengths, so that nodes move.
+/// A record that contains its link and version, and that shows if it is torn. The lengths differ, so that nodes move.
 fn record(link: u64, version: u64) -> Vec<u8> {
     let mut record = [link.to_le_bytes(), version.to_le_bytes()].concat();
     record.resize(100 + (version * 37 % 300) as usize, (link ^ version) as u8);
     record
 }
 
-/// The version of a sound record of this link.
+/// The version of a valid record of this link.
 fn version_of(link: u64, found: &[u8]) -> Option<u64> {
     let version = u64::from_le_bytes(found.get(8..16)?.try_into().unwrap());
     (version < WRITES && found == record(link, version)).then_some(version)
@@ -35,7 +35,7 @@ fn put(table: &Table, links: &[u64], version: u64) {
 #[test]
 fn a_reader_sees_every_write_that_has_returned() {
     let folder = tempfile::tempdir().unwrap();
-    // Small, so that pages are used again soon and the table grows under way.
+    // Small, so that pages are soon used again and the table grows during the test.
     let options = TableOptions { map_size_bytes: 128 << 10, ..TableOptions::default() };
     let table = Arc::new(Table::open(folder.path(), options).unwrap());
     put(&table, &(0..LINKS).collect::<Vec<_>>(), 1);
@@ -50,7 +50,7 @@ fn a_reader_sees_every_write_that_has_returned() {
                         let slug = format!("{link:04}");
                         reader.expect(b"", slug.as_bytes());
                         let least = written[link as usize].load(Ordering::Acquire);
-                        reader.approach();
+                        reader.prefetch();
                         let version = reader.get("", &slug, |found| version_of(link, found)).unwrap();
                         assert!(version.unwrap() >= least, "link {link}: {version:?} after {least}");
                     }
@@ -133,12 +133,12 @@ fn everything_is_found_after_warming_up() {
         let mut asked = 0;
         let found = reader.get("", &format!("{link:05}"), |found| {
             asked += 1;
-            // Refused at the first time, it is asked again only where that was not from the tree.
+            // After the first refusal it is called again only if the bytes were not from the tree.
             (asked == 2).then(|| version_of(link, found))
         });
         steps += u64::from(matches!(found, Ok(Some(Some(1)))));
     }
-    // Some lines have more keys than room.
+    // Some lines get more keys than they have slots.
     assert!(steps > 27_000, "{steps} of 30000 were found without the tree");
 }
 
@@ -158,7 +158,7 @@ fn without_places_everything_is_found_in_the_tree() {
         for link in 0..LINKS {
             let slug = format!("{link:04}");
             reader.expect(b"", slug.as_bytes());
-            reader.approach();
+            reader.prefetch();
             let mut asked = 0;
             let refused = reader.get("", &slug, |_| {
                 asked += 1;

@@ -1,4 +1,4 @@
-//! Generations that follow one another while threads look links up: growth, rebuild, and readers that stay inside.
+//! Switches of generations while threads look links up: growth, rebuild, and readers that stay in an old generation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -18,7 +18,7 @@ fn tiny() -> TableOptions {
     TableOptions { map_size_bytes: 64 << 10, run_bytes_max: 4_000, ..TableOptions::default() }
 }
 
-/// A record that says which link and version it is, and that is long enough to be torn visibly.
+/// A record that contains its link and version, and that is long enough to show if it is torn.
 fn record(link: u64, version: u64) -> Vec<u8> {
     let mut record = [link.to_le_bytes(), version.to_le_bytes()].concat();
     record.resize(300, (link ^ version) as u8);
@@ -47,7 +47,7 @@ fn version_in(table: &Table, link: u64) -> Option<u64> {
     table.get("", &format!("{link:03}"), |found| version_of(link, found)).unwrap()
 }
 
-/// Runs `write` while `READERS` threads look all links up, and checks that each link is always there and never older
+/// Runs `write` while `READERS` threads look all links up, and checks that each link is always found and never older
 /// than this thread saw it before. Returns the number of look-ups.
 fn with_readers(table: &Table, write: impl FnOnce()) -> u64 {
     let is_over = AtomicBool::new(false);
@@ -121,7 +121,7 @@ fn a_full_table_grows_while_it_is_read() {
     drop(table);
     let table = Table::open(folder.path(), tiny()).unwrap();
     assert!((1_000..4_000).all(|link| version_in(&table, link) == Some(6)));
-    // The map follows the file, so that a table that grew does not have to again.
+    // The map's size follows the file, so that a table need not grow again.
     assert!(table.stats().unwrap().map_bytes >= 2 * after.used_bytes);
 }
 
@@ -216,7 +216,7 @@ fn what_is_not_put_is_gone_after_a_rebuild() {
     rebuild.put(Change { domain: "", slug: "002", version: 4, record: Some(&new) }).unwrap();
     assert!(rebuild.put(Change { domain: "\0", slug: "", version: 4, record: None }).is_err());
     assert_eq!((version_in(&table, 1), version_in(&table, 2)), (Some(5), Some(5)));
-    // The cursor lies before the start: what the live table had beyond it is to be applied again.
+    // The cursor lies before the start: what the live table had beyond it must be applied again.
     assert_eq!(rebuild.finish(4).unwrap().cursor, 4);
     assert_eq!((version_in(&table, 1), version_in(&table, 2), table.cursor()), (None, Some(4), 4));
 }
@@ -239,7 +239,7 @@ fn a_reader_that_stays_keeps_its_record_and_holds_nobody_up() {
             table.get("", "007", stay).unwrap()
         });
         entered.recv().unwrap();
-        // Writes, a growth and a rebuild all pass the reader by, and another reader sees them at once.
+        // The reader does not see writes, growth and a rebuild; another reader sees them at once.
         let first = table.stats().unwrap().generation;
         for version in 2..40 {
             (0..LINKS).for_each(|link| put(table, link, version));

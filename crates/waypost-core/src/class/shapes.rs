@@ -1,6 +1,6 @@
-//! Shapes that user agents of programs have and browsers' have not: what the patterns of isbot say that is more than a word.
+//! Shapes of user agents that programs have and browsers do not: the patterns of isbot that are more than a word.
 //!
-//! Texts are in lower case. Each function names the shape that it found, which becomes the reason of the class.
+//! Strings are in lower case. Each function returns the name of the shape, which becomes the reason of the class.
 
 use crate::token::{TokenSet, has};
 
@@ -9,17 +9,17 @@ pub(super) fn shape(text: &[u8]) -> Option<&'static str> {
     part(text).or_else(|| whole(text))
 }
 
-/// Words that count only beside, or not beside, others.
+/// Words that count only with, or only without, other words.
 static PARTS: TokenSet<11> =
     TokenSet::new(["bot", "http", "google", "scan", "news", "sogou", "advisor", "java", "ptst ", "ptst/", "/1.0;"]);
 
-/// Parts that no browser has, wherever they stand.
+/// Parts that no browser has, at any position.
 fn part(text: &[u8]) -> Option<&'static str> {
     let is_phone = is_phone_browser(text);
     let place = PARTS.first_in(text, |place, at| {
         let (before, after) = (&text[..at], &text[at + PARTS.tokens()[place].len()..]);
         match PARTS.tokens()[place] {
-            // Cubot is a maker of phones; a name such as `bot2` or `bot_mobile` is no other word.
+            // Cubot makes phones. `bot2` and `bot_mobile` still contain the word `bot`.
             "bot" => {
                 let after = after.strip_prefix(b"s").unwrap_or(after);
                 !before.ends_with(b"cu") && !after.first().is_some_and(u8::is_ascii_lowercase)
@@ -27,11 +27,11 @@ fn part(text: &[u8]) -> Option<&'static str> {
             "http" => !before.ends_with(b"lib"),
             "google" => !is_of_google(before, after),
             "scan" => !before.ends_with(b"cam"),
-            // Apps of newspapers show pages too, on phones.
+            // Apps of newspapers on phones show pages too.
             "news" => !is_phone && !before.ends_with(b"g") && !after.starts_with(b"sapphire"),
             "sogou" => !after.starts_with(b"mse") && !after.starts_with(b"mobilebrowser"),
             "advisor" => !before.ends_with(b"trip"),
-            // `Java;` stands in old phones.
+            // Old phones have `Java;` in their user agent.
             "java" => !after.starts_with(b";"),
             "/1.0;" => before.last().is_some_and(is_word),
             _ => after.first().is_some_and(u8::is_ascii_digit),
@@ -53,14 +53,14 @@ fn is_mail_host(after: &[u8]) -> bool {
     label >= 2 && after[0].is_ascii_lowercase() && after.get(label) == Some(&b'.')
 }
 
-/// Whether a text begins as browsers of phones do.
+/// Whether a string begins like a phone's browser.
 fn is_phone_browser(text: &[u8]) -> bool {
     text.starts_with(b"mozilla/") && has(text, b"applewebkit/") && (has(text, b"mobile") || has(text, b"android"))
 }
 
-/// Whole texts that name a program and nothing that it runs on.
+/// Whole strings that name a program and nothing that it runs on.
 fn whole(text: &[u8]) -> Option<&'static str> {
-    // Some apps of Facebook send nothing but their block.
+    // Some apps of Facebook send only their own block.
     if text.starts_with(b"[") {
         return None;
     }

@@ -1,18 +1,19 @@
-//! The class that a user agent gives away.
+//! The class of a visit by its user agent.
 //!
-//! Names of fetchers that people sent on their way (previews, checks before a visit) go first, then what makes any program: the
-//! words of `words.rs` and the `shapes.rs`. Names of devices are blotted out before: makers call phones `ruby`, `Spider` and `K6`.
+//! Names of programs that fetch for a person (previews, checks before a visit) are tried first, then the words in
+//! `words.rs` and the shapes in `shapes.rs`, which show any program. Names of devices are masked before, because some
+//! phones are called `ruby`, `Spider` or `K6`.
 
 use super::shapes::shape;
 use super::words::{ANYWHERE, BOUNDS, STARTS};
 use super::{Class, Classified};
 use crate::token::{TokenSet, has};
 
-/// The most bytes of a user agent that are looked at.
+/// The most bytes of a user agent that are examined.
 const USER_AGENT_BYTES_MAX: usize = 512;
 
-/// Names in lower case: first those of scanners and mail programs that fetch before a person does, then those of fetchers
-/// that make previews, then those of programs that the lists do not have.
+/// Names in lower case: first those of scanners and mail programs, which fetch before a person does, then those of
+/// programs that show previews, then those of programs that the lists lack.
 static NAMES: TokenSet<105> = TokenSet::new([
     "compatible; ms-office",
     "microsoft office existence discovery",
@@ -125,11 +126,11 @@ static NAMES: TokenSet<105> = TokenSet::new([
 const PREFETCH_NAMES: u32 = 33;
 const PREVIEW_NAMES: u32 = 98;
 
-/// What apps call themselves both where they fetch a preview, then with nothing of a browser, and where they show a page.
+/// Names that apps send both when they fetch a preview, then without a browser's name, and when they show a page.
 static APPS_WITH_PREVIEWS: [&str; 8] =
     ["mastodon/", "misskey/", "tumblr/", "notion/", "viber/", "whatsapp/", "snapchat/", "kakaotalk/"];
 
-/// Libraries and tools, where a user agent begins with one as a word of its own.
+/// Libraries and tools, if a user agent begins with one as a whole word.
 static PROGRAMS: [&str; 36] = [
     "aiohttp",
     "apache-httpclient",
@@ -178,7 +179,7 @@ pub(super) fn class_of(user_agent: &[u8]) -> Classified {
     let lower = &mut lower[..length];
     lower.copy_from_slice(&user_agent[..length]);
     lower.make_ascii_lowercase();
-    blot_devices(lower);
+    mask_devices(lower);
     let text = lower.trim_ascii();
 
     let found = NAMES.found_in(text);
@@ -221,12 +222,12 @@ fn word(text: &[u8]) -> Option<&'static str> {
     program.or_else(start).or_else(anywhere)
 }
 
-/// What is written over the name of a device: no part of any word.
+/// The character that masks the name of a device; no word contains it.
 const BLOT: u8 = 1;
 
-/// Writes over the names of devices: in a comment about Android what follows the system, in an app's comment after the word
+/// Masks the names of devices: in a comment about Android what follows the system, in an app's comment after the word
 /// `Android` everything, and the block `[FB...]` of one maker's apps.
-fn blot_devices(lower: &mut [u8]) {
+fn mask_devices(lower: &mut [u8]) {
     let mut at = 0;
     while at < lower.len() {
         let end = match lower[at] {
@@ -245,13 +246,13 @@ fn blot_devices(lower: &mut [u8]) {
         if is_of_app {
             inner.fill(BLOT);
         } else {
-            blot_model(inner);
+            mask_model(inner);
         }
         at = end + 1;
     }
 }
 
-/// The place of the `)` that ends the comment beginning here, or of the text's end.
+/// The position of the `)` that ends the comment beginning here, or of the text's end.
 fn end_of_comment(text: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, byte) in text.iter().enumerate().skip(start) {
@@ -267,9 +268,9 @@ fn end_of_comment(text: &[u8], start: usize) -> Option<usize> {
     Some(text.len())
 }
 
-/// Writes over the model in a comment that names Android: the first part after the system that is no language, and every part
-/// with a build. An address in it shows that it is none.
-fn blot_model(comment: &mut [u8]) {
+/// Masks the model in a comment that names Android: the first part after the system that is not a language, and every
+/// part with a build. A part with a URL is not a model.
+fn mask_model(comment: &mut [u8]) {
     let is_system =
         |part: &[u8]| part.starts_with(b"android") || part.starts_with(b"harmonyos") || part.starts_with(b"adr ");
     let is_language = |part: &[u8]| {

@@ -1,11 +1,11 @@
-//! The click event: a click with everything that is known of it, as JSON says it. Exports, the live feed and the webhook
-//! that edges elsewhere report to all speak it.
+//! The event: a click in JSON, with everything that is known of it. Exports, the live feed and the webhook for other
+//! edges use it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// One click. Fields that are absent are not known; unknown fields are passed over.
+/// One click. Absent fields are unknown; unknown fields are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClickEvent {
@@ -13,17 +13,17 @@ pub struct ClickEvent {
     pub event_id: String,
     /// The edge that answered.
     pub edge_id: String,
-    /// Which run of a writer on that edge; sequences are counted anew in each.
+    /// Which run of a writer on that edge; in each, sequences start again at 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
     /// The click's number at that edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
-    /// The link that was followed.
+    /// The link.
     pub link_id: String,
     /// The account it belongs to.
     pub account_id: String,
-    /// The host it was followed on; empty for the default domain.
+    /// The host of its domain; empty for the default domain.
     pub domain: String,
     /// Its slug.
     pub slug: String,
@@ -39,7 +39,7 @@ pub struct ClickEvent {
     pub user_agent: String,
     /// The `Referer` header, without its query.
     pub referrer: String,
-    /// ISO 3166-1 alpha-2; empty where it is not known.
+    /// ISO 3166-1 alpha-2; empty if it is unknown.
     pub country_code: String,
     /// `desktop`, `mobile`, `tablet` or `other`.
     pub device_type: String,
@@ -49,7 +49,7 @@ pub struct ClickEvent {
     pub browser: String,
     /// `human`, `prefetch`, `preview`, `bot` or `head`.
     pub class: String,
-    /// What the class was read from.
+    /// The reason of the class.
     pub class_reason: String,
     /// The first language the visitor accepts, such as `de`.
     pub language: String,

@@ -1,15 +1,15 @@
-//! The event id of a click that an edge has numbered: a UUIDv7 made of what names the click, so that whoever reads the
-//! click again, after a crash or from a copy, gives it the same id.
+//! The event id of a click that an edge has numbered: a UUIDv7 computed from what identifies the click. So a click that
+//! is read again, after a crash or from a copy, gets the same id.
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::time::Timestamp;
 
-/// Milliseconds that a UUIDv7 has room for.
+/// The largest number of milliseconds in a UUIDv7.
 const MILLIS_MAX: i64 = (1 << 48) - 1;
 
-/// The id of the click with this number. Ids sort by the time of the click; the random part of the UUID is a hash (XXH3) of
-/// all arguments. Times that a UUIDv7 has no room for count as its first or last.
+/// The id of the click with this number. Ids sort by the time of the click; the random part of the UUID is a hash
+/// (XXH3) of all arguments. Times outside the range of a UUIDv7 become its first or last one.
 pub fn event_id(edge_id: &str, epoch: u64, sequence: u64, clicked_at: Timestamp) -> [u8; 16] {
     let micros = clicked_at.as_micros();
     let millis = micros.div_euclid(1_000).clamp(0, MILLIS_MAX);

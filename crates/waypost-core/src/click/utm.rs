@@ -1,4 +1,4 @@
-//! The UTM parameters of a final URL: taken from it as written, and read where they are counted.
+//! The UTM parameters of a final URL: copied from it as written, and decoded when they are counted.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::query::UTM_NAMES;
 /// The most bytes kept of one UTM value.
 pub const UTM_VALUE_BYTES_MAX: usize = 255;
 
-/// The pairs of a URL's query whose names are those of [`UTM_NAMES`], as written and joined by `&`: the first of each name.
-/// Costs one scan where there are none.
+/// The pairs of a URL's query whose names are those of [`UTM_NAMES`], as written and joined by `&`: the first of each
+/// name. Costs one scan if there are none.
 pub fn utm_pairs(url: &str) -> Cow<'_, str> {
     let before_fragment = memchr(b'#', url.as_bytes()).map_or(url, |end| &url[..end]);
     let Some(mark) = memchr(b'?', before_fragment.as_bytes()) else { return Cow::Borrowed("") };
@@ -28,7 +28,7 @@ pub fn utm_pairs(url: &str) -> Cow<'_, str> {
         }
     }
     let pairs = || found.into_iter().flatten();
-    // The usual case: nothing but the parameters themselves, in their order.
+    // The common case: only these parameters, in their order.
     if query.split('&').eq(pairs()) {
         return Cow::Borrowed(query);
     }
@@ -52,8 +52,9 @@ fn has_utm(query: &[u8]) -> bool {
     true
 }
 
-/// The values in what [`utm_pairs`] gave, decoded, in the order of [`UTM_NAMES`]; empty where there is none. What is not
-/// UTF-8 becomes replacement characters, and so does NUL, which not every database can store; more than [`UTM_VALUE_BYTES_MAX`] bytes are cut.
+/// The values in what [`utm_pairs`] returned, decoded, in the order of [`UTM_NAMES`]; empty if there is none. Invalid
+/// UTF-8 becomes replacement characters, and so does NUL, which not every database can store. Values longer than
+/// [`UTM_VALUE_BYTES_MAX`] bytes are truncated.
 pub fn utm_values(pairs: &str) -> [Cow<'_, str>; 5] {
     let mut values = [const { Cow::Borrowed("") }; 5];
     if pairs.is_empty() {

@@ -1,27 +1,26 @@
-//! Reading the compact form where it lies. The format is described in [`super`]; what it means is for
-//! [`crate::decide::decide`] to say.
+//! Reads the compact form in place. [`super`] describes the format; [`crate::decide::decide`] evaluates it.
 
 use serde::Serialize;
 
 use super::{FLAG_ENABLED, FLAG_FORWARD_QUERY, FLAG_VARIES, FORMAT, HEADER_BYTES, NO_TEXT, StepSource, checksum};
 
-/// Bytes that are not the compact form of a link: damaged, cut short, or of another format.
+/// Bytes that are not the compact form of a link: damaged, truncated, or of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored link record is damaged or of another format")]
 pub struct CorruptRecord;
 
-/// An id inside the compact form; shown as it was written, number or text.
+/// An id in the compact form; serialised as it was written, as a number or a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum CompactId<'a> {
     /// A whole number.
     Number(i64),
-    /// Any text.
+    /// Any string.
     Text(&'a str),
 }
 
 impl CompactId<'_> {
-    /// The id as text; `42` and `"42"` have the same.
+    /// The id as a string; the same for `42` and `"42"`.
     pub fn to_text(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Number(number) => number.to_string().into(),
@@ -30,20 +29,20 @@ impl CompactId<'_> {
     }
 }
 
-/// A link in compact form. Its checksum has been verified; texts are read where they lie.
+/// A link in compact form. Its checksum has been verified; strings are read in place.
 #[derive(Clone, Copy, Debug)]
 pub struct CompactLink<'a> {
     bytes: &'a [u8],
     destination: &'a str,
-    /// The texts behind the destination.
+    /// The strings after the destination.
     texts: Reader<'a>,
 }
 
 impl<'a> CompactLink<'a> {
-    /// Takes stored bytes as a link.
+    /// Reads stored bytes as a link.
     ///
     /// # Errors
-    /// Where the checksum or the format does not fit: the bytes are damaged and must not be followed.
+    /// If the checksum or the format is wrong: the bytes are damaged and must not be followed.
     pub fn read(bytes: &'a [u8]) -> Result<Self, CorruptRecord> {
         if bytes.len() < HEADER_BYTES || bytes[8] != FORMAT || bytes[..8] != checksum(bytes) {
             return Err(CorruptRecord);
@@ -53,7 +52,7 @@ impl<'a> CompactLink<'a> {
         Ok(Self { bytes, destination, texts })
     }
 
-    /// Whether it can be followed; false for what [`super::unreadable`] made.
+    /// Whether the link can be followed; false for what [`super::unreadable`] returns.
     pub fn is_readable(&self) -> bool {
         self.header(40) != super::NO_RECORD.to_le_bytes()
     }
@@ -73,17 +72,17 @@ impl<'a> CompactLink<'a> {
         self.bytes[9] & FLAG_ENABLED != 0
     }
 
-    /// The link's id, where the record had one.
+    /// The link's id, if the record had one.
     pub fn link_id(&self) -> Option<&'a str> {
         self.optional_text(0)
     }
 
-    /// The account's id, where the record had one.
+    /// The account's id, if the record had one.
     pub fn account_id(&self) -> Option<&'a str> {
         self.optional_text(1)
     }
 
-    /// Where the link leads once it has expired.
+    /// Where the link leads after it has expired.
     pub fn expired_url(&self) -> Option<&'a str> {
         self.optional_text(2)
     }
@@ -118,12 +117,12 @@ impl<'a> CompactLink<'a> {
         Some(i64::from_le_bytes(self.header(32))).filter(|micros| *micros != i64::MAX)
     }
 
-    /// The link's UTM parameters and its templates, where it has any.
+    /// The link's UTM parameters and its templates, if it has any.
     pub(crate) fn utm_section(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
         self.section(12)
     }
 
-    /// The count of steps, then the steps, where it has any.
+    /// The count of steps, then the steps, if it has any.
     pub(crate) fn steps(&self) -> Result<Option<Reader<'a>>, CorruptRecord> {
         self.section(40)
     }
@@ -139,8 +138,8 @@ impl<'a> CompactLink<'a> {
         self.bytes[at..at + N].try_into().expect("the header was measured when the link was read")
     }
 
-    /// The optional text `index` places behind the destination. A checksum that fits makes damage here impossible, so
-    /// damage reads as absence.
+    /// The optional string at `index` after the destination. Damage is not possible here after the checksum was
+    /// verified, so it is read as absent.
     fn optional_text(&self, index: usize) -> Option<&'a str> {
         let mut reader = self.texts;
         for _ in 0..index {
@@ -220,7 +219,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands behind a length, as a reader of its own; this one moves past it.
+    /// A reader of the next part, whose length comes first. This reader moves past the part.
     pub(crate) fn sized(&mut self) -> Result<Self, CorruptRecord> {
         let length = self.u32()? as usize;
         Ok(Self { bytes: self.take(length)? })

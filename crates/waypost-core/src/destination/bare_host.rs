@@ -1,10 +1,11 @@
-//! Hosts that mean something else, or nothing, to whoever follows a link: bare addresses and names of a private network.
+//! Hosts that may lead visitors elsewhere or nowhere: bare addresses and names of a private network.
 
 use url::{Host, Url};
 
 use super::Destination;
 
-/// Endings of names that no public host has (RFC 6761, 6762, 8375 and ICANN's reservation of `internal`), and those that routers use.
+/// Suffixes that no public host has (RFC 6761, 6762, 8375 and ICANN's reservation of `internal`), and those that
+/// routers use.
 const PRIVATE_ENDINGS: [&str; 9] =
     ["localhost", "local", "localdomain", "internal", "intranet", "home.arpa", "lan", "home", "corp"];
 

@@ -2,13 +2,13 @@
 
 use super::{Destination, DestinationError, SchemePolicy};
 
-/// Reads a destination that somebody typed or pasted: line breaks, blanks and marks of no width around it are dropped, and
-/// where a scheme is missing or stands twice the error names what may have been meant.
+/// Reads a destination that somebody typed or pasted: line breaks, spaces and zero-width characters around it are
+/// removed. If the scheme is missing or doubled, the error suggests what was meant.
 ///
-/// What is stored is read by [`Destination::parse`], which offers nothing.
+/// Stored destinations are read by [`Destination::parse`], which suggests nothing.
 ///
 /// # Errors
-/// As [`Destination::parse`]; and where the host is `http` or `https`, which a second scheme makes of it.
+/// As [`Destination::parse`]; and if the host is `http` or `https`, which is the result of a second scheme.
 pub fn typed(text: &str, schemes: &SchemePolicy) -> Result<Destination, DestinationError> {
     let text = text.trim_matches(is_around);
     let meant = |candidate: String| {
@@ -27,7 +27,7 @@ pub fn typed(text: &str, schemes: &SchemePolicy) -> Result<Destination, Destinat
     }
 }
 
-/// What comes along when a URL is pasted: blanks, line breaks, the byte order mark and blanks of no width.
+/// Characters that may be pasted together with a URL: spaces, line breaks, the byte order mark and zero-width spaces.
 const fn is_around(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n' | '\u{a0}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{3000}' | '\u{feff}')
 }
@@ -43,7 +43,7 @@ fn second_scheme(text: &str, destination: &Destination) -> Option<String> {
     Some(format!("{}://{}", scheme.to_ascii_lowercase(), rest.trim_start_matches([':', '/'])))
 }
 
-/// A text that names a host first, with `https://` before it.
+/// A string that starts with a host, with `https://` added in front.
 fn with_scheme(text: &str) -> Option<String> {
     let rest = text.trim_start_matches(['/', ':']);
     // `https//example.com`, `htps://example.com`.
@@ -74,7 +74,7 @@ fn with_scheme(text: &str) -> Option<String> {
     Some(format!("{}://{rest}", if is_local { "http" } else { "https" }))
 }
 
-/// Whether a host ends as hosts do: in letters, or it is an address or `localhost`.
+/// Whether a host has a plausible end: letters, or it is an address or `localhost`.
 fn has_usual_host(destination: &Destination) -> bool {
     let host = destination.host().unwrap_or_default();
     let end = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! The page by which a link leaves the web: `tel:`, `mailto:` and what programs make of their own schemes are never sent as a
-//! `Location`, which a browser may follow unasked, but shown with a link for a person to press.
+//! The page for destinations outside the web. `tel:`, `mailto:` and the schemes of apps are never sent as a `Location`,
+//! which a browser may follow without asking. The page shows a link that a person clicks.
 
 use super::STYLE_SHEET;
 
-/// The page for a serialised URL that is no web page.
+/// The page for a serialised URL that is not a web page.
 pub fn leave_page(location: &str) -> String {
     let url = escaped(location);
     format!(

@@ -1,13 +1,13 @@
-//! The mark that a sentence or a mail client leaves at the end of a link.
+//! A punctuation mark at the end of a link, from the sentence around it or from a mail client.
 
 use std::borrow::Cow;
 
 use super::{decoded, may_be_in_slug, normal_slug, raw_slug, without_selectors};
 
-/// Reads the slug asked for without the one punctuation mark, blank or invisible character at its end; otherwise as
-/// [`super::from_request_path`]. `None` where it ends in no such character, nor has one that asks for an emoji in colour.
+/// Reads the requested slug without the one punctuation mark, space or invisible character at its end; otherwise as
+/// [`super::from_request_path`]. `None` if it does not end in such a character and has no emoji variation selector.
 ///
-/// For paths of which no link exists as they are, and only for those.
+/// Only for paths for which no link was found as they are.
 pub fn without_closing_mark(path: &str, case_insensitive: bool) -> Option<Cow<'_, str>> {
     let text = decoded(raw_slug(path)?)?;
     let bytes = text.len();
@@ -27,8 +27,8 @@ pub fn without_closing_mark(path: &str, case_insensitive: bool) -> Option<Cow<'_
     normal_slug(text, case_insensitive, may_be_in_slug)
 }
 
-/// Punctuation of ASCII and of the blocks that hold other scripts' sentence marks and quotes, blanks, and what has no width. Not `%`, behind
-/// which something of the path is missing, and no other control characters than line breaks and tabs.
+/// ASCII punctuation, sentence marks and quotes of other scripts, spaces, and zero-width characters. Not `%`, after
+/// which a part of the path is missing. Of the control characters only line breaks and tabs.
 fn is_closing_mark(character: char) -> bool {
     (character.is_ascii_punctuation() && character != '%')
         || character.is_whitespace()

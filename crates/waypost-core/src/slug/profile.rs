@@ -1,5 +1,5 @@
-//! What a part of a slug may be made of, by the identifier profiles of Unicode: scripts that are written together (UTS 39, highly
-//! restrictive), joiners where a script needs them (UAX 31, RFC 5892), marks inside words, and emoji (UTS 51).
+//! What a part of a slug may contain, by the identifier profiles of Unicode: scripts that are written together (UTS 39,
+//! highly restrictive), joiners if a script needs them (UAX 31, RFC 5892), marks inside words, and emoji (UTS 51).
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::{Emoji, ExtendedPictographic};
@@ -64,12 +64,13 @@ fn is_letter(character: char) -> bool {
     character.is_alphanumeric() || unicode_normalization::char::is_combining_mark(character)
 }
 
-/// Marks that stand inside words and between them: the Catalan, Armenian, Hebrew, Tibetan and Japanese ones of UAX 31, table 3.
+/// Marks that stand inside words and between them: the Catalan, Armenian, Hebrew, Tibetan and Japanese ones of UAX 31,
+/// table 3.
 const fn is_medial(character: char) -> bool {
     matches!(character, '\u{b7}' | '\u{58a}' | '\u{5f3}' | '\u{5f4}' | '\u{f0b}' | '\u{30fb}')
 }
 
-/// Checks the joiners of a word without ASCII as international host names do, which have the same rule for them.
+/// Checks the joiners of a word without ASCII by the rule of internationalised host names.
 fn check_word(word: &str) -> Result<(), SlugError> {
     let joiner = word.chars().find(|character| matches!(*character, JOINER | NON_JOINER));
     let Some(character) = joiner else { return Ok(()) };
@@ -77,7 +78,7 @@ fn check_word(word: &str) -> Result<(), SlugError> {
     if checked.is_ok() && read == word { Ok(()) } else { Err(SlugError::Character { character }) }
 }
 
-/// Whether the scripts of a text are one, or Latin beside those of Japanese, Chinese or Korean.
+/// Whether a string has one script, or Latin and those of Japanese, Chinese or Korean.
 fn goes_together(text: &str) -> bool {
     let (mut all, mut without_latin) = (AugmentedScriptSet::default(), AugmentedScriptSet::default());
     for character in text.chars() {
@@ -90,7 +91,7 @@ fn goes_together(text: &str) -> bool {
     !all.is_empty() || without_latin.hanb || without_latin.jpan || without_latin.kore
 }
 
-/// How many characters the emoji at the start of a text takes; 0 where there is none.
+/// The number of characters of the emoji at the start of a string; 0 if there is none.
 fn emoji_characters(text: &[char]) -> usize {
     let mut length = emoji_element(text);
     while length > 0 && text.get(length) == Some(&JOINER) {
@@ -187,7 +188,7 @@ mod tests {
             ['\u{200b}', '\u{202e}', '\u{2060}', '\u{ad}', '\u{201d}', '\u{3002}', '\u{3000}', '\u{2026}', '\u{fe0e}']
         {
             let expect = SlugError::Character { character };
-            // Variation selectors count as marks that letters are written with.
+            // Unicode counts variation selectors as marks of letters.
             if character != '\u{fe0e}' {
                 refuses(&format!("a{character}b"), expect);
             }

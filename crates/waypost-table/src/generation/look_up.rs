@@ -1,4 +1,5 @@
-//! Reading a generation: by its own map, within a read transaction of LMDB, which keeps what is read from being written over.
+//! Reading a generation: by its own map, within a read transaction of LMDB, which protects the pages that are read from
+//! being overwritten.
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -11,17 +12,17 @@ use crate::page::Fault;
 use crate::places::hash_of;
 use crate::tree::Tree;
 
-/// Times a look-up takes a new state of the tree before a fault in it is believed. Two commits in the middle of a look-up's first
-/// step may show it half of a meta page.
+/// How often a look-up reads the state of the tree again before a fault counts as damage. Two commits during its first
+/// step may leave it with half of a meta page.
 const ATTEMPTS: u32 = 3;
-/// Entries that one step of warming reads, in one transaction of some milliseconds.
+/// Entries that one step of warming reads, in one transaction of a few milliseconds.
 const WARM_ENTRIES: usize = 8_192;
-/// Where the sample is taken that places are tested with: behind these keys, so many entries each.
+/// The sample for the test of places: this many entries after each of these keys.
 const TESTED_BEHIND: [&[u8]; 8] = [b"", b"\0", b"\0A", b"\0M", b"\0a", b"\0m", b"m", b"\xff"];
 const TESTED_ENTRIES: usize = 32;
-/// Why something was not read.
+/// Why a read failed.
 enum Unread {
-    /// The tree does not hold together, or was being changed.
+    /// The tree is damaged, or was being changed.
     Fault(Fault),
     Other(TableError),
 }
@@ -39,20 +40,20 @@ impl From<TableError> for Unread {
 }
 
 impl Generation {
-    /// The state of the tree that the read transaction with this number has, which must live as long.
+    /// The state of the tree for the read transaction with this number, which must outlive it.
     fn tree(&self, txn_id: usize) -> Tree<'_> {
         let page_bytes = self.page_bytes as usize;
         let file_bytes = usize::try_from(self.file_bytes.load(Ordering::Acquire)).unwrap_or(usize::MAX);
         let map = self.map.as_deref().unwrap_or_default();
         let bytes = &map[..file_bytes.min(map.len())];
         let (root, pages) = root_of(bytes, page_bytes, txn_id as u64);
-        // What the root leads to was written before it.
+        // All pages below the root were written before it.
         fence(Ordering::Acquire);
         let used_bytes = usize::try_from(pages).unwrap_or(usize::MAX).saturating_mul(page_bytes);
         Tree { bytes: &bytes[..used_bytes.min(bytes.len())], page_bytes, root }
     }
 
-    /// Reads in the tree within a read transaction; where that meets a fault, once more.
+    /// Reads the tree within a read transaction, and again if there is a fault.
     fn read<R>(
         &self,
         operation: &'static str,
@@ -69,7 +70,7 @@ impl Generation {
         }
     }
 
-    /// The error for what could not be read. A fault is kept: the file does not hold together.
+    /// The error for a failed read. A fault is recorded: the file is damaged.
     fn note(&self, unread: Unread) -> TableError {
         match unread {
             Unread::Fault(fault) => self.soundness.note(fault.to_string()),
@@ -77,24 +78,24 @@ impl Generation {
         }
     }
 
-    /// Takes a value apart that was found under this key.
+    /// Decodes a value that was found for this key.
     fn decode<'v>(&self, key: &[u8], value: &'v [u8]) -> Result<Entry<'v>, TableError> {
         Entry::decode(key, value).inspect_err(|error| self.soundness.note_entry(&error.to_string()))
     }
 
-    /// Hands the record under `key` to `read`, in place.
+    /// Passes the record of `key` to `read`, in place.
     pub(crate) fn get<R>(&self, key: &Key, read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, TableError> {
         let mut read = Some(read);
         let found = self.read("begin a look-up", |tree| {
             let Some(value) = tree.get(key.as_bytes())? else { return Ok(None) };
             let Some(record) = self.decode(key.as_bytes(), value)?.record else { return Ok(None) };
-            // After a value was found nothing is tried again.
+            // After a value was found, the look-up is not repeated.
             Ok(read.take().map(|read| read(record)))
         });
         found.map_err(|unread| self.note(unread))
     }
 
-    /// Hands the record under `key` to `read` as [`crate::Reader::get`] says, in `copy` or in place.
+    /// Passes the record of `key` to `read` as [`crate::Reader::get`] describes, in `copy` or in place.
     #[inline]
     pub(crate) fn find<R>(
         &self,
@@ -111,7 +112,7 @@ impl Generation {
         }
     }
 
-    /// Asks the tree, and remembers the place.
+    /// Searches the tree, and remembers the place.
     fn find_in_tree<R>(
         &self,
         key: &[u8],
@@ -133,8 +134,8 @@ impl Generation {
         found.map_err(|unread| self.note(unread))
     }
 
-    /// Remembers the places of the next [`WARM_ENTRIES`] entries behind the key `last`, which becomes the last of them. Gives
-    /// their number, 0 at the end.
+    /// Remembers the places of the next [`WARM_ENTRIES`] entries after the key `last`, and sets `last` to the last of
+    /// them. Returns their number, 0 at the end.
     pub(crate) fn warm(&self, last: &mut Vec<u8>) -> Result<u64, TableError> {
         let changes = self.places.changes();
         let walked = self.read("begin a read", |tree| {
@@ -154,8 +155,8 @@ impl Generation {
         Ok(count)
     }
 
-    /// Looks up a sample of entries by their places and in the tree, and does without places where the two differ: then LMDB lays
-    /// out its pages in another way than `places` knows.
+    /// Looks up a sample of entries by their places and in the tree, and turns places off if the results differ: then
+    /// LMDB's page layout is not the one that `places` expects.
     pub(crate) fn test_places(&self) {
         let changes = self.places.changes();
         let mut copy = Vec::new();
@@ -163,14 +164,14 @@ impl Generation {
             let tested = self.read("test places", |tree| {
                 let mut differing = None;
                 tree.walk(after, TESTED_ENTRIES, |key, value| {
-                    // The table's own entries are not looked up this way, and change without their places being forgotten.
+                    // The table's own entries are not looked up by places, and change without forgetting them.
                     if key.contains(&0) && self.places.is_on() && !self.places.agrees(key, value, changes, &mut copy) {
                         differing = Some(key.to_vec());
                     }
                 })?;
                 Ok(differing)
             });
-            // What cannot be read is for the check of the file to tell.
+            // The check of the file reports what cannot be read.
             if let Ok(Some(key)) = tested {
                 self.places.turn_off();
                 tracing::error!(
@@ -187,7 +188,7 @@ impl Generation {
     /// The generation's own entry.
     pub(crate) fn meta(&self) -> Result<Meta, TableError> {
         let read = |tree: Tree<'_>| Ok(Meta::decode(tree.get(META_KEY)?.unwrap_or_default()));
-        match self.read("read its own entry", read).map_err(|unread| self.quiet(unread))? {
+        match self.read("read its own entry", read).map_err(|unread| self.error_of(unread))? {
             Ok(meta) => Ok(meta),
             Err(MetaFault::Damaged) => Err(self.soundness.error("its own entry failed its checksum".to_owned())),
             Err(MetaFault::OtherFormat(found)) => {
@@ -200,12 +201,12 @@ impl Generation {
     /// The domain settings' JSON.
     pub(crate) fn domains_json(&self) -> Result<Vec<u8>, TableError> {
         let read = |tree: Tree<'_>| Ok(tree.get(DOMAINS_KEY)?.and_then(meta::unseal).map(<[u8]>::to_vec));
-        let json = self.read("read the domain settings", read).map_err(|unread| self.quiet(unread))?;
+        let json = self.read("read the domain settings", read).map_err(|unread| self.error_of(unread))?;
         json.ok_or_else(|| self.soundness.error("the domain settings failed their checksum".to_owned()))
     }
 
-    /// The error for what could not be read, which whoever asked deals with.
-    fn quiet(&self, unread: Unread) -> TableError {
+    /// The error for a failed read, which the caller handles.
+    fn error_of(&self, unread: Unread) -> TableError {
         match unread {
             Unread::Fault(fault) => self.soundness.error(fault.to_string()),
             Unread::Other(error) => error,

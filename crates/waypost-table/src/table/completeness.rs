@@ -1,8 +1,8 @@
-//! Whether the table has every link of its store, and which store that is.
+//! Whether the table has every link of its store, and which store it is.
 //!
-//! A link that is not found does not exist only where both are known: that the table was filled to its end once, which is
-//! written in it, and that it has been compared with its store since it was opened, because the store may have gone on
-//! without it. Until then a look-up that finds nothing means that nothing is known of the link.
+//! A link that is not found certainly does not exist if two things are known: the table was completely filled once,
+//! which is stored in it; and it was compared with its store since it was opened, because the store may have changed
+//! before. Until then it is unknown whether such a link exists.
 
 use std::sync::atomic::Ordering;
 
@@ -13,40 +13,42 @@ use crate::generation::Generation;
 use crate::meta::{Meta, source_of};
 
 impl Table {
-    /// Whether a link that is not found is known not to exist. Never before the table was checked, nor where it is damaged.
+    /// Whether a link that is not found is known not to exist. Never before the table was checked, nor if it is
+    /// damaged.
     #[inline]
     pub fn knows_all(&self) -> bool {
         self.is_confirmed.load(Ordering::Acquire) && self.with_live(|live| live.soundness().is_sound())
     }
 
-    /// Whether the table was filled to its end once, by this process or an earlier one.
+    /// Whether the table was completely filled once, by this process or an earlier one.
     ///
     /// # Errors
-    /// [`TableError::Lmdb`] or [`TableError::Damaged`] where the table's own entry cannot be read.
+    /// [`TableError::Lmdb`] or [`TableError::Damaged`] if the table's own entry cannot be read.
     pub fn is_complete(&self) -> Result<bool, TableError> {
         Ok(self.with_live(Generation::meta)?.is_complete)
     }
 
-    /// Says that the table has every link of its store as of now. Kept over a restart as far as [`Table::is_complete`] tells.
+    /// Records that the table has every link of its store now. After a restart [`Table::is_complete`] still tells that
+    /// it had.
     ///
     /// # Errors
-    /// Where that cannot be written; it is then as it was before.
+    /// If that cannot be written; then nothing has changed.
     pub fn confirm(&self) -> Result<(), TableError> {
         if self.is_confirmed.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut writer = self.lock_writer();
-        self.say(&mut writer, |meta| Meta { is_complete: true, ..meta })?;
+        self.update_meta(&mut writer, |meta| Meta { is_complete: true, ..meta })?;
         self.is_confirmed.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Says that the store may have links that the table has not, until [`Table::confirm`].
+    /// Records that the store may have links that the table lacks, until [`Table::confirm`].
     pub fn doubt(&self) {
         self.is_confirmed.store(false, Ordering::Release);
     }
 
-    /// Believes what the table says of itself where the store cannot be asked: of one that was complete once.
+    /// Trusts the table if the store cannot be reached, if the table was complete once.
     ///
     /// # Errors
     /// As [`Table::is_complete`].
@@ -56,11 +58,12 @@ impl Table {
         Ok(())
     }
 
-    /// Says which store the links are of, by a name that no other store has. A table with the links of another store is emptied,
-    /// so that none of them is ever followed; `true` says so.
+    /// Records which store the links are from, by a name that no other store has. A table with the links of another
+    /// store is emptied, so that none of them is ever followed; then this returns `true`.
     ///
     /// # Errors
-    /// Where the table cannot be emptied. That its store could not be written in it is logged, and said again next time.
+    /// If the table cannot be emptied. If only the store's name cannot be written, that is logged and tried again next
+    /// time.
     pub fn belong_to(&self, store: &str) -> Result<bool, TableError> {
         let source = source_of(store);
         let mut writer = self.lock_writer();
@@ -70,7 +73,7 @@ impl Table {
         }
         if said == 0 {
             self.source.store(source, Ordering::Release);
-            if let Err(error) = self.say(&mut writer, |meta| Meta { source, ..meta }) {
+            if let Err(error) = self.update_meta(&mut writer, |meta| Meta { source, ..meta }) {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "what database the link table is of could not be written in it");
             }
@@ -85,8 +88,8 @@ impl Table {
         Ok(true)
     }
 
-    /// Has the live generation say something else of itself, where that is something else.
-    fn say(&self, writer: &mut Writer, change: impl Fn(Meta) -> Meta) -> Result<(), TableError> {
+    /// Changes the live generation's own entry, if it differs.
+    fn update_meta(&self, writer: &mut Writer, change: impl Fn(Meta) -> Meta) -> Result<(), TableError> {
         let meta = self.with_live(Generation::meta)?;
         if change(meta) != meta {
             self.write(writer, 1, 0, |live| live.set_meta(&change))?;

@@ -1,8 +1,8 @@
-//! Tables that were damaged: noticed when they are opened, by a walk through them, or by a look-up.
+//! Damaged tables: damage is found when a table is opened, by the check, or by a look-up.
 //!
-//! While a table is being checked there is a mark beside it. A start that finds one comes after a process that died before the
-//! check was over, perhaps of what it was checking: it serves nothing before its own check is over, and after some such starts
-//! the table is not looked at again.
+//! While a table is being checked, its folder has a mark. If a start finds the mark, the process before it died during
+//! its check, perhaps because of the damage. Then nothing is served before the check has ended, and after several such
+//! starts the table is given up.
 
 use std::sync::atomic::Ordering;
 
@@ -12,13 +12,13 @@ use crate::directory::Directory;
 use crate::generation::{Generation, Settings};
 use crate::{Domains, TableError};
 
-/// Bytes of a table that are checked before it is served, which takes some hundredths of a second.
+/// A table of at most this many bytes is checked before it is served, which takes some hundredths of a second.
 const CHECKED_AT_ONCE_BYTES: u64 = 32 << 20;
-/// Starts in a row that died while they checked the table, after which it is given up.
+/// After this many starts in a row that died during the check, the table is given up.
 const DIED_MAX: u32 = 3;
 
-/// Opens what the folder has, or an empty table in its place where that cannot be used. Also gives its domains, and whether the
-/// mark of an unfinished check is set.
+/// Opens the table in the folder, or replaces it by an empty one if it cannot be used. Also returns its domains, and
+/// whether the mark of an unfinished check is set.
 pub(super) fn open_or_replace(
     directory: &Directory,
     settings: Settings,
@@ -41,11 +41,11 @@ pub(super) fn open_or_replace(
             directory.remove_current()?;
             (create_first(directory, settings)?, Domains::default())
         }
-        // An error is no death.
+        // The process did not die; it was an error.
         opened => opened.inspect_err(|_| directory.end_checking())?,
     };
     if died > 0 || generation.used_bytes() <= CHECKED_AT_ONCE_BYTES {
-        // What it finds is kept with the generation, and mended by whoever fills it.
+        // Damage is recorded with the generation, and a rebuild repairs it.
         let _ = generation.check(&|| true);
     }
     let is_marked = generation.soundness().is_unchecked();
@@ -56,9 +56,9 @@ pub(super) fn open_or_replace(
 }
 
 impl Table {
-    /// Reads all of the table once, where it was not written by this process, before which nothing is written to it. Goes on
-    /// to the end unless `keep_going` says no, which it is asked at every page; what was read by then is read again. For a
-    /// thread of its own: ten million links take seconds, and what the disk needs.
+    /// Reads the whole table once, unless this process wrote it. Nothing is written to the table before that.
+    /// `keep_going` is called at every page; if it returns false, the check stops and starts from the beginning next
+    /// time. For a thread of its own: ten million links take seconds, plus the time of the disk.
     ///
     /// # Errors
     /// [`TableError::Damaged`]; see [`Table::damage`].
@@ -70,13 +70,13 @@ impl Table {
         checked.map(drop)
     }
 
-    /// What is wrong with the table, if anything was found. Links that verify go on being found, and of others nothing is known.
-    /// A rebuild mends it; until then nothing may be writable.
+    /// The damage of the table, if any was found. Links that verify are still found; of others nothing is known. A
+    /// rebuild repairs the table; until then it may not be writable.
     pub fn damage(&self) -> Option<String> {
         self.with_live(|live| live.soundness().damage().map(str::to_owned))
     }
 
-    /// Takes the mark of an unfinished check away.
+    /// Removes the mark of an unfinished check.
     pub(super) fn end_checking(&self) {
         if self.is_marked.swap(false, Ordering::AcqRel) {
             self.directory.end_checking();

@@ -1,7 +1,7 @@
 //! How one generation follows another: the end of a rebuild, and growth, which is a copy with a larger map.
 //!
-//! A new generation is complete, synced and named by `CURRENT` before a look-up can see it. The one it replaces is closed
-//! by a writer once its last reader let go, never by the reader.
+//! A new generation is complete, synced and named by `CURRENT` before a look-up can see it. The one it replaces is
+//! closed by a writer after its last reader has left, never by a reader.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ use crate::rebuild::Late;
 use crate::runs::RunFolder;
 use crate::{Domains, TableError};
 
-/// Times a table grows for one write before the write fails.
+/// How often a table grows for one write before the write fails.
 const GROWTHS_MAX: u32 = 8;
-/// Disk space left free by growth, for everything else that writes.
+/// Disk space that growth leaves free for everything else that writes.
 const DISK_RESERVE_BYTES: u64 = 64 << 20;
-/// How long a switch waits for the last readers of the old generation, which read for microseconds. Past it the old
-/// generation is closed by a later write.
+/// How long a switch waits for the last readers of the old generation, which read for microseconds. After that a later
+/// write closes the old generation.
 const RETIRE_WAIT: Duration = Duration::from_millis(50);
 
 impl Table {
@@ -36,7 +36,7 @@ impl Table {
         Building::create(self.directory.building_path(number), self.rebuild_settings())
     }
 
-    /// What was applied since the rebuild with this folder began, or since this was last called for it.
+    /// What was applied since the rebuild with this folder began, or since the last call of this.
     pub(crate) fn take_late(&self, folder: &Arc<RunFolder>) -> Late {
         let fresh = Late::new(Arc::clone(folder));
         let late = self.lock_writer().late.replace(fresh);
@@ -50,7 +50,7 @@ impl Table {
         }
     }
 
-    /// Ends a rebuild: brings in the last changes and makes the generation live, with writers waiting.
+    /// Ends a rebuild: adds the last changes and makes the generation live, while writers wait.
     pub(crate) fn switch_to_rebuilt(
         &self,
         mut building: Building,
@@ -65,8 +65,8 @@ impl Table {
             (self.domains().to_json()?, live.map_bytes().max(self.options.map_size_bytes))
         };
         let source = self.source.load(Ordering::Acquire);
-        let told = Meta { cursor, source, is_complete: true, ..Meta::default() };
-        let building = building.complete(told, &domains_json)?;
+        let meta = Meta { cursor, source, is_complete: true, ..Meta::default() };
+        let building = building.complete(meta, &domains_json)?;
         self.switch(&mut writer, building.folder(), map_bytes)?;
         drop(writer);
         let stats = self.stats()?;
@@ -74,7 +74,7 @@ impl Table {
         Ok(stats)
     }
 
-    /// Runs a write against the live generation, once that was found sound, growing the table as often as it is full.
+    /// Runs a write on the live generation after that was checked, and grows the table as often as it is full.
     pub(super) fn write<T>(
         &self,
         writer: &mut Writer,
@@ -95,7 +95,7 @@ impl Table {
                 Err(error) if live.has_given_up() => {
                     drop(live);
                     self.reopen(writer, &error)?;
-                    // The write may be tried again by whoever knows whether the disk is well.
+                    // The caller decides whether to try the write again.
                     return Err(error);
                 }
                 done => return done,
@@ -104,8 +104,9 @@ impl Table {
         attempt(&self.live.load())
     }
 
-    /// Opens the live generation's file once more, under another number: LMDB refuses everything, also look-ups, once it could not
-    /// write the page that ends a commit, until the file is opened anew. Nothing is copied, the file gets a second name.
+    /// Opens the live generation's file once more, under another number: if LMDB could not write the page that ends a
+    /// commit, it refuses everything, even look-ups, until the file is opened again. Nothing is copied; the file gets a
+    /// second name.
     fn reopen(&self, writer: &mut Writer, cause: &TableError) -> Result<(), TableError> {
         let folder = self.directory.building_path(writer.take_number());
         let (path, map_bytes) = {
@@ -123,7 +124,8 @@ impl Table {
         Ok(())
     }
 
-    /// Replaces the live generation by a copy of it with a map that is at least twice as large and has `room_bytes` free.
+    /// Replaces the live generation by a copy of it with a map that is at least twice as large and has `room_bytes`
+    /// free.
     fn grow(&self, writer: &mut Writer, room_bytes: u64) -> Result<(), TableError> {
         let folder = self.directory.building_path(writer.take_number());
         let grown = self.copy_live(&folder, room_bytes).and_then(|map_bytes| {
@@ -156,7 +158,7 @@ impl Table {
         Ok(wanted_bytes)
     }
 
-    /// Replaces the live generation by an empty one, of which nothing is said but this.
+    /// Replaces the live generation by an empty one with this entry.
     pub(super) fn empty(&self, writer: &mut Writer, source: u32) -> Result<(), TableError> {
         let folder = self.directory.building_path(writer.take_number());
         let building = Building::create(folder, self.rebuild_settings())?;
@@ -168,7 +170,7 @@ impl Table {
         Ok(())
     }
 
-    /// As [`Table::switch`], to a generation with the very entries of the live one: those that cannot be believed included.
+    /// As [`Table::switch`], to a generation with exactly the entries of the live one, including damaged ones.
     fn switch_to_same(&self, writer: &mut Writer, folder: &Path, map_bytes: usize) -> Result<(), TableError> {
         let damage = self.damage();
         self.switch(writer, folder, map_bytes)?;
@@ -186,7 +188,7 @@ impl Table {
             Generation::open(folder.clone(), number, self.options.settings(map_bytes), Origin::Made)
                 .and_then(|generation| generation.meta().map(|meta| (generation, meta)))
                 .inspect_err(|_| remove_folder(&folder))?;
-        // Past this point both generations stay: a failure leaves open which of them CURRENT names on disk.
+        // From here both generations stay: after a failure it is unknown which of them CURRENT names on disk.
         self.directory.set_current(number)?;
         writer.retired.push(self.live.swap(Arc::new(generation)));
         self.cursor.store(meta.cursor, Ordering::Release);
@@ -215,7 +217,7 @@ pub(super) fn close_retired(writer: &mut Writer) -> usize {
     writer.retired.len()
 }
 
-/// The generation that the folder says is live, and its domains; the first one where there is none yet.
+/// The generation that the folder says is live, and its domains; the first one if there is none yet.
 pub(super) fn open_current(directory: &Directory, settings: Settings) -> Result<(Generation, Domains), TableError> {
     let generation = match directory.current()? {
         Some(number) => Generation::open(directory.generation_path(number), number, settings, Origin::Found)?,
