@@ -2,6 +2,7 @@
 //! anonymous clients; keys; the audit log; rate limits.
 
 pub(crate) mod audit;
+pub(crate) mod author;
 pub(crate) mod caller;
 mod key_text;
 mod keys;

@@ -5,7 +5,7 @@ use waypost_api::domain::{self as api, CreateDomain, DomainList, UpdateDomain};
 use waypost_core::id::DomainId;
 use waypost_store::{Domain, DomainChange, NewDomain};
 
-use crate::access::audit::Changed;
+use crate::access::author::Changed;
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;

@@ -20,7 +20,7 @@ use waypost_core::id::LinkId;
 use waypost_core::{Hostname, LinkRecord, Quoted, Slug};
 use waypost_store::{CreateOutcome, Domain, Link, LinkChange, LinkVersion, NewLink, ReadTx, SlugChoice, Tx};
 
-use crate::access::audit::Changed;
+use crate::access::author::Changed;
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;

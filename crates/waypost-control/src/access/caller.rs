@@ -8,7 +8,7 @@ use waypost_core::access::{Role, Scope, Scopes};
 use waypost_core::id::{AccountId, DomainId};
 use waypost_store::{ApiKeyLimits, StoreError};
 
-use crate::access::audit::Author;
+use crate::access::author::Author;
 use crate::access::key_text::ApiKeyText;
 use crate::access::operation::{Operation, Reach};
 use crate::app::{App, monotonic_now};

@@ -10,7 +10,7 @@ use waypost_core::id::DomainId;
 use waypost_jobs::Chain;
 use waypost_store::{ApiKey, ApiKeyKind, ApiKeyLimits, NewApiKey, StoreError};
 
-use crate::access::audit::Changed;
+use crate::access::author::Changed;
 use crate::access::caller::Caller;
 use crate::access::key_text::{ApiKeyText, KeyPrefix};
 use crate::access::operation::Operation;

@@ -6,7 +6,7 @@ use serde_json::json;
 use waypost_api::ProblemCode;
 use waypost_api::clicks::{Erased, Retention, SetRetention};
 
-use crate::access::audit::Changed;
+use crate::access::author::Changed;
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;

@@ -6,7 +6,7 @@ use waypost_api::short_url::{ShortUrl, bad_url};
 use waypost_core::LinkRecord;
 use waypost_store::{CreateOutcome, NewLink, SlugChoice};
 
-use crate::access::audit::Author;
+use crate::access::author::Author;
 use crate::access::throttle::AddressKey;
 use crate::app::{App, monotonic_now};
 use crate::links::check::{Rules, check_destination};

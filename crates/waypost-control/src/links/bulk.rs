@@ -9,7 +9,7 @@ use waypost_api::link::{
 use waypost_core::id::DomainId;
 use waypost_store::{CreateOutcome, Domain, Link, NewLink, ReadTx};
 
-use crate::access::audit::created_links;
+use crate::access::author::created_links;
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;

@@ -16,7 +16,7 @@ use waypost_core::Timestamp;
 use waypost_store::{CreateOutcome, LINKS_PER_CALL_MAX, LinkPlaces, NewLink, Store, StoreError};
 use waypost_sync::{FreshRecords, TableSync};
 
-use crate::access::audit::{Author, created_links};
+use crate::access::author::{Author, created_links};
 use crate::access::operation::Operation;
 use crate::problem::Problem;
 

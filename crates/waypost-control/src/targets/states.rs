@@ -19,7 +19,7 @@ use waypost_core::sync::{SyncStatus, SyncTarget};
 use waypost_store::{Link, OutboxEntry, PAGE_LINKS_MAX, ReadTx, SyncKey, SyncSelection, SyncState};
 use waypost_sync::{ComparedLinks, compile_record};
 
-use crate::access::audit::Changed;
+use crate::access::author::Changed;
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;
