@@ -19,6 +19,7 @@ const ORIGINS_MAX: usize = 16;
 
 /// An API key as it is shown; the secret only once, right after it was created.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApiKey {
     /// Names it for good.
     pub id: ApiKeyId,
@@ -59,6 +60,7 @@ impl std::fmt::Debug for ApiKey {
 
 /// The keys of the caller's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApiKeyList {
     /// The newest first.
     pub keys: Vec<ApiKey>,
@@ -66,6 +68,7 @@ pub struct ApiKeyList {
 
 /// A key to be created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateApiKey {
     /// What people call it; empty where nothing is said.
     pub name: String,

@@ -16,6 +16,7 @@ pub const PAGE_ENTRIES_MAX: u32 = 1_000;
 
 /// One change: who, what, when and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// Names it for good; later entries have greater ids.
     pub id: AuditEntryId,
@@ -41,6 +42,7 @@ pub struct AuditEntry {
 
 /// A page of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditPage {
     /// The newest first.
     pub items: Vec<AuditEntry>,

@@ -19,6 +19,7 @@ const RETENTION_DAYS_MAX: u64 = 36_500;
 
 /// A page of clicks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClickPage {
     /// The newest first.
     pub clicks: Vec<ClickEvent>,
@@ -30,6 +31,7 @@ pub struct ClickPage {
 
 /// Clicks that a live feed has passed over, because they came faster than its reader took them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MissedClicks {
     /// How many; `null` where that is not known.
     pub clicks: Option<u64>,
@@ -37,6 +39,7 @@ pub struct MissedClicks {
 
 /// What was erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Erased {
     /// Raw clicks deleted; clicks that were pruned before are counted out of the totals without being among these.
     pub deleted: u64,
@@ -44,6 +47,7 @@ pub struct Erased {
 
 /// For how long raw clicks are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retention {
     /// As the account has chosen; `null` for the instance's default.
     pub days: Option<u32>,
@@ -54,6 +58,7 @@ pub struct Retention {
 
 /// For how long raw clicks are to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetRetention {
     /// `None` for the instance's default.
     pub days: Option<u32>,
@@ -83,6 +88,7 @@ impl SetRetention {
 
 /// A page of events that were refused, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RefusedPage {
     /// The events.
     pub events: Vec<RefusedEvent>,
@@ -92,6 +98,7 @@ pub struct RefusedPage {
 
 /// An event that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RefusedEvent {
     /// When it came first.
     pub received_at: Timestamp,

@@ -10,6 +10,7 @@ use crate::read::Fields;
 
 /// A domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Domain {
     /// Names it for good.
     pub id: DomainId,
@@ -32,6 +33,7 @@ pub struct Domain {
 
 /// The domains that links of the caller may live on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DomainList {
     /// In the order of their hosts.
     pub domains: Vec<Domain>,
@@ -39,8 +41,10 @@ pub struct DomainList {
 
 /// A domain to be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateDomain {
     /// Its host.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub host: Hostname,
     /// Its settings.
     #[serde(flatten)]
@@ -49,6 +53,7 @@ pub struct CreateDomain {
 
 /// A change of a domain. Fields that are `None` are not in its JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpdateDomain {
     /// Whether the case of its slugs does not matter; `None` leaves that as it is.
     #[serde(skip_serializing_if = "Option::is_none")]

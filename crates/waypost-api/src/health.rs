@@ -5,6 +5,7 @@ use waypost_core::sync::{RestReason, SyncTarget};
 
 /// What `/readyz` shows to everybody but the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ready {
     /// As [`Readiness::ready`].
     pub ready: bool,
@@ -12,6 +13,7 @@ pub struct Ready {
 
 /// What `/readyz` shows to the operator while the server waits for its database, so that nothing else can be checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartingReadiness {
     /// As [`Readiness::ready`].
     pub ready: bool,
@@ -23,6 +25,7 @@ pub struct StartingReadiness {
 
 /// What is checked while the server waits for its database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StartingChecks {
     /// The database of the links.
     pub store: StoreCheck,
@@ -30,6 +33,7 @@ pub struct StartingChecks {
 
 /// What `/readyz` shows to the operator. Everybody else gets [`Ready`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Readiness {
     /// Whether redirects work. A balancer goes by it, so it says nothing of the rest.
     pub ready: bool,
@@ -44,6 +48,7 @@ pub struct Readiness {
 
 /// What was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Checks {
     /// The database of the links.
     pub store: StoreCheck,
@@ -58,6 +63,7 @@ pub struct Checks {
 
 /// How the database of the links is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoreCheck {
     /// Whether the database answers and takes writes.
     pub ok: bool,
@@ -70,6 +76,7 @@ pub struct StoreCheck {
 
 /// How the link table is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TableCheck {
     /// Whether the table has caught up since the start, is being kept current and is not damaged.
     pub ok: bool,
@@ -90,6 +97,7 @@ pub struct TableCheck {
 /// How the counting of clicks is doing. What is wrong here makes the instance degraded: redirects and the API for links
 /// work, and clicks wait in the spool, which no other instance could count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClicksCheck {
     /// Whether clicks are recorded and counted: the database answers and takes writes, the last attempt to count did
     /// not fail, and none is being lost.
@@ -114,6 +122,7 @@ pub struct ClicksCheck {
 /// How pushing links to the target outside this process is doing. What is wrong there makes the instance degraded: it
 /// answers redirects and takes changes, which wait for the target in the database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SyncCheck {
     /// Whether the job works, the target is not refused by its configuration, and no change has waited for 5 minutes.
     pub ok: bool,
@@ -128,6 +137,7 @@ pub struct SyncCheck {
 
 /// What is pending at the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SyncCheckState {
     /// Keys that the target is to be told of.
     pub pending: u64,

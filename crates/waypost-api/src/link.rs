@@ -12,6 +12,8 @@ pub use bulk::{
 };
 pub use list::{LinkPage, ListLinks, ListVersions, PAGE_LINKS, PAGE_LINKS_MAX, VersionPage};
 pub use request::{CreateLink, PASSWORD_BYTES_MAX, PasswordChange, UpdateLink, slug_error};
+#[cfg(feature = "schema")]
+pub use request::{CreateLinkBody, LinkSettings, UpdateLinkBody};
 pub use response::{Link, LinkFields, LinkVersion};
 
 pub(crate) use times::{normalise, normalise_times};

@@ -25,6 +25,7 @@ pub struct FieldError {
 
 /// A problem document. Whatever is missing is empty: some problems are answered by what stands before a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ProblemDocument {
     /// Where the kind of problem is described.
@@ -45,6 +46,7 @@ pub struct ProblemDocument {
 
 /// What is wrong with one field, in a problem document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct FieldProblem {
     /// The field, as a path: `rules[0].to.url`. Empty for the whole.
@@ -57,6 +59,7 @@ pub struct FieldProblem {
 
 /// The name of a problem's code as it is written and read. A newer server may write one that is not known here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct CodeName(Cow<'static, str>);
 

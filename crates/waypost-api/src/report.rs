@@ -10,6 +10,7 @@ pub use query::{AskedScope, GetReport, query_problem};
 
 /// A report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// The question as it was understood.
     pub query: ReportQuery,
@@ -27,6 +28,7 @@ pub struct Report {
 
 /// The question as it was understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportQuery {
     /// `account`, `domain` or `link`.
     pub scope: String,
@@ -59,6 +61,7 @@ pub struct ReportQuery {
 
 /// The clicks of one interval and group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReportRow {
     /// When the interval begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +84,7 @@ pub struct ReportRow {
 
 /// How a link that still exists is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkName {
     /// The host of its domain.
     pub domain: String,
@@ -92,6 +96,7 @@ pub struct LinkName {
 
 /// Groups beyond the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OtherGroups {
     /// How many.
     pub groups: u64,

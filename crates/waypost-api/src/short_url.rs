@@ -7,6 +7,7 @@ use crate::problem::{FieldError, Invalid, ProblemCode};
 
 /// What `POST /api/url` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ShortUrl {
     /// The slug.

@@ -19,6 +19,7 @@ use crate::read::{Fields, Parameters, QueryPairs};
 
 /// How far each target is with one link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkSync {
     /// The link.
     pub link_id: LinkId,
@@ -30,6 +31,7 @@ pub struct LinkSync {
 
 /// How far one target is with one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetState {
     /// `table`, which is this process's own, or a target outside it.
     pub target: String,
@@ -53,6 +55,7 @@ pub struct TargetState {
 
 /// A link that a target is behind with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkBehind {
     /// The link; `null` where none is known.
     pub link_id: Option<LinkId>,
@@ -67,6 +70,7 @@ pub struct LinkBehind {
 
 /// A page of links that a target is behind with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BehindPage {
     /// Failed ones first.
     pub links: Vec<LinkBehind>,
@@ -76,6 +80,7 @@ pub struct BehindPage {
 
 /// How far every target is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SyncOverview {
     /// How long a change may take to reach every target, in seconds.
     pub objective_s: u32,
@@ -87,6 +92,7 @@ pub struct SyncOverview {
 
 /// How far one target is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetOverview {
     /// `table`, which is this process's own, or a target outside it.
     pub target: String,
@@ -111,6 +117,7 @@ pub struct TargetOverview {
 
 /// A link that the link table does not have as it is stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailedLink {
     /// Its id; `null` where that cannot be read.
     pub link_id: Option<String>,
@@ -126,6 +133,7 @@ pub struct FailedLink {
 
 /// How many keys are in each status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[allow(missing_docs)]
 pub struct StatusCounts {
     pub pending: u64,
@@ -137,6 +145,7 @@ pub struct StatusCounts {
 
 /// How a target is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetHealth {
     /// Whether nothing is wrong with it.
     pub ok: bool,
@@ -263,6 +272,7 @@ pub enum RetrySync {
 
 /// What is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Retried {
     /// At which target.
     pub target: SyncTarget,

@@ -8,6 +8,7 @@ use crate::problem::{Invalid, ProblemCode};
 
 /// What became of a delivery of clicks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeliveryResult {
     /// One for each event, in their order.
     pub results: Vec<EventResult>,
@@ -21,6 +22,7 @@ pub struct DeliveryResult {
 
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventResult {
     /// What it calls itself, where it does.
     pub event_id: Option<String>,
@@ -33,6 +35,7 @@ pub struct EventResult {
 
 /// An attempt to unlock a link. Has no debug output, for it carries a password.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnlockAttempt {
     /// The host; empty for the default domain.
     #[serde(default)]
@@ -64,6 +67,7 @@ impl UnlockAttempt {
 
 /// What became of an attempt to unlock a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnlockVerdict {
     /// `granted`, `refused`, `throttled`, `not_found`, `gone` or `not_locked`.
     pub outcome: String,

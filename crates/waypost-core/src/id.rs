@@ -74,6 +74,18 @@ macro_rules! id {
             }
         }
 
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let pattern = concat!("^", $prefix, "_[0-9A-Za-z]+$");
+                schemars::json_schema!({ "type": "string", "pattern": pattern, "maxLength": ID_BYTES_MAX })
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)

@@ -19,6 +19,7 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// A link as edges know it. Every field but `destination_url` may be absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkRecord {
     /// The link's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +90,7 @@ pub struct LinkRecord {
 
 /// Conditions, and the target of visits that meet them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object with `when` and `to`")]
 pub struct Rule {
     /// Names the rule in decisions and reports.
@@ -103,6 +105,7 @@ pub struct Rule {
 
 /// Conditions of a rule; a list holds if any member matches, an absent condition always.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object of conditions")]
 pub struct Conditions {
     /// ISO 3166-1 alpha-2 codes, in any letter case.
@@ -133,6 +136,7 @@ pub struct Conditions {
 
 /// Where a rule leads: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object with `url` or `ab_test`")]
 pub struct RuleTarget {
     /// One destination.
@@ -145,6 +149,7 @@ pub struct RuleTarget {
 
 /// A destination for a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object")]
 pub struct EvolutionRule {
     /// Names the rule; the smallest id wins if priority and start are equal.
@@ -165,6 +170,7 @@ pub struct EvolutionRule {
 
 /// A destination for a country.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object")]
 pub struct GeoRule {
     /// Names the rule, if anything does.
@@ -178,6 +184,7 @@ pub struct GeoRule {
 
 /// A split of visitors over weighted variants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object with `id`, `status` and `variants`")]
 pub struct AbTest {
     /// Names the test; part of what assigns a visitor.
@@ -192,6 +199,7 @@ pub struct AbTest {
 
 /// One weighted destination of a split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(expecting = "an object with `id`, `destination_url` and `weight`")]
 pub struct Variant {
     /// Names the variant.
@@ -208,6 +216,7 @@ pub struct Variant {
 
 /// UTM parameters; an empty string means none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Utms {
     /// Who sent the visitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,6 +245,7 @@ impl Utms {
 
 /// UTM parameters for visitors from certain sites.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "FlatTemplate")]
 pub struct UtmTemplate {
     /// Referring hosts; `twitter.com` matches `m.twitter.com`.
@@ -247,6 +257,7 @@ pub struct UtmTemplate {
 
 /// A template as it is written. With serde's `flatten` every field would be buffered.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct FlatTemplate {
     #[serde(default, deserialize_with = "null_as_default")]
     platform_domains: Vec<String>,

@@ -29,6 +29,7 @@ struct Line<'l> {
 
 /// A visit as JSON. All fields except `now` may be absent or `null`; unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VisitFacts {
     /// When it happens.
     pub now: Timestamp,
@@ -72,6 +73,7 @@ pub struct VisitFacts {
 
 /// The value of `unlocked`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum UnlockFact {
     /// Whether there is a valid grant.
@@ -82,6 +84,7 @@ pub enum UnlockFact {
 
 /// The word `refused`.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RefusedWord {
     /// A wrong password was given.

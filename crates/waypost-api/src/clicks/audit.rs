@@ -5,6 +5,7 @@ use waypost_core::Timestamp;
 
 /// The audit of all edges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClickAudit {
     /// Whether answered = stored + declared loss + still waiting, in every epoch and altogether.
     pub ok: bool,
@@ -18,6 +19,7 @@ pub struct ClickAudit {
 
 /// The numbers of all epochs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditTotals {
     /// Clicks that were numbered by an edge, as far as it is known here.
     pub answered: u64,
@@ -33,6 +35,7 @@ pub struct AuditTotals {
 
 /// One run of one writer of an edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EpochAudit {
     /// The edge.
     pub edge_id: String,
@@ -58,6 +61,7 @@ pub struct EpochAudit {
 
 /// Declared losses by their cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LostClicks {
     /// There was no room.
@@ -70,6 +74,7 @@ pub struct LostClicks {
 
 /// The spool of this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SpoolAudit {
     /// Clicks numbered since the start.
     pub appended: u64,

@@ -153,6 +153,7 @@ impl BulkItem<'_> {
 
 /// What became of a link that was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExistingOutcome {
     /// It is as the item wants it.
@@ -165,6 +166,7 @@ pub enum ExistingOutcome {
 
 /// What became of a bulk request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BulkResults {
     /// Links that were made.
     pub created: usize,
@@ -180,6 +182,7 @@ pub struct BulkResults {
 
 /// What became of one link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum BulkResult {
     /// It was not made.
@@ -213,6 +216,7 @@ struct Refused {
 
 /// A link that was made, or was there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkResult {
     /// Its id.
     pub id: LinkId,

@@ -46,6 +46,7 @@ impl ListLinks {
 
 /// A page of links. Whoever passes links on as they came reads them as something else than [`Link`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkPage<L = Link> {
     /// In the order of their slugs.
     pub links: Vec<L>,
@@ -80,6 +81,7 @@ impl ListVersions {
 
 /// A page of versions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VersionPage {
     /// The newest first.
     pub versions: Vec<LinkVersion>,

@@ -33,6 +33,89 @@ pub struct CreateLink {
     pub record: LinkRecord,
 }
 
+/// The body of a request for a new link.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema, serde::Serialize)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct CreateLinkBody {
+    /// Where visitors go if no rule sends them elsewhere. A URL without a scheme is refused, with the URL that was probably meant.
+    pub destination_url: String,
+    /// What follows the host in the short URL; generated if absent.
+    #[serde(default)]
+    pub slug: Option<String>,
+    /// The host of the domain; the default domain if absent.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// What visitors have to enter, 1 to 256 bytes. It is stored as an argon2id hash and never shown.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// When the link was created, if it was created elsewhere.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// What the link does.
+    #[serde(flatten)]
+    pub settings: LinkSettings,
+}
+
+/// What a link does, besides its destination. The fields are those of the record.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema, serde::Serialize)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct LinkSettings {
+    /// 301, 302, 303, 307 or 308; 302 if absent.
+    #[serde(default)]
+    pub redirect_status: Option<u16>,
+    /// Whether the visitor's query is added to the destination.
+    #[serde(default)]
+    pub forward_query: Option<bool>,
+    /// A link that is not enabled answers as if it did not exist.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// Before this the link answers as if it did not exist.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// From this instant the link is gone, or leads to `expired_url`.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// Where an expired link leads.
+    #[serde(default)]
+    pub expired_url: Option<String>,
+    /// Ordered rules; the first that applies wins.
+    #[serde(default)]
+    pub rules: Option<Vec<waypost_core::record::Rule>>,
+    /// Destinations for a time.
+    #[serde(default)]
+    pub evolution_rules: Option<Vec<waypost_core::record::EvolutionRule>>,
+    /// Destinations by country.
+    #[serde(default)]
+    pub geo_rules: Option<Vec<waypost_core::record::GeoRule>>,
+    /// A split of all visitors that no rule matched.
+    #[serde(default)]
+    pub ab_test: Option<waypost_core::record::AbTest>,
+    /// UTM parameters of every redirect.
+    #[serde(default)]
+    pub link_utms: Option<waypost_core::record::Utms>,
+    /// UTM parameters by referrer; the first that matches.
+    #[serde(default)]
+    pub utm_templates: Option<Vec<waypost_core::record::UtmTemplate>>,
+}
+
+/// The body of a change of a link, a merge patch: a field that is `null` is cleared, one that is absent stays.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema, serde::Serialize)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct UpdateLinkBody {
+    /// Where visitors go if no rule sends them elsewhere.
+    #[serde(default)]
+    pub destination_url: Option<String>,
+    /// What visitors have to enter; `null` removes it.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// What the link does.
+    #[serde(flatten)]
+    pub settings: LinkSettings,
+}
+
 impl CreateLink {
     /// Reads a request's body.
     ///

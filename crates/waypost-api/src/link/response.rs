@@ -7,6 +7,7 @@ use waypost_core::{LinkRecord, Timestamp};
 
 /// A link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Link {
     /// Names it for good.
     pub id: LinkId,
@@ -34,6 +35,7 @@ pub struct Link {
 
 /// What a link does. The fields are those of [`LinkRecord`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[allow(missing_docs)]
 pub struct LinkFields {
     pub destination_url: String,
@@ -55,6 +57,7 @@ pub struct LinkFields {
 
 /// A link as one change left it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkVersion {
     /// Which change it was.
     pub version: u64,

@@ -12,6 +12,7 @@ use crate::read::Fields;
 
 /// What is to be done with differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerifySync {
     /// Whether links that are missing or different are pushed, and deleted ones deleted.
     pub repair: bool,
@@ -77,6 +78,7 @@ impl<'de> Deserialize<'de> for VerifyLine {
 
 /// How far a comparison is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "phase", rename_all = "lowercase")]
 pub enum VerifyProgress {
     /// Keys are listed.
@@ -115,6 +117,7 @@ pub enum VerifyProgress {
 
 /// A way in which a key can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DifferenceKind {
     /// A live link has no value.
@@ -144,6 +147,7 @@ impl DifferenceKind {
 
 /// A key that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// In what way.
     pub difference: DifferenceKind,
@@ -164,6 +168,7 @@ pub struct Difference {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerifyTally {
     /// Keys in KV.
     pub keys: u64,
@@ -190,6 +195,7 @@ pub struct VerifyTally {
 
 /// The last line of a comparison that came to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VerifySummary {
     /// Whether KV holds every link as it should, or does so now. Keys of nobody's do not count.
     pub ok: bool,
@@ -204,6 +210,7 @@ pub struct VerifySummary {
 
 /// What became of repairs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Repaired {
     /// Pushed.
     pub synced: u64,

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 /// One click. Absent fields are unknown; unknown fields are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClickEvent {
     /// A UUIDv7; the same event always has the same.

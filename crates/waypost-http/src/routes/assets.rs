@@ -5,6 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
+use crate::answer::typed;
 use crate::assets::{Asset, favicon as favicon_asset, find_asset};
 use crate::compression::takes_gzip;
 use crate::pages;
@@ -19,6 +20,11 @@ pub(super) async fn asset(uri: OriginalUri, headers: HeaderMap) -> Response {
 
 pub(super) async fn favicon(headers: HeaderMap) -> Response {
     file(favicon_asset(), &headers, FOR_A_DAY)
+}
+
+/// The OpenAPI document of the API.
+pub(super) async fn openapi() -> Response {
+    typed("application/json", include_str!("../../../../docs/openapi.json"))
 }
 
 pub(super) async fn robots() -> &'static str {

@@ -14,6 +14,7 @@ mod kv_bench;
 mod links;
 mod long_answers;
 mod made_clicks;
+mod openapi;
 mod pages;
 mod permissions;
 mod problems;

@@ -63,7 +63,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The routes in routes.rs that need an API key, each with a method.
-fn source_routes() -> BTreeSet<(String, String)> {
+pub(crate) fn source_routes() -> BTreeSet<(String, String)> {
     let source = include_str!("../../src/routes.rs");
     let routes = source.split(".route(").skip(1);
     let routes = routes.filter(|route| route.trim_start_matches(['\n', ' ', '"']).starts_with("/api/v1/"));
