@@ -98,6 +98,27 @@ fn a_redirect_is_recorded_with_its_facts() {
 }
 
 #[test]
+fn a_scan_is_marked_and_its_mark_goes_no_further() {
+    const MARKED: &str = r#"{"link_id": "link_q", "destination_url": "https://example.com/", "forward_query": true,
+        "evolution_rules": [], "rules": [{"when": {"query": {"qr": "1"}}, "to": {"url": "https://example.com/seen"}}]}"#;
+    for plain in [true, false] {
+        let setup = Setup::new().link("q", MARKED).config(|config| config.plain_requests = plain);
+        let recorded = Recorded::start(setup, AddressPolicy::None);
+        for (target, location) in [
+            ("GET /q", "https://example.com/"),
+            ("GET /q?qr=1", "https://example.com/"),
+            ("GET /q?a=1&qr=1&b=2", "https://example.com/?a=1&b=2"),
+            ("GET /q?qr=2", "https://example.com/?qr=2"),
+        ] {
+            assert_eq!(recorded.edge.ask(target, &[]).header("location"), Some(location), "{target}");
+        }
+        let payloads = recorded.payloads();
+        let scans: Vec<bool> = payloads.iter().map(|(_, _, bytes)| Click::read(bytes).unwrap().is_scan).collect();
+        assert_eq!(scans, [false, true, true, false]);
+    }
+}
+
+#[test]
 fn only_redirects_of_links_are_clicks() {
     let setup = Setup::new()
         .plain_link("abc")
