@@ -36,6 +36,7 @@ mod outbox;
 mod outbox_trim;
 #[cfg(test)]
 mod plans;
+mod qr_logos;
 mod record_json;
 mod rights;
 mod rows;

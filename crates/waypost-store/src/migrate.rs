@@ -85,6 +85,7 @@ const LINK_MIGRATIONS: &[Migration] = migrations!["migrations":
     5 "0005_sync",
     6 "0006_history",
     7 "0007_deleted_domains",
+    9 "0009_qr_logos",
 ];
 
 const CLICK_MIGRATIONS: &[Migration] = migrations!["migrations-clicks":
