@@ -11,7 +11,7 @@ use png::{BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, L
 pub const LOGO_BYTES_MAX: usize = 1 << 20;
 /// The most pixels on each side of a file with a logo.
 const FILE_SIDE_MAX: u32 = 4_096;
-/// The most pixels of a file with a logo: 16 MB of memory.
+/// The most pixels of a file with a logo: two times 16 MB of memory while it is read.
 const FILE_PIXELS_MAX: u64 = 1 << 22;
 /// The most memory that unpacking takes beside the pixels, in bytes.
 const UNPACKING_BYTES_MAX: usize = 4 << 20;

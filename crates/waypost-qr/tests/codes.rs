@@ -169,7 +169,10 @@ fn bytes_stand_still() {
         hash(Format::Svg, Some(&logo)),
         hash(Format::Png, Some(&logo)),
     ];
-    assert_eq!(found.map(|hash| format!("{hash:016x}")), ["e839f7b1a5b672c6", "0e2326dff4c79c0a", "fb00ddb3ab91113f", "88362fc3c8e3fa32", "91d87964bff83386"]);
+    assert_eq!(
+        found.map(|hash| format!("{hash:016x}")),
+        ["e839f7b1a5b672c6", "0e2326dff4c79c0a", "fb00ddb3ab91113f", "88362fc3c8e3fa32", "91d87964bff83386"]
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod long_answers;
 mod made_clicks;
 mod pages;
 mod problems;
+mod qr;
 mod reports;
 mod sync;
 mod sync_kv;
