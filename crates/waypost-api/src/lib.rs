@@ -13,6 +13,7 @@ mod format;
 pub mod health;
 pub mod link;
 pub mod problem;
+pub mod qr;
 pub mod read;
 pub mod report;
 pub mod short_url;

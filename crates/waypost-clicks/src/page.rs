@@ -196,6 +196,7 @@ fn event(click: &ClickFacts<'_>, account_id: &AccountId, scope: &LinkScope) -> C
         browser: click.browser.to_owned(),
         class: click.class.name().to_owned(),
         class_reason: click.class_reason.to_owned(),
+        channel: click.channel.name().to_owned(),
         language: click.language.to_owned(),
         source: click.source.name().to_owned(),
         rule_id: known(click.rule_id),

@@ -34,6 +34,8 @@ pub const PUBLIC_URL_SETTING: &str = "public_url";
 const USE_NOTES_MAX: usize = 4;
 /// Previews that read from the database at one time: fewer than it has connections.
 const PREVIEWS_AT_ONCE: usize = 2;
+/// QR codes that are drawn at one time: each keeps a core busy, and an uploaded logo takes up to 32 MB while it is read.
+const DRAWINGS_AT_ONCE: usize = 2;
 
 /// The control plane. Shared by `Arc`.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct App {
     pub(crate) use_notes: Arc<Semaphore>,
     /// Turns of previews.
     pub(crate) previews: Semaphore,
+    /// Turns of QR codes.
+    pub(crate) drawings: Semaphore,
     pub(crate) anonymous_throttle: Option<Throttle<AddressKey>>,
     pub(crate) api_throttle: Option<Throttle<String>>,
     pub(crate) unlock_limits: UnlockLimits,
@@ -135,6 +139,7 @@ impl App {
             passwords: Passwords::new(),
             use_notes: Arc::new(Semaphore::new(USE_NOTES_MAX)),
             previews: Semaphore::new(PREVIEWS_AT_ONCE),
+            drawings: Semaphore::new(DRAWINGS_AT_ONCE),
             webhooks: WebhookCounts::default(),
             jobs,
             outbox,

@@ -31,6 +31,7 @@ pub use health::ANSWER_MAX;
 pub use idempotency::{Done, Repeatable};
 pub use links::Precondition;
 pub use links::preview::{FoundLink, Preview, PreviewedDestination, PreviewedVariant};
+pub use links::qr::PublicQr;
 pub use problem::Problem;
 pub use settings::{ControlSettings, GrantRequest, IssueGrant, PublicUrl, PublicUrlError, Rate, ReadSpoolStats};
 pub use unlocking::unlock::{AskedDomain, UnlockVisitor, Unlocked};

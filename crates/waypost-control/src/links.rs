@@ -12,6 +12,7 @@ mod existing;
 mod list;
 pub(crate) mod own_hosts;
 pub(crate) mod preview;
+pub(crate) mod qr;
 mod warnings;
 
 use waypost_api::link::{self as api, CreateLink, ListVersions, PasswordChange, UpdateLink, VersionPage};

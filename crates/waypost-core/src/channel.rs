@@ -11,7 +11,7 @@ use crate::referrer::is_within;
 coded_enum! {
     /// The kind of place that a visitor came from.
     pub enum Channel {
-        /// No referrer: typed, a bookmark, an app, a QR code. Also a page of the link's own domain.
+        /// No referrer: typed, a bookmark, an app, a code that is not the link's own. Also a page of the link's own domain.
         Direct = 0 "direct",
         /// A search engine.
         Search = 1 "search",
@@ -27,6 +27,8 @@ coded_enum! {
         Paid = 6 "paid",
         /// Any other page.
         Referral = 7 "referral",
+        /// The QR code of the link: the request has its mark. No medium and no referrer is read then.
+        Qr = 8 "qr",
     }
 }
 

@@ -9,7 +9,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | format |
-//! | 1 | flags: 1 `HEAD`, 2 visitor key, 4 IPv4 address, 8 IPv6 address, 16 something was cut |
+//! | 1 | flags: 1 `HEAD`, 2 visitor key, 4 IPv4 address, 8 IPv6 address, 16 something was cut, 32 scan |
 //! | 2 | status |
 //! | 8 | time, microseconds since 1970 |
 //! | 1 | source |
@@ -52,6 +52,7 @@ const FLAG_VISITOR: u8 = 2;
 const FLAG_IPV4: u8 = 4;
 const FLAG_IPV6: u8 = 8;
 const FLAG_CUT: u8 = 16;
+const FLAG_SCAN: u8 = 32;
 
 /// The facts of one answered redirect. Unknown strings are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Click<'a> {
     pub status: u16,
     /// Whether the method was `HEAD`.
     pub is_head: bool,
+    /// Whether the request has the mark of the link's QR code.
+    pub is_scan: bool,
     /// What supplied the destination.
     pub source: Source,
     /// The visitor's country, two capital letters; `None` if it is unknown.
@@ -118,6 +121,7 @@ impl Click<'_> {
             Some(IpAddr::V6(_)) => FLAG_IPV6,
         };
         flags |= if self.is_cut { FLAG_CUT } else { 0 };
+        flags |= if self.is_scan { FLAG_SCAN } else { 0 };
         out.extend_from_slice(&[FORMAT, flags]);
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.clicked_at.as_micros().to_le_bytes());
@@ -187,6 +191,7 @@ impl<'a> Click<'a> {
             clicked_at,
             status,
             is_head: flags & FLAG_HEAD != 0,
+            is_scan: flags & FLAG_SCAN != 0,
             source: Source::from_code(source).ok_or(CorruptClick)?,
             country: (country != [0; 2]).then_some(country),
             visitor,
@@ -313,6 +318,7 @@ mod tests {
             clicked_at: Timestamp::from_micros(1_768_473_000_123_456),
             status: 302,
             is_head: false,
+            is_scan: false,
             source: Source::GeoRule,
             country: Some(*b"AT"),
             visitor: Some(0x0123_4567_89ab_cdef),
@@ -343,7 +349,8 @@ mod tests {
     fn what_is_written_is_read() {
         let empty = Click { visitor: None, address: None, country: None, is_head: true, ..click() };
         let ipv6 = Click { address: Some("2001:db8::".parse().unwrap()), ..click() };
-        for click in [click(), empty, ipv6] {
+        let scan = Click { is_scan: true, ..click() };
+        for click in [click(), empty, ipv6, scan] {
             assert_eq!(Click::read(&written(&click)), Ok(click));
         }
     }

@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(Class::NAMES.map(|(name, _)| name), ["human", "prefetch", "preview", "bot", "head"]);
         assert_eq!(
             Channel::NAMES.map(|(name, _)| name),
-            ["direct", "search", "social", "email", "assistant", "messenger", "paid", "referral"]
+            ["direct", "search", "social", "email", "assistant", "messenger", "paid", "referral", "qr"]
         );
         let sources = ["rule", "evolution_rule", "geo_rule", "ab_test", "default", "expired"];
         assert_eq!(Source::NAMES.map(|(name, _)| name), sources);

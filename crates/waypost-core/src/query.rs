@@ -3,6 +3,9 @@
 //! Precedence by parameter name: the destination's own parameters, then the visitor's, then those of the UTM template,
 //! then the link's UTM parameters. The destination itself is never rewritten. One that is not a web page (`tel:`,
 //! `intent:`) stays unchanged, because what follows `?` there may not be a query.
+//!
+//! A QR code of a link has [`SCAN_MARK`] in its query, so that its scans are counted apart. The mark is between the code and
+//! Waypost: no condition sees it, and no destination gets it.
 
 use std::borrow::Cow;
 
@@ -16,12 +19,20 @@ pub const FORWARDED_BYTES_MAX: usize = 2_048;
 /// The five parameters in the order they are added.
 pub const UTM_NAMES: [&str; 5] = ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"];
 
+/// The parameter by which a scan of a link's QR code is known.
+pub const SCAN_MARK: &str = "qr=1";
+
 /// The URL Standard's special-query percent-encode set.
 const SPECIAL_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
 
-/// The pairs of a query as they are written, without empty ones.
+/// The pairs of a query as they are written, without empty ones and [`SCAN_MARK`].
 fn pairs(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&').filter(|pair| !pair.is_empty())
+    query.split('&').filter(|pair| !pair.is_empty() && *pair != SCAN_MARK)
+}
+
+/// Whether a visitor's query has [`SCAN_MARK`].
+pub fn is_scan(query: &str) -> bool {
+    query.split('&').any(|pair| pair == SCAN_MARK)
 }
 
 /// A name or value with `+` and percent-encoding decoded.
@@ -49,11 +60,10 @@ fn has_name(query: &str, name: &[u8]) -> bool {
     pairs(query).any(|pair| *name_of(pair) == *name)
 }
 
-/// The visitor's query, if it is small enough to forward.
+/// The visitor's query, if it has anything to forward and is small enough.
 pub fn forwardable(query: Option<&str>) -> Option<&str> {
-    query.filter(|query| {
-        !query.is_empty() && query.len() <= FORWARDED_BYTES_MAX && pairs(query).count() <= FORWARDED_PAIRS_MAX
-    })
+    query
+        .filter(|query| query.len() <= FORWARDED_BYTES_MAX && (1..=FORWARDED_PAIRS_MAX).contains(&pairs(query).count()))
 }
 
 /// Completes a destination: `utms` in the order of [`UTM_NAMES`], then the visitor's pairs.
@@ -211,6 +221,23 @@ mod tests {
         assert!(forwardable(Some(&format!("{fifty}&a=1"))).is_none());
         assert!(forwardable(Some(&format!("a={}", "x".repeat(2046)))).is_some());
         assert!(forwardable(Some(&format!("a={}", "x".repeat(2047)))).is_none());
+    }
+
+    #[test]
+    fn the_mark_of_a_scan_is_not_part_of_the_query() {
+        for (query, expect) in
+            [("qr=1", ""), ("qr=1&a=1", "?a=1"), ("a=1&qr=1", "?a=1"), ("a=1&qr=1&b=2", "?a=1&b=2"), ("&qr=1&", "")]
+        {
+            assert!(is_scan(query), "{query}");
+            check("https://e.example/", NONE, Some(query), &format!("https://e.example/{expect}"));
+            assert!(!has_pair(query, "qr", "1"), "{query}");
+        }
+        for query in ["", "qr", "qr=", "qr=2", "qr=11", "aqr=1", "QR=1", "a=qr=1"] {
+            assert!(!is_scan(query), "{query}");
+        }
+        check("https://e.example/", NONE, Some("qr=2"), "https://e.example/?qr=2");
+        check("https://e.example/?qr=1", NONE, Some("qr=1&a=1"), "https://e.example/?qr=1&a=1");
+        assert!(forwardable(Some("qr=1")).is_none());
     }
 
     #[test]

@@ -44,6 +44,19 @@ pub const RESERVED: &[&str] = &[
     "webhooks",
 ];
 
+/// The endings of a short URL that ask for its QR code, longest first.
+pub const QR_ENDINGS: [&str; 3] = [".qr.svg", ".qr.png", ".qr"];
+
+/// A slug, or a path with one, that ends as the address of a QR code does: what is before the ending, and the ending. No new slug
+/// ends so; a link that already does is what its path asks for.
+pub fn without_qr_ending(path: &str) -> Option<(&str, &'static str)> {
+    let found = QR_ENDINGS.into_iter().find_map(|ending| {
+        let (before, end) = path.split_at_checked(path.len().checked_sub(ending.len())?)?;
+        end.eq_ignore_ascii_case(ending).then_some((before, ending))
+    });
+    found.filter(|(before, _)| !before.is_empty() && !before.ends_with('/'))
+}
+
 /// A slug that may be stored: 1 to 100 Unicode letters, digits, emoji, `-`, `_`, `.`, with `/` inside, in NFC, each
 /// part of scripts that are written together, and with a first segment that is not reserved. Variation selectors of
 /// emoji (U+FE0F) are not stored.
@@ -299,6 +312,27 @@ mod tests {
     use unicode_normalization::UnicodeNormalization;
 
     use super::*;
+
+    #[test]
+    fn endings_of_qr_codes() {
+        for (path, expect) in [
+            ("/a.qr", Some(("/a", ".qr"))),
+            ("a/b.QR", Some(("a/b", ".qr"))),
+            ("/größe.qr.svg", Some(("/größe", ".qr.svg"))),
+            ("/a.qr.png", Some(("/a", ".qr.png"))),
+            ("/a.qr.qr", Some(("/a.qr", ".qr"))),
+            ("/a.qr.gif", None),
+            ("/a.svg", None),
+            ("/aqr", None),
+            ("/a.qr/", None),
+            ("/.qr", None),
+            (".qr.png", None),
+            ("ß", None),
+            ("", None),
+        ] {
+            assert_eq!(without_qr_ending(path), expect, "{path}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use waypost_core::click::{Click, RuleNameRoom, country_letters, referrer_without_query, rule_name, utm_pairs};
 use waypost_core::compact::{CompactId, CompactLink};
 use waypost_core::decide::{Action, Decision};
+use waypost_core::query::is_scan;
 use waypost_core::visit::{Method, Visit};
 use waypost_core::visitor::{AddressPolicy, Salt, day_of, visitor_key};
 use waypost_spool::{Appended, Spool, SpoolError, Writer};
@@ -82,6 +83,7 @@ impl Recorder {
             clicked_at: visit.now,
             status: decision.status,
             is_head: visit.method == Method::Head,
+            is_scan: visit.query.is_some_and(is_scan),
             source,
             country: visit.country.and_then(country_letters),
             visitor: salt.zip(visit.ip).map(visitor),

@@ -9,6 +9,7 @@
 //! | an unknown host, with strict hosts | control for health probes, else a 404 page (503 while the table may lack domains) |
 //! | `/` | the domain's root redirect where it has one, else control |
 //! | a path whose first segment is reserved, or that ends in `+` | control |
+//! | no link, with a path that ends as the address of a QR code does | control |
 //! | any other path | the link's redirect; control where it takes the password of a link; else a page |
 //!
 //! The body of a request that is answered here is read up to a limit, and ignored.
@@ -24,7 +25,7 @@ use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use waypost_core::decide::CachePolicy;
 use waypost_core::page::Page;
-use waypost_core::slug::reserved_word;
+use waypost_core::slug::{reserved_word, without_qr_ending};
 use waypost_core::visit;
 
 use crate::answer::{self, Answer, Answering, MissedAtControl};
@@ -215,7 +216,10 @@ impl RequestService {
         let asked = Asked { target, fields, site, method, visitor: self.visitor(headers) };
         if is_read {
             let followed = self.shared.follow(&asked, headers, &self.thread, Outcome::redirect);
-            return followed.unwrap_or_else(|page| Outcome::Page(self.missed(page, asked.visitor.address)));
+            return followed.unwrap_or_else(|page| match is_qr_code(page, target.path) {
+                true => Outcome::Control,
+                false => Outcome::Page(self.missed(page, asked.visitor.address)),
+            });
         }
         match self.shared.takes_password(&asked, &self.thread.links) {
             Ok(()) if *request.method() == Method::POST => Outcome::Control,
@@ -251,6 +255,9 @@ impl RequestService {
             plain_answer::put_redirect(redirect, request, &self.thread.date.at(visitor.now), answer);
         };
         if let Err(page) = self.shared.follow(&asked, &request.headers, &self.thread, put) {
+            if is_qr_code(page, target.path) {
+                return false;
+            }
             let page = self.missed(page, visitor.address);
             plain_answer::put_page(page, request, &self.thread.date.at(visitor.now), answer);
         }
@@ -268,11 +275,13 @@ impl RequestService {
         }
     }
 
-    /// The preview of a link, and the answer to its form, say as well as the link whether there is one, so that they
-    /// count as much.
+    /// The preview and the QR code of a link, and the answer to its form, say as well as the link whether there is one, so
+    /// that they count as much.
     fn missed_at_control(&self, request: &Request<Incoming>, address: IpAddr) -> Option<MissedAtControl> {
         let path = request.uri().path();
-        let is_of_link = path.ends_with('+') || *request.method() == Method::POST && path != "/" && is_link_path(path);
+        let is_of_link = path.ends_with('+')
+            || without_qr_ending(path).is_some()
+            || *request.method() == Method::POST && path != "/" && is_link_path(path);
         if !is_of_link || self.shared.misses.is_none() {
             return None;
         }
@@ -311,6 +320,12 @@ impl RequestService {
             is_https: self.peer.is_trusted && Proxies::is_https(request.headers()),
         }
     }
+}
+
+/// Whether the path of a link that is not there asks for a QR code. A link whose slug ends so comes before.
+#[cold]
+fn is_qr_code(page: Page, path: &str) -> bool {
+    page == Page::NotFound && without_qr_ending(path).is_some()
 }
 
 /// Whether a path other than `/` can be a link's: control has those of reserved words and of previews.

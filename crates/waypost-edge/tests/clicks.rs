@@ -98,6 +98,44 @@ fn a_redirect_is_recorded_with_its_facts() {
 }
 
 #[test]
+fn a_scan_is_marked_and_its_mark_goes_no_further() {
+    const MARKED: &str = r#"{"link_id": "link_q", "destination_url": "https://example.com/", "forward_query": true,
+        "evolution_rules": [], "rules": [{"when": {"query": {"qr": "1"}}, "to": {"url": "https://example.com/seen"}}]}"#;
+    for plain in [true, false] {
+        let setup = Setup::new().link("q", MARKED).config(|config| config.plain_requests = plain);
+        let recorded = Recorded::start(setup, AddressPolicy::None);
+        for (target, location) in [
+            ("GET /q", "https://example.com/"),
+            ("GET /q?qr=1", "https://example.com/"),
+            ("GET /q?a=1&qr=1&b=2", "https://example.com/?a=1&b=2"),
+            ("GET /q?qr=2", "https://example.com/?qr=2"),
+        ] {
+            assert_eq!(recorded.edge.ask(target, &[]).header("location"), Some(location), "{target}");
+        }
+        let payloads = recorded.payloads();
+        let scans: Vec<bool> = payloads.iter().map(|(_, _, bytes)| Click::read(bytes).unwrap().is_scan).collect();
+        assert_eq!(scans, [false, true, true, false]);
+    }
+}
+
+#[test]
+fn the_address_of_a_qr_code_is_no_click() {
+    for plain in [true, false] {
+        let setup = Setup::new().plain_link("abc").plain_link("old.qr").config(|config| config.plain_requests = plain);
+        let recorded = Recorded::start(setup, AddressPolicy::None);
+        for target in ["GET /abc.qr", "GET /abc.qr.png?size=300", "HEAD /abc.QR.svg", "GET /none.qr"] {
+            let reply = recorded.edge.ask(target, &[]);
+            assert_eq!((reply.status, reply.header("x-asked")), (200, Some(target)), "control answers");
+        }
+        assert!(recorded.payloads().is_empty());
+        let old = recorded.edge.ask("GET /old.qr", &[]);
+        assert_eq!(old.header("location"), Some("https://example.com/old.qr"), "a link that is there wins");
+        assert_eq!(recorded.edge.ask("GET /abc.qrx", &[]).status, 404);
+        assert_eq!(recorded.payloads().len(), 1);
+    }
+}
+
+#[test]
 fn only_redirects_of_links_are_clicks() {
     let setup = Setup::new()
         .plain_link("abc")

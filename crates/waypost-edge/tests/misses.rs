@@ -81,7 +81,7 @@ fn posting_tells_no_more_than_asking() {
 }
 
 #[test]
-fn a_preview_of_no_link_is_a_miss() {
+fn a_preview_or_code_of_no_link_is_a_miss() {
     let control: waypost_edge::ControlHandler = std::sync::Arc::new(|_, _| {
         Box::pin(async {
             hyper::Response::builder().status(404).body(support::full(bytes::Bytes::from_static(b"none"))).unwrap()
@@ -91,7 +91,7 @@ fn a_preview_of_no_link_is_a_miss() {
         .control(control)
         .limits(|limits| limits.miss_rate = Some(MissRate { count: 1, per_s: 3600, burst: 2 }))
         .start();
-    let statuses = ["/a+", "/b+", "/c+", "/c", "/api/x"].map(|target| edge.get(target).status);
+    let statuses = ["/a+", "/b.qr", "/c.qr.png", "/c", "/api/x"].map(|target| edge.get(target).status);
     assert_eq!(statuses, [404, 404, 429, 429, 404]);
 }
 

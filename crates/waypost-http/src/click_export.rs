@@ -17,7 +17,7 @@ use crate::csv::CsvText;
 const CHUNKS_AHEAD: usize = 2;
 
 /// The columns of clicks as CSV, in order. New ones are added at the end.
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 30] = [
     "event_id",
     "clicked_at",
     "link_id",
@@ -47,6 +47,7 @@ const COLUMNS: [&str; 29] = [
     "edge_id",
     "epoch",
     "sequence",
+    "channel",
 ];
 
 /// The body of an answer that has all of these clicks.
@@ -138,7 +139,11 @@ fn write_cells(csv: &mut CsvText, event: &ClickEvent) {
         csv.text(&optional(text));
     }
     csv.number(event.status.into()).text(&optional(&event.visitor)).text(&optional(&event.ip_address));
-    csv.text(&event.edge_id).optional_number(event.epoch).optional_number(event.sequence).end_line();
+    csv.text(&event.edge_id)
+        .optional_number(event.epoch)
+        .optional_number(event.sequence)
+        .text(&event.channel)
+        .end_line();
 }
 
 #[cfg(test)]

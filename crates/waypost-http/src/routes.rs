@@ -15,6 +15,7 @@ mod landing;
 mod links;
 mod metrics;
 mod public;
+mod qr;
 mod reports;
 mod sync;
 mod webhooks;
@@ -73,6 +74,8 @@ fn api() -> Router<HttpState> {
         .route("/api/v1/links", get(links::list_links).post(links::create_link))
         .route("/api/v1/links/bulk", post(bulk::create_links))
         .route("/api/v1/links/{id}", get(links::get_link).patch(links::update_link).delete(links::delete_link))
+        .route("/api/v1/links/{id}/qr", get(qr::get_link_qr))
+        .route("/api/v1/account/qr-logo", get(qr::get_qr_logo).put(qr::set_qr_logo).delete(qr::delete_qr_logo))
         .route("/api/v1/links/{id}/versions", get(links::list_versions))
         .route("/api/v1/links/{id}/clicks", delete(clicks::erase_link_clicks))
         .route("/api/v1/links/{id}/sync", get(sync::get_link_sync).post(sync::retry_link_sync))

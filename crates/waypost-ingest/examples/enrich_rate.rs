@@ -64,6 +64,7 @@ fn compact(user_agent: &str, number: u64) -> Vec<u8> {
         clicked_at: Timestamp::from_micros(1_768_473_000_000_000 + i64::try_from(number).unwrap() * 1_000),
         status: 302,
         is_head: false,
+        is_scan: false,
         source: Source::Default,
         country: Some(*b"DE"),
         visitor: Some(number),

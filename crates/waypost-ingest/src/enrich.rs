@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use waypost_core::channel::Channel;
 use waypost_core::class::{CLASSIFIER_VERSION, Class, Classified, classify};
 use waypost_core::click::{Click, event_id, utm_values};
 use waypost_core::visit::Method;
@@ -77,7 +78,10 @@ impl ClickEnricher {
             device: agent.device,
             os: agent.os,
             browser: self.user_agents.family(agent),
-            channel: channel::channel(&referrer_host, &utm[1], own_host),
+            channel: match click.is_scan {
+                true => Channel::Qr,
+                false => channel::channel(&referrer_host, &utm[1], own_host),
+            },
             referrer_host: &referrer_host,
             referrer: &click.referrer,
             user_agent: &click.user_agent,

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use waypost_core::channel::Channel;
 use waypost_core::class::{CLASSIFIER_VERSION, Class, Classified, classify};
 use waypost_core::click::{
     ACCEPT_LANGUAGE_BYTES_MAX, ClickEvent, KEY_BYTES_MAX, REFERRER_BYTES_MAX, USER_AGENT_BYTES_MAX,
@@ -195,7 +196,8 @@ impl CheckedEvent {
             device: self.device,
             os: self.os,
             browser: &self.browser,
-            channel: channel::channel(referrer_host, utm[1], own_host),
+            channel: Channel::from_name(&event.channel)
+                .unwrap_or_else(|| channel::channel(referrer_host, utm[1], own_host)),
             referrer_host,
             referrer: &event.referrer,
             user_agent: &event.user_agent,

@@ -153,7 +153,8 @@ impl World {
             | Channel::Assistant
             | Channel::Messenger
             | Channel::Paid
-            | Channel::Referral => &self.host_names[(channel as usize * 25 + of_visitor.of(&self.hosts)) % 200],
+            | Channel::Referral
+            | Channel::Qr => &self.host_names[(channel as usize * 25 + of_visitor.of(&self.hosts)) % 200],
         };
         let utm = match of_visitor.below(10) {
             0..4 => {

@@ -33,6 +33,7 @@ impl ClickFacts<'_> {
             browser: self.browser.to_owned(),
             class: self.class.name().to_owned(),
             class_reason: self.class_reason.to_owned(),
+            channel: self.channel.name().to_owned(),
             language: self.language.to_owned(),
             source: self.source.name().to_owned(),
             rule_id: present(self.rule_id),

@@ -3,6 +3,7 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod members;
+pub(crate) mod qr_logos;
 pub(crate) mod utm_templates;
 
 use sqlx::any::AnyRow;

@@ -116,6 +116,9 @@ async fn accounts(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     tx.create_member(&NewMember { account_id: account.clone(), email: "a@b.example".to_owned(), role: Role::Owner })
         .await?;
     tx.list_members(account).await?;
+    tx.set_qr_logo(account, b"png").await?;
+    tx.get_qr_logo(account).await?;
+    tx.delete_qr_logo(account).await?;
     let key = NewApiKey {
         account_id: account.clone(),
         name: String::new(),

@@ -168,6 +168,7 @@ impl ClickWorld {
             clicked_at: self.options.starts_at,
             status: link.status,
             is_head: (bits >> 8).is_multiple_of(128),
+            is_scan: false,
             source: outcome.source,
             country: visitor.country,
             visitor: None,

@@ -14,6 +14,7 @@ use waypost_core::click::{
 };
 use waypost_core::compact::{CompactId, CompactLink};
 use waypost_core::decide::{Decision, Source};
+use waypost_core::query::is_scan;
 use waypost_core::{Timestamp, device, language};
 
 use crate::facts::Facts;
@@ -43,6 +44,8 @@ pub(crate) struct Event<'a> {
     os: &'static str,
     class: &'static str,
     class_reason: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    channel: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     language: Cow<'a, str>,
     source: &'static str,
@@ -111,6 +114,8 @@ pub(crate) fn write_event(clicked: &Clicked<'_>, told: &Told<'_>, out: &mut Vec<
         os: os.name(),
         class: classified.class.name(),
         class_reason: classified.reason,
+        // Every other channel is read where the click is counted.
+        channel: if visit.query.is_some_and(is_scan) { "qr" } else { "" },
         language: visit.accept_language.map_or(Cow::Borrowed(""), language::primary),
         source: source.name(),
         rule_id: Some(rule_name(decision, &mut rule_name_room)).filter(|name| !name.is_empty()),

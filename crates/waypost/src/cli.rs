@@ -3,6 +3,7 @@
 
 mod audit;
 mod clicks;
+mod qr;
 mod sync;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use waypost_core::Hostname;
 
 pub(crate) use self::audit::AuditArgs;
 pub(crate) use self::clicks::{ClicksCommand, LinkFilter, LinkId, RangeArgs, ReportArgs, ReportFormat};
+pub(crate) use self::qr::QrArgs;
 pub(crate) use self::sync::{SomeLink, SyncCommand};
 
 use crate::config::flags::{CommandFlags, ServeFlags};
@@ -204,6 +206,29 @@ pub(crate) enum LinkCommand {
         /// Accepted only to explain that a slug cannot change
         #[arg(long, hide = true)]
         slug: Option<String>,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Print the QR code of a link in the terminal, or write it to a file
+    ///
+    /// Scans are counted apart, as the channel `qr` of reports. The code has the account's logo in the middle, if there is
+    /// one: see `link qr-logo`. Each code is also at the short URL with `.qr` at its end.
+    Qr {
+        #[command(flatten)]
+        link: LinkChoice,
+        #[command(flatten)]
+        qr: QrArgs,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Store the logo that the QR codes of all links of the account have in the middle
+    QrLogo {
+        /// A PNG with at most 1 MiB
+        #[arg(value_name = "FILE", required_unless_present = "delete")]
+        file: Option<PathBuf>,
+        /// Delete the logo that is stored
+        #[arg(long, conflicts_with = "file")]
+        delete: bool,
         #[command(flatten)]
         client: ClientArgs,
     },

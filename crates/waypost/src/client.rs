@@ -81,6 +81,7 @@ pub(crate) struct Call {
     target: String,
     if_version: Option<u64>,
     body: Option<Bytes>,
+    media_type: &'static str,
     /// About the anonymous links, whatever the client is for.
     anonymous: bool,
 }
@@ -88,7 +89,14 @@ pub(crate) struct Call {
 impl Call {
     /// A request with this method, path and query.
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), if_version: None, body: None, anonymous: false }
+        Self {
+            method,
+            target: target.into(),
+            if_version: None,
+            body: None,
+            media_type: "application/json",
+            anonymous: false,
+        }
     }
 
     /// Succeeds only if the link has this version.
@@ -102,6 +110,11 @@ impl Call {
         Self { body: Some(body.into()), ..self }
     }
 
+    /// With this body, which is of another type than JSON.
+    pub(crate) fn file(self, media_type: &'static str, body: Vec<u8>) -> Self {
+        Self { body: Some(body.into()), media_type, ..self }
+    }
+
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some(version) = self.if_version {
@@ -109,7 +122,7 @@ impl Call {
             headers.insert(IF_MATCH, tag);
         }
         if self.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
         }
         headers
     }
@@ -217,6 +230,18 @@ impl Client {
         let body =
             Limited::new(body, RESPONSE_BYTES_MAX).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
         read_answer(Answer { status, retry_after, body }).and_then(|_| anyhow::bail!("the response is not a stream"))
+    }
+
+    /// Makes a call and takes its answer as bytes of whatever type.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn bytes(&self, call: Call) -> anyhow::Result<Bytes> {
+        let answer = self.send(&call).await?;
+        if answer.status.is_success() {
+            return Ok(answer.body);
+        }
+        read_answer(answer).and_then(|_| anyhow::bail!("the response is not what was asked for"))
     }
 
     /// Whether requests are the operator's, who also sees the anonymous links.

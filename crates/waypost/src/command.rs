@@ -8,6 +8,7 @@ mod key;
 mod link;
 mod link_find;
 mod link_list;
+mod link_qr;
 mod report;
 mod report_table;
 mod server_events;

@@ -18,7 +18,7 @@ struct Rule {
 const HTTP: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest"];
 const HTTP_AND_SQL: &[&str] = &["http", "hyper", "axum", "tower-http", "reqwest", "sqlx", "rusqlite"];
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     Rule {
         name: "waypost-core",
         uses: &[],
@@ -55,6 +55,12 @@ const RULES: [Rule; 18] = [
         never_direct: &[],
         never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
     },
+    Rule {
+        name: "waypost-qr",
+        uses: &[],
+        never_direct: &[],
+        never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite", "getrandom"],
+    },
     Rule { name: "waypost-sql", uses: &["waypost-core"], never_direct: &[], never_below: HTTP },
     Rule { name: "waypost-store", uses: &["waypost-core", "waypost-sql"], never_direct: &[], never_below: HTTP },
     Rule {
@@ -72,7 +78,7 @@ const RULES: [Rule; 18] = [
     },
     Rule {
         name: "waypost-api",
-        uses: &["waypost-core", "waypost-rollup"],
+        uses: &["waypost-core", "waypost-qr", "waypost-rollup"],
         never_direct: &[],
         never_below: &["tokio", "http", "hyper", "axum", "sqlx", "rusqlite"],
     },
@@ -90,6 +96,7 @@ const RULES: [Rule; 18] = [
             "waypost-core",
             "waypost-ingest",
             "waypost-jobs",
+            "waypost-qr",
             "waypost-rollup",
             "waypost-spool",
             "waypost-store",

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 use waypost_core::quoted::Unescaped;
-use waypost_core::slug::SlugError;
+use waypost_core::slug::{SlugError, without_qr_ending};
 use waypost_core::{LinkRecord, Slug, Timestamp};
 
 use super::response::Link;
@@ -130,7 +130,13 @@ impl CreateLink {
         }
         let has_password = fields.take("has_password") == Some(Value::Bool(true));
         let slug = fields.text("slug").and_then(|slug| match Slug::parse(&slug) {
-            Ok(slug) => Some(slug),
+            Ok(slug) => match without_qr_ending(slug.as_str()) {
+                None => Some(slug),
+                Some((_, ending)) => {
+                    fields.refuse(qr_slug_error(ending));
+                    None
+                }
+            },
             Err(error) => {
                 fields.refuse(slug_error(&error));
                 None
@@ -167,6 +173,11 @@ pub fn slug_error(error: &SlugError) -> FieldError {
         | SlugError::MixedScripts => ProblemCode::SlugInvalid,
     };
     FieldError { field: "slug".to_owned(), code, detail: error.to_string() }
+}
+
+fn qr_slug_error(ending: &str) -> FieldError {
+    let detail = format!("slugs cannot end in `{ending}`, because the short URL of a link with that is its QR code");
+    FieldError { field: "slug".to_owned(), code: ProblemCode::SlugReserved, detail }
 }
 
 fn server_field(field: &str) -> FieldError {

@@ -101,7 +101,7 @@ problems! {
     SlugInvalid = "slug_invalid", 422, "The slug is not valid",
         "A slug has 1 to 100 letters, digits, emoji, `-`, `_`, `.` and inner `/`. Each part between slashes has letters of one script, or of scripts that are written together.";
     SlugReserved = "slug_reserved", 422, "The slug is reserved",
-        "A slug cannot start with a path segment that Waypost itself uses. On the default domain it also cannot start with the host of another domain, because the keys of links in Workers KV could not tell it from a slug of that domain.";
+        "A slug cannot start with a path segment that Waypost itself uses, or end in `.qr`, `.qr.svg` or `.qr.png`: these are the addresses of QR codes. On the default domain it also cannot start with the host of another domain, because the keys of links in Workers KV could not tell it from a slug of that domain.";
     DomainUnknown = "domain_unknown", 422, "Unknown domain",
         "Links can be created on the domains that `GET /api/v1/domains` lists.";
     DestinationInvalid = "destination_invalid", 422, "The destination is not a valid URL",
@@ -133,7 +133,7 @@ problems! {
     Internal = "internal", 500, "Internal error",
         "The error is on the server's side and has been logged.";
     Busy = "busy", 503, "The server is busy",
-        "Other requests use all the memory for requests, or too many previews are running. Nothing was changed: send it again after `Retry-After` seconds.";
+        "Other requests use all the memory for requests, or too many previews or QR codes are in progress. Nothing was changed: send it again after `Retry-After` seconds.";
     Unavailable = "unavailable", 503, "The database cannot be reached",
         "`detail` says that nothing was changed, or that this is not known. Send the request again with the same `Idempotency-Key`, or first check whether the change was made.";
     WebhooksOff = "webhooks_off", 503, "Webhooks are not configured",

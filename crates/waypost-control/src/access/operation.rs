@@ -79,6 +79,10 @@ operations! {
     SetRetention = "click.retention_set", Admin, Admin, Account;
     /// See which clicks of edges were counted, lost or refused.
     AuditClicks = "click.audit", Admin, SyncRead, Instance;
+    /// Set the logo in the QR codes of the account.
+    SetQrLogo = "qr_logo.set", Editor, LinksWrite, Account;
+    /// Delete the logo in the QR codes of the account.
+    DeleteQrLogo = "qr_logo.delete", Editor, LinksWrite, Account;
     /// List domains.
     ReadDomains = "domain.read", Viewer, LinksRead, Account;
     /// Create a domain.

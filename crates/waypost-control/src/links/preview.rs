@@ -71,6 +71,17 @@ impl App {
     /// Where the database fails, or so many previews are read that this one had no turn: anyone may ask for them, and
     /// the connections to the database are for the API, too.
     pub async fn preview(&self, host: Option<&str>, path: &str) -> Result<Preview, Problem> {
+        match self.public_link(host, path).await? {
+            Some(link) => self.preview_of(&link, waypost_jobs::now()),
+            None => Ok(Preview::NotFound),
+        }
+    }
+
+    /// The link that this host and path stand for, read at the wish of somebody unknown.
+    ///
+    /// # Errors
+    /// As [`App::preview`].
+    pub(crate) async fn public_link(&self, host: Option<&str>, path: &str) -> Result<Option<Link>, Problem> {
         let turn = timeout(PREVIEW_WAIT_MAX, self.previews.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
             let detail = "too many previews are being read just now";
@@ -83,11 +94,10 @@ impl App {
             let Some(slug) = slug_in(path, domain.case_insensitive) else { continue };
             let mut tx = self.store.read("preview").await?;
             if let Some(link) = tx.get_link_by_slug(&domain.domain_id, &slug).await? {
-                drop(tx);
-                return self.preview_of(&link, waypost_jobs::now());
+                return Ok(Some(link));
             }
         }
-        Ok(Preview::NotFound)
+        Ok(None)
     }
 
     fn preview_of(&self, link: &Link, now: Timestamp) -> Result<Preview, Problem> {

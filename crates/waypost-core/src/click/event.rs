@@ -52,6 +52,8 @@ pub struct ClickEvent {
     pub class: String,
     /// The reason of the class.
     pub class_reason: String,
+    /// The kind of place that the visitor came from: `direct`, `search`, `qr` and so on.
+    pub channel: String,
     /// The first language the visitor accepts, such as `de`.
     pub language: String,
     /// What supplied the destination.

@@ -1,4 +1,4 @@
-//! Every other path: the preview of a link, what its password form sends, and 404.
+//! Every other path: the preview and the QR code of a link, what its password form sends, and 404.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use waypost_api::ProblemCode;
 use waypost_control::{AddressKey, App, AskedDomain, Preview, Problem, UnlockVisitor, Unlocked};
+use waypost_core::slug::without_qr_ending;
 
-use super::is_api;
+use super::{is_api, qr};
 use crate::answer::Refusal;
 use crate::asked_host::host_of;
 use crate::cross_site::refuse_cross_site;
@@ -27,12 +28,21 @@ pub(super) async fn public_path(State(app): State<Arc<App>>, address: AddressKey
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let wants_json = wants_json(request.headers());
+    if is_get && let Some((_, ending)) = without_qr_ending(path) {
+        let response = qr::public_qr(&app, request, ending).await.unwrap_or_else(IntoResponse::into_response);
+        return with_problem(response, wants_json);
+    }
     let response = match path.strip_suffix('+') {
         Some(slug_path) if is_get => preview(&app, host_of(&request).as_deref(), slug_path).await,
         None if request.method() == Method::POST => unlock(&app, address, request).await,
         Some(_) | None if is_get => pages::not_found(),
         Some(_) | None => Refusal::method_not_allowed("GET, HEAD").into_response(),
     };
+    with_problem(response, wants_json)
+}
+
+/// A response with a page for people, or with a problem for a program.
+fn with_problem(response: Response, wants_json: bool) -> Response {
     match response.status() {
         StatusCode::NOT_FOUND if wants_json => Refusal::not_found("link").into_response(),
         StatusCode::GONE if wants_json => Refusal::new(ProblemCode::Gone, "the link has expired").into_response(),

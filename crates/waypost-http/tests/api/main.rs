@@ -18,6 +18,7 @@ mod openapi;
 mod pages;
 mod permissions;
 mod problems;
+mod qr;
 mod reports;
 mod sync;
 mod sync_kv;

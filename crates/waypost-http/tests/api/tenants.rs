@@ -56,6 +56,7 @@ async fn foreign_things_are_not_there() {
     call("PATCH", &link_path).header("if-match", "\"9\"").json(&json!({})).await.assert_problem(404, "not_found");
     call("DELETE", &link_path).send().await.assert_problem(404, "not_found");
     call("GET", &format!("{link_path}/versions")).send().await.assert_problem(404, "not_found");
+    call("GET", &format!("{link_path}/qr")).send().await.assert_problem(404, "not_found");
     call("POST", &format!("{link_path}/decide")).json(&json!({})).await.assert_problem(404, "not_found");
     let keys = call("GET", "/api/v1/keys").send().await.json();
     let names: Vec<_> = keys["keys"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
@@ -120,6 +121,10 @@ async fn no_route_of_the_api_opens_without_a_key() {
         ("PATCH", "/api/v1/links/link_1"),
         ("DELETE", "/api/v1/links/link_1"),
         ("GET", "/api/v1/links/link_1/versions"),
+        ("GET", "/api/v1/links/link_1/qr"),
+        ("GET", "/api/v1/account/qr-logo"),
+        ("PUT", "/api/v1/account/qr-logo"),
+        ("DELETE", "/api/v1/account/qr-logo"),
         ("POST", "/api/v1/links/link_1/decide"),
         ("POST", "/api/v1/decide"),
         ("GET", "/api/v1/keys"),

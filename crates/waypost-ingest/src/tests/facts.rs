@@ -61,6 +61,21 @@ fn a_visitor_from_a_network() {
     with_facts(&broken, |facts| assert_eq!((facts.channel, facts.referrer_host), (Channel::Direct, "")));
 }
 
+#[test]
+fn a_scan_has_a_channel_of_its_own() {
+    let link = Click { referrer: "https://t.co/x".into(), utm: "utm_medium=email".into(), ..click("x") };
+    with_facts(&link, |facts| assert_eq!(facts.channel, Channel::Email));
+    let scan = Click { is_scan: true, ..link };
+    let sent = with_facts(&scan, |facts| {
+        assert_eq!((facts.channel, facts.utm[1], facts.referrer_host), (Channel::Qr, "email", "t.co"));
+        facts.to_event()
+    });
+    assert_eq!(sent.channel, "qr");
+    assert_eq!(events::check_event(sent).unwrap().facts("t.co", "").channel, Channel::Qr);
+    let unknown = ClickEvent { channel: "pigeon".to_owned(), ..event() };
+    assert_eq!(events::check_event(unknown).unwrap().facts("", "").channel, Channel::Direct);
+}
+
 fn event() -> ClickEvent {
     ClickEvent {
         event_id: "019bc134-78bb-71c8-aa0b-1ad97f9e312e".to_owned(),

@@ -283,6 +283,7 @@ pub(super) fn click(slug: &str) -> Click<'_> {
         clicked_at: Timestamp::from_micros(1_768_473_000_123_456),
         status: 302,
         is_head: false,
+        is_scan: false,
         source: Source::Default,
         country: Some(*b"AT"),
         visitor: Some(7),

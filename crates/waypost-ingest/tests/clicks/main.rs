@@ -20,6 +20,7 @@ fn click_bytes(number: u64) -> Vec<u8> {
         clicked_at: Timestamp::from_micros(1_768_473_000_000_000 + i64::try_from(number).unwrap()),
         status: 302,
         is_head: false,
+        is_scan: false,
         source: Source::Default,
         country: Some(*b"AT"),
         visitor: Some(number % 100),

@@ -29,4 +29,5 @@ const MIGRATIONS: &[Migration] = migrations!["../../migrations":
     6 "0006_history",
     7 "0007_deleted_domains",
     8 "0008_access",
+    9 "0009_qr_logos",
 ];

@@ -26,7 +26,7 @@ async fn several_starters(testbed: Testbed) {
     for setup in &setups {
         assert_eq!(setup.as_ref().unwrap(), setups[0].as_ref().unwrap());
     }
-    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_migrations").await.trim(), "8");
+    assert_eq!(testbed.db_execute("SELECT count(*) FROM waypost_migrations").await.trim(), "9");
 }
 
 async fn newer_schema_is_refused(testbed: Testbed) {
@@ -54,9 +54,10 @@ async fn schema(testbed: &Testbed) -> String {
 async fn back_and_forth(testbed: Testbed) {
     let full = schema(&testbed).await;
     testbed.store.close().await;
-    for version in (0..=7).rev() {
+    for version in (0..=9).rev() {
         Store::revert_schema(&testbed.address, &StoreOptions::default(), version).await.unwrap();
         let tables = schema(&testbed).await;
+        assert_eq!(tables.contains("qr_logos"), version >= 9);
         assert_eq!(tables.contains("sync_states"), version >= 5);
         assert_eq!(tables.contains("settings"), version >= 4);
         assert_eq!(tables.contains("outbox"), version >= 3);

@@ -118,6 +118,23 @@ fn a_redirect_comes_with_its_signed_click() {
 }
 
 #[test]
+fn a_scan_is_marked_and_its_mark_goes_no_further() {
+    let value = r#"{"destination_url":"https://example.com/","forward_query":true}"#;
+    let mut engine = webhook();
+    for (query, location, channel) in [
+        ("qr=1", "https://example.com/", "qr"),
+        ("a=1&qr=1", "https://example.com/?a=1", "qr"),
+        ("qr=2", "https://example.com/?qr=2", ""),
+    ] {
+        let answer = engine.follow(value.as_bytes(), &packed(&[(4, query), (7, FIREFOX)]), NOW);
+        let output = text(&engine);
+        let (to, rest) = output.split_at(answer.text_bytes as usize);
+        let event: ClickEvent = serde_json::from_str(&rest[answer.heading_bytes as usize..]).unwrap();
+        assert_eq!((to, event.channel.as_str()), (location, channel), "{query}");
+    }
+}
+
+#[test]
 fn every_click_has_an_id_of_its_own_and_a_visitor_one_key_a_day() {
     let mut engine = webhook();
     let mut seen = std::collections::HashSet::new();

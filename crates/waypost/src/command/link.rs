@@ -12,6 +12,7 @@ use crate::client::{Call, Client};
 use crate::command::fields::read_fields;
 use crate::command::link_find::{PATH, find};
 use crate::command::link_list::list;
+use crate::command::link_qr::{print_qr, store_logo};
 use crate::command::{confirm, with_client};
 use crate::print;
 use crate::reply::Kept;
@@ -47,6 +48,8 @@ pub(crate) async fn run_link(command: LinkCommand) -> anyhow::Result<()> {
             }
             update(&client, &link, if_version, &body).await
         }
+        LinkCommand::Qr { link, qr, client } => print_qr(&client, &link, &qr).await,
+        LinkCommand::QrLogo { file, client, .. } => store_logo(&client, file.as_deref()).await,
         LinkCommand::Delete { link, if_version, yes, client } => delete(&client, &link, if_version, yes).await,
     }
 }

@@ -82,6 +82,43 @@ fn follow(connection: &mut Connection, slug: &str) -> Response {
 }
 
 #[test]
+fn a_scan_is_reported_as_one() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    folder.run(&["link", "create", "https://example.com/", "--slug", "a", "--forward-query"]).text();
+    let code = folder.run(&["link", "qr", "a"]);
+    assert!(code.text().lines().count() > 15 && code.text().contains('█'), "{code:?}");
+    assert!(code.text().lines().all(|line| !line.contains('\u{1b}')), "no colors but on a terminal");
+    let file = folder.file("a.png");
+    let path = file.to_str().unwrap();
+    assert!(folder.run(&["link", "qr", "a", "--output", path, "--color", "999"]).fault(1).contains("darker color"));
+    folder.run(&["link", "qr", "a", "--output", path, "--size", "300"]).text();
+    assert!(std::fs::read(&file).unwrap().starts_with(b"\x89PNG"));
+    assert!(folder.run(&["link", "qr", "a", "--output", path]).fault(1).contains("cannot be written"));
+    let public = get(&server, "/a.qr.png?size=300");
+    assert_eq!((public.status, &public.body), (200, &std::fs::read(&file).unwrap()), "the same code");
+    assert_eq!(get(&server, "/none.qr").status, 404);
+    assert!(folder.run(&["link", "qr-logo", path]).text().contains("300 x 300 pixels"), "any PNG is a logo");
+    assert_ne!(get(&server, "/a.qr.png?size=300").body, public.body);
+    folder.run(&["link", "qr-logo", "--delete"]).text();
+    assert_eq!(get(&server, "/a.qr.png?size=300").body, public.body);
+    assert!(folder.run(&["link", "qr-logo", "--delete"]).fault(1).contains("no such logo"));
+
+    let mut connection = Connection::open(server.address()).unwrap();
+    for (target, location) in
+        [("a", "https://example.com/"), ("a?qr=1", "https://example.com/"), ("a?x=1&qr=1", "https://example.com/?x=1")]
+    {
+        assert_eq!(follow(&mut connection, target).header("location"), Some(location), "{target}");
+    }
+    let report = |arguments: &[&str]| folder.run(&[&["report", "--json", "--from", "1d"], arguments].concat()).json();
+    wait_until(DEADLINE, "the clicks to be counted", || report(&["--class", "all"])["clicks"] == 3).unwrap();
+    assert_eq!(report(&["--filter", "channel=qr"])["clicks"], 2);
+    assert_eq!(report(&["--by", "channel"])["rows"][0]["group"], "qr");
+    let exported = folder.run(&["clicks", "export"]).json_lines();
+    assert_eq!(exported.iter().filter(|click| click["channel"] == "qr").count(), 2);
+}
+
+#[test]
 fn every_redirect_is_reported() {
     let folder = Folder::new();
     let mut server = folder.serve(&[]);

@@ -14,6 +14,8 @@ fn help_texts() {
         "link list",
         "link show",
         "link update",
+        "link qr",
+        "link qr-logo",
         "link delete",
         "domain create",
         "domain list",

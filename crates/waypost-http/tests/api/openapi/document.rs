@@ -41,6 +41,7 @@ pub(crate) struct Parameter {
 /// The JSON of a request.
 #[derive(Clone)]
 pub(crate) struct Body {
+    media_type: &'static str,
     schema: Result<Schema, Value>,
     example: Value,
 }
@@ -76,11 +77,16 @@ pub(crate) fn integer(name: &'static str, about: &'static str, min: u64, max: u6
 
 impl Body {
     pub(crate) fn json<T: JsonSchema>(example: Value) -> Self {
-        Self { schema: Ok(|generator| generator.subschema_for::<T>()), example }
+        Self { media_type: "application/json", schema: Ok(|generator| generator.subschema_for::<T>()), example }
     }
 
     pub(crate) const fn of_value(schema: Value, example: Value) -> Self {
-        Self { schema: Err(schema), example }
+        Self { media_type: "application/json", schema: Err(schema), example }
+    }
+
+    /// A file.
+    pub(crate) const fn file(media_type: &'static str) -> Self {
+        Self { media_type, schema: Err(Value::Bool(true)), example: Value::Null }
     }
 }
 
@@ -105,6 +111,11 @@ impl Answer {
 
     pub(crate) fn status(self, status: u16) -> Self {
         Self { status, ..self }
+    }
+
+    /// An image, and other kinds that `format` may ask for.
+    pub(crate) fn image(about: &'static str) -> Self {
+        Self::stream("image/png", about)
     }
 
     /// Also as text/csv and NDJSON, by `format` or `Accept`.
@@ -201,7 +212,10 @@ impl Endpoint {
         written["description"] = Value::String(self.describe());
         if let Some(body) = &self.body {
             let schema = schemas.of(&body.schema, Direction::Asked);
-            let content = json!({ "application/json": { "schema": schema, "example": body.example } });
+            let mut content = json!({ body.media_type: { "schema": schema } });
+            if !body.example.is_null() {
+                content[body.media_type]["example"] = body.example.clone();
+            }
             written["requestBody"] = json!({ "required": true, "content": content });
         }
         written

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use waypost_api::link::{BulkResults, CreateLinkBody, Link, LinkPage, UpdateLinkBody, VersionPage};
-use waypost_api::{api_key, audit, clicks, domain, report, sync};
+use waypost_api::{api_key, audit, clicks, domain, qr, report, sync};
 use waypost_control::Operation;
 
 use super::document::{Answer, Body, Endpoint, Parameter, integer, query, text};
@@ -10,7 +10,7 @@ use super::document::{Answer, Body, Endpoint, Parameter, integer, query, text};
 const LINK_ID: &str = "link_019b0000000070008000000000000001";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    [links(), decisions(), reports(), keys(), domains(), edges()].concat()
+    [links(), qr_codes(), decisions(), reports(), keys(), domains(), edges()].concat()
 }
 
 fn page() -> [Parameter; 2] {
@@ -74,6 +74,56 @@ fn links() -> Vec<Endpoint> {
             .taking([integer("before", "Only versions before this one.", 0, u64::MAX), integer("limit", "The most versions.", 1, 1_000)])
             .answering(Answer::json::<VersionPage>("A page of versions"))
             .refusing(&[404]),
+    ]
+}
+
+fn qr_codes() -> Vec<Endpoint> {
+    let one_of = |name, about, values: &[&str]| query(name, about, json!({ "type": "string", "enum": values }));
+    let style = [
+        one_of("format", "The kind of image; `svg` if absent.", &["svg", "png", "text"]),
+        integer("size", "Pixels on each side.", 32, 2_048),
+        integer("margin", "Modules of background around the code.", 0, 32),
+        text("color", "The color of the code, such as 000 or #112233."),
+        text("background", "The color behind it; the contrast must be at least 4 to 1."),
+        one_of("error_correction", "How much of the code may be unreadable.", &["l", "m", "q", "h"]),
+        one_of(
+            "logo",
+            "Whether the account's logo is in the middle; absent for yes if there is one.",
+            &["true", "false"],
+        ),
+        one_of("mark", "Whether scans are counted apart; `true` if absent.", &["true", "false"]),
+    ];
+    vec![
+        Endpoint::get("/api/v1/links/{id}/qr", "getLinkQr", Operation::ReadLinks, "Draw the QR code of a link")
+            .taking(style)
+            .answering(Answer::image("The image, the same for the same request"))
+            .refusing(&[404, 422]),
+        Endpoint::get(
+            "/api/v1/account/qr-logo",
+            "getQrLogo",
+            Operation::ReadLinks,
+            "Read the logo in the QR codes of the account",
+        )
+        .answering(Answer::image("The logo"))
+        .refusing(&[404]),
+        Endpoint::put(
+            "/api/v1/account/qr-logo",
+            "setQrLogo",
+            Operation::SetQrLogo,
+            "Set the logo in the QR codes of the account",
+        )
+        .about("A PNG of at most 1 MiB and 4 million pixels; its pixels are written again.")
+        .with_body(Body::file("image/png"))
+        .answering(Answer::json::<qr::QrLogo>("The logo as it is kept"))
+        .refusing(&[413, 422]),
+        Endpoint::delete(
+            "/api/v1/account/qr-logo",
+            "deleteQrLogo",
+            Operation::DeleteQrLogo,
+            "Delete the logo in the QR codes of the account",
+        )
+        .answering(Answer::empty("It is deleted"))
+        .refusing(&[404]),
     ]
 }
 
