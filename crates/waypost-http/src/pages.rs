@@ -1,5 +1,7 @@
 //! Pages for people. Each is a template with its own type; all text in them is escaped.
 
+pub(crate) mod reference;
+
 use askama::Template;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};

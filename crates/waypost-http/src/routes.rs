@@ -56,6 +56,7 @@ pub fn router(app: Arc<App>, settings: HttpSettings) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
         .route("/api/openapi.json", get(assets::openapi))
+        .route("/api/docs", get(assets::show_reference))
         .route("/docs/problems", get(assets::show_problems))
         .route("/robots.txt", get(assets::robots))
         .route("/favicon.ico", get(assets::favicon))

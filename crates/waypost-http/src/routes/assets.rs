@@ -24,7 +24,12 @@ pub(super) async fn favicon(headers: HeaderMap) -> Response {
 
 /// The OpenAPI document of the API.
 pub(super) async fn openapi() -> Response {
-    typed("application/json", include_str!("../../../../docs/openapi.json"))
+    typed("application/json", pages::reference::OPENAPI)
+}
+
+/// The reference of the API, for people.
+pub(super) async fn show_reference() -> Response {
+    pages::reference::reference()
 }
 
 pub(super) async fn robots() -> &'static str {
