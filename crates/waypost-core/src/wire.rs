@@ -50,6 +50,12 @@ pub struct VisitFacts {
     /// ISO 3166-1 alpha-2.
     #[serde(default)]
     pub country: Option<String>,
+    /// ISO 3166-2, such as `DE-BY`.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// The English name of the city.
+    #[serde(default)]
+    pub city: Option<String>,
     /// The `User-Agent` header.
     #[serde(default)]
     pub user_agent: Option<String>,
@@ -99,6 +105,8 @@ impl VisitFacts {
             query: self.query.as_deref(),
             ip: self.ip,
             country: self.country.as_deref(),
+            region: self.region.as_deref(),
+            city: self.city.as_deref(),
             user_agent: self.user_agent.as_deref(),
             referrer: self.referrer.as_deref(),
             accept_language: self.accept_language.as_deref(),
