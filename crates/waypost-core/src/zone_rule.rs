@@ -207,8 +207,8 @@ mod tests {
         "EET-2EEST,M4.5.5/0,M10.5.4/24",
         "EET-2EEST,M3.5.0/0,M10.5.0/0",
         // Julian days, with and without leap days.
-        "XXX3YYY,J60/0,J300",
-        "XXX-3YYY,59,299/5:06:07",
+        "ABC3DEF,J60/0,J300",
+        "ABC-3DEF,59,299/5:06:07",
     ];
 
     fn agrees(text: &str, instant: i64) {
