@@ -14,4 +14,5 @@ pub use list::{LinkPage, ListLinks, ListVersions, PAGE_LINKS, PAGE_LINKS_MAX, Ve
 pub use request::{CreateLink, PASSWORD_BYTES_MAX, PasswordChange, UpdateLink, slug_error};
 pub use response::{Link, LinkFields, LinkVersion};
 
+pub use times::add_zone_rules;
 pub(crate) use times::{normalise, normalise_times};

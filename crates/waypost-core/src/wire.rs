@@ -161,12 +161,27 @@ pub fn decide_record(
 
 /// Decides one line; a line that cannot be decided gives `{"error": "..."}`.
 pub fn decide_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> String {
-    try_line(line, schemes, with_trace).unwrap_or_else(|error| {
+    decide_line_with(line, schemes, with_trace, |_| {})
+}
+
+/// [`decide_line`], after `complete` has added to the record what this crate cannot know.
+pub fn decide_line_with(
+    line: &[u8],
+    schemes: &SchemePolicy,
+    with_trace: bool,
+    complete: impl FnOnce(&mut LinkRecord),
+) -> String {
+    try_line(line, schemes, with_trace, complete).unwrap_or_else(|error| {
         serde_json::to_string(&serde_json::json!({ "error": error })).unwrap_or_else(|_| r#"{"error":""}"#.to_owned())
     })
 }
 
-fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<String, String> {
+fn try_line(
+    line: &[u8],
+    schemes: &SchemePolicy,
+    with_trace: bool,
+    complete: impl FnOnce(&mut LinkRecord),
+) -> Result<String, String> {
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
     }
@@ -178,7 +193,8 @@ fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<Str
         return Err("record: an object, or a string for a bare URL".to_owned());
     }
     let read = LinkRecord::read_value(line.record.get().as_bytes());
-    let (record, skipped) = read.map_err(|error| format!("record: {error}"))?;
+    let (mut record, skipped) = read.map_err(|error| format!("record: {error}"))?;
+    complete(&mut record);
     decide_record((&record, &skipped), &line.visit.as_visit(), schemes, with_trace)
 }
 

@@ -67,14 +67,16 @@ impl<'a> Facts<'a> {
             ..Visit::at(now)
         };
         let cookies = fact()?.unwrap_or_default();
-        let has_place = rest.is_some();
-        let mut fact = || text().map(|text| (text != ABSENT).then_some(text));
-        let (region, city) = if has_place { (fact()?, fact()?) } else { (None, None) };
+        let place = match fact() {
+            Ok(region) => Some((region, fact()?)),
+            Err(BadFacts) => None,
+        };
         if rest.is_some() {
             return Err(BadFacts);
         }
+        let (region, city) = place.unwrap_or_default();
         let visit = Visit { region, city, ..visit };
-        Ok(Self { visit, domain, slug, cookies, path, has_place })
+        Ok(Self { visit, domain, slug, cookies, path, has_place: place.is_some() })
     }
 }
 

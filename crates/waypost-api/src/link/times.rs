@@ -1,6 +1,7 @@
 //! The times and time zones within a link's JSON: read as people write them, normalised to the format that edges read.
 
 use serde_json::{Map, Value};
+use waypost_core::LinkRecord;
 use waypost_core::written_time::read_in_utc;
 
 use crate::problem::{FieldError, ProblemCode};
@@ -30,6 +31,19 @@ pub(crate) fn normalise_times(link: &mut Map<String, Value>) -> Vec<FieldError> 
         }
     }
     errors
+}
+
+/// Writes the rules of time zones into a record that names zones only.
+pub fn add_zone_rules(record: &mut LinkRecord) {
+    for rule in &mut record.rules {
+        let not = rule.when.not.as_mut().and_then(|not| not.schedule.as_mut());
+        for schedule in rule.when.schedule.as_mut().into_iter().chain(not) {
+            if let (Some(zone), None) = (&schedule.time_zone, &schedule.time_zone_rule) {
+                let zone = read_time_zone(zone).ok();
+                schedule.time_zone_rule = zone.and_then(|zone| posix_rule(zone_name(&zone))).map(str::to_owned);
+            }
+        }
+    }
 }
 
 /// Brings the time zone of a condition's schedule into its usual spelling, and writes its rule beside it.
