@@ -11,6 +11,7 @@ pub mod domain;
 mod format;
 pub mod health;
 pub mod link;
+pub mod lint;
 pub mod problem;
 pub mod read;
 pub mod report;

@@ -9,10 +9,10 @@ mod conditions;
 pub(crate) mod create_queue;
 mod decide;
 mod existing;
+mod lint;
 mod list;
 pub(crate) mod own_hosts;
 pub(crate) mod preview;
-mod warnings;
 
 use waypost_api::link::{self as api, CreateLink, ListVersions, PasswordChange, UpdateLink, VersionPage};
 use waypost_api::{FieldError, ProblemCode};
@@ -24,7 +24,7 @@ use crate::access::caller::Caller;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::check::{Rules, check_record, check_rule_ids};
-use crate::links::warnings::warnings_of;
+use crate::links::lint::warnings_of;
 use crate::problem::Problem;
 use crate::unlocking::password::PasswordError;
 

@@ -35,7 +35,6 @@
 mod conditions;
 mod read;
 
-use std::cmp::Reverse;
 use std::fmt::Display;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -386,7 +385,7 @@ impl Writer<'_> {
         // Inserted one by one: a link has few rules, and a general sort would add much code to the Worker.
         let mut ordered: Vec<(usize, &EvolutionRule)> = Vec::new();
         for rule in record.evolution_rules.iter().enumerate() {
-            ordered.insert(ordered.partition_point(|(_, other)| rank(other) <= rank(rule.1)), rule);
+            ordered.insert(ordered.partition_point(|(_, other)| other.rank() <= rule.1.rank()), rule);
         }
         let mut written = 0;
         for (index, rule) in ordered {
@@ -452,9 +451,4 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// Evolution rules in order: highest priority first, then latest start, then smallest id.
-fn rank(rule: &EvolutionRule) -> impl Ord + '_ {
-    (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
 }

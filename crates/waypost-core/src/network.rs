@@ -30,8 +30,13 @@ impl Network {
 
     /// Whether an address is in this network.
     pub(crate) fn contains(self, address: IpAddr) -> bool {
-        let different = u128::from_be_bytes(self.address) ^ u128::from(mapped(address));
-        different.leading_zeros() >= u32::from(self.bits)
+        self.covers(Self { address: mapped(address).octets(), bits: 128 })
+    }
+
+    /// Whether all addresses of another network are in this one.
+    pub fn covers(self, other: Self) -> bool {
+        let different = u128::from_be_bytes(self.address) ^ u128::from_be_bytes(other.address);
+        self.bits <= other.bits && different.leading_zeros() >= u32::from(self.bits)
     }
 }
 

@@ -47,7 +47,7 @@ impl OpeningHours {
     }
 
     /// Whether a minute of the week, counted from Sunday 0:00, is within these hours.
-    pub(crate) fn contains(self, minute: u16) -> bool {
+    pub fn contains(self, minute: u16) -> bool {
         // Hours after midnight belong to the day before; those of Saturday end on the Sunday of the next week.
         (0..7).filter(|day| self.days & 1 << day != 0).any(|day| {
             let after = (minute + MINUTES_PER_WEEK - day * MINUTES_PER_DAY) % MINUTES_PER_WEEK;

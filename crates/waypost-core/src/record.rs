@@ -7,6 +7,8 @@
 
 mod conditions;
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::conditions::{Conditions, Schedule};
@@ -132,6 +134,13 @@ pub struct EvolutionRule {
     pub ends_at: Option<Timestamp>,
     /// Where it leads.
     pub destination_url: String,
+}
+
+impl EvolutionRule {
+    /// Orders evolution rules as they are tried: highest priority first, then latest start, then smallest id.
+    pub fn rank(&self) -> impl Ord + '_ {
+        (Reverse(self.priority), Reverse(self.starts_at), self.id.is_none(), self.id.as_ref())
+    }
 }
 
 /// A destination for a country.

@@ -86,6 +86,8 @@ fn api() -> Router<HttpState> {
         .route("/api/v1/visitors/{key}/clicks", delete(clicks::erase_visitor_clicks))
         .route("/api/v1/links/{id}/decide", post(decide::decide_link))
         .route("/api/v1/decide", post(decide::decide_record))
+        .route("/api/v1/links/{id}/lint", post(decide::lint_link))
+        .route("/api/v1/lint", post(decide::lint_record))
         .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
         .route("/api/v1/keys/{id}", delete(keys::revoke_key))
         .route("/api/v1/domains", get(domains::list_domains).post(domains::create_domain))

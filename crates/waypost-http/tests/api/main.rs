@@ -16,6 +16,7 @@ mod made_clicks;
 mod pages;
 mod problems;
 mod reports;
+mod rules;
 mod sync;
 mod sync_kv;
 mod sync_states;
