@@ -24,7 +24,7 @@ pub fn accepts(accept_language: &str, range: &str) -> bool {
 /// How much the visitor prefers a language that `range` is a prefix of: the greater, the more; 0 if they do not accept it.
 ///
 /// The weight counts first, then the position in the header: most browsers name the best first. Only the first
-/// [`MEMBERS_MAX`] members are read.
+/// twenty members are read.
 pub fn preference(accept_language: &str, range: &str) -> u32 {
     if matches!(range, "" | "*") {
         return 0;
