@@ -70,24 +70,30 @@ impl DecideRecord {
     /// Every field that is at fault.
     pub fn read(object: Map<String, Value>, now: Timestamp) -> Result<Self, Invalid> {
         let mut fields = Fields::of(object);
-        let record = fields.take("record").ok_or_else(|| "it is missing".to_owned()).and_then(|mut record| {
-            if let Value::Object(record) = &mut record {
-                normalise_times(record).into_iter().for_each(|error| fields.refuse(error));
-            }
-            let is_record = matches!(record, Value::Object(_) | Value::String(_));
-            let bytes = serde_json::to_vec(&record).unwrap_or_default();
-            let read = LinkRecord::read_value(&bytes).map_err(|error| Unescaped(&error.to_string()).to_string());
-            if is_record { read } else { Err("it is neither".to_owned()) }
-        });
-        if let Err(error) = &record {
-            let wanted = format!("a link record, or a bare URL as a string ({error})");
-            fields.refuse(FieldError::invalid("record", &wanted));
-        }
+        let record = take_record(&mut fields);
         let input = DecideLink::take(&mut fields, now);
         fields.finish()?;
         match (record, input) {
-            (Ok((record, skipped)), Some(input)) => Ok(Self { record, skipped, input }),
+            (Some((record, skipped)), Some(input)) => Ok(Self { record, skipped, input }),
             _ => Err(Invalid::of_fields(vec![FieldError::invalid("", "a record and a visit")])),
         }
     }
+}
+
+/// Takes the record of a request, with what was passed over when it was read.
+pub(crate) fn take_record(fields: &mut Fields) -> Option<(LinkRecord, Vec<Skipped>)> {
+    let record = fields.take("record").ok_or_else(|| "it is missing".to_owned()).and_then(|mut record| {
+        if let Value::Object(record) = &mut record {
+            normalise_times(record).into_iter().for_each(|error| fields.refuse(error));
+        }
+        let is_record = matches!(record, Value::Object(_) | Value::String(_));
+        let bytes = serde_json::to_vec(&record).unwrap_or_default();
+        let read = LinkRecord::read_value(&bytes).map_err(|error| Unescaped(&error.to_string()).to_string());
+        if is_record { read } else { Err("it is neither".to_owned()) }
+    });
+    if let Err(error) = &record {
+        let wanted = format!("a link record, or a bare URL as a string ({error})");
+        fields.refuse(FieldError::invalid("record", &wanted));
+    }
+    record.ok()
 }

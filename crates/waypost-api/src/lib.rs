@@ -12,6 +12,7 @@ pub mod domain;
 mod format;
 pub mod health;
 pub mod link;
+pub mod lint;
 pub mod problem;
 pub mod qr;
 pub mod read;

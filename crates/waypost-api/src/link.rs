@@ -16,4 +16,5 @@ pub use request::{CreateLink, PASSWORD_BYTES_MAX, PasswordChange, UpdateLink, sl
 pub use request::{CreateLinkBody, LinkSettings, UpdateLinkBody};
 pub use response::{Link, LinkFields, LinkVersion};
 
+pub use times::add_zone_rules;
 pub(crate) use times::{normalise, normalise_times};

@@ -10,7 +10,7 @@ pub use fields::{Fields, parse_object, repeated, too_heavy};
 pub use json_weight::{Unweighed, json_weight};
 pub(crate) use query::ALIKE;
 pub use query::{Parameters, QueryPairs};
-pub use when::{read_end, read_start, read_time_zone, show_instant, start_of_days, zone_name};
+pub use when::{posix_rule, read_end, read_start, read_time_zone, show_instant, start_of_days, zone_name};
 
 /// Fields of a request that are listed as unknown. More say nothing new, and would make a large answer of a small
 /// request.

@@ -9,11 +9,11 @@ mod conditions;
 pub(crate) mod create_queue;
 mod decide;
 mod existing;
+mod lint;
 mod list;
 pub(crate) mod own_hosts;
 pub(crate) mod preview;
 pub(crate) mod qr;
-mod warnings;
 
 use waypost_api::link::{self as api, CreateLink, ListVersions, PasswordChange, UpdateLink, VersionPage};
 use waypost_api::{FieldError, ProblemCode};
@@ -27,7 +27,7 @@ use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::check::{Rules, check_record, check_rule_ids};
-use crate::links::warnings::warnings_of;
+use crate::links::lint::warnings_of;
 use crate::problem::Problem;
 use crate::unlocking::password::PasswordError;
 

@@ -8,7 +8,7 @@
 //! offset size
 //!      0    8  checksum: XXH3-64 over all bytes from offset 8
 //!      8    1  format, 2
-//!      9    1  flags: 1 enabled, 2 forward the query, 4 answers vary between visitors
+//!      9    1  flags: 1 enabled, 2 forward the query, 4 answers vary between visitors, 8 a rule asks for region or city
 //!     10    2  redirect status
 //!     12    4  offset of the UTM section, 0 for none
 //!     16    8  version
@@ -18,8 +18,13 @@
 //!     44       strings: destination, then optional link id, account id, expired_url, password_hash
 //! UTM section: five optional strings of the link; u16 count of templates; each: u32 length of the rest, u16 count of
 //!              sites, the sites, five optional strings
-//! steps:       u16 count; each: u32 length of the rest, u8 source, u8 set of conditions, id, the conditions in the order
-//!              of their bits, the target
+//! steps:       u16 count; each: u32 length of the rest, u8 source, u8 set of conditions, id, with 128 in the source a
+//!              second byte of the set, the conditions in the order of their bits, the target
+//! conditions:  (first byte) countries, devices, os, languages, referrers, query, from, until; (second byte) browsers,
+//!              regions, cities, addresses, query_present, preferred_languages, schedule, not
+//! schedule:    the rule of the time zone; u16 count; each: u8 set of days from Sunday, u16 first minute, u16 end
+//! address:     u8 bits of the prefix, 16 bytes of IPv6 address
+//! not:         u16 set, then conditions as above
 //! id:          u8 0 none | 1 and an i64 | 2 and a string
 //! target:      u8 0 and a string | 1 split: id, u8 active, u64 total weight, u16 count of variants; each: u32 weight, id, text
 //! ```
@@ -27,21 +32,22 @@
 //! The steps are stored in the order in which they are tried: rules as written, evolution rules by precedence, country
 //! rules as written, the split. So there is one list and one evaluator, whatever field of the record a step came from.
 
+mod conditions;
 mod read;
 
-use std::cmp::Reverse;
 use std::fmt::Display;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::destination::{Destination, DestinationError, SchemePolicy};
-use crate::device::{Device, Os};
 use crate::json::NumberOrText;
 use crate::lenient::Skipped;
 use crate::record::{AbTest, Conditions, EvolutionRule, LinkRecord, RuleTarget, Utms};
 use crate::referrer::normalise_site;
 use crate::time::Timestamp;
 
+pub(crate) use conditions::{condition, country_code};
+use conditions::{needs_place, preferred_languages, present};
 pub(crate) use read::Reader;
 pub use read::{CompactId, CompactLink, CorruptRecord};
 
@@ -53,6 +59,9 @@ const NO_TEXT: u16 = u16::MAX;
 const FLAG_ENABLED: u8 = 1;
 const FLAG_FORWARD_QUERY: u8 = 2;
 const FLAG_VARIES: u8 = 4;
+const FLAG_NEEDS_PLACE: u8 = 8;
+/// Set in the source of a step that has a second byte of conditions.
+const MORE_CONDITIONS: u8 = 0x80;
 /// An offset of steps that is never valid, so that every decision fails.
 const NO_RECORD: u32 = u32::MAX;
 /// The `expires_at` of a link whose limit of visits is reached.
@@ -65,18 +74,6 @@ pub(crate) enum StepSource {
     EvolutionRule,
     GeoRule,
     AbTest,
-}
-
-/// Bits of a step's set of conditions, in the order in which they are written.
-pub(crate) mod condition {
-    pub(crate) const COUNTRIES: u8 = 1;
-    pub(crate) const DEVICES: u8 = 2;
-    pub(crate) const OS: u8 = 4;
-    pub(crate) const LANGUAGES: u8 = 8;
-    pub(crate) const REFERRERS: u8 = 16;
-    pub(crate) const QUERY: u8 = 32;
-    pub(crate) const FROM: u8 = 64;
-    pub(crate) const UNTIL: u8 = 128;
 }
 
 /// Why a record cannot be compiled: which field, and what is wrong with it.
@@ -104,6 +101,12 @@ pub enum CompileFault {
     /// A string or a list is longer than the format can hold.
     #[error("longer than a link record can hold")]
     Length,
+    /// Not the rule of a time zone, or none where the zone has a name.
+    #[error("not the POSIX rule of a time zone, such as CET-1CEST,M3.5.0,M10.5.0/3")]
+    ZoneRule,
+    /// A `not` within a `not`.
+    #[error("`not` cannot contain `not`")]
+    NestedNot,
 }
 
 /// Compiles a record: checks its destinations, orders its steps, writes the compact form.
@@ -112,7 +115,7 @@ pub enum CompileFault {
 /// Names the first field that makes the record unsafe to follow. A split that does not apply (not active, or without
 /// weight) is checked too, so that activating it later cannot break the link.
 pub fn compile(record: &LinkRecord, schemes: &SchemePolicy) -> Result<Vec<u8>, CompileError> {
-    write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: None })
+    write(record, Writer::new(schemes, None))
 }
 
 /// [`compile`] for a stored record, which can no longer be refused. A rule, a split, a template or an `expired_url`
@@ -125,7 +128,7 @@ pub fn compile_stored(
     schemes: &SchemePolicy,
     skipped: &mut Vec<Skipped>,
 ) -> Result<Vec<u8>, CompileError> {
-    write(record, Writer { bytes: vec![0; HEADER_BYTES], schemes, skipped: Some(skipped) })
+    write(record, Writer::new(schemes, Some(skipped)))
 }
 
 /// The compact form of a link that exists but whose record cannot be read or followed. Its checksum is right, and every
@@ -174,10 +177,15 @@ fn write(record: &LinkRecord, mut writer: Writer<'_>) -> Result<Vec<u8>, Compile
     // After the limit of visits every visit is too late.
     let expires_at =
         if record.limit_reached { LIMIT_REACHED } else { record.expires_at.map_or(i64::MAX, Timestamp::as_micros) };
-    let flags = [(record.enabled, FLAG_ENABLED), (record.forward_query, FLAG_FORWARD_QUERY), (varies, FLAG_VARIES)]
-        .iter()
-        .filter(|(set, _)| *set)
-        .fold(0, |flags, (_, flag)| flags | flag);
+    let flags = [
+        (record.enabled, FLAG_ENABLED),
+        (record.forward_query, FLAG_FORWARD_QUERY),
+        (varies, FLAG_VARIES),
+        (needs_place(record), FLAG_NEEDS_PLACE),
+    ]
+    .iter()
+    .filter(|(set, _)| *set)
+    .fold(0, |flags, (_, flag)| flags | flag);
 
     let mut bytes = writer.bytes;
     bytes[8] = FORMAT;
@@ -210,6 +218,14 @@ struct Writer<'p> {
     schemes: &'p SchemePolicy,
     /// Where skipped parts are reported; `None` if nothing may be skipped.
     skipped: Option<&'p mut Vec<Skipped>>,
+    /// All languages that rules of the record prefer.
+    preferred_languages: Vec<String>,
+}
+
+impl<'p> Writer<'p> {
+    fn new(schemes: &'p SchemePolicy, skipped: Option<&'p mut Vec<Skipped>>) -> Self {
+        Self { bytes: vec![0; HEADER_BYTES], schemes, skipped, preferred_languages: Vec::new() }
+    }
 }
 
 impl Writer<'_> {
@@ -336,6 +352,7 @@ impl Writer<'_> {
         if count == 0 {
             return Ok(0);
         }
+        self.preferred_languages = preferred_languages(record);
         let offset = self.offset(0)?;
         self.count(&"rules", count)?;
         let mut written = 0;
@@ -368,7 +385,7 @@ impl Writer<'_> {
         // Inserted one by one: a link has few rules, and a general sort would add much code to the Worker.
         let mut ordered: Vec<(usize, &EvolutionRule)> = Vec::new();
         for rule in record.evolution_rules.iter().enumerate() {
-            ordered.insert(ordered.partition_point(|(_, other)| rank(other) <= rank(rule.1)), rule);
+            ordered.insert(ordered.partition_point(|(_, other)| other.rank() <= rule.1.rank()), rule);
         }
         let mut written = 0;
         for (index, rule) in ordered {
@@ -392,45 +409,18 @@ impl Writer<'_> {
     ) -> Result<usize, CompileError> {
         let written = self.attempt(|writer| {
             writer.sized(|writer| {
-                writer.put(&[source as u8, present(when)]);
+                let [first, second] = present(when).to_le_bytes();
+                let more = if second == 0 { 0 } else { MORE_CONDITIONS };
+                writer.put(&[source as u8 | more, first]);
                 writer.id(field, id)?;
+                if second != 0 {
+                    writer.put(&[second]);
+                }
                 writer.conditions(field, when)?;
                 target(writer)
             })
         });
         written.map(usize::from)
-    }
-
-    fn conditions(&mut self, field: &dyn Display, when: &Conditions) -> Result<(), CompileError> {
-        if let Some(countries) = &when.countries {
-            let codes: Vec<[u8; 2]> = countries.iter().filter_map(|code| country_code(code)).collect();
-            self.count(field, codes.len())?;
-            codes.iter().for_each(|code| self.put(code));
-        }
-        if let Some(devices) = &when.devices {
-            self.put(&[set_of(devices, &Device::NAMES, Device::bit)]);
-        }
-        if let Some(systems) = &when.os {
-            self.put(&[set_of(systems, &Os::NAMES, Os::bit)]);
-        }
-        if let Some(languages) = &when.languages {
-            self.count(field, languages.len())?;
-            languages.iter().try_for_each(|language| self.text(field, language.trim_ascii()))?;
-        }
-        if let Some(referrers) = &when.referrers {
-            self.sites(field, referrers)?;
-        }
-        if let Some(query) = &when.query {
-            self.count(field, query.len())?;
-            for (name, value) in query {
-                self.text(field, name)?;
-                self.text(field, value)?;
-            }
-        }
-        for bound in [when.from, when.until].into_iter().flatten() {
-            self.put(&bound.as_micros().to_le_bytes());
-        }
-        Ok(())
     }
 
     fn rule_target(&mut self, field: &dyn Display, to: &RuleTarget) -> Result<(), CompileError> {
@@ -461,39 +451,4 @@ impl Writer<'_> {
         }
         Ok(())
     }
-}
-
-/// Evolution rules in order: highest priority first, then latest start, then smallest id.
-fn rank(rule: &EvolutionRule) -> impl Ord + '_ {
-    (Reverse(rule.priority), Reverse(rule.starts_at), rule.id.is_none(), rule.id.as_ref())
-}
-
-fn present(when: &Conditions) -> u8 {
-    [
-        (when.countries.is_some(), condition::COUNTRIES),
-        (when.devices.is_some(), condition::DEVICES),
-        (when.os.is_some(), condition::OS),
-        (when.languages.is_some(), condition::LANGUAGES),
-        (when.referrers.is_some(), condition::REFERRERS),
-        (when.query.is_some(), condition::QUERY),
-        (when.from.is_some(), condition::FROM),
-        (when.until.is_some(), condition::UNTIL),
-    ]
-    .iter()
-    .filter(|(set, _)| *set)
-    .fold(0, |bits, (_, bit)| bits | bit)
-}
-
-/// A country code in upper case; `None` for a string that is not two bytes long, which no visitor's country equals.
-pub(crate) fn country_code(text: &str) -> Option<[u8; 2]> {
-    let code: [u8; 2] = text.trim_ascii().as_bytes().try_into().ok()?;
-    Some(code.map(|byte| byte.to_ascii_uppercase()))
-}
-
-/// The bits of the known names; an unknown name matches no visitor.
-fn set_of<T: Copy>(names: &[String], known: &[(&'static str, T)], bit: fn(T) -> u8) -> u8 {
-    names
-        .iter()
-        .filter_map(|name| known.iter().find(|(known, _)| name.trim_ascii().eq_ignore_ascii_case(known)))
-        .fold(0, |bits, (_, value)| bits | bit(*value))
 }

@@ -13,20 +13,19 @@
 //!
 //! It is total: there is a decision for every link and every visit; and deterministic: it is always the same one.
 
+mod conditions;
+
 use std::borrow::Cow;
-use std::cell::OnceCell;
 
 use serde::Serialize;
 
+use self::conditions::{Facts, Failed, any_text};
 use crate::coded::coded_enum;
-use crate::compact::{
-    CompactId, CompactLink, CorruptRecord, LIMIT_REACHED, Reader, StepSource, condition, country_code,
-};
-use crate::device::{self, Device, Os};
+use crate::compact::{CompactId, CompactLink, CorruptRecord, LIMIT_REACHED, Reader, StepSource, condition};
 use crate::time::Timestamp;
 use crate::trace::{Trace, TraceStep};
 use crate::visit::{Method, Unlock, Visit};
-use crate::{language, query, referrer, split};
+use crate::{query, referrer, split};
 
 /// What to do with a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -134,13 +133,6 @@ pub fn explain<'a>(
     let mut evaluation = Evaluation { link, visit, facts: Facts::default(), trace: Vec::new() };
     let decision = evaluation.run()?;
     Ok((decision, evaluation.trace))
-}
-
-/// Facts of a visit that are costly to read. Each is read once, when a condition first needs it.
-#[derive(Default)]
-struct Facts<'v> {
-    device_and_os: OnceCell<(Device, Os)>,
-    referrer_host: OnceCell<Option<&'v str>>,
 }
 
 struct Evaluation<'e, 'a, 'v, T> {
@@ -278,9 +270,12 @@ impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
     }
 
     fn step(&mut self, mut step: Reader<'a>) -> Result<Option<Supplied<'a>>, CorruptRecord> {
-        let source = step.source()?;
-        let conditions = step.u8()?;
+        let (source, has_more) = step.source()?;
+        let mut conditions = u16::from(step.u8()?);
         let rule_id = step.id()?;
+        if has_more {
+            conditions |= u16::from(step.u8()?) << 8;
+        }
         let failed = self.failed_condition(&mut step, conditions)?;
         let (name, source) = match source {
             StepSource::Rule => ("rule", Source::Rule),
@@ -289,7 +284,7 @@ impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
             StepSource::AbTest => ("ab_test", Source::AbTest),
         };
         if let Some(failed) = failed {
-            let looked_at = T::IS_KEPT.then(|| self.seen(failed)).flatten();
+            let looked_at = T::IS_KEPT.then(|| self.seen(failed.bit)).flatten();
             self.note(name, rule_id, false, || (looked_at, failed_text(failed)));
             return Ok(None);
         }
@@ -310,57 +305,6 @@ impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
             rule_place: None,
             variant: Some(chosen),
         }))
-    }
-
-    /// The first condition that does not hold. The reader is then in the middle of the step; if all hold, it is at the
-    /// target. Stops at the first one, so that facts of the visit are not read for a rule that already failed.
-    fn failed_condition(&self, step: &mut Reader<'a>, present: u8) -> Result<Option<u8>, CorruptRecord> {
-        let mut bits = present;
-        while bits != 0 {
-            let bit = 1 << bits.trailing_zeros();
-            if !self.condition_holds(step, bit)? {
-                return Ok(Some(bit));
-            }
-            bits &= !bit;
-        }
-        Ok(None)
-    }
-
-    /// Evaluates one condition, and moves the reader past it.
-    fn condition_holds(&self, step: &mut Reader<'a>, bit: u8) -> Result<bool, CorruptRecord> {
-        let now = self.visit.now.as_micros();
-        match bit {
-            condition::COUNTRIES => {
-                let country = self.visit.country.and_then(country_code);
-                let mut any = false;
-                for _ in 0..step.u16()? {
-                    any |= Some(step.array::<2>()?) == country;
-                }
-                Ok(any)
-            }
-            condition::DEVICES => Ok(step.u8()? & self.device().bit() != 0),
-            condition::OS => Ok(step.u8()? & self.os().bit() != 0),
-            condition::LANGUAGES => {
-                let accepted = self.visit.accept_language.unwrap_or("");
-                any_text(step, |range| language::accepts(accepted, range))
-            }
-            condition::REFERRERS => {
-                let host = self.referrer_host();
-                any_text(step, |site| host.is_some_and(|host| referrer::is_within(host, site)))
-            }
-            condition::QUERY => {
-                let query = self.visit.query.unwrap_or("");
-                let mut all = true;
-                for _ in 0..step.u16()? {
-                    let (name, value) = (step.text()?, step.text()?);
-                    all = all && query::has_pair(query, name, value);
-                }
-                Ok(all)
-            }
-            condition::FROM => Ok(now >= step.i64()?),
-            condition::UNTIL => Ok(now < step.i64()?),
-            _ => Err(CorruptRecord),
-        }
     }
 
     /// The visitor's variant of a split, or why the split does not apply.
@@ -432,36 +376,6 @@ impl<'a, T: Trace<'a>> Evaluation<'_, 'a, '_, T> {
         Ok(own)
     }
 
-    fn device(&self) -> Device {
-        self.device_and_os().0
-    }
-
-    fn os(&self) -> Os {
-        self.device_and_os().1
-    }
-
-    fn device_and_os(&self) -> (Device, Os) {
-        let read = || device::device_and_os(self.visit.user_agent.unwrap_or(""));
-        *self.facts.device_and_os.get_or_init(read)
-    }
-
-    fn referrer_host(&self) -> Option<&str> {
-        *self.facts.referrer_host.get_or_init(|| self.visit.referrer.and_then(referrer::host))
-    }
-
-    /// What a condition looked at, for the trace.
-    fn seen(&self, bit: u8) -> Option<String> {
-        match bit {
-            condition::COUNTRIES => self.visit.country.map(str::to_owned),
-            condition::DEVICES => Some(self.device().name().to_owned()),
-            condition::OS => Some(self.os().name().to_owned()),
-            condition::LANGUAGES => self.visit.accept_language.map(str::to_owned),
-            condition::REFERRERS => self.referrer_host().map(str::to_owned),
-            condition::QUERY => self.visit.query.map(str::to_owned),
-            _ => Some(self.visit.now.to_string()),
-        }
-    }
-
     /// Adds a step to the trace, if there is one.
     fn note(
         &mut self,
@@ -492,16 +406,6 @@ const fn answer<'a>(action: Action, status: u16) -> Decision<'a> {
     }
 }
 
-/// Whether any string of a counted list fits. Moves the reader past the whole list.
-fn any_text<'a>(reader: &mut Reader<'a>, fits: impl Fn(&'a str) -> bool) -> Result<bool, CorruptRecord> {
-    let mut any = false;
-    for _ in 0..reader.u16()? {
-        let text = reader.text()?;
-        any = any || fits(text);
-    }
-    Ok(any)
-}
-
 fn read_utms<'a>(reader: &mut Reader<'a>) -> Result<[Option<&'a str>; 5], CorruptRecord> {
     let mut values = [None; 5];
     for value in &mut values {
@@ -525,16 +429,26 @@ fn compared(what: &str, bound: Option<i64>) -> String {
     }
 }
 
-fn failed_text(bit: u8) -> String {
-    match bit {
-        condition::COUNTRIES => "the visitor's country is not listed",
-        condition::DEVICES => "the visitor's device is not listed",
-        condition::OS => "the visitor's system is not listed",
-        condition::LANGUAGES => "no listed language is accepted",
-        condition::REFERRERS => "the referrer is not listed",
-        condition::QUERY => "a parameter is missing or has another value",
-        condition::FROM => "its time has not come",
-        _ => "its time is over",
-    }
-    .into()
+/// Why a rule does not apply, for people.
+fn failed_text(failed: Failed) -> String {
+    let (name, why) = match failed.bit {
+        condition::COUNTRIES => ("countries", "the visitor's country is not listed"),
+        condition::REGIONS => ("regions", "the visitor's region is not listed"),
+        condition::CITIES => ("cities", "the visitor's city is not listed"),
+        condition::ADDRESSES => ("addresses", "the visitor's address is not listed"),
+        condition::DEVICES => ("devices", "the visitor's device is not listed"),
+        condition::OS => ("os", "the visitor's system is not listed"),
+        condition::BROWSERS => ("browsers", "the visitor's browser is not listed"),
+        condition::LANGUAGES => ("languages", "no listed language is accepted"),
+        condition::PREFERRED_LANGUAGES => {
+            ("preferred_languages", "another rule has a language that the visitor prefers")
+        }
+        condition::REFERRERS => ("referrers", "the referrer is not listed"),
+        condition::QUERY => ("query", "a parameter is missing or has another value"),
+        condition::QUERY_PRESENT => ("query_present", "a parameter is missing"),
+        condition::SCHEDULE => ("schedule", "it is outside the hours"),
+        condition::FROM => ("from", "its time has not come"),
+        _ => ("until", "its time is over"),
+    };
+    if failed.is_excluded { format!("`not` excludes the visit by its {name}") } else { why.into() }
 }

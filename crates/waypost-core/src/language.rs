@@ -21,6 +21,25 @@ pub fn accepts(accept_language: &str, range: &str) -> bool {
         })
 }
 
+/// How much the visitor prefers a language that `range` is a prefix of: the greater, the more; 0 if they do not accept it.
+///
+/// The weight counts first, then the position in the header: most browsers name the best first. Only the first
+/// twenty members are read.
+pub fn preference(accept_language: &str, range: &str) -> u32 {
+    if matches!(range, "" | "*") {
+        return 0;
+    }
+    let members = accept_language.split(',').take(MEMBERS_MAX).enumerate();
+    let ranks = members.map(|(place, member)| {
+        let mut parts = member.split(';');
+        let tag = parts.next().unwrap_or_default().trim_ascii();
+        let weight = parts.map(weight).fold(1_000, u32::min);
+        let is_accepted = weight > 0 && starts_with_subtags(tag.as_bytes(), range.as_bytes());
+        if is_accepted { weight * MEMBERS_MAX as u32 - place as u32 } else { 0 }
+    });
+    ranks.max().unwrap_or_default()
+}
+
 /// The primary subtag, in lower case, of the first language that the visitor accepts: `de` of `de-AT,en;q=0.8`.
 ///
 /// Empty if there is none. A member with weight 0, `*`, or whose first subtag is not of the two or three letters that
@@ -49,11 +68,16 @@ fn starts_with_subtags(tag: &[u8], range: &[u8]) -> bool {
 
 /// Whether a parameter is not a weight, or one above 0.
 fn has_weight(parameter: &str) -> bool {
+    weight(parameter) > 0
+}
+
+/// The weight that a parameter gives, in thousandths; the most if it is another parameter, 0 if it cannot be read.
+fn weight(parameter: &str) -> u32 {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim_ascii().eq_ignore_ascii_case("q") => {
-            thousandths(value.trim_ascii()).is_some_and(|weight| weight > 0)
+            thousandths(value.trim_ascii()).unwrap_or_default().min(1_000)
         }
-        Some(_) | None => true,
+        Some(_) | None => 1_000,
     }
 }
 
@@ -83,6 +107,24 @@ mod tests {
         check("", "de", false);
         check("de", "", false);
         check("zh-Hant-TW", "zh-hant", true);
+    }
+
+    #[test]
+    fn preferences() {
+        let best = |header: &str, ranges: &[&'static str]| -> Vec<&'static str> {
+            let rank = |range: &&str| preference(header, range);
+            let most = ranges.iter().map(rank).max().unwrap_or_default();
+            ranges.iter().copied().filter(|range| most > 0 && preference(header, range) == most).collect()
+        };
+        assert_eq!(best("fr, de;q=0.5", &["de", "fr"]), ["fr"]);
+        assert_eq!(best("fr;q=0.4, de;q=0.5", &["de", "fr"]), ["de"]);
+        assert_eq!(best("fr, de", &["de", "fr"]), ["fr"]);
+        assert_eq!(best("de-AT, de;q=0.9", &["de", "de-AT", "de-CH"]), ["de", "de-AT"]);
+        assert_eq!(best("en;q=0.001, de;q=0", &["de", "en"]), ["en"]);
+        assert_eq!(best("de;q=0, *", &["de", "*", ""]), [""; 0]);
+        assert_eq!(best("x,".repeat(20).as_str(), &["de"]), [""; 0]);
+        assert_eq!(preference(&("x,".repeat(20) + "de"), "de"), 0);
+        assert!(preference(&("x,".repeat(19) + "de;q=0.001"), "de") > 0);
     }
 
     #[test]

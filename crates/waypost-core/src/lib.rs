@@ -9,6 +9,7 @@
 //! bytes, read without copying by [`compact::CompactLink`]; [`decide::decide`] walks that plan for a [`visit::Visit`].
 
 pub mod access;
+pub mod browser;
 pub mod channel;
 pub mod class;
 pub mod click;
@@ -24,6 +25,8 @@ pub mod json;
 pub mod language;
 pub mod lenient;
 pub mod look_alike;
+pub mod network;
+pub mod opening_hours;
 pub mod page;
 mod quality;
 pub mod query;
@@ -41,6 +44,7 @@ pub mod visitor;
 pub mod webhook;
 pub mod wire;
 pub mod written_time;
+pub mod zone_rule;
 
 pub use compact::CompactLink;
 pub use decide::{Action, CachePolicy, Decision, Source, decide};

@@ -56,7 +56,8 @@ pub fn has_pair(query: &str, name: &str, value: &str) -> bool {
     })
 }
 
-fn has_name(query: &str, name: &[u8]) -> bool {
+/// Whether a query has the parameter `name`, with any value.
+pub fn has_name(query: &str, name: &[u8]) -> bool {
     pairs(query).any(|pair| *name_of(pair) == *name)
 }
 

@@ -5,10 +5,13 @@
 //! Destinations are only validated when a record is compiled ([`crate::compact`]); a record that was only read may
 //! contain invalid ones.
 
-use std::collections::BTreeMap;
+mod conditions;
+
+use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::conditions::{Conditions, Schedule};
 use crate::json::{NumberOrText, null_as_default, null_as_true};
 use crate::lenient::{self, Skipped};
 use crate::quoted::Unescaped;
@@ -103,37 +106,6 @@ pub struct Rule {
     pub to: RuleTarget,
 }
 
-/// Conditions of a rule; a list holds if any member matches, an absent condition always.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object of conditions")]
-pub struct Conditions {
-    /// ISO 3166-1 alpha-2 codes, in any letter case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub countries: Option<Vec<String>>,
-    /// `desktop`, `mobile`, `tablet`, `other`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub devices: Option<Vec<String>>,
-    /// `ios`, `android`, `windows`, `macos`, `linux`, `chromeos`, `other`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub os: Option<Vec<String>>,
-    /// Language tags; `de` matches a visitor's `de-AT`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub languages: Option<Vec<String>>,
-    /// Referring hosts; `twitter.com` matches `m.twitter.com`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub referrers: Option<Vec<String>>,
-    /// Parameters of the visitor's query that must have these values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<BTreeMap<String, String>>,
-    /// Holds from this instant on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Timestamp>,
-    /// Holds before this instant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-}
-
 /// Where a rule leads: exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -166,6 +138,13 @@ pub struct EvolutionRule {
     pub ends_at: Option<Timestamp>,
     /// Where it leads.
     pub destination_url: String,
+}
+
+impl EvolutionRule {
+    /// Orders evolution rules as they are tried: highest priority first, then latest start, then smallest id.
+    pub fn rank(&self) -> impl Ord + '_ {
+        (Reverse(self.priority), Reverse(self.starts_at), self.id.is_none(), self.id.as_ref())
+    }
 }
 
 /// A destination for a country.

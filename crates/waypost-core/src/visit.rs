@@ -60,6 +60,10 @@ pub struct Visit<'a> {
     pub ip: Option<IpAddr>,
     /// The visitor's country, ISO 3166-1 alpha-2, in any letter case.
     pub country: Option<&'a str>,
+    /// The visitor's region, an ISO 3166-2 code such as `DE-BY`, in any letter case.
+    pub region: Option<&'a str>,
+    /// The English name of the visitor's city.
+    pub city: Option<&'a str>,
     /// The `User-Agent` header; empty if a real request had none.
     pub user_agent: Option<&'a str>,
     /// The `Referer` header.
@@ -85,6 +89,8 @@ impl Visit<'_> {
             query: None,
             ip: None,
             country: None,
+            region: None,
+            city: None,
             user_agent: None,
             referrer: None,
             accept_language: None,

@@ -51,6 +51,12 @@ pub struct VisitFacts {
     /// ISO 3166-1 alpha-2.
     #[serde(default)]
     pub country: Option<String>,
+    /// ISO 3166-2, such as `DE-BY`.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// The English name of the city.
+    #[serde(default)]
+    pub city: Option<String>,
     /// The `User-Agent` header.
     #[serde(default)]
     pub user_agent: Option<String>,
@@ -102,6 +108,8 @@ impl VisitFacts {
             query: self.query.as_deref(),
             ip: self.ip,
             country: self.country.as_deref(),
+            region: self.region.as_deref(),
+            city: self.city.as_deref(),
             user_agent: self.user_agent.as_deref(),
             referrer: self.referrer.as_deref(),
             accept_language: self.accept_language.as_deref(),
@@ -156,12 +164,27 @@ pub fn decide_record(
 
 /// Decides one line; a line that cannot be decided gives `{"error": "..."}`.
 pub fn decide_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> String {
-    try_line(line, schemes, with_trace).unwrap_or_else(|error| {
+    decide_line_with(line, schemes, with_trace, |_| {})
+}
+
+/// [`decide_line`], after `complete` has added to the record what this crate cannot know.
+pub fn decide_line_with(
+    line: &[u8],
+    schemes: &SchemePolicy,
+    with_trace: bool,
+    complete: impl FnOnce(&mut LinkRecord),
+) -> String {
+    try_line(line, schemes, with_trace, complete).unwrap_or_else(|error| {
         serde_json::to_string(&serde_json::json!({ "error": error })).unwrap_or_else(|_| r#"{"error":""}"#.to_owned())
     })
 }
 
-fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<String, String> {
+fn try_line(
+    line: &[u8],
+    schemes: &SchemePolicy,
+    with_trace: bool,
+    complete: impl FnOnce(&mut LinkRecord),
+) -> Result<String, String> {
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("a line has at most {LINE_BYTES_MAX} bytes"));
     }
@@ -173,7 +196,8 @@ fn try_line(line: &[u8], schemes: &SchemePolicy, with_trace: bool) -> Result<Str
         return Err("record: an object, or a string for a bare URL".to_owned());
     }
     let read = LinkRecord::read_value(line.record.get().as_bytes());
-    let (record, skipped) = read.map_err(|error| format!("record: {error}"))?;
+    let (mut record, skipped) = read.map_err(|error| format!("record: {error}"))?;
+    complete(&mut record);
     decide_record((&record, &skipped), &line.visit.as_visit(), schemes, with_trace)
 }
 

@@ -12,7 +12,7 @@ use waypost_core::compact::{CompactLink, compile};
 use waypost_core::decide::{Action, decide, explain};
 use waypost_core::json::NumberOrText;
 use waypost_core::record::{
-    AbTest, Conditions, EvolutionRule, GeoRule, LinkRecord, Rule, RuleTarget, UtmTemplate, Utms, Variant,
+    AbTest, Conditions, EvolutionRule, GeoRule, LinkRecord, Rule, RuleTarget, Schedule, UtmTemplate, Utms, Variant,
 };
 use waypost_core::visit::{Method, Unlock, Visit};
 use waypost_core::{SchemePolicy, Timestamp, query, slug, split};
@@ -71,7 +71,36 @@ fn conditions() -> impl Strategy<Value = Conditions> {
             query,
             from,
             until,
+            ..Conditions::default()
         })
+}
+
+/// [`conditions`], and those that fewer rules have.
+fn all_conditions() -> impl Strategy<Value = Conditions> {
+    let words = |known: &'static [&'static str]| {
+        option::weighted(0.2, vec(prop::sample::select(known).prop_map(str::to_owned), 0..3))
+    };
+    let zone = prop::sample::select(vec![None, Some("CET-1CEST,M3.5.0,M10.5.0/3"), Some("IST-1GMT0,M10.5.0,M3.5.0/1")]);
+    let hours = vec(prop::sample::select(vec!["mon-fri 09:00-17:00", "22:00-06:00", "sun", "never"]), 0..3);
+    let schedule = (hours, zone).prop_map(|(hours, rule)| Schedule {
+        hours: hours.into_iter().map(str::to_owned).collect(),
+        time_zone: None,
+        time_zone_rule: rule.map(str::to_owned),
+    });
+    let more = (
+        words(&["chrome", "other", "netscape"]),
+        words(&["DE-BY", "de-be", ""]),
+        words(&["Munich", "São Paulo", ""]),
+        words(&["192.0.2.0/24", "::/0", "0.0.0.0/1", "x"]),
+        words(&["a", "b"]),
+        words(&["de", "en", "*"]),
+        option::weighted(0.2, schedule),
+    );
+    (conditions(), more, option::weighted(0.3, conditions())).prop_map(|(when, more, not)| {
+        let (browsers, regions, cities, addresses, query_present, preferred_languages, schedule) = more;
+        let not = not.map(Box::new);
+        Conditions { browsers, regions, cities, addresses, query_present, preferred_languages, schedule, not, ..when }
+    })
 }
 
 fn utms() -> impl Strategy<Value = Utms> {
@@ -88,7 +117,7 @@ prop_compose! {
         destination_url in url(),
         (version, redirect_status, forward_query, enabled) in (any::<u64>(), prop::sample::select(vec![301u16, 302, 303, 307, 308]), any::<bool>(), prop::bool::weighted(0.9)),
         (starts_at, expires_at, expired_url, password_hash) in (option::weighted(0.2, time()), option::weighted(0.2, time()), option::of(url()), option::weighted(0.1, ".{0,10}")),
-        rules in vec((option::of(id()), conditions(), prop_oneof![url().prop_map(|url| RuleTarget { url: Some(url), ab_test: None }), test().prop_map(|test| RuleTarget { url: None, ab_test: Some(test) })]).prop_map(|(id, when, to)| Rule { id, when, to }), 0..4),
+        rules in vec((option::of(id()), all_conditions(), prop_oneof![url().prop_map(|url| RuleTarget { url: Some(url), ab_test: None }), test().prop_map(|test| RuleTarget { url: None, ab_test: Some(test) })]).prop_map(|(id, when, to)| Rule { id, when, to }), 0..4),
         evolution_rules in vec((option::of(id()), -2i64..3, option::of(time()), option::of(time()), url()).prop_map(|(id, priority, starts_at, ends_at, destination_url)| EvolutionRule { id, priority, starts_at, ends_at, destination_url }), 0..4),
         geo_rules in vec(("[A-Za-z]{0,3}", url()).prop_map(|(country_code, destination_url)| GeoRule { id: None, country_code, destination_url }), 0..3),
         ab_test in option::of(test()),
@@ -108,12 +137,12 @@ struct Facts {
     method: Method,
     unlock: Unlock,
     ip: Option<IpAddr>,
-    texts: [Option<String>; 7],
+    texts: [Option<String>; 9],
 }
 
 impl Facts {
     fn visit(&self) -> Visit<'_> {
-        let [query, country, user_agent, referrer, accept_language, visitor_id, purpose] =
+        let [query, country, user_agent, referrer, accept_language, visitor_id, purpose, region, city] =
             self.texts.each_ref().map(Option::as_deref);
         Visit {
             method: self.method,
@@ -121,6 +150,8 @@ impl Facts {
             ip: self.ip,
             query,
             country,
+            region,
+            city,
             user_agent,
             referrer,
             accept_language,
@@ -144,8 +175,10 @@ prop_compose! {
         accept_language in option::of(prop_oneof![Just("de-AT;q=0.5, en".to_owned()), any::<String>()]),
         visitor_id in option::of(any::<String>()),
         purpose in option::of(any::<String>()),
+        region in option::of(prop_oneof!["DE-BY", "\\PC{0,4}"]),
+        city in option::of(prop_oneof!["Munich", "\\PC{0,4}"]),
     ) -> Facts {
-        Facts { now, method, unlock, ip, texts: [query, country, user_agent, referrer, accept_language, visitor_id, purpose] }
+        Facts { now, method, unlock, ip, texts: [query, country, user_agent, referrer, accept_language, visitor_id, purpose, region, city] }
     }
 }
 

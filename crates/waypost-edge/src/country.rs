@@ -22,6 +22,15 @@ pub struct CountryDatabase {
     tried: Mutex<Option<FileState>>,
 }
 
+/// Where an address is, more precisely than its country.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// An ISO 3166-2 code such as `DE-BY`: the largest part of the country, where there are several.
+    pub region: Option<String>,
+    /// The English name of the city.
+    pub city: Option<String>,
+}
+
 /// Size and time of change: a file with the same values is considered unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileState {
@@ -119,6 +128,21 @@ impl CountryDatabase {
             return Err(CountryError::Kind { path: self.path.clone(), kind: kind.clone() });
         }
         Ok(reader)
+    }
+
+    /// The region and the city of an address, which only city databases have.
+    pub fn place_of(&self, address: IpAddr) -> Place {
+        self.try_place_of(address).unwrap_or_default()
+    }
+
+    fn try_place_of(&self, address: IpAddr) -> Option<Place> {
+        let reader = self.reader.load();
+        let found = reader.as_ref()?.lookup(address).ok()?;
+        let country: Option<&str> = found.decode_path(&path!["country", "iso_code"]).ok()?;
+        let region: Option<&str> = found.decode_path(&path!["subdivisions", 0, "iso_code"]).ok()?;
+        let city: Option<&str> = found.decode_path(&path!["city", "names", "en"]).ok()?;
+        let region = country.zip(region).map(|(country, region)| format!("{country}-{region}"));
+        Some(Place { region, city: city.map(str::to_owned) })
     }
 
     /// The country of an address, two capital letters. `None` if no database was read, or it does not have the address.

@@ -47,7 +47,7 @@ pub use answer::{ANSWER_HEADERS, BoxError, ControlBody, ControlFuture, ControlHa
 pub use clicks::{ClickRecording, SaltOfDay};
 pub use client::ClientFacts;
 pub use config::{EdgeConfig, Limits, MissRate};
-pub use country::{CountryDatabase, CountryError, Reloaded};
+pub use country::{CountryDatabase, CountryError, Place, Reloaded};
 pub use error::EdgeError;
 pub use host::HostPolicy;
 pub use peer_body::PeerBody;

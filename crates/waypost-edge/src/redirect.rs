@@ -1,6 +1,7 @@
 //! The redirect itself: finds the link, collects the facts of the visit, calls `decide`, and checks what may be sent.
 
 use std::error::Error;
+use std::net::IpAddr;
 
 use hyper::StatusCode;
 use hyper::header::COOKIE;
@@ -12,6 +13,7 @@ use waypost_core::slug::{from_request_path, without_closing_mark};
 use waypost_core::visit::{Method, Unlock, Visit};
 use waypost_table::{Reader, TableError};
 
+use crate::country::Place;
 use crate::fields::{Fields, Headers};
 use crate::grant::{self, GrantedLink};
 use crate::host::Site;
@@ -141,6 +143,11 @@ impl Shared {
         answer: &mut impl FnMut(Redirect<'_>) -> R,
     ) -> Result<R, Unfollowed> {
         let mut visit = visit_of(asked);
+        let place;
+        if link.needs_place() {
+            place = self.place_of(asked.visitor.address);
+            (visit.region, visit.city) = (place.region.as_deref(), place.city.as_deref());
+        }
         let mut decision = decide(link, &visit).map_err(Fault::Record)?;
         if decision.action == Action::Unlock && self.is_granted(link, headers, slug, asked) {
             visit.unlock = Unlock::Granted;
@@ -153,6 +160,12 @@ impl Shared {
             recorder.record(click);
         }
         Ok(answer(redirect))
+    }
+
+    /// Where a visitor is, for links whose rules ask for more than the country.
+    #[cold]
+    fn place_of(&self, address: IpAddr) -> Place {
+        self.countries.as_deref().map(|countries| countries.place_of(address)).unwrap_or_default()
     }
 
     /// The page for a link that the table does not have: 404 only if the table has all links.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use waypost_edge::{CountryDatabase, CountryError, Reloaded};
+use waypost_edge::{CountryDatabase, CountryError, Place, Reloaded};
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/mmdb").join(name)
@@ -29,6 +29,22 @@ fn addresses_have_countries() {
         assert_eq!(country(&database, "2001:218::1").as_deref(), Some("JP"));
         assert_eq!(country(&database, "127.0.0.1"), None);
     }
+}
+
+#[test]
+fn a_city_database_has_regions_and_cities() {
+    let place = |name: &str, address: &str| {
+        let database = CountryDatabase::at(&testdata(name));
+        database.reload().unwrap();
+        let Place { region, city } = database.place_of(address.parse().unwrap());
+        (region.unwrap_or_default(), city.unwrap_or_default())
+    };
+    let of = |region: &str, city: &str| (region.to_owned(), city.to_owned());
+    let cities = "GeoLite2-City-Test.mmdb";
+    assert_eq!(place(cities, "81.2.69.142"), of("GB-ENG", "London"));
+    assert_eq!(place(cities, "89.160.20.112"), of("SE-E", "Link\u{f6}ping"));
+    assert_eq!(place(cities, "127.0.0.1"), of("", ""));
+    assert_eq!(place("GeoLite2-Country-Test.mmdb", "81.2.69.142"), of("", ""));
 }
 
 #[test]
@@ -66,6 +82,7 @@ fn broken_databases_are_survived() {
         let _ = database.reload();
         for address in ["89.160.20.112", "2001:218::1", "0.0.0.0", "255.255.255.255", "::", "1.1.1.32"] {
             let _ = country(&database, address);
+            let _ = database.place_of(address.parse().unwrap());
         }
         count += 1;
     }

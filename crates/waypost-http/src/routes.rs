@@ -93,6 +93,8 @@ fn api() -> Router<HttpState> {
         .route("/api/v1/links/{id}/decide", post(decide::decide_link))
         .route("/api/v1/decide", post(decide::decide_record))
         .route("/api/v1/audit", get(audit::list_audit))
+        .route("/api/v1/links/{id}/lint", post(decide::lint_link))
+        .route("/api/v1/lint", post(decide::lint_record))
         .route("/api/v1/keys", get(keys::list_keys).post(keys::create_key))
         .route("/api/v1/keys/{id}", delete(keys::revoke_key))
         .route("/api/v1/domains", get(domains::list_domains).post(domains::create_domain))

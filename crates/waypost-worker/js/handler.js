@@ -112,11 +112,17 @@ export class Worker {
 
   #follow(request, env, ctx, asked, query, value, facts) {
     const now = this.now();
+    let place = "";
     let answer = this.#decide(value, facts, now);
+    if (answer.status === 0) {
+      // Only links with rules about them have the runtime read what it knows of the visitor's place.
+      place = packPlace(request.cf);
+      answer = this.#decide(value, facts + place, now);
+    }
     if (answer.detail === Page.unlock && answer.status === 200) {
       const cookies = request.headers.get("cookie");
       if (cookies?.includes("wp_unlock_")) {
-        answer = this.#decide(value, packFacts(request, asked, query, cookies, this.settings.clicks), now);
+        answer = this.#decide(value, packFacts(request, asked, query, cookies, this.settings.clicks) + place, now);
       }
     }
     if (answer.fault) logFault(asked.key, answer);
@@ -213,4 +219,10 @@ function packFacts({ method, headers }, asked, query, cookies, clicks) {
     `${headers.get("user-agent") ?? ""}\0${headers.get("referer") ?? ABSENT}\0` +
     `${headers.get("accept-language") ?? ABSENT}\0${purpose ?? ABSENT}\0${ABSENT}\0${ABSENT}\0${cookies}`
   );
+}
+
+/** The visitor's region (ISO 3166-2) and city, which follow the other facts. */
+function packPlace(cf) {
+  const region = cf?.country && cf.regionCode ? `${cf.country}-${cf.regionCode}` : ABSENT;
+  return `\0${region}\0${cf?.city || ABSENT}`;
 }

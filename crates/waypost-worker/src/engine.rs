@@ -115,7 +115,8 @@ impl Engine {
 
     /// Answers a visit to a link that exists: `value` is what is stored, `facts` the packed facts of the request.
     ///
-    /// A redirect comes with its click, if clicks go anywhere. What cannot be followed is a page and a fault.
+    /// A redirect comes with its click, where clicks go anywhere. What cannot be followed is a page and a fault. Status 0 asks for
+    /// the visitor's region and city, which a rule needs and the facts do not have.
     pub fn follow(&mut self, value: &[u8], facts: &[u8], now: Timestamp) -> Answer {
         self.output.clear();
         match self.try_follow(value, facts, now) {
@@ -141,8 +142,11 @@ impl Engine {
                 return Ok(Answer { fault_bytes: fault, ..page(Page::NotFound) });
             }
         }
-        let skipped = std::mem::take(&mut stored.untold);
         let link = read_link(&stored.compact)?;
+        if link.needs_place() && !facts.has_place {
+            return Ok(Answer::default());
+        }
+        let skipped = std::mem::take(&mut stored.untold);
         if link.password_hash().is_some() && facts.visit.unlock == Unlock::None {
             facts.visit.unlock = unlock(&link, &facts, settings);
         }

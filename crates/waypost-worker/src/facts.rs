@@ -24,6 +24,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) cookies: &'a str,
     /// The path as it came, for the cookie of a grant.
     pub(crate) path: &'a str,
+    /// Whether region and city were read, perhaps as unknown.
+    pub(crate) has_place: bool,
 }
 
 /// Bytes that are not the facts of a request.
@@ -32,8 +34,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) struct BadFacts;
 
 impl<'a> Facts<'a> {
-    /// Unpacks the facts: method, domain, slug, path, query, address, country, user agent, referrer, accepted
-    /// languages, purpose, visitor id, what was shown of the password, cookies.
+    /// Unpacks the facts: method, domain, slug, path, query, address, country, user agent, referrer, accepted languages,
+    /// purpose, visitor id, what was shown of the password, cookies; and perhaps region and city.
     pub(crate) fn read(bytes: &'a [u8], now: Timestamp) -> Result<Self, BadFacts> {
         let mut rest = Some(str::from_utf8(bytes).map_err(|_| BadFacts)?);
         let mut text = || {
@@ -66,10 +68,16 @@ impl<'a> Facts<'a> {
             ..Visit::at(now)
         };
         let cookies = fact()?.unwrap_or_default();
+        let place = match fact() {
+            Ok(region) => Some((region, fact()?)),
+            Err(BadFacts) => None,
+        };
         if rest.is_some() {
             return Err(BadFacts);
         }
-        Ok(Self { visit, domain, slug, cookies, path })
+        let (region, city) = place.unwrap_or_default();
+        let visit = Visit { region, city, ..visit };
+        Ok(Self { visit, domain, slug, cookies, path, has_place: place.is_some() })
     }
 }
 
@@ -100,13 +108,18 @@ mod tests {
         assert_eq!(facts.visit.ip, Some("192.0.2.1".parse().unwrap()));
         assert_eq!((facts.visit.user_agent, facts.visit.referrer), (Some(""), None));
         assert_eq!(facts.visit.unlock, Unlock::Refused);
+        assert_eq!((facts.has_place, facts.visit.region, facts.visit.city), (false, None, None));
+        let bytes = [packed(&[]), "\0DE-BY\0\u{1}".into()].concat();
+        let facts = Facts::read(&bytes, now).unwrap();
+        assert_eq!((facts.has_place, facts.visit.region, facts.visit.city), (true, Some("DE-BY"), None));
     }
 
     #[test]
     fn other_bytes_are_refused() {
         let now = Timestamp::from_micros(0);
         let longer = [packed(&[]), b"\0x".to_vec()].concat();
-        for bad in [&b""[..], b"GET\0a", b"\xff", &longer] {
+        let longest = [packed(&[]), b"\0x\0y\0z".to_vec()].concat();
+        for bad in [&b""[..], b"GET\0a", b"\xff", &longer, &longest] {
             assert!(Facts::read(bad, now).is_err());
         }
     }

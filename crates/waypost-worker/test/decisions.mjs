@@ -21,7 +21,8 @@ function vectors() {
 function pack(visit) {
   const unlock = visit.unlocked === true ? "granted" : visit.unlocked === "refused" ? "refused" : null;
   const facts = [visit.query, visit.ip, visit.country, visit.user_agent, visit.referrer, visit.accept_language];
-  const texts = [visit.method ?? "GET", "", "a", visit.path ?? "/a", ...facts, visit.purpose, visit.visitor_id, unlock, null];
+  const more = [visit.purpose, visit.visitor_id, unlock, null, visit.region, visit.city];
+  const texts = [visit.method ?? "GET", "", "a", visit.path ?? "/a", ...facts, ...more];
   return texts.map((text) => text ?? ABSENT).join("\0");
 }
 
@@ -72,10 +73,13 @@ function isBeyondHttp({ record, visit, expect }) {
   const isHeader = (text) => text == null || (/^[\x20-\x7e]*$/.test(text) && text === text.trim() && text.length < 8_000);
   const isMethod = ["GET", "HEAD", undefined, null].includes(visit.method);
   const isQuery = visit.query == null || (visit.query !== "" && /^[\x21-\x7e]*$/.test(visit.query) && !/['"<>#]/.test(visit.query));
-  const isPlain = visit.visitor_id == null && visit.unlocked == null && isMethod && isQuery && texts.every(isHeader);
+  // Region and city come from the network, not from headers.
+  const hasPlace = visit.region != null || visit.city != null;
+  const isPlain = visit.visitor_id == null && visit.unlocked == null && !hasPlace && isMethod && isQuery && texts.every(isHeader);
   // Every client has an address, and this one a name: a split sees them.
   const isSplitByNothing = JSON.stringify(record).includes("ab_test") && (visit.ip == null || visit.user_agent == null);
-  return !isPlain || isSplitByNothing || (record === null && expect.error !== undefined);
+  const isFromNowhere = JSON.stringify(record).includes('"addresses"') && visit.ip == null;
+  return !isPlain || isSplitByNothing || isFromNowhere || (record === null && expect.error !== undefined);
 }
 
 test("vectors over HTTP", async () => {

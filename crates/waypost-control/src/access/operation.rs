@@ -59,6 +59,8 @@ operations! {
     ReadLinks = "link.read", Viewer, LinksRead, Account;
     /// See where a visit would go.
     Decide = "link.decide", Viewer, LinksRead, Account;
+    /// Look for what is odd about a link.
+    Lint = "link.lint", Viewer, LinksRead, Account;
     /// Create a link, or several.
     CreateLink = "link.create", Editor, LinksWrite, Account;
     /// Change a link.

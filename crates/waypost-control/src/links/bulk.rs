@@ -15,7 +15,7 @@ use crate::access::operation::Operation;
 use crate::app::App;
 use crate::idempotency::{Done, Repeatable};
 use crate::links::existing::{Wanted, find_existing};
-use crate::links::warnings::warnings_of;
+use crate::links::lint::warnings_of;
 use crate::links::{CheckedLink, outcome_problem};
 use crate::problem::Problem;
 

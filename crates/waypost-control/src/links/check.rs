@@ -3,17 +3,17 @@
 //! Destinations are replaced by their serialisation, so that what is stored is what visitors are sent to. A record that
 //! passes compiles; the core itself checks that at the end.
 
+mod conditions;
+
 use std::collections::HashSet;
 
 use waypost_api::{FieldError, ProblemCode};
 use waypost_core::compact::compile;
 use waypost_core::destination::{self, DestinationError, is_bare_host};
-use waypost_core::device::{Device, Os};
 use waypost_core::json::NumberOrText;
-use waypost_core::record::{AbTest, Conditions, UtmTemplate, Utms};
+use waypost_core::record::{AbTest, UtmTemplate, Utms};
 use waypost_core::{LinkRecord, SchemePolicy, Timestamp};
 
-use crate::links::conditions::{check_country, check_language, check_site};
 use crate::links::own_hosts::OwnHosts;
 use crate::unlocking::password::is_usable_hash;
 
@@ -183,62 +183,6 @@ impl Check<'_> {
         }
     }
 
-    fn conditions(&mut self, field: &str, when: &Conditions) {
-        self.list(&format!("{field}.countries"), when.countries.as_ref(), Self::country);
-        self.list(&format!("{field}.devices"), when.devices.as_ref(), |check, field, name| {
-            check.word(field, name, &Device::NAMES.map(|(name, _)| name));
-        });
-        self.list(&format!("{field}.os"), when.os.as_ref(), |check, field, name| {
-            check.word(field, name, &Os::NAMES.map(|(name, _)| name));
-        });
-        self.list(&format!("{field}.languages"), when.languages.as_ref(), |check, field, tag| {
-            check.means(field, check_language(tag));
-        });
-        self.list(&format!("{field}.referrers"), when.referrers.as_ref(), Self::site);
-        if let Some(query) = &when.query {
-            let field = format!("{field}.query");
-            self.require(
-                (1..=CONDITION_ENTRIES_MAX).contains(&query.len()),
-                &field,
-                "an object with 1 to 300 parameters",
-            );
-            for (name, value) in query {
-                let fits = !name.is_empty() && name.len() <= TEXT_BYTES_MAX && value.len() <= TEXT_BYTES_MAX;
-                self.require(fits, &field, "names and values of at most 255 bytes, the names not empty");
-            }
-        }
-        self.span(&format!("{field}.until"), when.from, when.until, "later than its from");
-    }
-
-    fn list(&mut self, field: &str, list: Option<&Vec<String>>, entry: impl Fn(&mut Self, &str, &str)) {
-        let Some(list) = list else { return };
-        self.require(!list.is_empty(), field, "a list with at least one entry, or left out");
-        self.count(field, list.len(), CONDITION_ENTRIES_MAX);
-        for (index, text) in list.iter().enumerate().take(CONDITION_ENTRIES_MAX) {
-            entry(self, &format!("{field}[{index}]"), text);
-        }
-    }
-
-    fn country(&mut self, field: &str, code: &str) {
-        self.means(field, check_country(code));
-    }
-
-    fn site(&mut self, field: &str, host: &str) {
-        self.means(field, check_site(host));
-    }
-
-    /// Reports what is wrong with a word of a condition.
-    fn means(&mut self, field: &str, checked: Result<(), String>) {
-        if let Err(detail) = checked {
-            self.errors.push(FieldError { field: field.to_owned(), code: ProblemCode::InvalidField, detail });
-        }
-    }
-
-    fn word(&mut self, field: &str, word: &str, known: &[&str]) {
-        let is_known = known.iter().any(|known| known.eq_ignore_ascii_case(word));
-        self.require(is_known, field, &format!("one of {}", known.join(", ")));
-    }
-
     fn split(&mut self, field: &str, test: &mut AbTest) {
         self.id(field, Some(&test.id));
         let is_active = test.status == "active";
@@ -265,7 +209,7 @@ impl Check<'_> {
     }
 
     fn template(&mut self, field: &str, template: &UtmTemplate) {
-        self.list(&format!("{field}.platform_domains"), Some(&template.platform_domains), Self::site);
+        self.sites(&format!("{field}.platform_domains"), &template.platform_domains);
         self.utms(field, &template.utms);
     }
 
@@ -384,6 +328,39 @@ mod tests {
             ("query", json!({}), "rules[0].when.query"),
         ] {
             check(when(json!({name: bad})), &[(field, "invalid_field")]);
+        }
+        let berlin = json!({"hours": ["mon-fri 09:00-17:00"], "time_zone": "Europe/Berlin", "time_zone_rule": "CET-1CEST,M3.5.0,M10.5.0/3"});
+        check(
+            when(json!({"regions": ["DE-BY"], "cities": ["Munich"], "addresses": ["192.0.2.7", "2001:db8::/32"],
+                "browsers": ["Firefox"], "preferred_languages": ["de"], "query_present": ["ref"], "schedule": berlin,
+                "not": {"countries": ["DE"], "query_present": ["x"], "schedule": {"hours": ["sun"]}}})),
+            &[],
+        );
+        for (name, bad, field) in [
+            ("regions", json!(["BY"]), "regions[0]"),
+            ("regions", json!(["XX-BY"]), "regions[0]"),
+            ("regions", json!(["DE-BAYERN"]), "regions[0]"),
+            ("cities", json!(["Munich", " "]), "cities[1]"),
+            ("addresses", json!(["192.0.2.0/33"]), "addresses[0]"),
+            ("addresses", json!(["example.com"]), "addresses[0]"),
+            ("addresses", json!(vec!["192.0.2.7"; 301]), "addresses"),
+            ("browsers", json!(["ie"]), "browsers[0]"),
+            ("browsers", json!([]), "browsers"),
+            ("preferred_languages", json!(["*"]), "preferred_languages[0]"),
+            ("query_present", json!([""]), "query_present[0]"),
+            ("schedule", json!({"hours": []}), "schedule.hours"),
+            ("schedule", json!({"hours": ["9-17"]}), "schedule.hours[0]"),
+            ("schedule", json!({"hours": ["sun"], "time_zone": "Europe/Berlin"}), "schedule.time_zone"),
+            ("schedule", json!({"hours": ["sun"], "time_zone_rule": "X"}), "schedule.time_zone"),
+            ("not", json!({}), "not"),
+            ("not", json!({"countries": ["UK"]}), "not.countries[0]"),
+            ("not", json!({"os": []}), "not.os"),
+            ("not", json!({"from": "2026-01-01T00:00:00Z"}), "not.from"),
+            ("not", json!({"until": "2026-01-01T00:00:00Z"}), "not.until"),
+            ("not", json!({"preferred_languages": ["de"]}), "not.preferred_languages"),
+            ("not", json!({"not": {"os": ["ios"]}}), "not.not"),
+        ] {
+            check(when(json!({name: bad})), &[(&format!("rules[0].when.{field}"), "invalid_field")]);
         }
         check(
             when(json!({"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"})),

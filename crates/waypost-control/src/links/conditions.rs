@@ -1,4 +1,4 @@
-//! Whether the values of a condition exist: countries, languages and sites, each with a suggestion.
+//! Whether the values of a condition exist: countries, regions, languages and sites, each with a suggestion.
 
 use waypost_core::Hostname;
 
@@ -94,6 +94,22 @@ pub(crate) fn check_country(code: &str) -> Result<(), String> {
         }
         None => "must be a country code of ISO 3166-1, of two letters such as DE".to_owned(),
     })
+}
+
+/// Checks a region, in any letter case: a country, and the code that the country gives to a part of it.
+pub(crate) fn check_region(code: &str) -> Result<(), String> {
+    let wanted = "must be a code of ISO 3166-2 such as DE-BY";
+    let Some((country, part)) = code.trim().split_once('-') else { return Err(wanted.to_owned()) };
+    if !(1..=3).contains(&part.len()) || !part.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(wanted.to_owned());
+    }
+    match check_country(country) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(match meant(&MEANT_COUNTRIES, country) {
+            Some(meant) => format!("{wanted}: did you mean {meant}-{part}?"),
+            None => wanted.to_owned(),
+        }),
+    }
 }
 
 /// Checks a language tag such as `de` or `zh-Hant-TW`.
@@ -195,6 +211,17 @@ mod tests {
         }
         for (_, code) in MEANT_COUNTRIES {
             assert_eq!(check_country(code), Ok(()), "{code}");
+        }
+    }
+
+    #[test]
+    fn regions() {
+        for good in ["DE-BY", "de-by", "GB-ENG", "AT-9", "US-CA"] {
+            assert_eq!(check_region(good), Ok(()), "{good}");
+        }
+        refused(check_region("UK-ENG"), "mean GB-ENG?");
+        for bad in ["DE", "BY", "DE-", "DE-BAYERN", "DEBY", "XX-BY", "DE-B Y", ""] {
+            refused(check_region(bad), "such as DE-BY");
         }
     }
 

@@ -1,14 +1,17 @@
-//! Deciding a visit without redirecting it, with the core's own decision and its trace.
+//! Deciding a visit without redirecting it, with the core's own decision and its trace; and checking a link for oddities.
 
 use serde_json::value::RawValue;
 use waypost_api::decide::{DecideLink, DecideRecord};
+use waypost_api::lint::Findings;
 use waypost_api::{FieldError, ProblemCode};
+use waypost_core::LinkRecord;
 use waypost_core::wire::decide_record;
 use waypost_store::OutboxEntry;
 
 use crate::access::caller::Caller;
 use crate::access::operation::Operation;
 use crate::app::App;
+use crate::links::lint::lint;
 use crate::problem::Problem;
 
 impl App {
@@ -46,5 +49,24 @@ impl App {
             Problem::of_fields(vec![FieldError { field, code, detail }])
         })?;
         RawValue::from_string(decision).map_err(|error| Problem::internal("writing a decision", &error))
+    }
+
+    /// What is odd about the caller's link.
+    ///
+    /// # Errors
+    /// Where there is no such link, or the database fails.
+    pub async fn lint_link(&self, caller: &Caller, id: &str) -> Result<Findings, Problem> {
+        caller.may(Operation::Lint)?;
+        let record = self.stored_link(caller, id).await?.record;
+        self.lint_record(caller, &record)
+    }
+
+    /// What is odd about a record.
+    ///
+    /// # Errors
+    /// If the caller may not ask.
+    pub fn lint_record(&self, caller: &Caller, record: &LinkRecord) -> Result<Findings, Problem> {
+        caller.may(Operation::Lint)?;
+        Ok(Findings { findings: lint(record, &self.own_hosts(), self.schemes(), waypost_jobs::now()) })
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{FLAG_ENABLED, FLAG_FORWARD_QUERY, FLAG_VARIES, FORMAT, HEADER_BYTES, NO_TEXT, StepSource, checksum};
+use super::{
+    FLAG_ENABLED, FLAG_FORWARD_QUERY, FLAG_NEEDS_PLACE, FLAG_VARIES, FORMAT, HEADER_BYTES, MORE_CONDITIONS, NO_TEXT,
+    StepSource, checksum,
+};
 
 /// Bytes that are not the compact form of a link: damaged, truncated, or of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +98,11 @@ impl<'a> CompactLink<'a> {
     /// Whether rules, times, countries or a split may send some visitors elsewhere than to the destination.
     pub fn has_steps(&self) -> bool {
         self.header::<4>(40) != [0; 4]
+    }
+
+    /// Whether a rule asks for the visitor's region or city, which edges look up only then.
+    pub fn needs_place(&self) -> bool {
+        self.bytes[9] & FLAG_NEEDS_PLACE != 0
     }
 
     pub(crate) fn forward_query(&self) -> bool {
@@ -225,13 +233,16 @@ impl<'a> Reader<'a> {
         Ok(Self { bytes: self.take(length)? })
     }
 
-    pub(crate) fn source(&mut self) -> Result<StepSource, CorruptRecord> {
-        match self.u8()? {
-            0 => Ok(StepSource::Rule),
-            1 => Ok(StepSource::EvolutionRule),
-            2 => Ok(StepSource::GeoRule),
-            3 => Ok(StepSource::AbTest),
-            _ => Err(CorruptRecord),
-        }
+    /// The source of a step, and whether it has a second byte of conditions.
+    pub(crate) fn source(&mut self) -> Result<(StepSource, bool), CorruptRecord> {
+        let byte = self.u8()?;
+        let source = match byte & !MORE_CONDITIONS {
+            0 => StepSource::Rule,
+            1 => StepSource::EvolutionRule,
+            2 => StepSource::GeoRule,
+            3 => StepSource::AbTest,
+            _ => return Err(CorruptRecord),
+        };
+        Ok((source, byte & MORE_CONDITIONS != 0))
     }
 }

@@ -75,6 +75,8 @@ fn posts(link_id: &str) -> Vec<Post> {
         post("/api/v1/links/{id}/sync", Kind::Replays, [Value::Null, Value::Null]),
         post("/api/v1/links/{id}/decide", Kind::Replays, [visit("DE"), visit("FR")]),
         post("/api/v1/decide", Kind::Replays, [json!({"record": URL}), json!({"record": "https://example.com/other"})]),
+        post("/api/v1/links/{id}/lint", Kind::Replays, [Value::Null, Value::Null]),
+        post("/api/v1/lint", Kind::Replays, [json!({"record": URL}), json!({"record": "https://example.com/other"})]),
         post("/api/v1/keys", Kind::Refuses("secret_shown_once"), [json!({"name": "a"}), json!({"name": "b"})]),
         post("/api/v1/domains", Kind::Replays, [json!({"host": "a.example"}), json!({"host": "b.example"})]),
         post("/api/v1/sync", Kind::Replays, [json!({"status": "failed"}), json!({"refill": true})]),

@@ -20,6 +20,7 @@ mod permissions;
 mod problems;
 mod qr;
 mod reports;
+mod rules;
 mod sync;
 mod sync_kv;
 mod sync_states;

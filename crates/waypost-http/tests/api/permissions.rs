@@ -41,6 +41,8 @@ fn rows() -> Vec<Row> {
         row("POST", "/api/v1/links/{id}/sync", Value::Null, Operation::RetryLinkSync),
         row("POST", "/api/v1/links/{id}/decide", json!({}), Operation::Decide),
         row("POST", "/api/v1/decide", json!({"record": "https://example.com/"}), Operation::Decide),
+        row("POST", "/api/v1/links/{id}/lint", Value::Null, Operation::Lint),
+        row("POST", "/api/v1/lint", json!({"record": "https://example.com/"}), Operation::Lint),
         delete("/api/v1/links/{id}/clicks", Operation::EraseClicks),
         delete("/api/v1/links/{id}", Operation::DeleteLink),
         get("/api/v1/sync", Operation::ReadSync),

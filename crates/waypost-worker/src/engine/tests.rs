@@ -49,6 +49,26 @@ fn values_of_every_form_are_followed() {
 }
 
 #[test]
+fn only_rules_about_a_place_ask_for_it() {
+    let link = |when: &str| {
+        format!(
+            r#"{{"destination_url":"https://e.example/","rules":[{{"when":{when},"to":{{"url":"https://r.example/"}}}}]}}"#
+        )
+    };
+    let mut engine = engine("{}");
+    let by_country = engine.follow(link(r#"{"countries":["DE"]}"#).as_bytes(), &packed(&[]), NOW);
+    assert_eq!(by_country.status, 302);
+    for when in [r#"{"regions":["DE-BY"]}"#, r#"{"not":{"cities":["Berlin"]}}"#] {
+        let value = link(when);
+        let asks = engine.follow(value.as_bytes(), &packed(&[]), NOW);
+        assert_eq!((asks, text(&engine)), (Answer::default(), String::new()), "{when}");
+        let facts = [packed(&[]), b"\0DE-BY\0Munich".to_vec()].concat();
+        assert_eq!(engine.follow(value.as_bytes(), &facts, NOW).status, 302);
+        assert_eq!(text(&engine), "https://r.example/", "{when}");
+    }
+}
+
+#[test]
 fn malformed_values_are_a_page_and_a_fault() {
     let destinations =
         ["javascript:alert(1)", "data:text/html,x", "https://x.example/\\r\\nSet-Cookie: a=b", "//x.example", ""];

@@ -28,7 +28,9 @@ fn the_page_says_what_the_server_does() {
     let assigned = page.lines().filter_map(|line| line.strip_suffix('\'')?.split_once("='"));
     let variables: HashMap<&str, &str> = assigned.collect();
     let folder = Folder::new();
-    let server = folder.serve(&["--trusted-proxies", "127.0.0.0/8", "--country-header", "cf-ipcountry"]);
+    let database = repository_file("testdata/mmdb/GeoLite2-City-Test.mmdb");
+    let places = ["--country-header", "cf-ipcountry", "--country-database", database.to_str().unwrap()];
+    let server = folder.serve(&[&["--trusted-proxies", "127.0.0.0/8"][..], &places].concat());
     let key = folder.run(&["key", "create"]).text().to_owned();
     let authorization = format!("Bearer {key}");
     let (mut links, mut visits) = (0, 0);
@@ -59,5 +61,5 @@ fn the_page_says_what_the_server_does() {
             visits += 1;
         }
     }
-    assert!(links >= 14 && visits >= 29, "{links} links, {visits} visits");
+    assert!(links >= 22 && visits >= 46, "{links} links, {visits} visits");
 }

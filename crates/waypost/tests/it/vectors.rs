@@ -38,7 +38,7 @@ fn every_vector_through_the_command() {
 }
 
 /// Fields of a record whose meaning hangs on the time; the server has its own.
-const TIMES: [&str; 6] = ["starts_at", "expires_at", "ends_at", "from", "until", "evolution_rules"];
+const TIMES: [&str; 7] = ["starts_at", "expires_at", "ends_at", "from", "until", "evolution_rules", "schedule"];
 
 fn mentions(value: &Value, fields: &[&str]) -> bool {
     match value {
@@ -60,7 +60,8 @@ fn expressible(case: &Value) -> Option<Map<String, Value>> {
             .and_then(Value::as_str)
             .is_none_or(|text| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) && text.trim() == text)
     };
-    let fits = !has("visitor_id")
+    // A server has the visitor's region and city from its database.
+    let fits = !["visitor_id", "region", "city"].iter().any(|field| has(field))
         && !has("unlocked")
         && matches!(visit.get("method").and_then(Value::as_str), None | Some("GET" | "HEAD"))
         && ["user_agent", "referrer", "accept_language", "purpose", "query"].iter().all(|field| is_header(field))
@@ -68,6 +69,8 @@ fn expressible(case: &Value) -> Option<Map<String, Value>> {
         && case["expect"].get("error").is_none()
         && !mentions(&case["record"], &TIMES)
         && !mentions(&case["record"], &["password_hash"])
+        // Every client has an address.
+        && (!mentions(&case["record"], &["addresses"]) || has("ip"))
         // A split goes by address and user agent.
         && (!mentions(&case["record"], &["ab_test"]) || (has("ip") && has("user_agent")));
     let mut body = match &case["record"] {

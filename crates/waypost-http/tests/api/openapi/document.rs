@@ -278,7 +278,7 @@ fn tag_of(path: &str) -> &'static str {
     match path.trim_start_matches("/api/v1/").split('/').next() {
         _ if path.ends_with("/sync") => "edges",
         _ if path.ends_with("/clicks") => "clicks",
-        Some("links" | "decide" | "account") => "links",
+        Some("links" | "decide" | "lint" | "account") => "links",
         Some("reports" | "clicks" | "visitors") => "clicks",
         Some("keys" | "audit") => "access",
         Some("domains") => "domains",

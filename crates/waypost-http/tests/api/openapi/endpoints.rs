@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use waypost_api::link::{BulkResults, CreateLinkBody, Link, LinkPage, UpdateLinkBody, VersionPage};
-use waypost_api::{api_key, audit, clicks, domain, qr, report, sync};
+use waypost_api::{api_key, audit, clicks, domain, lint, qr, report, sync};
 use waypost_control::Operation;
 
 use super::document::{Answer, Body, Endpoint, Parameter, integer, query, text};
@@ -160,7 +160,7 @@ fn decisions() -> Vec<Endpoint> {
         }
         properties
     };
-    let record = json!({ "description": "A record, or a URL for a link with only that destination.", "type": ["object", "string"] });
+    let record = || json!({ "description": "A record, or a URL for a link with only that destination.", "type": ["object", "string"] });
     vec![
         Endpoint::post(
             "/api/v1/links/{id}/decide",
@@ -176,10 +176,20 @@ fn decisions() -> Vec<Endpoint> {
         .refusing(&[404, 409, 413, 422]),
         Endpoint::post("/api/v1/decide", "decideRecord", Operation::Decide, "See where a visit would go, by a record")
             .with_body(Body::of_value(
-                json!({ "type": "object", "required": ["record"], "properties": asked(Some(record)) }),
+                json!({ "type": "object", "required": ["record"], "properties": asked(Some(record())) }),
                 json!({ "record": "https://example.com/", "visit": {} }),
             ))
             .answering(Answer::of_value("The decision of every edge", decision()))
+            .refusing(&[409, 413, 422]),
+        Endpoint::post("/api/v1/links/{id}/lint", "lintLink", Operation::Lint, "Look for what is odd about a link")
+            .answering(Answer::json::<lint::Findings>("Rules that never apply or hide others, loops, and more"))
+            .refusing(&[404, 409]),
+        Endpoint::post("/api/v1/lint", "lintRecord", Operation::Lint, "Look for what is odd about a record")
+            .with_body(Body::of_value(
+                json!({ "type": "object", "required": ["record"], "properties": { "record": record() } }),
+                json!({ "record": "http://example.com/" }),
+            ))
+            .answering(Answer::json::<lint::Findings>("Rules that never apply or hide others, loops, and more"))
             .refusing(&[409, 413, 422]),
     ]
 }
