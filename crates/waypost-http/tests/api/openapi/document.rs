@@ -52,7 +52,8 @@ pub(crate) struct Answer {
     status: u16,
     about: &'static str,
     content: Option<(&'static str, Result<Schema, Value>)>,
-    has_csv: bool,
+    /// Further media types, by `format` or `Accept`.
+    others: &'static [&'static str],
     is_tagged: bool,
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn integer(name: &'static str, about: &'static str, min: u64, max: u6
 
 impl Body {
     pub(crate) fn json<T: JsonSchema>(example: Value) -> Self {
-        Self { media_type: "application/json", schema: Ok(|generator| generator.subschema_for::<T>()), example }
+        Self { media_type: "application/json", schema: Ok(SchemaGenerator::subschema_for::<T>), example }
     }
 
     pub(crate) const fn of_value(schema: Value, example: Value) -> Self {
@@ -92,21 +93,21 @@ impl Body {
 
 impl Answer {
     pub(crate) fn json<T: JsonSchema>(about: &'static str) -> Self {
-        let schema: Schema = |generator| generator.subschema_for::<T>();
-        Self { status: 200, about, content: Some(("application/json", Ok(schema))), has_csv: false, is_tagged: false }
+        let schema: Schema = SchemaGenerator::subschema_for::<T>;
+        Self { status: 200, about, content: Some(("application/json", Ok(schema))), others: &[], is_tagged: false }
     }
 
     pub(crate) const fn of_value(about: &'static str, schema: Value) -> Self {
-        Self { status: 200, about, content: Some(("application/json", Err(schema))), has_csv: false, is_tagged: false }
+        Self { status: 200, about, content: Some(("application/json", Err(schema))), others: &[], is_tagged: false }
     }
 
     pub(crate) fn stream(media_type: &'static str, about: &'static str) -> Self {
         let schema = Err(json!({ "type": "string" }));
-        Self { status: 200, about, content: Some((media_type, schema)), has_csv: false, is_tagged: false }
+        Self { status: 200, about, content: Some((media_type, schema)), others: &[], is_tagged: false }
     }
 
     pub(crate) const fn empty(about: &'static str) -> Self {
-        Self { status: 204, about, content: None, has_csv: false, is_tagged: false }
+        Self { status: 204, about, content: None, others: &[], is_tagged: false }
     }
 
     pub(crate) fn status(self, status: u16) -> Self {
@@ -115,12 +116,12 @@ impl Answer {
 
     /// An image, and other kinds that `format` may ask for.
     pub(crate) fn image(about: &'static str) -> Self {
-        Self::stream("image/png", about)
+        Self { others: &["image/svg+xml", "text/plain"], ..Self::stream("image/png", about) }
     }
 
     /// Also as text/csv and NDJSON, by `format` or `Accept`.
     pub(crate) fn or_csv(self) -> Self {
-        Self { has_csv: true, ..self }
+        Self { others: &["text/csv", "application/x-ndjson"], ..self }
     }
 
     /// With the version as its `ETag`.
@@ -256,10 +257,8 @@ impl Endpoint {
         if let Some((media_type, schema)) = &answer.content {
             response["content"][*media_type] = json!({ "schema": schemas.of(schema, Direction::Answered) });
         }
-        if answer.has_csv {
-            for media_type in ["text/csv", "application/x-ndjson"] {
-                response["content"][media_type] = json!({ "schema": { "type": "string" } });
-            }
+        for media_type in answer.others {
+            response["content"][*media_type] = json!({ "schema": { "type": "string" } });
         }
         if answer.is_tagged {
             response["headers"]["ETag"] =
@@ -378,7 +377,7 @@ pub(crate) fn document(endpoints: &[Endpoint]) -> Value {
         let written = endpoint.write(&mut schemas);
         paths.entry(endpoint.path).or_default().insert(endpoint.method.to_lowercase(), written);
     }
-    let problem = schemas.of(&Ok(|generator| generator.subschema_for::<ProblemDocument>()), Direction::Answered);
+    let problem = schemas.of(&Ok(SchemaGenerator::subschema_for::<ProblemDocument>), Direction::Answered);
     let mut statuses: Vec<u16> = ProblemCode::ALL.iter().map(|code| code.status()).collect();
     statuses.sort_unstable();
     statuses.dedup();

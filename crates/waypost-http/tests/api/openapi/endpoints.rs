@@ -10,7 +10,7 @@ use super::document::{Answer, Body, Endpoint, Parameter, integer, query, text};
 const LINK_ID: &str = "link_019b0000000070008000000000000001";
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    [links(), qr_codes(), decisions(), reports(), keys(), domains(), edges()].concat()
+    [links(), qr_codes(), decisions(), reports(), counted_clicks(), keys(), domains(), edges()].concat()
 }
 
 fn page() -> [Parameter; 2] {
@@ -104,7 +104,7 @@ fn qr_codes() -> Vec<Endpoint> {
             Operation::ReadLinks,
             "Read the logo in the QR codes of the account",
         )
-        .answering(Answer::image("The logo"))
+        .answering(Answer::stream("image/png", "The logo"))
         .refusing(&[404]),
         Endpoint::put(
             "/api/v1/account/qr-logo",
@@ -194,17 +194,17 @@ fn decisions() -> Vec<Endpoint> {
     ]
 }
 
+/// The range of time of clicks.
+fn range() -> [Parameter; 3] {
+    [
+        text("from", "Where the range begins: a time, a date, `today`, `yesterday`, or a span such as 7d."),
+        text("to", "Where it ends; a date includes the whole day."),
+        text("time_zone", "The IANA name of the time zone of dates; UTC if absent."),
+    ]
+}
+
 fn reports() -> Vec<Endpoint> {
-    let [limit, cursor] = page();
     let link = || text("link_id", "Only clicks of the link with this id.");
-    let range = || {
-        [
-            text("from", "Where the range begins: a time, a date, `today`, `yesterday`, or a span such as 7d."),
-            text("to", "Where it ends; a date includes the whole day."),
-            text("time_zone", "The IANA name of the time zone of dates; UTC if absent."),
-        ]
-    };
-    let [from, to, time_zone] = range();
     let class = || text("class", "The classes that count, separated by commas; `all` for all.");
     let report = [
         text("link_id", "The link that the report is about."),
@@ -219,7 +219,6 @@ fn reports() -> Vec<Endpoint> {
         integer("limit", "The most groups.", 1, 1_000),
         query("format", "The form of the answer.", json!({ "type": "string", "enum": ["json", "csv"] })),
     ];
-    let [from_2, to_2, zone_2] = range();
     let list = [
         link(),
         text("cursor", "`next_cursor` of the page before."),
@@ -233,12 +232,12 @@ fn reports() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/api/v1/reports", "getReport", Operation::ReadClicks, "Count clicks and visitors")
             .about("Every dimension of clicks is a parameter, too: `country=DE,AT` counts only these.")
-            .taking([from, to, time_zone])
+            .taking(range())
             .taking(report)
             .answering(Answer::json::<report::Report>("The report").or_csv())
             .refusing(&[404, 422]),
         Endpoint::get("/api/v1/clicks", "listClicks", Operation::ReadClicks, "List raw clicks, newest first")
-            .taking([from_2, to_2, zone_2])
+            .taking(range())
             .taking(list)
             .answering(Answer::json::<clicks::ClickPage>("A page of clicks").or_csv())
             .refusing(&[404, 422]),
@@ -251,6 +250,12 @@ fn reports() -> Vec<Endpoint> {
         .taking([link(), class()])
         .answering(Answer::stream("text/event-stream", "Server-sent events, each with a click"))
         .refusing(&[404, 422, 503]),
+    ]
+}
+
+fn counted_clicks() -> Vec<Endpoint> {
+    let [limit, cursor] = page();
+    vec![
         Endpoint::get(
             "/api/v1/clicks/audit",
             "auditClicks",
