@@ -12,9 +12,10 @@ use tower::ServiceExt as _;
 use waypost_clicks::ClickStore;
 use waypost_control::{App, ControlSettings, PublicUrl};
 use waypost_core::CompactLink;
+use waypost_core::id::AccountId;
 use waypost_http::{ClientAddress, HttpSettings, Principal, router};
 use waypost_ingest::{ClickSettings, Clicks};
-use waypost_store::{Store, StoreOptions};
+use waypost_store::{AccountKind, ReadTx, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 use waypost_testkit::postgres::TestDatabase;
 
@@ -216,6 +217,14 @@ impl TestApp {
         let read = |bytes: &[u8]| CompactLink::read(bytes).unwrap().destination().to_owned();
         self.table.get(domain, slug, read).unwrap()
     }
+}
+
+/// The account of the operator. Two that were created in one millisecond are listed in any order.
+#[allow(dead_code, reason = "the tests of webhooks do not need it")]
+pub(crate) async fn default_account(tx: &mut ReadTx) -> AccountId {
+    let accounts = tx.list_accounts().await.unwrap();
+    let own = accounts.into_iter().find(|account| account.kind == AccountKind::Default);
+    own.unwrap().account_id
 }
 
 impl<'a> Call<'a> {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use waypost_spool::{Appended, Position, ReadLimit, Spool, SpoolOptions};
 use waypost_store::{ApiKeyLimits, NewApiKey, StoreOptions};
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, default_account};
 use crate::tenants::sibling;
 
 const URL: &str = "https://example.com/";
@@ -83,7 +83,7 @@ async fn no_id_of_a_rule_looks_like_a_place() {
     assert_eq!(fields, ["rules[1].id", "evolution_rules[0].id", "geo_rules[0].id"]);
 
     let mut tx = app.store.begin("db_old").await.unwrap();
-    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let account_id = default_account(&mut tx).await;
     let domain = tx.get_default_domain().await.unwrap().unwrap();
     let old = waypost_store::NewLink {
         account_id,

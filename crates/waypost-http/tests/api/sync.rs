@@ -11,12 +11,12 @@ use waypost_http::{HttpSettings, router};
 use waypost_store::{Clock, NewLink, SlugChoice, Store, StoreOptions};
 use waypost_table::{Table, TableOptions};
 
-use crate::harness::{Data, TestApp, settings, table_options};
+use crate::harness::{Data, TestApp, default_account, settings, table_options};
 
 /// Commits links to the store behind the control plane's back.
 async fn db_create_links(store: &Store, slugs: &[String]) {
     let mut tx = store.begin("db_create").await.unwrap();
-    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let account_id = default_account(&mut tx).await;
     let domain = tx.get_default_domain().await.unwrap().unwrap();
     let link = |slug: &String| NewLink {
         account_id: account_id.clone(),
@@ -238,7 +238,7 @@ async fn a_change_that_the_edge_cannot_take_is_saved_and_said_to_be() {
 async fn a_record_that_cannot_be_served_leaves_the_others_alone() {
     let app = TestApp::with(|settings| settings.sync_poll_ms = 20).await;
     let mut tx = app.store.begin("db_bad").await.unwrap();
-    let account_id = tx.list_accounts().await.unwrap()[0].account_id.clone();
+    let account_id = default_account(&mut tx).await;
     let domain = tx.get_default_domain().await.unwrap().unwrap();
     let link = |slug: &str, url: &str| NewLink {
         account_id: account_id.clone(),
