@@ -36,7 +36,6 @@ pub struct CreateLink {
 /// The body of a request for a new link.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema, serde::Serialize)]
-#[allow(dead_code, reason = "only its schema is used")]
 pub struct CreateLinkBody {
     /// Where visitors go if no rule sends them elsewhere. A URL without a scheme is refused, with the URL that was probably meant.
     pub destination_url: String,
@@ -60,7 +59,6 @@ pub struct CreateLinkBody {
 /// What a link does, besides its destination. The fields are those of the record.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema, serde::Serialize)]
-#[allow(dead_code, reason = "only its schema is used")]
 pub struct LinkSettings {
     /// 301, 302, 303, 307 or 308; 302 if absent.
     #[serde(default)]
@@ -103,7 +101,6 @@ pub struct LinkSettings {
 /// The body of a change of a link, a merge patch: a field that is `null` is cleared, one that is absent stays.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema, serde::Serialize)]
-#[allow(dead_code, reason = "only its schema is used")]
 pub struct UpdateLinkBody {
     /// Where visitors go if no rule sends them elsewhere.
     #[serde(default)]

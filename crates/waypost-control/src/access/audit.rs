@@ -4,7 +4,7 @@ use serde_json::Value;
 use waypost_api::audit::{self as api, AuditPage, ListAudit};
 use waypost_api::link::LinkFields;
 use waypost_core::id::{AccountId, LinkId};
-use waypost_store::{AuditFilter, ReadTx, StoreError, StoredAuditEntry, Tx};
+use waypost_store::{AuditFilter, ReadTx, SqlError, StoreError, StoredAuditEntry, Tx};
 
 use crate::access::author::{Changed, difference};
 use crate::access::caller::Caller;
@@ -13,6 +13,9 @@ use crate::app::App;
 use crate::problem::Problem;
 
 const _: () = assert!(api::PAGE_ENTRIES_MAX == waypost_store::PAGE_AUDIT_ENTRIES_MAX);
+
+/// A page ends early after an entry with which it is larger than this as JSON: links may be large, and have many versions.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 impl Caller {
     /// Adds a change by this caller to the audit log of its account, in the transaction of the change.
@@ -44,12 +47,20 @@ impl App {
         let filter = AuditFilter { actor, action, object_id, from, until: to, before_entry: cursor };
         let mut tx = self.store.read("list_audit").await?;
         let entries = tx.list_audit_entries(&caller.account_id, &filter, limit).await?;
-        let is_full = entries.len() == limit as usize;
-        let next_cursor = entries.last().filter(|_| is_full).map(|last| last.audit_entry_id.to_string());
+        let mut is_more = entries.len() == limit as usize;
         let mut items = Vec::with_capacity(entries.len());
+        let (mut left, mut bytes) = (entries.len(), 0);
         for entry in entries {
-            items.push(show(&mut tx, &caller.account_id, entry).await?);
+            let item = show(&mut tx, &caller.account_id, entry).await?;
+            bytes += serde_json::to_vec(&item).map_or(0, |json| json.len());
+            items.push(item);
+            left -= 1;
+            if bytes > PAGE_BYTES_MAX && left > 0 {
+                is_more = true;
+                break;
+            }
         }
+        let next_cursor = items.last().filter(|_| is_more).map(|last| last.id.to_string());
         Ok(AuditPage { items, next_cursor })
     }
 }
@@ -88,7 +99,11 @@ async fn link_difference(
     version: u64,
 ) -> Result<(Option<Value>, Option<Value>), Problem> {
     let mut at = async |version: u64| -> Result<Option<LinkFields>, StoreError> {
-        Ok(tx.link_at_version(account_id, link_id, version).await?.flatten().map(LinkFields::from))
+        match tx.link_at_version(account_id, link_id, version).await {
+            // What cannot be read any more is not shown, and hides no other entry.
+            Err(StoreError::Sql(SqlError::Corrupt { .. })) => Ok(None),
+            found => Ok(found?.flatten().map(LinkFields::from)),
+        }
     };
     let (before, after) = match version {
         0 => (None, None),

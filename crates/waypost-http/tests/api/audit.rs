@@ -6,7 +6,7 @@ use crate::harness::{TestApp, on_both_databases};
 
 const URL: &str = "https://example.com/";
 
-on_both_databases!(every_change_is_an_entry, entries_are_listed_by_pages_and_filters);
+on_both_databases!(every_change_is_an_entry, entries_are_listed_by_pages_and_filters, large_changes_make_small_pages);
 
 async fn entries(app: &TestApp, query: &str) -> Vec<Value> {
     let page = app.operator("GET", &format!("/api/v1/audit?limit=1000{query}")).send().await;
@@ -120,4 +120,30 @@ pub(crate) async fn entries_are_listed_by_pages_and_filters(app: &TestApp) {
     for bad in ["action=a%25", "cursor=x", "limit=0", "limit=1001", "from=never", "nothing=1"] {
         assert_eq!(app.operator("GET", &format!("/api/v1/audit?{bad}")).send().await.status.as_u16() / 100, 4, "{bad}");
     }
+}
+
+/// However many large changes a page could have, it stays of a size that a server can give many of at one time.
+pub(crate) async fn large_changes_make_small_pages(app: &TestApp) {
+    let rules = |country: &str| -> Vec<Value> {
+        let url = format!("{URL}{}", "x".repeat(4_000));
+        (0..40).map(|_| json!({"when": {"countries": [country]}, "to": {"url": url}})).collect()
+    };
+    let link = app.create_link(json!({"destination_url": URL, "slug": "large"})).await;
+    let path = format!("/api/v1/links/{}", link["id"].as_str().unwrap());
+    for change in 0..40 {
+        let country = if change % 2 == 0 { "DE" } else { "AT" };
+        let changed = app.operator("PATCH", &path).json(&json!({"rules": rules(country)})).await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+    }
+    let (mut cursor, mut seen) = (String::new(), 0);
+    loop {
+        let page = app.operator("GET", &format!("/api/v1/audit?action=link&limit=1000{cursor}")).send().await;
+        assert!(page.body.len() < 5 << 20, "{} bytes", page.body.len());
+        let page = page.json();
+        seen += page["items"].as_array().unwrap().len();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, 41);
+    assert!(!cursor.is_empty(), "it was more than one page");
 }

@@ -6,7 +6,7 @@ mod endpoints;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 use crate::permissions::source_routes;
@@ -92,6 +92,29 @@ async fn parameters_are_known() {
                 reply.text()
             );
         }
+    }
+    app.stop().await;
+}
+
+/// The body of a new link has every field that a link has and a client may set, and the server knows each of them.
+#[tokio::test]
+async fn bodies_of_links_have_all_fields() {
+    let document = document::document(&endpoints::endpoints());
+    let names = |schema: &str| -> BTreeSet<String> {
+        let schema = &document["components"]["schemas"][schema];
+        schema["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    let body = names("CreateLinkBody");
+    let shown = names("LinkFields");
+    assert_eq!(shown.difference(&body).collect::<Vec<_>>(), ["has_password"]);
+    let app = TestApp::new().await;
+    for name in &body {
+        let mut link = json!({"destination_url": "https://example.com/"});
+        if name != "destination_url" {
+            link[name] = Value::Null;
+        }
+        let created = app.operator("POST", "/api/v1/links").json(&link).await;
+        assert_eq!(created.status, 201, "{name}: {}", created.text());
     }
     app.stop().await;
 }

@@ -196,6 +196,14 @@ async fn a_key_that_is_limited_to_domains_knows_no_others() {
     let bulk = call("POST", "/api/v1/links/bulk").json(&bulk).await.json();
     let statuses: Vec<_> = bulk["results"].as_array().unwrap().iter().map(|result| result["status"].clone()).collect();
     assert_eq!(statuses, [422, 201, 422], "{bulk}");
+    // The same item was imported to another domain before: that link is nothing to this key.
+    let item = |domain: &str| json!({"links": [{"destination_url": "https://example.com/same", "domain": domain}], "if_exists": "skip"});
+    let first = app.operator("POST", "/api/v1/links/bulk").json(&item("go.example")).await.json();
+    for (status, shown) in [(201, "created"), (200, "existing")] {
+        let same = call("POST", "/api/v1/links/bulk").json(&item("mine.example")).await.json();
+        assert_eq!((&same["results"][0]["status"], &same[shown]), (&json!(status), &json!(1)), "{same}");
+        assert_ne!(same["results"][0]["id"], first["results"][0]["id"], "{same}");
+    }
     for path in ["/api/v1/reports", "/api/v1/clicks", "/api/v1/clicks/live"] {
         call("GET", path).send().await.assert_problem(403, "forbidden");
     }
