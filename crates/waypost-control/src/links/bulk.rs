@@ -58,7 +58,7 @@ impl App {
             let new = item.and_then(|(link, item)| Ok((self.check_item(caller, link, &domains)?, item)));
             checked.push(match new {
                 Ok((mut new, item)) => {
-                    let wanted = (if_exists != IfExists::Error).then(|| Wanted::prepare(caller, &mut new, item));
+                    let wanted = (if_exists != IfExists::Error).then(|| Wanted::prepare(&mut new, item));
                     self.hash_password(&mut new).await?;
                     let (domain_id, warnings) = (new.link.domain_id.clone(), warnings_of(&new.link.record, now));
                     new_links.push(new.link);

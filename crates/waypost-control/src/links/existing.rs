@@ -25,11 +25,9 @@ pub(crate) struct Wanted<'b> {
 
 impl<'b> Wanted<'b> {
     /// Prepares a checked link, whose password is not hashed yet, to be found where it is there.
-    pub(crate) fn prepare(caller: &Caller, new: &mut CheckedLink, item: BulkItem<'b>) -> Self {
+    pub(crate) fn prepare(new: &mut CheckedLink, item: BulkItem<'b>) -> Self {
         if matches!(new.link.slug, SlugChoice::Generated(_)) {
-            // Links of domains that the caller may not use do not exist for it.
-            let domain_id = caller.domain_limit().map(|_| &new.link.domain_id);
-            new.link.dedupe_key = Some(dedupe_key(domain_id, &item.fields()));
+            new.link.dedupe_key = Some(dedupe_key(&item.fields()));
         }
         let has_password = new.has_password() || new.link.record.password_hash.is_some();
         Self { digest: digest_of(new.link.record.clone(), has_password), item }
@@ -37,13 +35,8 @@ impl<'b> Wanted<'b> {
 }
 
 /// What names an item among those without a slug. The password is no part: nothing that can be guessed from is stored.
-/// The domain is one only where it is given.
-fn dedupe_key(domain_id: Option<&DomainId>, fields: &[(String, String)]) -> String {
+fn dedupe_key(fields: &[(String, String)]) -> String {
     let mut digest = Sha256::new_with_prefix(b"bulk\0");
-    if let Some(domain_id) = domain_id {
-        digest.update(b"domain\0");
-        digest.update(domain_id.as_str());
-    }
     for (name, value) in fields.iter().filter(|(name, _)| name != "password") {
         for part in [name.as_bytes(), value.as_bytes()] {
             digest.update((part.len() as u64).to_be_bytes());
